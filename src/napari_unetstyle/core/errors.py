@@ -1,0 +1,39 @@
+"""The errors a person can meet. Each message says what was got, what is allowed and what to do."""
+
+from __future__ import annotations
+
+
+class UnetstyleError(Exception):
+    """Base of every error this package raises on purpose; its text is fit to be shown as it is."""
+
+
+class ImageError(UnetstyleError, ValueError):
+    """The picture cannot be segmented as given (axes, channels, type, content)."""
+
+
+class ImageFileError(UnetstyleError, OSError):
+    """A picture file is missing, truncated, damaged or of an unknown kind."""
+
+
+class OptionError(UnetstyleError, ValueError):
+    """An option has a value that is not allowed."""
+
+
+class ModelNotFoundError(UnetstyleError, LookupError):
+    """No model of that name or folder; the message lists the known ones."""
+
+
+class ModelFileError(UnetstyleError, ValueError):
+    """A model folder or file is incomplete, edited, damaged or of a newer schema."""
+
+
+class OutputError(UnetstyleError, OSError):
+    """A result could not be written; what was there before is whole."""
+
+
+class DeviceError(UnetstyleError, RuntimeError):
+    """The device asked for is not there, or its memory does not suffice."""
+
+
+class MissingExtraError(UnetstyleError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""

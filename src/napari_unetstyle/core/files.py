@@ -1,0 +1,82 @@
+"""Writing files so that the old version is whole until the new one is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_unetstyle.core.errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it replaces `path` in one step.
+
+    The temporary file lies in the same folder (so the replacement cannot cross file systems), keeps the
+    suffix (writers choose a format by it), is flushed to disk before the replacement, and is removed on
+    any error.
+
+    Raises
+    ------
+    OutputError
+        If the folder or disk refuses; what was at `path` is untouched.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _flush_to_disk(temporary)
+        _take_permissions(temporary, target)
+        os.replace(temporary, target)
+        _flush_to_disk(target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"Could not write {target}: {error.strerror or error}. "
+            "Nothing was replaced; free some space or choose a folder that you may write to."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
+    """Write `data` (text as UTF-8) to `path` in one step and return the path."""
+    target = Path(path)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return target
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hex sha256 of a file's bytes, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_to_disk(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # a directory cannot be opened there
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _take_permissions(temporary: Path, target: Path) -> None:
+    """mkstemp makes private files; an output keeps its old mode, or gets the usual one."""
+    if target.exists():
+        mode = target.stat().st_mode & 0o777
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    temporary.chmod(mode)

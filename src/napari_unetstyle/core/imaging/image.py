@@ -1,0 +1,193 @@
+"""A picture: pixels that may be lazy, and what their axes mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.geometry import Geometry
+
+AXES = "TCZYX"
+
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """What numpy, dask, zarr and memory-mapped arrays have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """Pixels with stated axes and pixel size; the array is never copied and may be lazy.
+
+    Attributes
+    ----------
+    array
+        numpy, dask, zarr or anything with ``shape``, ``dtype`` and slicing; real numbers.
+    axes
+        One letter per array axis out of ``T C Z Y X``, Y and X present, any order, e.g. ``"YXC"``.
+    geometry
+        Pixel size along the spatial axes, ``(Z)YX``.
+    channel_names
+        Names of the channels, or empty.
+    name
+        What a person calls it; used for output names and messages only.
+    notes
+        Sentences a person should see (an assumption made while reading, say).
+    """
+
+    array: ArrayLike
+    axes: str
+    geometry: Geometry
+    channel_names: tuple[str, ...] = ()
+    name: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_array(self.array)
+        _check_axes(self.axes, self.array.shape)
+        spatial = sum(a in "ZYX" for a in self.axes)
+        if len(self.geometry.spacing) != spatial:
+            raise ImageError(
+                f"Pixel size {self.geometry.spacing} has {len(self.geometry.spacing)} numbers, but axes "
+                f"{self.axes} have {spatial} spatial ones: give one number for each of "
+                f"{''.join(a for a in 'ZYX' if a in self.axes)}."
+            )
+
+    def size(self, axis: str) -> int:
+        """Length along an axis letter; 1 if the picture does not have it."""
+        return self.array.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    @property
+    def label_axes(self) -> str:
+        """Axes of a label array for this picture: its own without C, in the order T Z Y X."""
+        return "".join(a for a in "TZYX" if a in self.axes)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of a label array for this picture."""
+        return tuple(self.size(a) for a in self.label_axes)
+
+    def frames(self, dims: int) -> list[tuple[int, ...]]:
+        """Indices along the leading label axes: one for each picture of `dims` spatial dimensions."""
+        return list(np.ndindex(self.label_shape[:-dims]))
+
+    def frame(self, index: tuple[int, ...], dims: int) -> Frame:
+        """The 2D picture or 3D volume at `index` of the leading label axes."""
+        if dims == 3 and "Z" not in self.axes:
+            raise ImageError(f"A volume is needed, but axes {self.axes} have no Z. Use a 2D model, or state the axes.")
+        return Frame(self, dict(zip(self.label_axes[:-dims], index, strict=True)), dims)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture ``(C, Y, X)`` or volume ``(C, Z, Y, X)`` inside an :class:`Image`, read piece by piece."""
+
+    image: Image
+    fixed: dict[str, int]
+    dims: int
+
+    @property
+    def axes(self) -> str:
+        """Spatial axes, ``"YX"`` or ``"ZYX"``."""
+        return "ZYX"[-self.dims :]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape ``(Z)YX``."""
+        return tuple(self.image.size(a) for a in self.axes)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels (1 without a C axis)."""
+        return self.image.size("C")
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel size along the spatial axes."""
+        return self.image.geometry.spacing[-self.dims :]
+
+    def read(self, *slices: slice) -> NDArray[Any]:
+        """Pixels ``(C, *spatial)`` inside the given slices of the leading spatial axes, as they are stored."""
+        wanted = dict(zip(self.axes, slices, strict=False))
+        key = tuple(self.fixed[a] if a in self.fixed else wanted.get(a, slice(None)) for a in self.image.axes)
+        piece = np.asarray(self.image.array[key])
+        kept = [a for a in self.image.axes if a not in self.fixed]
+        if "C" not in kept:
+            piece, kept = piece[np.newaxis], ["C", *kept]
+        return piece.transpose([kept.index(a) for a in ("C", *self.axes)])
+
+
+def as_image(
+    array: Any,
+    *,
+    axes: str | None = None,
+    spacing: tuple[float, ...] | None = None,
+    unit: str | None = None,
+    name: str = "",
+) -> Image:
+    """Make an :class:`Image` of an array.
+
+    Parameters
+    ----------
+    array
+        numpy, dask, zarr or nested lists of real numbers.
+    axes
+        Letters as in :class:`Image`. Without it, two axes are ``YX`` and three axes that end in 3 or 4
+        channels are ``YXC`` (noted in ``notes``); anything else is an error, never a guess.
+    spacing
+        Pixel size ``(Z)YX``; without it the size counts as unknown.
+    unit
+        Unit of `spacing`; ``"um"`` if only `spacing` is given.
+
+    Raises
+    ------
+    ImageError
+        If axes or array are not allowed.
+    """
+    if not isinstance(array, ArrayLike):
+        array = np.asarray(array)
+    _check_array(array)
+    notes: tuple[str, ...] = ()
+    if axes is None:
+        axes, notes = _plain_axes(array.shape)
+    dims = sum(a in "ZYX" for a in axes.upper())
+    place = geo.in_known_unit(tuple(map(float, spacing)), unit or "um") if spacing is not None else geo.unknown(dims)
+    return Image(array=array, axes=axes.upper(), geometry=place, name=name, notes=notes)
+
+
+def _plain_axes(shape: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
+    if len(shape) == 2:
+        return "YX", ()
+    if len(shape) == 3 and shape[-1] in (3, 4):
+        return "YXC", (f"Shape {shape} was read as YXC (color last).",)
+    raise ImageError(
+        f"A picture of shape {shape} can mean several things. State its axes, one letter each out of {AXES}, "
+        "for example axes='CYX' for channels first or axes='TYX' for a time series."
+    )
+
+
+def _check_array(array: ArrayLike) -> None:
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "buif":
+        raise ImageError(f"Pixels of type {dtype} cannot be segmented: give real numbers (bool, integer or float).")
+    if math.prod(array.shape) == 0:
+        raise ImageError(f"The picture is empty (shape {tuple(array.shape)}). Give one with at least one pixel.")
+
+
+def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
+    if len(set(axes)) != len(axes) or not set(axes) <= set(AXES) or not {"Y", "X"} <= set(axes):
+        raise ImageError(f"Axes {axes!r} are not allowed: use each letter of {AXES} at most once, with Y and X.")
+    if len(axes) != len(shape):
+        raise ImageError(f"Axes {axes!r} name {len(axes)} axes, but the array has {len(shape)} (shape {tuple(shape)}).")

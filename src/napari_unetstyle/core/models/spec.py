@@ -1,0 +1,141 @@
+"""What a model is: the contents of ``model.json``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+DISCLAIMER = "Research use only, not a medical device."
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSpec(_Part):
+    """The network's architecture.
+
+    Attributes
+    ----------
+    kind
+        Architecture family.
+    spatial_dims
+        2 or 3.
+    in_channels
+        Channels of the normalized picture.
+    widths
+        Feature channels of each level, full resolution first; the depth is one less than their number.
+    """
+
+    kind: Literal["unet"] = "unet"
+    spatial_dims: Literal[2, 3] = 2
+    in_channels: Annotated[int, Field(ge=1, le=64)] = 1
+    widths: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=8)]
+
+
+class ClassSpec(_Part):
+    """One class of the labels; 0 is always the background and is not listed."""
+
+    value: Annotated[int, Field(ge=1)]
+    name: str
+    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+
+class InputSpec(_Part):
+    """What the network expects of a picture.
+
+    Attributes
+    ----------
+    channels
+        ``"rgb"``: three channels, a gray picture is repeated; ``"gray"``: one channel, a color picture is
+        turned into its luminance; ``"exact"``: as many as ``network.in_channels``, in their order.
+    spacing
+        Pixel size the model was trained at, ``(Z)YX`` in `unit`, or None if it takes any.
+    object_diameter
+        Diameter in pixels of a typical object in the training pictures, or None.
+    object_diameters
+        Smallest and largest typical diameter in pixels that the model was trained to handle as they are.
+    region
+        Side in pixels of the regions that statistics are taken from; about the patch size of the training.
+    """
+
+    channels: Literal["rgb", "gray", "exact"] = "exact"
+    spacing: tuple[float, ...] | None = None
+    unit: str | None = None
+    object_diameter: Annotated[float, Field(gt=0)] | None = None
+    object_diameters: tuple[float, float] | None = None
+    region: Annotated[int, Field(ge=16, le=4096)] = 256
+
+
+class Measurement(_Part):
+    """One row of the card's table of measured quality."""
+
+    data: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    count: int | None = None
+
+
+class Card(_Part):
+    """What a person must know before trusting the model."""
+
+    purpose: str
+    summary: str
+    training_data: str
+    license: str
+    attribution: str = ""
+    limits: str = ""
+    measured: tuple[Measurement, ...] = ()
+    intended_use: str = DISCLAIMER
+
+
+class ModelSpec(_Part):
+    """Everything about a model except its numbers.
+
+    The network gives ``1 + len(classes)`` class logits (background first, softmax) and, if `separation`
+    is set, one more logit (sigmoid): the seed map, high in the middle of an object and low where two touch.
+
+    Attributes
+    ----------
+    separation
+        How the seed map was defined in training, or None for a model that only knows areas.
+    foreground_threshold, seed_threshold
+        Default decision levels in (0, 1) for objects, measured on validation pictures.
+    files
+        sha256 of each file of the model folder except ``model.json`` itself.
+    """
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    version: Annotated[int, Field(ge=1)] = 1
+    network: NetworkSpec
+    input: InputSpec
+    classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
+    separation: Literal["distance", "boundary", "center"] | None = None
+    foreground_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    seed_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    card: Card
+    parent: str | None = None
+    provenance: dict[str, str] = {}
+    files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's logits."""
+        return 1 + len(self.classes) + (self.separation is not None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        values = [c.value for c in self.classes]
+        if values != list(range(1, len(values) + 1)):
+            raise ValueError(f"class values must be 1, 2, … in order, got {values}")
+        need = {"rgb": 3, "gray": 1}.get(self.input.channels)
+        if need is not None and self.network.in_channels != need:
+            raise ValueError(f"{self.input.channels!r} input needs in_channels {need}, got {self.network.in_channels}")
+        if self.input.spacing is not None and len(self.input.spacing) != self.network.spatial_dims:
+            raise ValueError(f"spacing {self.input.spacing} does not fit a {self.network.spatial_dims}D network")
+        return self

@@ -1,0 +1,57 @@
+"""Long work is a generator that yields :class:`Progress` and returns its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step forward.
+
+    Attributes
+    ----------
+    step, total
+        Steps done and steps in all (``0 <= step <= total``), all of about the same cost.
+    message
+        What is being done, for a person.
+    """
+
+    step: int
+    total: int
+    message: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share done, from 0 to 1."""
+        return self.step / self.total if self.total else 1.0
+
+
+Steps = Generator[Progress, None, T]
+"""A long job: yields progress, returns ``T``; closing it cancels it within one step."""
+
+
+def run(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+    """Drain a job and return its result.
+
+    Parameters
+    ----------
+    steps
+        The generator; closed if `on_progress` raises, so that it can clean up.
+    on_progress
+        Called for each step.
+    """
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if on_progress is not None:
+                on_progress(progress)
+    finally:
+        steps.close()
