@@ -1,0 +1,76 @@
+"""What every test shares. Plugins of pytest are named here; none is loaded unasked (see pyproject.toml)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# before anything imports napari or torch:
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-")) / "settings.yaml")  # never the person's own
+os.environ["NAPARI_UNETSTYLE_MODELS"] = tempfile.mkdtemp(prefix="models-")
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))  # small pictures gain nothing from more
+
+NO_DISPLAY = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+if NO_DISPLAY:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+try:
+    import napari.layers  # noqa: F401 (loads OpenGL and fontconfig)
+    import qtpy.QtWidgets  # noqa: F401
+except (ImportError, OSError, RuntimeError) as error:  # no Qt, or a system library that it needs is missing
+    GUI = f"left out, because Qt cannot be loaded here: {error}"
+    pytest_plugins = ["_hypothesis_pytestplugin"]
+    collect_ignore_glob = ["widgets/*"]
+else:
+    GUI = "on, without a display" if NO_DISPLAY else "on"
+    pytest_plugins = [
+        "_hypothesis_pytestplugin",
+        "npe2._pytest_plugin",
+        "pytestqt.plugin",
+        "napari.utils._testsupport",
+    ]
+
+settings.register_profile("ci", derandomize=True, max_examples=30, deadline=None)
+settings.register_profile("dev", max_examples=30, deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_report_header() -> str:
+    """Say at the top whether the GUI tests run."""
+    return f"GUI tests: {GUI}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what this machine cannot do."""
+    for item in items:
+        if item.get_closest_marker("screen") and NO_DISPLAY:
+            item.add_marker(pytest.mark.skip(reason="needs a display"))
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="needs an accelerator"))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
+@pytest.fixture(autouse=NO_DISPLAY)
+def _without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qt's offscreen platform has no OpenGL; napari asks it for limits whenever a picture is added."""
+    if "napari._vispy.utils.visual" not in sys.modules:
+        try:
+            import napari._vispy.utils.visual  # noqa: F401
+        except ImportError:
+            return
+    for name, module in list(sys.modules.items()):
+        if name.startswith("napari._vispy"):
+            if hasattr(module, "get_gl_extensions"):
+                monkeypatch.setattr(module, "get_gl_extensions", lambda: "")
+            if hasattr(module, "get_max_texture_sizes"):
+                monkeypatch.setattr(module, "get_max_texture_sizes", lambda: (2048, 2048))
