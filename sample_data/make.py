@@ -23,17 +23,18 @@ EOSIN = np.array([0.07, 0.99, 0.11])
 
 
 def main(folder: Path) -> None:
-    """Write every sample into `folder`."""
+    """Write every sample into `folder`, and the labels they were drawn from into ``truth`` under it."""
+    (folder / "truth").mkdir(parents=True, exist_ok=True)
     truth, picture = fluorescence(np.random.default_rng(1), 512)
     _save(folder / "nuclei-fluorescence.tif", picture, "YX", um=0.5)
-    _save(folder / "nuclei-fluorescence-truth.tif", truth, "YX", um=0.5)
+    _save(folder / "truth" / "nuclei-fluorescence.tif", truth, "YX", um=0.5)
     truth, picture = hematoxylin_eosin(np.random.default_rng(2), 384)
     _save(folder / "nuclei-he.tif", picture, "YXS", um=0.5)
-    _save(folder / "nuclei-he-truth.tif", truth, "YX", um=0.5)
-    _save(folder / "nuclei-timelapse.tif", timelapse(np.random.default_rng(3), 160, 5), "TCYX", um=0.5)
+    _save(folder / "truth" / "nuclei-he.tif", truth, "YX", um=0.5)
+    _save(folder / "timelapse-two-channels.tif", timelapse(np.random.default_rng(3), 160, 5), "TCYX", um=0.5)
     truth, picture = axons(np.random.default_rng(4), 448)
     _save(folder / "axons-sem.tif", picture, "YX", um=0.1)
-    _save(folder / "axons-sem-truth.tif", truth, "YX", um=0.1)
+    _save(folder / "truth" / "axons-sem.tif", truth, "YX", um=0.1)
 
 
 def fluorescence(rng: np.random.Generator, size: int) -> tuple[Labels, NDArray[np.uint8]]:
