@@ -61,7 +61,12 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Lint, types, import directions, then every test; the last line is pytest's own."""
     install("test")
-    checks = [[BIN / "ruff", "check"], [BIN / "ruff", "format", "--check"], [BIN / "mypy"], [BIN / "lint-imports"]]
+    checks = [
+        [BIN / "ruff", "check"],
+        [BIN / "ruff", "format", "--check"],
+        [BIN / "mypy"],
+        [BIN / "lint-imports", "--no-logo"],
+    ]
     for check in checks:
         if code := call(*check):
             print(f"{check[0].name} failed (see above); the tests were not run.", flush=True)
@@ -92,7 +97,7 @@ def install(*groups: str) -> None:
         return
     print("Installing into .venv; the first time takes minutes, as PyTorch and Qt are large.", flush=True)
     venv.create(VENV, with_pip=True)
-    pip = [PYTHON, "-m", "pip", "install", *([] if sys.stdout.isatty() else ["--quiet"])]
+    pip = [PYTHON, "-m", "pip", "install", *([] if sys.stdout.isatty() else ["-qq"])]
     wanted = [option for group in groups for option in ("--group", group)]
     if call(*pip, "--upgrade", "pip>=25.1") or call(*pip, "--no-compile", "--editable", ".[all]", *wanted):
         sys.exit("The installation failed, see pip's message above. Remove .venv to start afresh.")
