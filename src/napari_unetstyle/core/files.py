@@ -35,7 +35,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _flush_to_disk(temporary)
         _take_permissions(temporary, target)
-        os.replace(temporary, target)
+        temporary.replace(target)
         _flush_to_disk(target.parent)
     except OSError as error:
         raise OutputError(
@@ -57,7 +57,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -72,7 +72,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _take_permissions(temporary: Path, target: Path) -> None:
-    """mkstemp makes private files; an output keeps its old mode, or gets the usual one."""
+    """Mkstemp makes private files; an output keeps its old mode, or gets the usual one."""
     if target.exists():
         mode = target.stat().st_mode & 0o777
     else:

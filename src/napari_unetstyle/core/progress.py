@@ -35,6 +35,23 @@ Steps = Generator[Progress, None, T]
 """A long job: yields progress, returns ``T``; closing it cancels it within one step."""
 
 
+_WHOLE = 1000
+
+
+def share(steps: Steps[T], start: float, stop: float) -> Steps[T]:
+    """A job as the part ``start`` to ``stop`` (in 0..1) of a longer one: same result, progress out of 1000."""
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            done = start + (stop - start) * progress.fraction
+            yield Progress(round(done * _WHOLE), _WHOLE, progress.message)
+    finally:
+        steps.close()
+
+
 def run(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drain a job and return its result.
 

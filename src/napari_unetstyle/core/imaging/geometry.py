@@ -33,7 +33,9 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if not self.spacing or not all(math.isfinite(s) and s > 0 for s in self.spacing):
-            raise ImageError(f"Pixel size {self.spacing} is not allowed: give positive finite numbers, one per axis (Z)YX.")
+            raise ImageError(
+                f"Pixel size {self.spacing} is not allowed: give positive finite numbers, one per axis (Z)YX."
+            )
         if self.unit not in UNITS:
             raise ImageError(f"Unit {self.unit!r} is not allowed: use one of {', '.join(UNITS)}.")
 

@@ -21,9 +21,13 @@ class ArrayLike(Protocol):
     """What numpy, dask, zarr and memory-mapped arrays have in common."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
     def __getitem__(self, key: Any) -> Any: ...
 
 

@@ -1,0 +1,1 @@
+"""Network on pixels: exact, streamed, with image-level statistics."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import NetworkSpec
 
-_CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_POOL: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_POOL: dict[int, Any] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 class ImageNorm(nn.Module):
@@ -61,7 +62,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, dims: int, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.conv = _CONV[dims](channels_in, channels_out, 3, padding=1, bias=False)
+        self.conv: nn.Conv2d | nn.Conv3d = _CONV[dims](channels_in, channels_out, 3, padding=1, bias=False)
         self.norm = ImageNorm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,12 +97,12 @@ class UNet(nn.Module):
         self.encoder = nn.ModuleList(
             DoubleConv(dims, below, width) for below, width in zip((spec.in_channels, *widths), widths, strict=False)
         )
-        self.pool = _POOL[dims](2, ceil_mode=True)
+        self.pool: nn.MaxPool2d | nn.MaxPool3d = _POOL[dims](2, ceil_mode=True)
         self.up = nn.ModuleList(
-            _TRANSPOSED[dims](deep, width, 2, stride=2) for width, deep in zip(widths, widths[1:], strict=False)
+            _TRANSPOSED[dims](deep, width, 2, stride=2) for width, deep in itertools.pairwise(widths)
         )
         self.decoder = nn.ModuleList(DoubleConv(dims, 2 * width, width) for width in widths[:-1])
-        self.head = _CONV[dims](widths[0], out_channels, 1)
+        self.head: nn.Conv2d | nn.Conv3d = _CONV[dims](widths[0], out_channels, 1)
 
     @property
     def depth(self) -> int:

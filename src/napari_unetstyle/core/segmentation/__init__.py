@@ -1,0 +1,1 @@
+"""Image to labels."""

@@ -1,0 +1,166 @@
+"""Image-level statistics: where they are taken from, and how they are folded into the convolutions.
+
+InstanceNorm makes a network cross stains and scanners, but computed per tile it makes the result depend
+on the tile. Here each layer's mean and variance are taken once per picture, from a few regions that
+follow from picture and model alone, and become part of the convolution. What remains is a plain network.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
+
+REGIONS_PIXELS = 2**19  # at most this many pixels (about 0.5 Mpx) are looked at
+_CELL = 64  # side of the cells in which content is measured
+_STRIDE = 4  # every fourth pixel along each axis is enough to see whether a cell is blank
+_OCTAVES = 3.0  # a cell this many doublings above the noise counts as full of content
+
+
+class Picture(Protocol):
+    """What regions are chosen from: one channel-first picture or volume that can be read in pieces."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+
+    def read(self, *slices: slice) -> NDArray[Any]:
+        """Pixels ``(C, *spatial)``."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of one picture of a stack."""
+
+    frame: int
+    slices: tuple[slice, ...]
+
+
+def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
+    """Boxes that statistics are taken from: an even lattice over what is not blank.
+
+    A picture of at most 0.5 Mpx is taken whole. Otherwise boxes of `side` pixels on a lattice of half
+    that step are ranked by content (how far the spread of each 64-pixel cell lies above the noise of the
+    quietest cells), and of those at least half as full as the fullest, evenly spaced ones are taken until
+    0.5 Mpx are reached. The choice depends on the pixels and `side` only.
+
+    Parameters
+    ----------
+    pictures
+        The pictures of a stack, of equal shape; one for a single picture.
+    side
+        Side of a box in pixels.
+    """
+    shape = pictures[0].shape
+    if len(pictures) * np.prod(shape) <= REGIONS_PIXELS:
+        return [Region(i, tuple(slice(0, n) for n in shape)) for i in range(len(pictures))]
+    sides = tuple(min(side, n) for n in shape)
+    spread = np.stack([cell_spread(picture) for picture in pictures])
+    content = _content(spread)
+    candidates = [Region(i, box) for i in range(len(pictures)) for box in _lattice(shape, sides)]
+    fullness = np.array([content[r.frame][_cells(r.slices)].mean() for r in candidates])
+    full = [r for r, f in zip(candidates, fullness, strict=True) if f >= fullness.max() / 2]
+    count = max(1, REGIONS_PIXELS // int(np.prod(sides)))
+    picks = np.unique(np.linspace(0, len(full) - 1, min(count, len(full))).round().astype(int))
+    return [full[i] for i in picks]
+
+
+def cell_spread(picture: Picture) -> NDArray[np.float32]:
+    """Standard deviation inside each 64-pixel cell (largest over the channels), read band by band."""
+    bands = range(0, picture.shape[0], _CELL)
+    rows = [_band_spread(picture.read(slice(y, min(y + _CELL, picture.shape[0])))) for y in bands]
+    return np.stack(rows)
+
+
+def _band_spread(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    sparse = pixels[(slice(None), *(slice(None, None, _STRIDE),) * (pixels.ndim - 1))].astype(np.float32)
+    sparse = np.where(np.isfinite(sparse), sparse, np.nan)
+    cell = _CELL // _STRIDE
+    spatial = [-(-n // cell) for n in sparse.shape[2:]]
+    spread = np.zeros(spatial, np.float32)
+    for index in np.ndindex(*spatial):
+        block = sparse[(slice(None), slice(None), *(slice(i * cell, (i + 1) * cell) for i in index))]
+        block = block.reshape(len(block), -1)
+        finite = np.isfinite(block).all(axis=0)
+        spread[index] = block[:, finite].std(axis=1).max() if finite.any() else 0.0
+    return spread
+
+
+def _content(spread: NDArray[np.float32]) -> NDArray[np.float32]:
+    noise = max(float(np.percentile(spread, 10)), 1e-3 * float(spread.max()))
+    if noise == 0:
+        return np.ones_like(spread)
+    octaves = np.log2(np.maximum(spread, noise) / noise)
+    return np.minimum(octaves / _OCTAVES, 1.0).astype(np.float32)
+
+
+def _lattice(shape: tuple[int, ...], sides: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    starts = []
+    for n, side in zip(shape, sides, strict=True):
+        steps = max(1, -(-(n - side) // max(side // 2, 1)))
+        starts.append(sorted({(n - side) * i // steps for i in range(steps + 1)}))
+    grid = np.array(np.meshgrid(*starts, indexing="ij")).reshape(len(shape), -1).T
+    return [tuple(slice(int(a), int(a) + side) for a, side in zip(corner, sides, strict=True)) for corner in grid]
+
+
+def _cells(box: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(slice(s.start // _CELL, -(-s.stop // _CELL)) for s in box)
+
+
+class _PooledNorm(nn.Module):
+    """Takes statistics over all regions of a batch at once and remembers the affine map they give."""
+
+    def __init__(self, norm: ImageNorm) -> None:
+        super().__init__()
+        self._norm = norm
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)  # ten times faster than var_mean here
+        self.scale, self.shift = self._norm.scale_and_shift(mean, variance)
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        return x.mul_(self.scale.view(shape)).add_(self.shift.view(shape))
+
+
+def fold(network: UNet, regions: Tensor) -> UNet:
+    """A plain network for one picture: `network` with the statistics of `regions` folded in.
+
+    Parameters
+    ----------
+    network
+        With :class:`~napari_unetstyle.core.networks.unet.ImageNorm`; it is not changed.
+    regions
+        Normalized pixels ``(N, C, *spatial)`` on the network's device.
+
+    Returns
+    -------
+    UNet
+        Same logits for any input as `network` with its normalization frozen at these statistics.
+    """
+    folded = copy.deepcopy(network).eval().requires_grad_(False)
+    blocks = [module for module in folded.modules() if isinstance(module, ConvBlock)]
+    for block in blocks:
+        block.norm = _PooledNorm(block.norm)  # type: ignore[assignment]
+    with torch.inference_mode():
+        folded(regions)
+    for block in blocks:
+        _fold_block(block)
+    return folded
+
+
+def _fold_block(block: ConvBlock) -> None:
+    norm: Any = block.norm
+    weight: Tensor = block.conv.weight
+    weight = weight * norm.scale.view(-1, *(1,) * (weight.ndim - 1))
+    block.conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    block.conv.bias = nn.Parameter(norm.shift.clone(), requires_grad=False)
+    block.norm = nn.Identity()  # type: ignore[assignment]

@@ -1,0 +1,60 @@
+"""Arrays that live in memory while they are small and in an unnamed temporary file when they are not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import tempfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_unetstyle.core.errors import OutputError
+
+IN_MEMORY = 2**28
+
+
+class ScratchArray(np.ndarray[Any, Any]):
+    """An array whose file disappears with it; slices share the file."""
+
+    _map: mmap.mmap | None = None
+
+    def __array_finalize__(self, source: object) -> None:
+        if self._map is None:
+            self._map = getattr(source, "_map", None)
+
+
+def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None) -> NDArray[Any]:
+    """A zero-filled array, in a temporary file if it takes more than `in_memory` bytes.
+
+    Raises
+    ------
+    OutputError
+        If the temporary folder has no room.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= (IN_MEMORY if in_memory is None else in_memory):
+        return np.zeros(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(prefix="unetstyle-") as file:
+            file.truncate(size)
+            mapped = mmap.mmap(file.fileno(), size)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"No room for {size / 2**20:.0f} MB of temporary results in {tempfile.gettempdir()}: {error}. "
+            "Free some space, or set TMPDIR to a folder on a larger disk."
+        ) from error
+    array = np.frombuffer(mapped, dtype).reshape(shape).view(ScratchArray)
+    array._map = mapped
+    return array
+
+
+def release(array: NDArray[Any]) -> None:
+    """Let the system take back the memory of a scratch file's pages; its values stay."""
+    mapped = getattr(array, "_map", None)
+    if mapped is not None:
+        with contextlib.suppress(AttributeError, OSError):  # not every system can advise
+            mapped.flush()
+            mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unetstyle.core.inference.statistics import fold
+from napari_unetstyle.core.inference.streaming import Stream, bands, halo
+from tests.core.networks_for_tests import random_unet
+
+
+def streamed(network, x, heights):
+    stream, rows, start, i = Stream(network), [], 0, 0
+    while start < x.shape[2]:
+        stop = min(start + heights[i % len(heights)], x.shape[2])
+        ready = stream.push(x[:, :, start:stop], last=stop == x.shape[2])
+        rows += [] if ready is None else [ready]
+        start, i = stop, i + 1
+    return torch.cat(rows, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 70), st.integers(1, 50)),
+    heights=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    depth=st.integers(1, 3),
+)
+def test_any_strips_give_the_whole_picture(size, heights, depth):
+    network = random_unet(widths=(3, 4, 5, 6)[: depth + 1])
+    x = torch.randn(1, 2, *size, generator=torch.Generator().manual_seed(size[0]))
+    folded = fold(network, x)
+    with torch.inference_mode():
+        whole = folded(x)
+    assert whole.shape == (1, 3, *size)
+    torch.testing.assert_close(streamed(folded, x, heights), whole, atol=1e-5, rtol=0)
+
+
+def test_volumes_stream_in_slabs():
+    network = random_unet(dims=3, widths=(3, 4, 5))
+    x = torch.randn(1, 2, 13, 10, 11)
+    folded = fold(network, x)
+    with torch.inference_mode():
+        torch.testing.assert_close(streamed(folded, x, [3, 1, 5]), folded(x), atol=1e-5, rtol=0)
+
+
+def test_folded_network_equals_the_network_with_that_pictures_statistics():
+    network = random_unet(widths=(4, 6, 8, 8))
+    x = torch.randn(1, 2, 40, 56)
+    with torch.inference_mode():
+        torch.testing.assert_close(fold(network, x)(x), network(x), atol=1e-4, rtol=1e-4)
+
+
+def test_folding_leaves_the_network_alone():
+    network = random_unet()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    fold(network, torch.randn(2, 2, 32, 32))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_halo_covers_the_receptive_field(depth):
+    network = fold(random_unet(widths=(3, 4, 5, 6)[: depth + 1]), torch.randn(1, 2, 64, 64))
+    margin = halo(depth)
+    x = torch.randn(1, 2, 1, 4 * margin + 2, requires_grad=True)
+    column = 2 * margin
+    network(x)[..., column].sum().backward()
+    touched = x.grad.abs().sum(dim=(0, 1, 2)).nonzero().ravel()
+    assert touched.min() >= column - margin
+    assert touched.max() <= column + margin
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=st.integers(1, 400), widest=st.integers(1, 200), depth=st.integers(1, 4), data=st.data())
+def test_bands_tile_the_range(size, widest, depth, data):
+    start = data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    pieces = list(bands(start, stop, size, widest, depth))
+    assert pieces[0].start == start
+    assert pieces[-1].stop == stop
+    assert all(a.stop == b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    for piece in pieces:
+        assert piece.outer_start % 2**depth == 0
+        assert piece.outer_start == 0 or piece.start - piece.outer_start >= halo(depth)
+        assert piece.outer_stop == size or piece.outer_stop - piece.stop >= halo(depth)
