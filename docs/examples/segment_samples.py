@@ -1,0 +1,60 @@
+"""Segment the sample pictures without a window: ``python docs/examples/segment_samples.py [FOLDER]``.
+
+Writes the labels of each as TIFF and a picture with their outlines as PNG, and says where.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.exposure import rescale_intensity
+from skimage.io import imsave
+from skimage.segmentation import mark_boundaries
+
+from napari_unetstyle.core import Image, SegmentResult, read_image, segment, write_labels
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = {
+    "nuclei-fluorescence.tif": ("nuclei", {}),
+    "nuclei-he.tif": ("nuclei", {}),
+    "timelapse-two-channels.tif": ("nuclei", {"channel": 0}),
+    "axons-sem.tif": ("axon-myelin", {}),
+}
+
+
+def main(folder: Path) -> None:
+    """Segment every sample into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print("Research use only, not a medical device.\n")
+    for name, (model, options) in SAMPLES.items():
+        image = read_image(ROOT / "sample_data" / name)
+        result = segment(image, model=model, **options)
+        labels, outlines = folder / name, folder / f"{Path(name).stem}-outlines.png"
+        write_labels(labels, result)
+        imsave(outlines, outlined(image, result, options.get("channel", 0)), check_contrast=False)
+        what = f"{result.count} objects" if result.output == "objects" else areas(result)
+        print(f"{name}: {what}, model {model!r}, {result.provenance['seconds']:.1f} s on {result.provenance['device']}")
+        print(f"    {labels}\n    {outlines}")
+
+
+def areas(result: SegmentResult) -> str:
+    """Share of the picture that each class covers."""
+    pairs = zip(result.objects["class_name"], result.objects["area"], strict=True)
+    return ", ".join(f"{100 * area / result.labels.size:.0f} % {name}" for name, area in pairs)
+
+
+def outlined(image: Image, result: SegmentResult, channel: int) -> NDArray[np.uint8]:
+    """The first frame as RGB ``(Y, X, 3)`` with the outlines of its labels."""
+    first = image.frame(image.frames(2)[0], 2)
+    pixels = first.read()
+    gray_or_color = pixels if len(pixels) == 3 else pixels[[channel] * 3]
+    shown = rescale_intensity(np.moveaxis(gray_or_color, 0, -1), out_range=(0.0, 1.0))
+    labels = result.labels[(0,) * (result.labels.ndim - 2)]
+    return (255 * mark_boundaries(shown, labels, color=(1, 0.8, 0), mode="inner")).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "runs" / "samples")

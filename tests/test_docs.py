@@ -1,0 +1,121 @@
+"""The documentation is true: its code runs, its example files are valid, its pages build, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
+BLOCK = re.compile(r"^```(python|sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
+    return [(language, code) for language, code in BLOCK.findall(page.read_text("utf-8")) if language in languages]
+
+
+def with_code(*languages: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, *languages)]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the sample pictures, as the pages assume."""
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", with_code("python", "sh"), ids=name)
+def test_code_on_the_page_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a page share one namespace and folder. Of shell, only our own command is run."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for language, code in blocks(page, "python", "sh"):
+        if language == "python":
+            exec(compile(code, name(page), "exec"), namespace)
+            continue
+        for line in code.replace("\\\n", " ").splitlines():
+            if line.startswith("napari-unetstyle "):
+                run_command(line, monkeypatch)
+
+
+def run_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the installed command in this process (PyTorch is loaded once), with globs as a shell expands them."""
+    words = [sorted(map(str, Path().glob(word))) or [word] for word in shlex.split(line, comments=True)]
+    (command,) = importlib.metadata.entry_points(group="console_scripts", name="napari-unetstyle")
+    monkeypatch.setattr(sys, "argv", [word for expanded in words for word in expanded])
+    with pytest.raises(SystemExit) as stop:
+        sys.exit(command.load()())
+    assert stop.value.code in (0, None), line
+
+
+def test_readme_keeps_its_word() -> None:
+    (python,) = blocks(ROOT / "README.md", "python")
+    lines = [line for line in python[1].splitlines() if line]
+    assert len(lines) <= 10
+    commands = [code for _, code in blocks(ROOT / "README.md", "sh") if code.startswith("napari-unetstyle")]
+    assert len(commands[0].splitlines()) == 3
+
+
+def test_example_models_are_valid() -> None:
+    from napari_unetstyle.core.models.spec import ModelSpec
+
+    examples = [code for page in PAGES for _, code in blocks(page, "json")]
+    assert examples
+    for code in examples:
+        ModelSpec.model_validate_json(code)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_documentation_builds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "site" / "reference" / "python" / "index.html").read_text("utf-8")
+    assert "SegmentOptions" in page
+    assert "object_diameter" in page
+
+
+def test_samples_can_be_segmented_without_a_window(tmp_path: Path) -> None:
+    """What `python dev.py run` does where there is no display."""
+    command = [sys.executable, ROOT / "docs" / "examples" / "segment_samples.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"nuclei-fluorescence\.tif: \d+ objects, model 'nuclei', [\d.]+ s", done.stdout)
+    for stem in ("nuclei-fluorescence", "nuclei-he", "axons-sem", "timelapse-two-channels"):
+        assert (tmp_path / f"{stem}.tif").stat().st_size > 1000
+        assert (tmp_path / f"{stem}-outlines.png").stat().st_size > 1000
+
+
+def test_samples_are_what_their_script_makes(tmp_path: Path) -> None:
+    import numpy as np
+    import tifffile
+
+    command = [sys.executable, ROOT / "sample_data" / "make.py", tmp_path]
+    subprocess.run(command, check=True)
+    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.tif"))
+    kept = sorted(path.relative_to(ROOT / "sample_data") for path in (ROOT / "sample_data").rglob("*.tif"))
+    assert made == kept
+    for path in kept:
+        assert (ROOT / "sample_data" / path).stat().st_size < 300_000
+        old, new = tifffile.imread(ROOT / "sample_data" / path), tifffile.imread(tmp_path / path)
+        assert old.shape == new.shape
+        # libraries round differently; a pixel here and there may be another
+        assert np.mean(np.abs(old.astype(float) - new.astype(float)) > 1) < 0.01
