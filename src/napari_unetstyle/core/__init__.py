@@ -1,1 +1,72 @@
-"""The headless core."""
+"""The headless core: everything that the dock and the command line do, as Python functions.
+
+Names are loaded when they are first used, so importing this package is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.errors import UnetstyleError
+    from napari_unetstyle.core.imaging.files import read_image
+    from napari_unetstyle.core.imaging.geometry import Geometry
+    from napari_unetstyle.core.imaging.image import Image, as_image
+    from napari_unetstyle.core.metrics import evaluate
+    from napari_unetstyle.core.models.store import Model, ModelStore
+    from napari_unetstyle.core.progress import Progress, run
+    from napari_unetstyle.core.segmentation.options import SegmentOptions
+    from napari_unetstyle.core.segmentation.output import write_labels
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+    from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+
+_HOMES = {
+    "UnetstyleError": "errors",
+    "read_image": "imaging.files",
+    "Geometry": "imaging.geometry",
+    "Image": "imaging.image",
+    "as_image": "imaging.image",
+    "evaluate": "metrics",
+    "Model": "models.store",
+    "ModelStore": "models.store",
+    "Progress": "progress",
+    "run": "progress",
+    "SegmentOptions": "segmentation.options",
+    "write_labels": "segmentation.output",
+    "SegmentResult": "segmentation.result",
+    "iter_segment": "segmentation.segment",
+    "refine": "segmentation.segment",
+    "segment": "segmentation.segment",
+}
+
+__all__ = [
+    "Geometry",
+    "Image",
+    "Model",
+    "ModelStore",
+    "Progress",
+    "SegmentOptions",
+    "SegmentResult",
+    "UnetstyleError",
+    "as_image",
+    "evaluate",
+    "iter_segment",
+    "read_image",
+    "refine",
+    "run",
+    "segment",
+    "write_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

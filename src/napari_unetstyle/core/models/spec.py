@@ -106,7 +106,7 @@ class ModelSpec(_Part):
     foreground_threshold, seed_threshold
         Default decision levels in (0, 1) for objects, measured on validation pictures.
     files
-        sha256 of each file of the model folder except ``model.json`` itself.
+        sha256 of each file of the model folder; that of ``model.json`` is taken without its own line.
     """
 
     schema_version: Literal[1] = 1
