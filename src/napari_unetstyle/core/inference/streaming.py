@@ -9,6 +9,7 @@ of a picture, slices of a volume.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,11 +19,13 @@ from torch.nn import functional as F
 
 from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
+_LAYOUT = {4: torch.channels_last, 5: torch.channels_last_3d}
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
 STREAM = 2  # the axis of (N, C, first spatial, ...) that is cut into strips
 
 
 Rows = Tensor | None  # the next rows (N, C, rows, ...) of a picture, or None where there are none yet
+Pieces = list[Tensor]  # the same in several pieces, in order
 
 
 class _Convolution:
@@ -34,16 +37,34 @@ class _Convolution:
         self._padding = (0, *(1,) * (self._weight.ndim - 3))
         self._kept: Rows = None
 
-    def push(self, rows: Rows, *, last: bool) -> Rows:
-        given = self._kept if rows is None else rows
-        if given is None:
+    def push(self, groups: list[Pieces], *, last: bool) -> Rows:
+        """Take the next rows, the channels of one group after those of the other."""
+        rows = self._padded(groups, last=last)
+        if rows is None or rows.shape[STREAM] < 3:
+            self._kept = rows
             return None
-        border = torch.zeros_like(given.narrow(STREAM, 0, 1))
-        rows = _join([border if self._kept is None else self._kept, rows, border if last else None])
         self._kept = _last(rows, 2)
-        if rows.shape[STREAM] < 3:
-            return None
         return self._convolve(rows, self._weight, self._bias, padding=self._padding).relu_()
+
+    def _padded(self, groups: list[Pieces], *, last: bool) -> Rows:
+        """What was kept (at first the border), the new rows and at the end the border, in one copy."""
+        like = self._kept if self._kept is not None else groups[0][0] if groups[0] else None
+        if like is None:
+            return None
+        top = 1 if self._kept is None else self._kept.shape[STREAM]
+        count = sum(piece.shape[STREAM] for piece in groups[0])
+        if count == 0 and not last:
+            return self._kept
+        shape = (like.shape[0], self._weight.shape[1], top + count + last, *like.shape[STREAM + 1 :])
+        padded = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_LAYOUT[like.ndim])
+        if self._kept is None:
+            padded.narrow(STREAM, 0, top).zero_()
+        else:
+            padded.narrow(STREAM, 0, top).copy_(self._kept)
+        _fill(padded.narrow(STREAM, top, count), groups)
+        if last:
+            padded.narrow(STREAM, top + count, 1).zero_()
+        return padded
 
 
 class _Pool:
@@ -56,7 +77,7 @@ class _Pool:
     def push(self, rows: Rows, *, last: bool) -> Rows:
         if rows is None and self._kept is None:
             return None
-        rows = _join([self._kept, rows])
+        rows = torch.cat([piece for piece in (self._kept, rows) if piece is not None], STREAM)
         odd = 0 if last else rows.shape[STREAM] % 2
         self._kept = _last(rows, odd)
         full = rows.shape[STREAM] - odd
@@ -67,19 +88,24 @@ class _Queue:
     """Rows that wait for their partners from the other side of a skip connection."""
 
     def __init__(self) -> None:
-        self._rows: Rows = None
-
-    def __len__(self) -> int:
-        return 0 if self._rows is None else int(self._rows.shape[STREAM])
+        self._pieces: deque[Tensor] = deque()
+        self.rows = 0
 
     def put(self, rows: Rows) -> None:
         if rows is not None:
-            self._rows = _join([self._rows, rows])
+            self._pieces.append(rows)
+            self.rows += rows.shape[STREAM]
 
-    def take(self, count: int) -> Tensor:
-        assert self._rows is not None
-        taken = self._rows.narrow(STREAM, 0, count)
-        self._rows = _last(self._rows, len(self) - count)
+    def take(self, count: int) -> Pieces:
+        taken = []
+        self.rows -= count
+        while count:
+            piece = self._pieces.popleft()
+            size = min(count, piece.shape[STREAM])
+            taken.append(piece.narrow(STREAM, 0, size))
+            if size < piece.shape[STREAM]:
+                self._pieces.appendleft(piece.narrow(STREAM, size, piece.shape[STREAM] - size))
+            count -= size
         return taken
 
 
@@ -97,36 +123,44 @@ class _Level:
             self._skip, self._raised = _Queue(), _Queue()
 
     def push(self, rows: Rows, *, last: bool) -> Rows:
-        encoded = _through(self._encoder, rows, last=last)
+        encoded = _through(self._encoder, [_pieces(rows)], last=last)
         if self._below is None:
             return encoded
         deep = self._below.push(self._pool.push(encoded, last=last), last=last)
         self._skip.put(encoded)
         self._raised.put(None if deep is None else self._up(deep))
-        ready = min(len(self._skip), len(self._raised))
-        joined = self._joined(ready) if ready else None
-        return _through(self._decoder, joined, last=last)
-
-    def _joined(self, count: int) -> Tensor:
-        skip, raised = self._skip.take(count), self._raised.take(count)
-        for axis in range(STREAM + 1, raised.ndim):  # pooling rounded up, so what was raised may be too wide
-            raised = raised.narrow(axis, 0, skip.shape[axis])
-        return torch.cat([skip, raised], 1)
+        ready = min(self._skip.rows, self._raised.rows)
+        return _through(self._decoder, [self._skip.take(ready), self._raised.take(ready)], last=last)
 
 
 def _stages(block: nn.Module) -> list[_Convolution]:
     return [_Convolution(module) for module in block.modules() if isinstance(module, ConvBlock)]
 
 
-def _through(stages: list[_Convolution], rows: Rows, *, last: bool) -> Rows:
+def _through(stages: list[_Convolution], groups: list[Pieces], *, last: bool) -> Rows:
+    rows: Rows = None
     for stage in stages:
-        rows = stage.push(rows, last=last)
+        rows = stage.push(groups, last=last)
+        groups = [_pieces(rows)]
     return rows
 
 
-def _join(pieces: list[Rows]) -> Tensor:
-    given = [piece for piece in pieces if piece is not None]
-    return given[0] if len(given) == 1 else torch.cat(given, STREAM)
+def _pieces(rows: Rows) -> Pieces:
+    return [] if rows is None else [rows]
+
+
+def _fill(target: Tensor, groups: list[Pieces]) -> None:
+    """Copy groups of pieces beside each other; pooling rounds up, so what was raised may be too wide."""
+    channel = 0
+    for group in groups:
+        row = 0
+        for piece in group:
+            for axis in range(STREAM + 1, piece.ndim):
+                piece = piece.narrow(axis, 0, target.shape[axis])
+            there = target.narrow(1, channel, piece.shape[1]).narrow(STREAM, row, piece.shape[STREAM])
+            there.copy_(piece)
+            row += piece.shape[STREAM]
+        channel += group[0].shape[1] if group else 0
 
 
 def _last(rows: Tensor, count: int) -> Rows:
