@@ -1,0 +1,106 @@
+"""Probability bytes to areas: the rule by which a pixel is decided.
+
+Everything here works on probability bytes, uint8 ``(C, *spatial)`` with value ``round(255 p)`` and the background
+first, so a label depends neither on strips nor on the device nor on where the arrays lie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.imaging.image import ArrayLike
+from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.segmentation.runs import Runs, components
+
+BAND_PIXELS = 2**21  # looked at at once; fits the caches reasonably, and 16 of it fit into any memory
+
+
+def areas(values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0) -> NDArray[np.uint8]:
+    """Class of each pixel.
+
+    A pixel is foreground if its foreground probability ``1 - background`` is at least `threshold`; then it
+    has the most probable of the other classes, the first of them if several tie. For one class and threshold
+    0.5 this is the argmax over background and class (an exact tie is background in both).
+
+    Parameters
+    ----------
+    values
+        Probability bytes ``(C, *spatial)``: background, then the classes (no seed map).
+    threshold
+        Foreground probability in [0, 1].
+    min_pixels
+        Connected areas of one class with fewer pixels become background. Pixels are connected by a face: 4
+        neighbors in 2D, 6 in 3D.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        0 for background, else the class value.
+    """
+    out = np.zeros(values.shape[1:], np.uint8)
+    run(iter_areas(values, out, threshold=threshold, min_pixels=min_pixels))
+    return out
+
+
+def iter_areas(
+    values: ArrayLike, out: NDArray[np.uint8], *, threshold: float, min_pixels: int, band: int | None = None
+) -> Steps[None]:
+    """Like :func:`areas`, as a job that reads `values` and fills `out` in bands of `band` rows.
+
+    Both may lie on disk; the labels do not depend on `band`.
+    """
+    if min_pixels <= 1:
+        yield from _iter_decide(values, out, threshold, band, None)
+        return
+    found: list[Runs] = []
+    yield from share(_iter_decide(values, out, threshold, band, found), 0.0, 0.7)
+    runs = Runs.joined(found)
+    component = components(runs, out.shape)
+    small = np.bincount(component, runs.length) < min_pixels
+    kept = runs[~small[component]]
+    rows = list(bands(out.shape, band))
+    for i, part in enumerate(rows):
+        out[part] = kept.paint(part.start, (part.stop - part.start, *out.shape[1:]), np.uint8)
+        yield Progress(700 + 300 * (i + 1) // len(rows), 1000, "Removing small areas")
+
+
+def _iter_decide(
+    values: ArrayLike, out: NDArray[np.uint8], threshold: float, band: int | None, found: list[Runs] | None
+) -> Steps[None]:
+    rows = list(bands(out.shape, band))
+    for i, part in enumerate(rows):
+        label = decide(np.asarray(values[:, part]), threshold)
+        out[part] = label
+        if found is not None:
+            found.append(Runs.of(label, part.start))
+        yield Progress(i + 1, len(rows), "Deciding")
+
+
+def decide(values: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
+    """Class of each pixel of a block of probability bytes; see :func:`areas`."""
+    inside = foreground(values[0], threshold)
+    if len(values) == 2:
+        return inside.view(np.uint8)
+    best, label = values[1].copy(), np.ones(inside.shape, np.uint8)
+    for value in range(2, len(values)):
+        np.copyto(label, np.uint8(value), where=values[value] > best)
+        np.maximum(best, values[value], out=best)
+    label *= inside
+    return label
+
+
+def foreground(background: NDArray[np.uint8], threshold: float) -> NDArray[np.bool_]:
+    """Where the probability of not being background is at least `threshold` (never where it is 0)."""
+    inside: NDArray[np.bool_] = background <= 255 - max(1, math.ceil(threshold * 255 - 1e-6))
+    return inside
+
+
+def bands(shape: tuple[int, ...], rows: int | None = None) -> Iterator[slice]:
+    """Ranges of rows (of the first axis) that cover `shape`, `rows` high or of a good height."""
+    step = rows or max(1, BAND_PIXELS // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
