@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
     """Open napari with the dock and a sample picture; without a display, segment the samples and say where."""
     install("test")
     if has_display():
-        return call(BIN / "napari", "-w", "napari-unetstyle", *(arguments or [SAMPLE]))
+        return call(BIN / "napari", *(arguments or [SAMPLE]), "-w", "napari-unetstyle")
     print("There is no display, so the sample pictures are segmented without napari.", flush=True)
     return call(PYTHON, "docs/examples/segment_samples.py", *arguments)
 
