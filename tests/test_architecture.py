@@ -93,7 +93,11 @@ FORBIDDEN_CALLS = {  # as written, the last two parts of the dotted name
     "yaml.load": "use safe_load",
     "os.system": "no shell",
 }
-WRITERS = {"write_text", "write_bytes", "imwrite", "imsave", "savez", "savez_compressed", "savetxt", "roiwrite"}
+OPENERS = {"open", "fdopen", "ZipFile", "TarFile"}
+WRITERS = {
+    "write_text", "write_bytes", "imwrite", "imsave", "TiffWriter", "roiwrite", "save_file",
+    "savez", "savez_compressed", "savetxt", "copyfile", "copy2",
+}  # fmt: skip
 
 
 def sources() -> list[Path]:
@@ -136,11 +140,11 @@ def unguarded_writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
         for inner in ast.walk(node)
     }
     for call, name in calls(tree):
-        mode = ast.unparse(call.args[1]) if name == "open" and len(call.args) > 1 else keyword(call, "mode")
-        if name.endswith(".open") and call.args:
-            mode = ast.unparse(call.args[0])
-        opens = (name == "open" or name.endswith(".open")) and bool(set(mode) & set("wax+"))
-        if (opens or name.split(".")[-1] in WRITERS) and call not in guarded:
+        last = name.split(".")[-1]
+        texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        modes = [*texts, keyword(call, "mode").strip("'\"")] if last in OPENERS else []
+        opens = any(re.fullmatch("[rwaxbt+]*[wax+][rwaxbt+]*", mode) for mode in modes)
+        if (opens or last in WRITERS) and call not in guarded:
             yield call.lineno, ast.unparse(call)
 
 
@@ -169,10 +173,16 @@ def test_the_lint_sees_unsafe_code(code: str) -> None:
     assert list(unsafe(ast.parse(code)))
 
 
-@pytest.mark.parametrize("code", ["open(p, 'w')", "p.open('ab')", "p.write_text(t)", "tifffile.imwrite(p, a)"])
+@pytest.mark.parametrize(
+    "code", ["open(p, 'w')", "p.open('ab')", "open(p, mode='r+')", "p.write_text(t)", "tifffile.imwrite(p, a)"]
+)
 def test_the_lint_sees_unguarded_writes(code: str) -> None:
     assert list(unguarded_writes(ast.parse(code)))
     assert not list(unguarded_writes(ast.parse(f"with atomic_path(target) as p:\n    {code}")))
+
+
+def test_the_lint_lets_reading_pass() -> None:
+    assert not list(unguarded_writes(ast.parse("open(p, 'rb'); archive.open(member); p.open()")))
 
 
 # What is in the repository, and what people are told -------------------------------------------------------------
