@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
 import tempfile
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.progress import Steps
+
+T = TypeVar("T")
 
 IN_MEMORY = 2**28
 
@@ -51,10 +53,24 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None
     return array
 
 
+def releasing(steps: Steps[T], *arrays: NDArray[Any]) -> Steps[T]:
+    """A job that fills or reads scratch arrays, without their pages piling up in memory."""
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            finally:
+                for array in arrays:
+                    release(array)
+            yield progress
+    finally:
+        steps.close()
+
+
 def release(array: NDArray[Any]) -> None:
-    """Let the system take back the memory of a scratch file's pages; its values stay."""
+    """Let the system take back the memory of a scratch file's pages; their values stay in the file."""
     mapped = getattr(array, "_map", None)
-    if mapped is not None:
-        with contextlib.suppress(AttributeError, OSError):  # not every system can advise
-            mapped.flush()
-            mapped.madvise(mmap.MADV_DONTNEED)
+    if mapped is not None and hasattr(mapped, "madvise"):  # not on every system
+        mapped.madvise(mmap.MADV_DONTNEED)

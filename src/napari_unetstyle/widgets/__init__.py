@@ -1,0 +1,1 @@
+"""The dock: the only code that imports napari or Qt."""

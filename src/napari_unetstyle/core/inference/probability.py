@@ -20,7 +20,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 Box = tuple[slice, ...]
 _STRIP_PIXELS = 2**17  # small enough for the caches of a CPU
 _STRIP_PIXELS_GPU = 2**21
-_WIDEST = 2**14
+_WIDEST = 2**14  # longer rows are cut into bands, so that memory does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Engine:
     dtype
         ``torch.float32``, or a half type for mixed precision.
     tile
-        Side in pixels of what is computed at once (rows of a strip times its width), or None for a good one.
+        Strips hold about the square of this many pixels; None: as many as suit the device.
     """
 
     device: torch.device
@@ -47,11 +47,6 @@ class Engine:
         if self.tile is not None:
             return self.tile**2
         return _STRIP_PIXELS if self.device.type == "cpu" else _STRIP_PIXELS_GPU
-
-    @property
-    def widest(self) -> int:
-        """Length along the last axis beyond which a picture is cut into bands."""
-        return _WIDEST if self.tile is None else max(self.tile, 2**6)
 
     def tensor(self, pixels: NDArray[np.float32]) -> Tensor:
         """Pixels ``(C, *spatial)`` as a batch of one, laid out as the convolutions like it."""
@@ -82,7 +77,7 @@ def iter_probabilities(
     box
         Part of the picture; a part gets the same values as in the whole.
     """
-    columns = list(bands(box[-1].start, box[-1].stop, picture.shape[-1], engine.widest, network.depth))
+    columns = list(bands(box[-1].start, box[-1].stop, picture.shape[-1], _WIDEST, network.depth))
     for i, column in enumerate(columns):
         for progress in _iter_band(network, picture, out, box, column, engine, seeds=seeds):
             yield Progress(i * progress.total + progress.step, len(columns) * progress.total, "Segmenting")

@@ -17,7 +17,7 @@ from napari_unetstyle.core.files import atomic_path, sha256_of
 from napari_unetstyle.core.models.spec import SCHEMA_VERSION, ModelSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from napari_unetstyle.core.networks.unet import UNet
 
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -86,7 +86,7 @@ def verify(spec: ModelSpec, folder: Path, shown: Path) -> None:
             )
 
 
-def load_network(spec: ModelSpec, folder: Path, shown_as: str | os.PathLike[str] | None = None) -> nn.Module:
+def load_network(spec: ModelSpec, folder: Path, shown_as: str | os.PathLike[str] | None = None) -> UNet:
     """The network of a model folder with its weights, in ``eval`` mode, after :func:`verify`."""
     from napari_unetstyle.core.models.weights import create_network, load_weights
 

@@ -32,6 +32,8 @@ from napari_unetstyle.core.models.spec import Card, ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from napari_unetstyle.core.networks.unet import UNet
+
 ENVIRONMENT = "NAPARI_UNETSTYLE_MODELS"
 _PARTIAL = ".partial-"
 _A_DAY = 86400
@@ -60,7 +62,7 @@ class Model:
         return self.spec.card
 
     @cached_property
-    def network(self) -> nn.Module:
+    def network(self) -> UNet:
         """The network with its weights, in ``eval`` mode on the CPU; every file is verified first.
 
         Raises

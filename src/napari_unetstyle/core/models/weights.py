@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_unetstyle.core.models.spec import ModelSpec
+    from napari_unetstyle.core.networks.unet import UNet
 
 
-def create_network(spec: ModelSpec) -> nn.Module:
+def create_network(spec: ModelSpec) -> UNet:
     """A network of this specification with fresh weights, in training mode."""
     from napari_unetstyle.core.networks.unet import UNet
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.image import Frame, Image
+from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import InputSpec
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -37,9 +39,10 @@ class Intensity:
     def normalize(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """``(C, *spatial)`` to zero mean, unit deviation, within +-10; non-finite pixels become 0."""
         shape = (-1, *(1,) * (pixels.ndim - 1))
-        scaled = (pixels.astype(np.float32) - self.mean.reshape(shape)) / self.std.reshape(shape)
+        scaled: NDArray[np.float32] = (pixels.astype(np.float32) - self.mean.reshape(shape)) / self.std.reshape(shape)
         np.clip(scaled, -_LIMIT, _LIMIT, out=scaled)
-        return np.nan_to_num(scaled, copy=False, nan=0.0)
+        np.nan_to_num(scaled, copy=False, nan=0.0)
+        return scaled
 
 
 def _moments(channel: NDArray[np.float32]) -> tuple[float, float]:
@@ -74,3 +77,77 @@ def select_channels(pixels: NDArray[Any], spec: InputSpec, in_channels: int) -> 
     raise ImageError(
         f"The picture has {got} channels, but this model takes {allowed}. Choose one channel (option 'channel')."
     )
+
+
+def channel_index(image: Image, channel: int | str | None) -> int | None:
+    """The channel a person named or numbered.
+
+    Raises
+    ------
+    ImageError
+        If the picture has no such channel.
+    """
+    if channel is None:
+        return None
+    names, count = image.channel_names, image.size("C")
+    index = names.index(channel) if channel in names else int(channel) if str(channel).isdigit() else -1
+    if not 0 <= index < count:
+        known = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in range(count))
+        raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}.")
+    return index
+
+
+class Prepared:
+    """A picture as the network sees it: chosen channels, normalized intensity, the model's scale.
+
+    Parameters
+    ----------
+    frame
+        The stored picture.
+    spec, in_channels
+        What the model expects.
+    channel
+        Index of the only channel to take, or None.
+    scale
+        Factor on the picture's size.
+    intensity
+        Statistics to normalize with; None gives the pixels as they are stored.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        spec: InputSpec,
+        in_channels: int,
+        *,
+        channel: int | None = None,
+        scale: float = 1.0,
+        intensity: Intensity | None = None,
+    ) -> None:
+        self._frame, self._spec, self._in_channels, self._channel = frame, spec, in_channels, channel
+        self._intensity = intensity
+        self._resampler = Resampler(frame.shape, scaled_shape(frame.shape, scale))
+        self.has_nonfinite = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape at the model's scale."""
+        return self._resampler.target
+
+    def read(self, *slices: slice) -> NDArray[Any]:
+        """Pixels ``(C, *spatial)`` inside the slices of the leading axes."""
+        given = [*slices, *[slice(None)] * (len(self.shape) - len(slices))]
+        box = tuple(slice(*s.indices(n)) for s, n in zip(given, self.shape, strict=True))
+        pixels = self.stored(*self._resampler.needs(box))
+        if self._intensity is not None:
+            if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+                self.has_nonfinite = True
+            pixels = self._intensity.normalize(pixels)
+        return self._resampler.apply(pixels, box) if self.shape != self._frame.shape else pixels
+
+    def stored(self, *slices: slice) -> NDArray[Any]:
+        """The chosen channels on the picture's own grid, as stored."""
+        pixels = self._frame.read(*slices)
+        if self._channel is not None:
+            pixels = pixels[self._channel : self._channel + 1]
+        return select_channels(pixels, self._spec, self._in_channels)

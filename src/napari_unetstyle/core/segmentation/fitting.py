@@ -1,0 +1,319 @@
+"""Fitting a model to a picture: scale, intensity and layer statistics, decided once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core import device as devices
+from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.imaging.geometry import UNITS, in_known_unit
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.inference.probability import Engine
+    from napari_unetstyle.core.inference.statistics import Region
+    from napari_unetstyle.core.networks.unet import UNet
+
+Index = tuple[int, ...]
+Box = tuple[slice, ...]
+_SCALES = (1 / 32, 32.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Group:
+    """Frames that share one set of statistics."""
+
+    network: UNet
+    intensity: Intensity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """A model fitted to one picture; any part of the picture gets the same pixels from it.
+
+    Attributes
+    ----------
+    image, model
+        What was fitted to what.
+    options
+        With every choice resolved.
+    scale
+        Factor from the picture's grid to the model's.
+    frames
+        Indices along the leading label axes that are segmented.
+    notes
+        Sentences that a person should read.
+    """
+
+    image: Image
+    model: Model
+    options: SegmentOptions
+    scale: float
+    frames: tuple[Index, ...]
+    engine: Engine
+    groups: dict[Index, _Group]
+    notes: tuple[str, ...]
+
+    @property
+    def dims(self) -> int:
+        """Spatial dimensions of the network."""
+        return self.model.spec.network.spatial_dims
+
+    @property
+    def channels(self) -> int:
+        """Number of probability channels."""
+        return self.model.spec.out_channels
+
+    def prepared(self, index: Index) -> Prepared:
+        """The frame as its network sees it."""
+        return _prepared(self.image, self.model, self.options, self.scale, index, self.groups[index].intensity)
+
+    def iter_bytes(self, index: Index, box: Box, out: NDArray[np.uint8]) -> Steps[int]:
+        """Fill `out` ``(channels, *box)`` with the probability bytes of a box of one frame.
+
+        Where the picture is not a finite number the answer is background; returns how many such pixels the
+        box has.
+        """
+        picture = self.prepared(index)
+        resampler = Resampler(picture.shape, self.image.frame(index, self.dims).shape)
+        inner = resampler.needs(box)
+        small = out if inner == box and self.scale == 1 else _scratch(self, inner)
+        yield from self._iter_flips(index, picture, inner, small)
+        if small is not out:
+            _bring_back(resampler, small, inner, box, out)
+        return _clear_nonfinite(picture, box, out) if picture.has_nonfinite else 0
+
+    def _iter_flips(self, index: Index, picture: Prepared, box: Box, out: NDArray[np.uint8]) -> Steps[None]:
+        from napari_unetstyle.core.inference.probability import iter_probabilities
+
+        network, seeds = self.groups[index].network, self.model.spec.separation is not None
+        if not self.options.flip:
+            yield from iter_probabilities(network, picture, out, box, self.engine, seeds=seeds)
+            return
+        total = np.zeros(out.shape, np.uint16)
+        flips = _flips(self.dims)
+        for i, flip in enumerate(flips):
+            mirrored = _Mirrored(picture, flip)
+            piece = np.empty_like(out)
+            steps = iter_probabilities(network, mirrored, piece, mirrored.box(box), self.engine, seeds=seeds)
+            for progress in steps:
+                yield Progress(i * progress.total + progress.step, len(flips) * progress.total, progress.message)
+            total += _mirror(piece, flip)
+        np.copyto(out, (total + len(flips) // 2) // len(flips), casting="unsafe")
+
+
+def _flips(dims: int) -> list[Index]:
+    return list(np.ndindex(*(2,) * dims))
+
+
+def _mirror(pixels: NDArray[Any], flip: Index) -> NDArray[Any]:
+    key: Any = (slice(None), *(slice(None, None, -1) if f else slice(None) for f in flip))
+    mirrored: NDArray[Any] = pixels[key]
+    return mirrored
+
+
+class _Mirrored:
+    """A picture seen in a mirror along some axes."""
+
+    def __init__(self, picture: Prepared, flip: Index) -> None:
+        self._picture, self._flip, self.shape = picture, flip, picture.shape
+
+    def box(self, box: Box) -> Box:
+        return tuple(
+            slice(n - s.stop, n - s.start) if f else s for s, n, f in zip(box, self.shape, self._flip, strict=True)
+        )
+
+    def read(self, *slices: slice) -> NDArray[Any]:
+        given = [*slices, *[slice(None)] * (len(self.shape) - len(slices))]
+        box = tuple(slice(*s.indices(n)) for s, n in zip(given, self.shape, strict=True))
+        return _mirror(self._picture.read(*self.box(box)), self._flip)
+
+
+def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitted]:
+    """Decide everything that follows from the whole picture, before any part of it is segmented.
+
+    Raises
+    ------
+    ImageError
+        If the picture does not fit the model or has no finite pixel.
+    DeviceError, OptionError
+        If the device or an option cannot be had.
+    """
+    dims = model.spec.network.spatial_dims
+    frames = _frames(image, dims, options)
+    notes: list[str] = list(image.notes)
+    engine = _engine(options, notes)
+    options = _resolved(options, model, image)
+    yield Progress(0, 1, "Looking at the picture")
+    scale = _scale(image, model, options, notes)
+    groups: dict[Index, _Group] = {}
+    all_frames = tuple(image.frames(dims))
+    shared = [all_frames] if options.statistics == "picture" else [(index,) for index in frames]
+    for i, group in enumerate(shared):
+        fitted = _fit_group(image, model, options, scale, group, engine)
+        groups.update(dict.fromkeys(group, fitted))
+        yield Progress(i + 1, len(shared), "Looking at the picture")
+    return Fitted(
+        image=image,
+        model=model,
+        options=options,
+        scale=scale,
+        frames=frames,
+        engine=engine,
+        groups=groups,
+        notes=tuple(notes),
+    )
+
+
+def _fit_group(
+    image: Image, model: Model, options: SegmentOptions, scale: float, group: tuple[Index, ...], engine: Engine
+) -> _Group:
+    from napari_unetstyle.core.inference.probability import regions_tensor
+    from napari_unetstyle.core.inference.statistics import choose_regions, fold
+
+    dims = model.spec.network.spatial_dims
+    stored = [_prepared(image, model, options, scale, index, None) for index in group]
+    regions = choose_regions(stored, model.spec.input.region)
+    pieces = [_piece(stored, region) for region in regions]
+    intensity = Intensity.of(np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1))
+    if not any(np.isfinite(piece).any() for piece in pieces):
+        raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
+    flips = _flips(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
+    batch = regions_tensor((_mirror(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
+    network = fold(model.network.to(engine.device), batch)
+    return _Group(network=engine.network(network), intensity=intensity)
+
+
+def _piece(pictures: list[Prepared], region: Region) -> NDArray[Any]:
+    return pictures[region.frame].read(*region.slices)
+
+
+def _prepared(
+    image: Image, model: Model, options: SegmentOptions, scale: float, index: Index, intensity: Intensity | None
+) -> Prepared:
+    spec = model.spec
+    channel = options.channel
+    return Prepared(
+        image.frame(index, spec.network.spatial_dims),
+        spec.input,
+        spec.network.in_channels,
+        channel=channel if channel is None else int(channel),
+        scale=scale,
+        intensity=intensity,
+    )
+
+
+def _frames(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ...]:
+    everything = image.frames(dims)
+    if options.frames is None:
+        return tuple(everything)
+    for index in options.frames:
+        if index not in everything:
+            axes = image.label_axes[:-dims]
+            raise OptionError(
+                f"There is no frame {index}: the leading axes {axes or '(none)'} have lengths "
+                f"{image.label_shape[:-dims]}. Count from 0."
+            )
+    return options.frames
+
+
+def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOptions:
+    spec = model.spec
+    if options.output == "objects" and spec.separation is None:
+        raise OptionError(f"Model {spec.name!r} knows areas only. Use output='areas', or another model.")
+    dims = spec.network.spatial_dims
+    if options.box is not None and len(options.box) != dims:
+        raise OptionError(f"The box has {len(options.box)} ranges, but the model works in {dims} dimensions.")
+    return options.changed(
+        channel=channel_index(image, options.channel),
+        output=options.output or ("objects" if spec.separation else "areas"),
+        threshold=spec.foreground_threshold if options.threshold is None else options.threshold,
+    )
+
+
+def _engine(options: SegmentOptions, notes: list[str]) -> Engine:
+    import torch
+
+    from napari_unetstyle.core.inference.probability import Engine
+
+    device = devices.resolve(options.device)
+    half = torch.bfloat16 if device.type == "cpu" else torch.float16
+    if options.amp and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        notes.append("This processor has no instructions for mixed precision; full precision was used.")
+        half = torch.float32
+    return Engine(device=device, dtype=half if options.amp else torch.float32, tile=options.tile)
+
+
+def _scale(image: Image, model: Model, options: SegmentOptions, notes: list[str]) -> float:
+    """Factor that brings the picture to the size the model knows: by objects, else by pixel size."""
+    spec = model.spec.input
+    scale = 1.0
+    if options.object_diameter is not None and spec.object_diameter is not None:
+        low, high = spec.object_diameters or (spec.object_diameter,) * 2
+        if not low <= options.object_diameter <= high:
+            scale = spec.object_diameter / options.object_diameter
+    elif spec.spacing is not None and image.geometry.is_physical:
+        known = in_known_unit(spec.spacing, spec.unit or "um")
+        factor = 1e3 if (image.geometry.unit, known.unit) == ("mm", "um") else 1.0
+        factor = 1e-3 if (image.geometry.unit, known.unit) == ("um", "mm") else factor
+        scale = image.geometry.spacing[-1] * factor / known.spacing[-1]
+    if not _SCALES[0] <= scale <= _SCALES[1]:
+        raise OptionError(
+            f"The picture would have to be scaled by {scale:.3g} for this model; allowed are "
+            f"{_SCALES[0]:.3g} to {_SCALES[1]:.3g}. Check the pixel size "
+            f"({image.geometry.spacing} {UNITS[image.geometry.unit]}) or the object diameter."
+        )
+    if scale != 1.0:
+        notes.append(f"The picture was scaled by {scale:.3g} to the size that the model knows.")
+    return scale
+
+
+def _scratch(fitted: Fitted, box: Box) -> NDArray[np.uint8]:
+    from napari_unetstyle.core import scratch
+
+    shape = (fitted.channels, *(s.stop - s.start for s in box))
+    return scratch.zeros(shape, np.uint8, fitted.options.memory)
+
+
+def _bring_back(
+    resampler: Resampler, small: NDArray[np.uint8], inner: Box, box: Box, out: NDArray[np.uint8], rows: int = 256
+) -> None:
+    """Resample probabilities to the picture's grid, band by band."""
+    for start in range(box[0].start, box[0].stop, rows):
+        part = (slice(start, min(start + rows, box[0].stop)), *box[1:])
+        needs = resampler.needs(part)
+        there = tuple(slice(n.start - i.start, n.stop - i.start) for n, i in zip(needs, inner, strict=True))
+        values = resampler.apply(small[(slice(None), *there)], part)
+        out[:, part[0].start - box[0].start : part[0].stop - box[0].start] = np.rint(values).astype(np.uint8)
+
+
+def _clear_nonfinite(picture: Prepared, box: Box, out: NDArray[np.uint8], rows: int = 256) -> int:
+    count = 0
+    for start in range(box[0].start, box[0].stop, rows):
+        part = (slice(start, min(start + rows, box[0].stop)), *box[1:])
+        bad = ~np.isfinite(picture.stored(*part)).all(axis=0)
+        values = out[:, start - box[0].start : part[0].stop - box[0].start]
+        values[:, bad] = 0
+        values[0, bad] = 255
+        count += int(bad.sum())
+    return count
+
+
+def model_sha256(folder: Path) -> str:
+    """Hash that names a model's exact contents: that of its ``model.json``, which holds all the others."""
+    from napari_unetstyle.core.files import sha256_of
+
+    return sha256_of(folder / "model.json")
+
+
+__all__ = ["Fitted", "iter_fit", "model_sha256", "scaled_shape"]

@@ -1,0 +1,112 @@
+"""What a person can choose about a run; the same object from the form, the command line and a script."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from napari_unetstyle.core.errors import OptionError
+
+BACKENDS = ("torch",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """Options of :func:`~napari_unetstyle.core.segmentation.segment.segment`.
+
+    Attributes
+    ----------
+    channel
+        Take this channel only (index from 0, or name).
+    output
+        ``"objects"`` (each object its own id) or ``"areas"`` (each pixel its class); None: objects if the
+        model separates them.
+    object_diameter
+        Diameter of a typical object in pixels of the picture; the picture is scaled to what the model knows.
+        None: estimated from the picture if the model knows its own size, else the pixel sizes decide.
+    threshold
+        Foreground probability in (0, 1) from which a pixel counts; None: the model's.
+    min_pixels
+        Objects (or connected areas of a class) with fewer pixels are dropped.
+    box
+        ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
+        Statistics are the whole picture's.
+    polygon
+        ``((y, x), ...)`` vertices in pixels: as `box`, for the inside of a polygon.
+    frames
+        Indices along the leading label axes (T, Z) to segment; None: all.
+    statistics
+        For a stack: ``"picture"`` (one set for all frames) or ``"frame"`` (one for each).
+    flip
+        Average over mirrored pictures: slower, slightly steadier.
+    tile
+        Strips of about `tile` times `tile` pixels are computed at once; never changes a label.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+    amp
+        Mixed precision. None: only where the model's card shows that labels stay the same.
+    backend
+        What runs the network: ``"torch"``.
+    memory
+        Bytes that results may take before they are put on disk; None: 256 MB.
+    """
+
+    channel: int | str | None = None
+    output: Literal["objects", "areas"] | None = None
+    object_diameter: float | None = None
+    threshold: float | None = None
+    min_pixels: int = 0
+    box: tuple[tuple[int, int], ...] | None = None
+    polygon: tuple[tuple[float, float], ...] | None = None
+    frames: tuple[tuple[int, ...], ...] | None = None
+    statistics: Literal["picture", "frame"] = "picture"
+    flip: bool = False
+    tile: int | None = None
+    device: str = "auto"
+    amp: bool | None = None
+    backend: str = "torch"
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.output in (None, "objects", "areas"), "output", self.output, "'objects' or 'areas'")
+        _require(self.statistics in ("picture", "frame"), "statistics", self.statistics, "'picture' or 'frame'")
+        _require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "a number in (0, 1)")
+        _require(self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
+        _require(self.tile is None or self.tile >= 16, "tile", self.tile, "16 or more")
+        _require(self.backend in BACKENDS, "backend", self.backend, " or ".join(map(repr, BACKENDS)))
+        diameter = self.object_diameter
+        _require(diameter is None or 1 <= diameter <= 1e5, "object_diameter", diameter, "pixels from 1 to 100000")
+        _require(self.box is None or all(a < b for a, b in self.box), "box", self.box, "((y0, y1), (x0, x1)), y0 < y1")
+        _require(
+            self.polygon is None or len(self.polygon) >= 3, "polygon", self.polygon, "at least three (y, x) vertices"
+        )
+
+    def changed(self, **changes: Any) -> SegmentOptions:
+        """A copy with some options replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def stated(self) -> dict[str, Any]:
+        """The options that differ from their defaults."""
+        pairs = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
+        return {name: value for name, value, default in pairs if value != default}
+
+
+def make_options(**options: Any) -> SegmentOptions:
+    """Options by name, with an error in words for an unknown one.
+
+    Raises
+    ------
+    OptionError
+        If an option does not exist or has a value that is not allowed.
+    """
+    known = [f.name for f in dataclasses.fields(SegmentOptions)]
+    for name in options:
+        if name not in known:
+            raise OptionError(f"There is no option {name!r}. Options: {', '.join(known)}.")
+    return SegmentOptions(**options)
+
+
+def _require(holds: bool, name: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise OptionError(f"Option {name}={value!r} is not allowed: give {allowed}.")

@@ -1,0 +1,79 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+
+Table = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SegmentResult:
+    """Labels of a picture and everything needed to make them again.
+
+    Attributes
+    ----------
+    labels
+        Object ids (int32, from 1, in raster order of each object's first pixel) or class values (uint8), on
+        the picture's grid; 0 is background. Lies on disk when large.
+    label_axes
+        What the axes of `labels` are, e.g. ``"YX"`` or ``"TYX"``.
+    geometry
+        Pixel size of the picture.
+    classes
+        The model's classes.
+    output
+        ``"objects"`` or ``"areas"``.
+    objects
+        One row per object (or per class, for areas): columns ``label``, ``class``, ``class_name``,
+        ``centroid_y``, ``centroid_x``, ``area`` (pixels), … of equal length.
+    probability_bytes
+        uint8 ``(channels, *labels.shape)``, ``round(255 p)``: background, the classes, then the seed map if
+        the model separates objects. The labels follow from these bytes alone.
+    seed_threshold
+        Seed probability that starts an object.
+    frames
+        Indices along the leading label axes that were segmented.
+    options
+        As resolved: given to `segment` with the same picture and model they give the same labels.
+    provenance
+        Picture, model (name, version, sha256), options, device, seconds, version of this package.
+    notes
+        Sentences that a person should read.
+    """
+
+    labels: NDArray[Any]
+    label_axes: str
+    geometry: Geometry
+    classes: tuple[ClassSpec, ...]
+    output: Literal["objects", "areas"]
+    objects: Table
+    probability_bytes: NDArray[np.uint8]
+    seed_threshold: float
+    frames: tuple[tuple[int, ...], ...]
+    options: SegmentOptions
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probabilities in [0, 1], float32 ``(channels, *labels.shape)``; in steps of 1/255."""
+        return self.probability_bytes.astype(np.float32) / np.float32(255)
+
+    @property
+    def count(self) -> int:
+        """Number of objects (of rows in `objects`)."""
+        return len(self.objects["label"])
+
+    def changed(self, **changes: Any) -> SegmentResult:
+        """A copy with some fields replaced."""
+        return dataclasses.replace(self, **changes)

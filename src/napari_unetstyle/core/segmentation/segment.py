@@ -1,0 +1,255 @@
+"""Image to labels: the road from a picture to a result, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle import __version__
+from napari_unetstyle.core import scratch
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.models.spec import DISCLAIMER
+from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit, model_sha256
+from napari_unetstyle.core.segmentation.objects import iter_objects
+from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
+from napari_unetstyle.core.segmentation.postprocessing import iter_areas
+from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+from napari_unetstyle.core.segmentation.table import area_table, object_table
+
+
+def segment(
+    image: Any,
+    model: Model | str | Path = "nuclei",
+    *,
+    axes: str | None = None,
+    spacing: tuple[float, ...] | None = None,
+    store: ModelStore | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> SegmentResult:
+    """Segment a picture.
+
+    Parameters
+    ----------
+    image
+        numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
+    model
+        Name in the store, model folder, or a loaded model.
+    axes
+        One letter per axis of an array out of ``T C Z Y X``; needed unless it is 2D or ends in 3 or 4 colors.
+    spacing
+        Pixel size ``(Z)YX`` in micrometers, if it is not stored with the picture.
+    store
+        Where models are looked up; the person's own by default.
+    on_progress
+        Called with each :class:`~napari_unetstyle.core.Progress`.
+    **options
+        See :class:`~napari_unetstyle.core.SegmentOptions`.
+
+    Returns
+    -------
+    SegmentResult
+        Labels on the picture's own grid, objects, probabilities and provenance.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if picture, model or an option is not usable; nothing is written.
+    """
+    picture = open_image(image, axes=axes, spacing=spacing)
+    steps = iter_segment(picture, model, make_options(**options), store=store)
+    return run(steps, on_progress)
+
+
+def iter_segment(
+    image: Any,
+    model: Model | str | Path = "nuclei",
+    options: SegmentOptions | None = None,
+    *,
+    store: ModelStore | None = None,
+) -> Steps[SegmentResult]:
+    """Like :func:`segment`, as a job: yields progress after each strip and returns the result."""
+    started = time.perf_counter()
+    picture = open_image(image)
+    loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
+    fitted = yield from share(iter_fit(picture, loaded, options or SegmentOptions()), 0.0, 0.1)
+    result = yield from share(iter_segment_fitted(fitted), 0.1, 1.0)
+    result.provenance["seconds"] = round(time.perf_counter() - started, 3)
+    return result
+
+
+def open_image(image: Any, *, axes: str | None = None, spacing: tuple[float, ...] | None = None) -> Image:
+    """An :class:`Image` of whatever a person hands over: path, array or Image."""
+    if isinstance(image, (str, Path)):
+        from napari_unetstyle.core.imaging.files import read_image
+
+        return read_image(image, axes=axes, spacing=spacing)
+    if isinstance(image, Image):
+        return image
+    return as_image(image, axes=axes, spacing=spacing)
+
+
+def iter_segment_fitted(fitted: Fitted) -> Steps[SegmentResult]:
+    """Segment with a model that was fitted to the picture before."""
+    options, spec = fitted.options, fitted.model.spec
+    probability_bytes = scratch.zeros((fitted.channels, *fitted.image.label_shape), np.uint8, options.memory)
+    probability_bytes[0] = 255
+    count, nonfinite = len(fitted.frames), 0
+    for i, index in enumerate(fitted.frames):
+        steps = iter_frame_bytes(fitted, index, probability_bytes)
+        nonfinite += yield from share(steps, 0.9 * i / count, 0.9 * (i + 1) / count)
+    notes = (*fitted.notes, *([f"{nonfinite} pixels are NaN or Inf; they count as background."] if nonfinite else []))
+    undecided = SegmentResult(
+        labels=np.zeros(0, np.uint8),
+        label_axes=fitted.image.label_axes,
+        geometry=fitted.image.geometry,
+        classes=spec.classes,
+        output=options.output or "areas",
+        objects={},
+        probability_bytes=probability_bytes,
+        seed_threshold=spec.seed_threshold,
+        frames=fitted.frames,
+        options=options,
+        provenance=_provenance(fitted, notes),
+        notes=notes,
+    )
+    return (yield from share(iter_decide(undecided), 0.9, 1.0))
+
+
+def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8]) -> Steps[int]:
+    """Fill the bytes of one frame inside the chosen box or polygon; `out` is ``(channels, *label_shape)``.
+
+    Returns how many pixels there were no finite numbers.
+    """
+    box = scope(fitted.options, fitted.image.frame(index, fitted.dims).shape)
+    key: Any = (slice(None), *index, *box)
+    part = out[key]
+    nonfinite = yield from scratch.releasing(fitted.iter_bytes(index, box, part), out)
+    if fitted.options.polygon is not None:
+        outside = ~_inside(fitted.options.polygon, box)
+        part[:, outside] = 0
+        part[0, outside] = 255
+    return nonfinite
+
+
+def scope(options: SegmentOptions, shape: tuple[int, ...]) -> Box:
+    """The box of a frame that `options` ask for.
+
+    Raises
+    ------
+    OptionError
+        If it lies outside the picture.
+    """
+    ranges = options.box or tuple((0, n) for n in shape)
+    if options.polygon is not None:
+        points = np.array(options.polygon)
+        low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1
+        polygon = [(0, n) for n in shape[:-2]] + [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
+        ranges = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(ranges, polygon, strict=True))
+    box = tuple(slice(max(a, 0), min(b, n)) for (a, b), n in zip(ranges, shape, strict=True))
+    if any(s.start >= s.stop for s in box):
+        raise OptionError(f"The chosen part {ranges} lies outside the picture of {shape} pixels.")
+    return box
+
+
+def _inside(polygon: tuple[tuple[float, float], ...], box: Box) -> NDArray[np.bool_]:
+    from skimage import draw
+
+    y, x = box[-2:]
+    mask: NDArray[np.bool_] = draw.polygon2mask(  # type: ignore[no-untyped-call]
+        (y.stop - y.start, x.stop - x.start), np.array(polygon) - (y.start, x.start)
+    )
+    return np.broadcast_to(mask, tuple(s.stop - s.start for s in box))
+
+
+def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
+    """Labels and their table from the probability bytes: the only place where a pixel is decided.
+
+    Object ids go on from frame to frame.
+    """
+    objects, options = result.output == "objects", result.options
+    labels = scratch.zeros(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8, options.memory)
+    tables, used, count = [], 0, len(result.frames)
+    for i, index in enumerate(result.frames):
+        steps = _iter_decide_frame(result, index, labels[index], first_id=used + 1)
+        steps = scratch.releasing(steps, labels, result.probability_bytes)
+        table = yield from share(steps, i / count, (i + 1) / count)
+        tables.append(_with_frame(table, index, result.label_axes))
+        used += len(table["label"])
+    return result.changed(labels=labels, objects=_concatenated(tables))
+
+
+def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int) -> Steps[Table]:
+    key: Any = (slice(None), *index)
+    values, threshold = result.probability_bytes[key], result.options.threshold or 0.5
+    if result.output == "areas":
+        classes = values[: 1 + len(result.classes)]
+        yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels)
+        return area_table(out, result.classes, result.geometry)
+    owners = yield from iter_objects(
+        values,
+        out,
+        foreground_threshold=threshold,
+        seed_threshold=result.seed_threshold,
+        min_pixels=result.options.min_pixels,
+        first_id=first_id,
+    )
+    return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
+
+
+def _with_frame(table: Table, index: Index, label_axes: str) -> Table:
+    rows = len(table["label"])
+    leading = {f"frame_{axis.lower()}": np.full(rows, i) for axis, i in zip(label_axes, index, strict=False)}
+    return {"label": table["label"], **leading, **{k: v for k, v in table.items() if k != "label"}}
+
+
+def _concatenated(tables: list[Table]) -> Table:
+    return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
+
+
+def refine(result: SegmentResult, *, threshold: float | None = None, min_pixels: int | None = None) -> SegmentResult:
+    """The same run decided anew from its probabilities, without running the network.
+
+    Parameters
+    ----------
+    result
+        A finished run.
+    threshold, min_pixels
+        As in :class:`~napari_unetstyle.core.SegmentOptions`; None keeps the run's.
+    """
+    return run(iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+
+
+def iter_refine(
+    result: SegmentResult, *, threshold: float | None = None, min_pixels: int | None = None
+) -> Steps[SegmentResult]:
+    """Like :func:`refine`, as a job."""
+    options = result.options.changed(
+        threshold=result.options.threshold if threshold is None else threshold,
+        min_pixels=result.options.min_pixels if min_pixels is None else min_pixels,
+    )
+    provenance = {**result.provenance, "options": options.stated()}
+    return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
+
+
+def _provenance(fitted: Fitted, notes: tuple[str, ...]) -> dict[str, Any]:
+    spec, image = fitted.model.spec, fitted.image
+    return {
+        "program": f"napari-unetstyle {__version__}",
+        "intended_use": DISCLAIMER,
+        "model": {"name": spec.name, "version": spec.version, "sha256": model_sha256(fitted.model.folder)},
+        "picture": {"shape": list(image.array.shape), "axes": image.axes, "type": str(np.dtype(image.array.dtype))},
+        "options": fitted.options.stated(),
+        "scale": fitted.scale,
+        "device": str(fitted.engine.device),
+        "precision": str(fitted.engine.dtype).removeprefix("torch."),
+        "notes": list(notes),
+    }

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.networks_for_tests import tiny_model
+
+from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
+from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return blobs((150, 190))
+
+
+def blobs(shape, seed=0):
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+    smooth = gaussian_filter(rng.random(shape), 4)
+    smooth = (smooth - smooth.min()) / max(np.ptp(smooth), 1e-9)
+    return (200 * smooth**2 + rng.integers(0, 20, shape)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def whole(picture, model):
+    return segment(picture, model)
+
+
+def test_the_tiny_model_says_something(whole):
+    assert whole.count > 10
+    assert 0.01 < (whole.labels > 0).mean() < 0.99
+
+
+@settings(max_examples=15)
+@given(tile=st.integers(16, 300))
+def test_the_strip_size_never_changes_a_label(tile, picture, model, whole):
+    np.testing.assert_array_equal(segment(picture, model, tile=tile).labels, whole.labels)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_box_has_the_probabilities_of_the_whole(data, picture, model, whole):
+    y0, x0 = data.draw(st.integers(0, 149)), data.draw(st.integers(0, 189))
+    box = ((y0, data.draw(st.integers(y0 + 1, 150))), (x0, data.draw(st.integers(x0 + 1, 190))))
+    part = segment(picture, model, box=box)
+    inside = (slice(None), slice(*box[0]), slice(*box[1]))
+    difference = part.probability_bytes[inside].astype(int) - whole.probability_bytes[inside]
+    assert np.abs(difference).max() <= 1  # rounding, where the network gave almost exactly half a step
+    assert (difference != 0).mean() < 0.01
+    outside = np.ones(picture.shape, bool)
+    outside[inside[1:]] = False
+    assert not part.labels[outside].any()
+
+
+def test_a_polygon_is_segmented_inside_only(picture, model, whole):
+    part = segment(picture, model, polygon=((10, 10), (140, 10), (140, 120)))
+    assert part.count > 0
+    assert not part.labels[:9].any()
+    assert not part.labels[20:60, 100:].any()
+    inside = part.probability_bytes[0, 100:130, 15:40].astype(int) - whole.probability_bytes[0, 100:130, 15:40]
+    assert np.abs(inside).max() <= 1
+
+
+def test_lazy_equals_eager(picture, model, whole):
+    dask = pytest.importorskip("dask.array")
+    np.testing.assert_array_equal(segment(dask.from_array(picture, chunks=(64, 50)), model).labels, whole.labels)
+    zarr = pytest.importorskip("zarr")
+    np.testing.assert_array_equal(segment(zarr.array(picture, chunks=(64, 50)), model).labels, whole.labels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.astype(np.uint16),
+        lambda p: p.astype(np.float64),
+        lambda p: p.astype(">i4"),
+        lambda p: np.asfortranarray(p),
+        lambda p: p[::-1][::-1],
+        lambda p: np.repeat(np.repeat(p, 2, 0), 2, 1)[::2, ::2],
+    ],
+    ids=["uint16", "float64", "big-endian", "fortran", "negative strides", "non-contiguous"],
+)
+def test_type_and_layout_do_not_matter(change, picture, model, whole):
+    np.testing.assert_array_equal(segment(change(picture), model).labels, whole.labels)
+
+
+def test_brightness_and_contrast_do_not_matter(picture, model, whole):
+    changed = segment(picture.astype(np.float32) * 7 + 1000, model)
+    assert (changed.labels > 0).mean() == pytest.approx((whole.labels > 0).mean(), abs=1e-3)
+
+
+def test_gray_is_repeated_and_opacity_ignored(picture, model, whole):
+    color = np.repeat(picture[..., None], 4, axis=-1)
+    color[..., 3] = np.random.default_rng(0).integers(0, 255, picture.shape)
+    np.testing.assert_array_equal(segment(color, model).labels, whole.labels)
+
+
+def test_one_channel_is_taken_from_many(picture, model, whole):
+    stack = np.stack([picture[::-1], picture])
+    np.testing.assert_array_equal(segment(stack, model, axes="CYX", channel=1).labels, whole.labels)
+
+
+def test_flip_averaging_commutes_with_flips(model):
+    square = blobs((96, 128), seed=3)  # whole pooling windows, so that mirrored windows are the same windows
+    one, other = (segment(p, model, flip=True).probability_bytes for p in (square, square[:, ::-1]))
+    assert np.abs(one[:, :, ::-1].astype(int) - other).max() <= 1
+
+
+def test_scaling_to_the_models_object_size_keeps_the_pictures_grid(picture, model):
+    result = segment(picture, model, object_diameter=60)
+    assert result.labels.shape == picture.shape
+    assert any("scaled" in note for note in result.notes)
+
+
+def test_large_results_lie_on_disk_and_are_the_same(picture, model, whole):
+    on_disk = segment(picture, model, memory=1000)
+    assert type(on_disk.labels) is not np.ndarray
+    np.testing.assert_array_equal(on_disk.labels, whole.labels)
+    np.testing.assert_array_equal(on_disk.probability_bytes, whole.probability_bytes)
+
+
+def test_a_stack_goes_slice_by_slice(picture, model, whole):
+    stack = np.stack([picture, picture, picture])
+    result = segment(stack, model, axes="TYX")
+    assert result.labels.shape == stack.shape
+    assert result.label_axes == "TYX"
+    np.testing.assert_array_equal(result.labels[0] > 0, result.labels[2] > 0)
+    assert result.objects["label"].tolist() == list(range(1, result.count + 1))
+    assert sorted(set(result.objects["frame_t"])) == [0, 1, 2]
+    one = segment(stack, model, axes="TYX", frames=((1,),))
+    assert not one.labels[[0, 2]].any()
+    np.testing.assert_array_equal(one.labels[1] > 0, result.labels[1] > 0)
+
+
+def test_each_frame_can_have_its_own_statistics(picture, model, whole):
+    stack = np.stack([picture, blobs(picture.shape, seed=5)])
+    each = segment(stack, model, axes="ZYX", statistics="frame")
+    np.testing.assert_array_equal(each.labels[0], whole.labels)
+
+
+def test_non_finite_pixels_are_background_and_do_not_spread(picture, model):
+    holed = picture.astype(np.float32)
+    holed[40:50, 60:80] = np.nan
+    holed[100, 100] = np.inf
+    result = segment(holed, model)
+    assert not result.labels[40:50, 60:80].any()
+    assert result.labels[100, 100] == 0
+    assert np.isfinite(result.probabilities).all()
+    assert any("201 pixels" in note for note in result.notes)
+    far = segment(picture, model)
+    assert (result.labels[:20] > 0).mean() == pytest.approx((far.labels[:20] > 0).mean(), abs=0.1)
+
+
+def test_refine_equals_a_run_with_those_options(picture, model, whole):
+    again = segment(picture, model, threshold=0.6, min_pixels=12)
+    refined = refine(whole, threshold=0.6, min_pixels=12)
+    np.testing.assert_array_equal(refined.labels, again.labels)
+    assert refined.options == again.options
+
+
+def test_resolved_options_reproduce_the_run(picture, model, whole):
+    again = segment(picture, model, **whole.options.stated())
+    np.testing.assert_array_equal(again.labels, whole.labels)
+    assert again.options == whole.options
+
+
+def test_areas_are_class_values(picture, model):
+    result = segment(picture, model, output="areas")
+    assert result.labels.dtype == np.uint8
+    assert set(np.unique(result.labels)) <= {0, 1}
+    assert result.objects["class_name"].tolist() == ["nucleus"]
+
+
+def test_provenance_tells_what_was_done_but_not_who_it_was(model, picture):
+    image = as_image(picture, name="DOE^JOHN 1970")
+    result = run(iter_segment(image, model, SegmentOptions(min_pixels=3)))
+    assert result.provenance["model"]["name"] == "tiny"
+    assert result.provenance["options"]["min_pixels"] == 3
+    assert "DOE" not in repr(result.provenance)
+    assert "not a medical device" in result.provenance["intended_use"]
+
+
+def test_it_can_be_cancelled_after_any_step(picture, model):
+    steps = iter_segment(np.tile(picture, (4, 4)), model, SegmentOptions(tile=64))
+    first = next(steps)
+    assert first.total >= first.step
+    next(steps)
+    steps.close()
+
+
+def test_progress_goes_forward_to_the_end(picture, model):
+    seen = []
+    segment(picture, model, tile=32, on_progress=lambda p: seen.append(p.fraction))
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1)
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "error", "words"),
+    [
+        (np.zeros((0, 5)), {}, ImageError, "empty"),
+        (np.zeros((5, 5), complex), {}, ImageError, "real numbers"),
+        (np.array([[None, 1]]), {}, ImageError, "real numbers"),
+        (np.full((9, 9), np.nan), {}, ImageError, "no finite pixel"),
+        (np.zeros((5, 6, 7)), {}, ImageError, "axes="),
+        (np.zeros((5, 6, 7)), {"axes": "YX"}, ImageError, "name 2 axes"),
+        (np.zeros((5, 6, 7)), {"axes": "QYX"}, ImageError, "not allowed"),
+        (np.zeros((2, 6, 7)), {"axes": "CYX"}, ImageError, "2 channels"),
+        (np.zeros((2, 6, 7)), {"axes": "CYX", "channel": 5}, ImageError, "0, 1"),
+        (np.zeros((6, 7)), {"spacing": (0.0, 1.0)}, ImageError, "positive"),
+        (np.zeros((6, 7)), {"treshold": 0.4}, OptionError, "no option"),
+        (np.zeros((6, 7)), {"threshold": 4}, OptionError, "(0, 1)"),
+        (np.zeros((6, 7)), {"box": ((9, 12), (0, 3))}, OptionError, "outside the picture"),
+        (np.zeros((6, 7)), {"frames": ((3,),)}, OptionError, "no frame"),
+        (np.zeros((6, 7)), {"device": "cuda:77"}, DeviceError, "not available"),
+    ],
+)
+def test_bad_input_gets_a_sentence(image, options, error, words, model):
+    with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")):
+        segment(image, model, **options)
+
+
+def test_running_out_of_memory_takes_smaller_strips_and_gives_the_same(picture, model, whole, monkeypatch):
+    from napari_unetstyle.core.inference import probability
+
+    class Tight(probability.Stream):
+        def push(self, rows, *, last):
+            if rows.shape[2] > 16:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            return super().push(rows, last=last)
+
+    monkeypatch.setattr(probability, "Stream", Tight)
+    result = segment(picture, model)
+    np.testing.assert_array_equal(result.labels, whole.labels)
+
+
+def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypatch):
+    from napari_unetstyle.core.inference import probability
+
+    class Broken(probability.Stream):
+        def push(self, rows, *, last):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(probability, "Stream", Broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        segment(picture, model)
+
+
+@settings(max_examples=20)
+@given(shape=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_any_size_works(shape, model):
+    result = segment(blobs(shape), model)
+    assert result.labels.shape == shape
