@@ -20,7 +20,7 @@ from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
 
 SEED_RATIO = 1 / 8  # of the diameters
-_CANVAS_PIXELS = 2**18  # flooded at once; a watershed jumps about, so it should fit the cache
+_CANVAS_PIXELS = 2**16  # flooded at once; a watershed jumps about, so it should fit the cache
 
 
 def objects(
@@ -320,21 +320,21 @@ def _iter_paint(
     values: ArrayLike, found: Runs, out: NDArray[np.int32], first_id: int, band: int | None
 ) -> Steps[NDArray[np.uint8]]:
     """Write the labels; returns the class of each object."""
-    count, classes = int(found.value.max(initial=0)), values.shape[0] - 2
+    count, classes, plane = int(found.value.max(initial=0)), values.shape[0] - 2, math.prod(out.shape[1:])
+    labels = found.valued(found.value + np.int32(first_id - 1))
     sums = np.zeros((classes, count + 1))
     rows = list(bands(out.shape, band))
     for i, part in enumerate(rows):
-        block = found.paint(part.start, out[part].shape, np.int32)
+        out[part] = labels.paint(part.start, (part.stop - part.start, *out.shape[1:]), np.int32)
         if classes > 1:
-            sums += _class_sums(np.asarray(values[1:-1, part]), Runs.of(block), count)
-        block[block > 0] += first_id - 1
-        out[part] = block
+            here = found[found.within(part.start * plane, part.stop * plane)]
+            sums += _class_sums(np.asarray(values[1:-1, part]), here, part.start * plane, count)
         yield Progress(i + 1, len(rows), "Writing labels")
     owners: NDArray[np.uint8] = (sums.argmax(axis=0) + 1).astype(np.uint8)
     return owners[1:]
 
 
-def _class_sums(block: NDArray[np.uint8], runs: Runs, count: int) -> NDArray[np.float64]:
+def _class_sums(block: NDArray[np.uint8], runs: Runs, offset: int, count: int) -> NDArray[np.float64]:
     """Sum of each class's probability bytes over the pixels of each object, ``(classes, count + 1)``."""
-    pixels, label = runs.positions(), np.repeat(runs.value, runs.length)
+    pixels, label = runs.positions() - offset, np.repeat(runs.value, runs.length)
     return np.stack([np.bincount(label, plane.reshape(-1)[pixels], minlength=count + 1) for plane in block])

@@ -16,7 +16,7 @@ from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.runs import Runs, components
 
-BAND_PIXELS = 2**21  # looked at at once; fits the caches reasonably, and 16 of it fit into any memory
+BAND_PIXELS = 2**21  # looked at at once
 
 
 def areas(values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0) -> NDArray[np.uint8]:

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import label as connected
+from skimage.segmentation import watershed
+
+from napari_unetstyle.core.progress import Progress, run
+from napari_unetstyle.core.segmentation.objects import SEED_RATIO, iter_objects, objects
+
+HALF = 127  # the byte below probability 0.5
+
+
+def stack(foreground: NDArray[np.uint8], seed_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bytes of a model with one class."""
+    return np.stack([255 - foreground, foreground, seed_map])
+
+
+def blobs(shape: tuple[int, ...], random: int, size: float, classes: int = 1) -> NDArray[np.uint8]:
+    """Smooth random bytes: blobs of all shapes, many touching, some across the whole picture."""
+    rng = np.random.default_rng(random)
+    maps = [ndimage.gaussian_filter(rng.normal(size=shape), s) for s in (size, *[size / 2] * classes)]
+    maps = [m / m.std() for m in maps]
+    foreground = np.clip(127.5 + 60 * (maps[0] + 0.3), 0, 255)
+    shares = np.stack([np.exp(m) for m in maps[1:]])
+    shares = shares / shares.sum(axis=0) * foreground
+    seed_map = np.clip(60 + 60 * (maps[0] / 2 + maps[1]), 0, 255)
+    return np.rint(np.stack([255 - foreground, *shares, seed_map])).astype(np.uint8)
+
+
+def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0) -> NDArray[np.int32]:
+    """The rule of `objects` with scikit-image on the whole array at once, one thing after the other."""
+    inside = values[0] <= HALF
+    component = connected(inside, connectivity=1)
+    seeds = connected(inside & (values[-1] > HALF), connectivity=1)
+    pixels = np.bincount(seeds.ravel())
+    for number in range(1, component.max() + 1):
+        here = component == number
+        ours = np.unique(seeds[here & (seeds > 0)])
+        for seed in ours:
+            if pixels[seed] < pixels[ours].max() * SEED_RATIO**inside.ndim:
+                seeds[seeds == seed] = 0
+        if not (seeds[here] > 0).any():
+            seeds[here] = seeds.max() + 1
+    height = 255.0 - values[-1]
+    ranks = np.linspace(0, 1, seeds.size + 2)[1:-1].reshape(seeds.shape)
+    flooded = watershed(np.where(seeds > 0, height - 1 + ranks, height), seeds, mask=inside)
+    kept, result = np.bincount(flooded.ravel()) >= max(1, min_pixels), np.zeros(inside.shape, np.int32)
+    numbers, first = np.unique(flooded, return_index=True)
+    in_order = [n for n in numbers[np.argsort(first)] if n and kept[n]]
+    for i, number in enumerate(in_order):
+        result[flooded == number] = i + 1
+    return result
+
+
+def banded(values: NDArray[np.uint8], band: int, min_pixels: int = 0) -> NDArray[np.int32]:
+    out = np.full(values.shape[1:], -1, np.int32)
+    run(iter_objects(values, out, foreground_threshold=0.5, seed_threshold=0.5, min_pixels=min_pixels, band=band))
+    return out
+
+
+few_bytes = st.sampled_from([0, 100, 128, 130, 255])  # many ties
+small = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
+
+
+@given(data=st.data(), shape=small, band=st.integers(1, 10), min_pixels=st.integers(0, 5))
+def test_is_the_watershed_of_the_whole_array_whatever_the_band(
+    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int
+) -> None:
+    foreground, seed_map = (data.draw(hnp.arrays(np.uint8, shape, elements=few_bytes)) for _ in range(2))
+    values = stack(foreground, seed_map)
+    expected = flood_everything(values, min_pixels)
+    labels, owners = objects(values, min_pixels=min_pixels)
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(banded(values, band, min_pixels), expected)
+    assert len(owners) == expected.max(initial=0)
+
+
+@given(random=st.integers(0, 2**20), size=st.floats(1, 8), band=st.integers(1, 200), min_pixels=st.integers(0, 200))
+@example(random=0, size=30.0, band=7, min_pixels=0)
+def test_large_blobs_are_the_same_whatever_the_band(random: int, size: float, band: int, min_pixels: int) -> None:
+    values = blobs((150, 70), random, size, classes=2)
+    expected, owners = objects(values, min_pixels=min_pixels)
+    out = np.empty_like(expected)
+    job = iter_objects(
+        values, out, foreground_threshold=0.5, seed_threshold=0.5, min_pixels=min_pixels, first_id=11, band=band
+    )
+    np.testing.assert_array_equal(run(job), owners)
+    np.testing.assert_array_equal(out, np.where(expected, expected + 10, 0))
+
+
+@pytest.mark.parametrize(("shape", "size"), [((120, 150), 3.0), ((24, 30, 36), 1.5)])
+@pytest.mark.parametrize("random", range(4))
+def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size: float, random: int) -> None:
+    values = blobs(shape, random, size)
+    labels, _ = objects(values, min_pixels=5)
+    np.testing.assert_array_equal(labels, flood_everything(values, min_pixels=5))
+    assert labels.max() > 10
+
+
+@given(random=st.integers(0, 2**20), size=st.floats(1, 8))
+def test_ids_follow_the_first_pixels_and_objects_are_connected(random: int, size: float) -> None:
+    labels, _ = objects(blobs((60, 80), random, size))
+    numbers, first = np.unique(labels[labels > 0], return_index=True)
+    np.testing.assert_array_equal(numbers, np.arange(1, labels.max() + 1))
+    assert (np.diff(first) > 0).all()
+    assert connected(labels, connectivity=1, background=0).max() == labels.max()
+
+
+def test_a_component_across_everything_is_one_object_in_any_band() -> None:
+    foreground = np.zeros((200, 31), np.uint8)
+    foreground[::2] = 255  # a snake
+    foreground[1::4, -1] = foreground[3::4, 0] = 255
+    values = stack(foreground, np.zeros_like(foreground))
+    assert objects(values)[0].max() == 1
+    for band in (1, 3, 64):
+        np.testing.assert_array_equal(banded(values, band), objects(values)[0])
+
+
+def disks(*circles: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> NDArray[np.uint8]:
+    y, x = np.indices(shape)
+    depth = np.max([1 - np.hypot(y - a, x - b) / r for a, b, r in circles], axis=0)
+    seed_map = np.clip(depth * 255, 0, 255).astype(np.uint8)
+    return stack(np.where(depth > 0, 255, 0).astype(np.uint8), seed_map)
+
+
+def test_touching_disks_are_separated_and_a_disk_alone_stays_whole() -> None:
+    labels, owners = objects(disks((20, 20, 15), (20, 46, 15), (48, 75, 10)))
+    assert len(owners) == 3
+    assert labels[20, 20] == 1
+    assert labels[20, 46] == 2
+    assert labels[48, 75] == 3
+    assert abs(int((labels == 1).sum()) - int((labels == 2).sum())) < 20
+
+
+def test_foreground_without_a_seed_is_an_object() -> None:
+    values = disks((20, 20, 15))
+    values[-1] = 0
+    labels, owners = objects(values)
+    np.testing.assert_array_equal(labels, (values[1] > 0).astype(np.int32))
+    assert len(owners) == 1
+
+
+def test_a_speck_beside_a_large_seed_is_noise_but_small_neighbors_count() -> None:
+    values = disks((30, 30, 25))
+    values[-1, 30, 52] = 200
+    assert objects(values)[0].max() == 1
+    values[-1, 27:34, 48:55] = 200
+    assert objects(values)[0].max() == 2
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_what_counts_as_a_speck_grows_with_the_objects(scale: int) -> None:
+    values = disks((30, 30, 25))
+    values[-1, 29:31, 50:52] = 200
+    values = values.repeat(scale, 1).repeat(scale, 2)
+    assert objects(values)[0].max() == 1
+
+
+def test_thresholds_move_the_edge_and_the_seeds() -> None:
+    values = disks((20, 20, 15), (20, 46, 15))
+    values[1] = values[-1]
+    values[0] = 255 - values[1]
+    areas = [(objects(values, foreground_threshold=t)[0] > 0).sum() for t in (0.1, 0.3, 0.5, 0.7)]
+    assert areas == sorted(areas, reverse=True)
+    assert len(set(areas)) == 4
+    assert objects(values, foreground_threshold=0.05, seed_threshold=0.05)[0].max() == 1
+    assert objects(values, foreground_threshold=0.05, seed_threshold=0.5)[0].max() == 2
+
+
+def test_an_object_has_the_class_with_the_largest_sum() -> None:
+    values = np.zeros((4, 6, 12), np.uint8)
+    values[0] = 255
+    for columns, one, two in ((slice(0, 4), 100, 120), (slice(6, 10), 200, 40)):
+        values[0, :, columns], values[1, :, columns], values[2, :, columns] = 255 - one - two, one, two
+    values[1, :2, 0], values[2, :2, 0] = 150, 70  # a few pixels of the other class do not matter
+    for band in (1, 4, 100):
+        out = np.empty((6, 12), np.int32)
+        owners = run(iter_objects(values, out, foreground_threshold=0.5, seed_threshold=0.5, band=band))
+        assert owners.tolist() == [2, 1]
+        assert owners.dtype == np.uint8
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 5), (40, 30), (3, 4, 5)])
+def test_nothing_or_everything(fill: int, shape: tuple[int, ...]) -> None:
+    labels, owners = objects(stack(*[np.full(shape, fill, np.uint8)] * 2))
+    assert labels.dtype == np.int32
+    assert (labels == (fill > 0)).all()
+    assert len(owners) == (fill > 0)
+
+
+def test_arrays_on_disk_and_views_of_larger_ones(tmp_path: Path) -> None:
+    values = blobs((90, 60), 1, 3.0)
+    expected, _ = objects(values)
+    stored = np.lib.format.open_memmap(tmp_path / "bytes.npy", "w+", np.uint8, (3, 2, 90, 60))
+    stored[:, 1] = values
+    out = np.lib.format.open_memmap(tmp_path / "labels.npy", "w+", np.int32, (2, 90, 60))
+    run(iter_objects(stored[:, 1], out[1], foreground_threshold=0.5, seed_threshold=0.5, band=16))
+    np.testing.assert_array_equal(out[1], expected)
+    assert not out[0].any()
+    turned = np.asfortranarray(values)
+    np.testing.assert_array_equal(objects(turned)[0], expected)
+
+
+def test_reports_progress_and_stops_when_closed() -> None:
+    values = blobs((64, 64), 2, 2.0)
+    out = np.zeros((64, 64), np.int32)
+    arguments = {"foreground_threshold": 0.5, "seed_threshold": 0.5, "band": 4}
+    fractions: list[float] = []
+    run(iter_objects(values, out, **arguments), lambda p: fractions.append(p.fraction))
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    out[:] = 0
+    job = iter_objects(values, out, **arguments)
+    assert isinstance(next(job), Progress)
+    job.close()
+    assert not out.any()
