@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.networks_for_tests import tiny_model
 
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, refine, segment
+from tests.core.networks_for_tests import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +264,17 @@ def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypat
 def test_any_size_works(shape, model):
     result = segment(blobs(shape), model)
     assert result.labels.shape == shape
+
+
+def test_a_preview_shows_what_the_run_gives(picture, model, whole):
+    fitted = run(iter_fit(as_image(picture), model, SegmentOptions()))
+    box = (slice(30, 110), slice(50, 160))
+    seen = run(iter_preview(fitted, (), box))
+    expected = whole.labels[box]
+    assert ((seen > 0) != (expected > 0)).mean() < 1e-3
+    pairs = {(a, b) for a, b in zip(seen.ravel().tolist(), expected.ravel().tolist(), strict=True) if a and b}
+    inside = set(np.unique(expected[10:-10, 10:-10]).tolist()) - {0}
+    for label in inside:  # each object of the run is one object of the preview, and the other way round
+        mates = {a for a, b in pairs if b == label}
+        assert len(mates) == 1
+        assert {b for a, b in pairs if a in mates} == {label}

@@ -99,15 +99,21 @@ def open_image(image: Any, *, axes: str | None = None, spacing: tuple[float, ...
 
 def iter_segment_fitted(fitted: Fitted) -> Steps[SegmentResult]:
     """Segment with a model that was fitted to the picture before."""
-    options, spec = fitted.options, fitted.model.spec
-    probability_bytes = scratch.zeros((fitted.channels, *fitted.image.label_shape), np.uint8, options.memory)
+    shape = (fitted.channels, *fitted.image.label_shape)
+    probability_bytes = scratch.zeros(shape, np.uint8, fitted.options.memory)
     probability_bytes[0] = 255
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
         steps = iter_frame_bytes(fitted, index, probability_bytes)
         nonfinite += yield from share(steps, 0.9 * i / count, 0.9 * (i + 1) / count)
     notes = (*fitted.notes, *([f"{nonfinite} pixels are NaN or Inf; they count as background."] if nonfinite else []))
-    undecided = SegmentResult(
+    return (yield from share(iter_decide(_undecided(fitted, probability_bytes, notes)), 0.9, 1.0))
+
+
+def _undecided(fitted: Fitted, probability_bytes: NDArray[np.uint8], notes: tuple[str, ...]) -> SegmentResult:
+    """A result whose pixels are not decided yet."""
+    spec, options = fitted.model.spec, fitted.options
+    return SegmentResult(
         labels=np.zeros(0, np.uint8),
         label_axes=fitted.image.label_axes,
         geometry=fitted.image.geometry,
@@ -121,7 +127,37 @@ def iter_segment_fitted(fitted: Fitted) -> Steps[SegmentResult]:
         provenance=_provenance(fitted, notes),
         notes=notes,
     )
-    return (yield from share(iter_decide(undecided), 0.9, 1.0))
+
+
+def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int = 64) -> Steps[NDArray[Any]]:
+    """Labels of a box of one frame, as a run over the whole picture would give them (ids apart).
+
+    Parameters
+    ----------
+    fitted
+        The model fitted to the picture; worth keeping, since fitting takes longer than a small box.
+    index
+        The frame.
+    box
+        Slices along its spatial axes, in pixels, inside the picture.
+    margin
+        Pixels around the box that are looked at too, so that objects at its border are split as in the whole.
+
+    Returns
+    -------
+    NDArray
+        As ``SegmentResult.labels``, of the shape of `box`.
+    """
+    shape = fitted.image.frame(index, fitted.dims).shape
+    outer = tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape, strict=True))
+    sides = tuple(s.stop - s.start for s in outer)
+    values = np.empty((fitted.channels, *sides), np.uint8)
+    yield from share(fitted.iter_bytes(index, outer, values), 0.0, 0.9)
+    result = _undecided(fitted, values, ()).changed(frames=((),))
+    result = yield from share(iter_decide(result), 0.9, 1.0)
+    key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
+    inner: NDArray[Any] = result.labels[key]
+    return inner
 
 
 def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8]) -> Steps[int]:
