@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,24 @@ def test_samples_are_what_their_script_makes(tmp_path: Path) -> None:
         assert old.shape == new.shape
         # libraries round differently; a pixel here and there may be another
         assert np.mean(np.abs(old.astype(float) - new.astype(float)) > 1) < 0.01
+
+
+def test_every_command_and_option_is_documented() -> None:
+    import click
+    import typer
+    from napari_unetstyle.cli.main import app
+
+    def walk(command: click.Command, path: str) -> Iterator[str]:
+        yield path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                yield next(option for option in parameter.opts if option.startswith("--"))
+        for child in getattr(command, "commands", {}).values():
+            yield from walk(child, f"{path} {child.name}")
+
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
+    everything = set(walk(typer.main.get_command(app), "napari-unetstyle")) - {
+        "--install-completion",
+        "--show-completion",
+    }
+    assert {word for word in everything if word not in page} == set()
