@@ -1,0 +1,86 @@
+"""From a finished training to a model folder: variance floors, the chosen seed map, weights and card."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetstyle.core.files import atomic_write, sha256_of
+from napari_unetstyle.core.models import folder as model_folder
+from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.models.weights import save_weights
+from napari_unetstyle.core.training.fit import Fit, FitOptions, norms
+
+FLOOR_SHARE, FLOOR_PERCENTILE = 0.1, 1.0
+
+
+def averaged(network: nn.Module, folder: Path) -> Fit:
+    """The training whose checkpoint is in `folder`."""
+    state = Fit.of(network, FitOptions(steps=1))
+    if not state.load(folder):
+        raise SystemExit(f"There is no checkpoint in {folder}; train first.")
+    return state
+
+
+def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:
+    """A copy whose head gives only these channels, in this order."""
+    chosen = copy.deepcopy(network)
+    head = chosen.head
+    thin = type(head)(head.in_channels, len(channels), head.kernel_size)
+    thin.weight = nn.Parameter(head.weight[list(channels)].detach().clone())
+    thin.bias = nn.Parameter(head.bias[list(channels)].detach().clone())
+    chosen.head = thin
+    return chosen
+
+
+def set_variance_floors(network: nn.Module, images: Iterable[Tensor]) -> None:
+    """A tenth of the first percentile of each feature's variance over training patches ``(N, C, *spatial)``.
+
+    So nothing that looks like a training picture is changed, and noise on a blank one is not multiplied.
+    """
+    layers = list(norms(network))
+    seen: list[list[Tensor]] = [[] for _ in layers]
+
+    def remember(index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, given: seen[index].append(given[0].flatten(2).var(2, unbiased=False))
+
+    hooks = [layer.register_forward_pre_hook(remember(i)) for i, layer in enumerate(layers)]
+    with torch.inference_mode():
+        for batch in images:
+            network.train()(batch)
+    for hook, layer, variances in zip(hooks, layers, seen, strict=True):
+        hook.remove()
+        low = torch.quantile(torch.cat(variances), FLOOR_PERCENTILE / 100, dim=0)
+        layer.variance_floor.copy_(FLOOR_SHARE * low)
+    network.eval()
+
+
+def write_model(spec: ModelSpec, network: nn.Module, folder: Path) -> ModelSpec:
+    """Write ``weights.safetensors`` (float16), then the ``model.json`` that seals it."""
+    weights = folder / model_folder.WEIGHTS
+    save_weights(network, weights)
+    written = model_folder.sealed(spec, {model_folder.WEIGHTS: sha256_of(weights)})
+    atomic_write(folder / model_folder.MANIFEST, model_folder.to_json(written))
+    return written
+
+
+def blank_pictures(count: int = 200, side: int = 256) -> list[NDArray[np.uint8]]:
+    """Empty gray pictures of five kinds: constant, camera noise, photon noise, uneven light, soft clouds."""
+    from scipy import ndimage
+
+    kinds = {
+        0: lambda rng: np.full((side, side), rng.uniform(0, 255)),
+        1: lambda rng: rng.normal(rng.uniform(10, 245), rng.uniform(1, 20), (side, side)),
+        2: lambda rng: rng.poisson(rng.uniform(0.5, 30), (side, side)).astype(float),
+        3: lambda rng: np.add.outer(np.linspace(0, rng.uniform(-90, 90), side), np.linspace(90, 150, side))
+        + rng.normal(0, 2, (side, side)),
+        4: lambda rng: 128 + 300 * ndimage.gaussian_filter(rng.standard_normal((side, side)), rng.uniform(1, 8)),
+    }
+    pictures = [kinds[i % len(kinds)](np.random.default_rng(i)) for i in range(count)]
+    return [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in pictures]

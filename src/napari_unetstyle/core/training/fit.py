@@ -1,0 +1,286 @@
+"""The training loop: plain PyTorch, repeatable, stopped and resumed at any step."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_unetstyle.core.errors import ModelFileError, OptionError
+from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.progress import Progress, Steps
+
+_WHOLE = 1000
+_FILE = "training.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How to train.
+
+    Attributes
+    ----------
+    steps
+        Optimizer steps; the result is then repeatable.
+    minutes
+        Training time instead of `steps`: the schedule follows the clock, so that a slow machine does fewer
+        steps and still ends with a small learning rate. Exactly one of the two is given.
+    learning_rate, weight_decay
+        Of AdamW (Loshchilov and Hutter 2019).
+    warmup
+        Share of the training in which the learning rate rises; it falls as a cosine afterwards.
+    averaging
+        Decay of the exponential moving average of the weights, which is the result.
+    clip
+        Largest norm of the gradient.
+    seed
+        Step `i` draws from ``default_rng((seed, i))``, so a resumed training equals an uninterrupted one.
+    folder
+        Where the checkpoint (and a TensorBoard log, if tensorboard is installed) goes; None keeps nothing.
+        A checkpoint found there is resumed.
+    checkpoint_minutes
+        Time between checkpoints.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.03
+    averaging: float = 0.995
+    clip: float = 2.0
+    seed: int = 0
+    folder: Path | None = None
+    checkpoint_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise OptionError(
+                f"Training needs either steps or minutes, got steps={self.steps}, minutes={self.minutes}."
+            )
+
+
+class Log(Protocol):
+    """Where numbers go; ``torch.utils.tensorboard.SummaryWriter`` is one."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Note one number."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+@dataclass(eq=False)
+class Fit:
+    """A training under way: everything that its next step depends on.
+
+    Attributes
+    ----------
+    network
+        Being trained, in training mode.
+    average
+        The moving average of its weights: the result.
+    step, seconds
+        Steps done and time spent, over all runs.
+    skipped
+        Steps left out because loss or gradient were not finite.
+    loss
+        Moving average of the loss.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    loss: float = math.nan
+
+    @classmethod
+    def of(cls, network: nn.Module, options: FitOptions) -> Fit:
+        """The start of a training of `network`, which is changed in place."""
+        optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+        return cls(network.train(), copy.deepcopy(network).requires_grad_(False), optimizer)
+
+    def save(self, folder: Path) -> None:
+        """Write the state to `folder` in one file and one step."""
+        from safetensors.torch import save_file
+
+        state = {"step": self.step, "seconds": self.seconds, "skipped": self.skipped, "loss": self.loss}
+        with atomic_path(folder / _FILE) as temporary:
+            save_file(self._tensors(), str(temporary), {"state": json.dumps(state)})
+
+    def load(self, folder: Path) -> bool:
+        """Take the state from `folder`; False if there is none.
+
+        Raises
+        ------
+        ModelFileError
+            If the checkpoint is damaged or of another network.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = folder / _FILE
+        if not path.exists():
+            return False
+        try:
+            with safe_open(str(path), "pt") as file:
+                state = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._take(tensors)
+        except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            raise ModelFileError(
+                f"{path} is not a checkpoint of this training: {error}. Choose another folder."
+            ) from error
+        self.step, self.seconds, self.skipped = state["step"], state["seconds"], state["skipped"]
+        self.loss = state["loss"]
+        return True
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{key}.{name}"] = value
+        return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+
+    def _take(self, tensors: dict[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        self.average.load_state_dict(part("average."))
+        for name, parameter in self.network.named_parameters():
+            moments = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+            if moments["step"] is not None:
+                on_device = {
+                    k: t.clone() if k == "step" else t.to(parameter.device) for k, t in moments.items() if t is not None
+                }
+                self.optimizer.state[parameter] = on_device
+
+
+def fit(
+    network: nn.Module,
+    draw: Callable[[np.random.Generator], Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    options: FitOptions,
+    clock: Callable[[], float] = time.monotonic,
+) -> Steps[Fit]:
+    """Train `network` in place and return the training's end; ``.average`` holds the result.
+
+    Parameters
+    ----------
+    network
+        Any module; the device it is on is used.
+    draw
+        Makes one batch from a generator of its own; everything random has to come from there.
+    loss
+        Loss of the network on a batch.
+    options
+        How long and how.
+    clock
+        Seconds, growing.
+
+    Yields
+    ------
+    Progress
+        After each step, in thousandths; the message holds the loss.
+    """
+    state = Fit.of(network, options)
+    if options.folder is not None:
+        state.load(options.folder)
+    log = _open_log(options.folder)
+    before = saved = clock()
+    try:
+        while (done := _done(state, options)) < 1:
+            _step(state, draw(np.random.default_rng((options.seed, state.step))), loss, options, done)
+            now = clock()
+            state.seconds, before = state.seconds + now - before, now
+            _note(log, state)
+            if options.folder is not None and now - saved >= 60 * options.checkpoint_minutes:
+                state.save(options.folder)
+                saved = now
+            share = min(1.0, _done(state, options))
+            yield Progress(int(share * _WHOLE), _WHOLE, f"step {state.step}, loss {state.loss:.3f}")
+    finally:
+        if options.folder is not None and state.step:
+            state.save(options.folder)
+        if log is not None:
+            log.close()
+    return state
+
+
+def _done(state: Fit, options: FitOptions) -> float:
+    if options.steps is not None:
+        return state.step / options.steps if options.steps else 1.0
+    return state.seconds / (60 * (options.minutes or 1e-9))
+
+
+def rate(done: float, options: FitOptions) -> float:
+    """Learning rate when the share `done` (0..1) of the training is over: linear warm-up, then a cosine to 1 %."""
+    if done < options.warmup:
+        return options.learning_rate * max(done / options.warmup, 0.02)
+    falling = (done - options.warmup) / (1 - options.warmup)
+    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
+
+
+def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Tensor], options: FitOptions, done: float) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate(done, options)
+    state.optimizer.zero_grad(set_to_none=True)
+    value = loss(state.network, batch)
+    state.step += 1
+    if not _backward(state, value, options.clip):
+        state.skipped += 1
+        return
+    state.optimizer.step()
+    _average(state, min(options.averaging, (1 + state.step) / (10 + state.step)))
+    number = float(value.detach())
+    state.loss = number if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * number
+
+
+def _backward(state: Fit, value: Tensor, clip: float) -> bool:
+    if not bool(value.isfinite()):
+        return False
+    value.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), clip)
+    return bool(norm.isfinite())
+
+
+def _average(state: Fit, decay: float) -> None:
+    with torch.no_grad():
+        pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
+        for mean, current in pairs:
+            mean.lerp_(current, 1 - decay)
+
+
+def _open_log(folder: Path | None) -> Log | None:
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "log"))
+
+
+def _note(log: Log | None, state: Fit) -> None:
+    if log is not None and state.step % 10 == 0:
+        log.add_scalar("loss", state.loss, state.step)
+        log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
+
+
+def norms(network: nn.Module) -> Iterator[Any]:
+    """The image-level normalization layers of a network."""
+    from napari_unetstyle.core.networks.unet import ImageNorm
+
+    return (module for module in network.modules() if isinstance(module, ImageNorm))

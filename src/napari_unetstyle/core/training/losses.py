@@ -1,0 +1,58 @@
+"""Losses that leave out what nobody has judged."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_unetstyle.core.training.patches import UNKNOWN
+
+
+def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tensor:
+    """Cross entropy plus soft Dice over known pixels.
+
+    Dice is taken per sample and class and averaged; on a sample without the class it is
+    ``p / (p + smooth)`` with ``p`` the predicted pixels, so false positives on empty patches cost.
+
+    Parameters
+    ----------
+    logits
+        ``(N, C, *spatial)``, background first.
+    classes
+        int64 ``(N, *spatial)``; ``UNKNOWN`` pixels give neither loss nor gradient.
+    smooth
+        Pixels added to both sides of the fraction.
+    """
+    known = classes != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0
+    entropy = functional.cross_entropy(logits, classes, ignore_index=UNKNOWN)
+    axes = tuple(range(2, logits.ndim))
+    weight = known.unsqueeze(1).float()
+    probability = logits.softmax(1)[:, 1:] * weight
+    truth = functional.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1)[:, 1:] * weight
+    overlap = (probability * truth).sum(axes)
+    dice = 1 - (2 * overlap + smooth) / (probability.sum(axes) + truth.sum(axes) + smooth)
+    return entropy + dice.mean()
+
+
+def seed_loss(logits: Tensor, target: Tensor, *, foreground: float = 2.0) -> Tensor:
+    """Cross entropy of seed maps over known pixels, object pixels weighing more.
+
+    Parameters
+    ----------
+    logits
+        ``(N, K, *spatial)``.
+    target
+        float32 of the same shape in 0..1; NaN pixels give neither loss nor gradient.
+    foreground
+        Added weight where the target is above 0.
+    """
+    known = ~target.isnan()
+    if not known.any():
+        return logits.sum() * 0
+    filled = torch.where(known, target, 0.0)
+    weight = known.float() * (1 + foreground * (filled > 0))
+    entropy = functional.binary_cross_entropy_with_logits(logits, filled, weight, reduction="sum")
+    return entropy / weight.sum()

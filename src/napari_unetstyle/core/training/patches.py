@@ -1,0 +1,186 @@
+"""Patches drawn from annotated pictures: crop, turn, scale and bend in one resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture and what a person said about it.
+
+    Attributes
+    ----------
+    image
+        float32 ``(C, *spatial)``, full range 0..1.
+    labels
+        int32 ``(2, *spatial)``: class values (0 background) and object ids (0 no object); in both,
+        ``UNKNOWN`` marks pixels nobody has judged. A pixel may have a class and an unknown object.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (2, *self.image.shape[1:]):
+            raise ValueError(f"labels must be (2, *spatial) = {(2, *self.image.shape[1:])}, got {self.labels.shape}")
+
+    @classmethod
+    def of(cls, image: NDArray[np.generic], objects: NDArray[np.generic]) -> Example:
+        """One class, separate objects: ``(C, *spatial)`` of any type and object ids ``(*spatial,)``."""
+        ids = np.asarray(objects).astype(np.int32)
+        return cls(unit_range(image), np.stack([np.where(ids > 0, 1, ids), ids]))
+
+    @classmethod
+    def of_areas(cls, image: NDArray[np.generic], classes: NDArray[np.generic]) -> Example:
+        """Areas of several classes, no objects: ``(C, *spatial)`` and class values ``(*spatial,)``."""
+        values = np.asarray(classes).astype(np.int32)
+        return cls(unit_range(image), np.stack([values, np.full_like(values, UNKNOWN)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warp:
+    """How far the geometry of a patch may go from the picture's.
+
+    Attributes
+    ----------
+    zoom
+        Smallest and largest scale factor, drawn log-uniformly.
+    turn
+        Chance of a rotation by any angle (in the plane of the last two axes); right angles and flips
+        are always drawn.
+    bend
+        Chance of an elastic deformation (Simard et al. 2003).
+    amplitude
+        Largest elastic displacement in pixels of the patch.
+    focus
+        Chance that the patch is centered on a random object or labeled area instead of anywhere.
+    mirror_depth
+        Whether the first axis of a volume may be flipped.
+    """
+
+    zoom: tuple[float, float] = (1.0, 1.0)
+    turn: float = 0.5
+    bend: float = 0.15
+    amplitude: float = 4.0
+    focus: float = 0.25
+    mirror_depth: bool = True
+
+
+def unit_range(image: NDArray[np.generic]) -> NDArray[np.float32]:
+    """float32 with the full range at 0..1: integers by their type if 8 bit, everything else by its extremes."""
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255)
+    pixels = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(pixels.min()), float(pixels.max())
+    return (pixels - np.float32(low)) / np.float32(high - low if high > low else 1.0)
+
+
+def draw_patch(example: Example, shape: tuple[int, ...], warp: Warp, rng: np.random.Generator) -> Example:
+    """A patch of `shape`, drawn at random; outside the picture it is mirrored.
+
+    Objects keep their shape up to the warp; parts that come apart (mirrored ones) get ids of their own.
+    """
+    spatial = example.image.shape[1:]
+    linear = _linear_map(len(shape), warp, rng)
+    reach = np.abs(linear) @ np.array(shape) / 2
+    center = _center(example, reach, warp.focus, rng)
+    grid = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape]
+    offsets = np.stack(np.meshgrid(*grid, indexing="ij"))
+    if rng.random() < warp.bend:
+        offsets = offsets + _bend(shape, warp.amplitude, rng)
+    points = np.tensordot(linear, offsets, 1) + center.reshape(-1, *(1,) * len(shape))
+    return _sample(example, points.astype(np.float32), spatial)
+
+
+def _linear_map(dims: int, warp: Warp, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Patch offsets to picture offsets: zoom, rotation, flips and exchange of the last two axes."""
+    low, high = warp.zoom
+    zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    angle = rng.uniform(-np.pi / 4, np.pi / 4) if rng.random() < warp.turn else 0.0
+    turn = np.eye(dims)
+    turn[-2:, -2:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    flips = rng.choice([-1.0, 1.0], dims)
+    if dims > 2 and not warp.mirror_depth:
+        flips[0] = 1.0
+    axes = np.eye(dims)
+    if rng.random() < 0.5:
+        axes[-2:] = axes[[-1, -2]]
+    linear: NDArray[np.float64] = turn @ np.diag(flips) @ axes / zoom
+    return linear
+
+
+def _center(
+    example: Example, reach: NDArray[np.float64], focus: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    size = np.array(example.image.shape[1:], np.float64)
+    wanted = rng.uniform(0, size - 1)
+    if rng.random() < focus:
+        found = _random_labeled_pixel(example, rng)
+        wanted = wanted if found is None else found + rng.uniform(-reach / 2, reach / 2)
+    inside = np.minimum(reach, (size - 1) / 2)  # a picture smaller than the patch stays in its middle
+    return np.clip(wanted, inside, size - 1 - inside)
+
+
+def _random_labeled_pixel(example: Example, rng: np.random.Generator) -> NDArray[np.float64] | None:
+    """A pixel of a random object (each as likely as any other), or of a random class if there are no objects."""
+    classes, objects = example.labels
+    source = objects if (objects > 0).any() else classes
+    values = np.unique(source[source > 0])
+    if not values.size:
+        return None
+    pixels = np.argwhere(source == rng.choice(values))
+    found: NDArray[np.float64] = pixels[rng.integers(len(pixels))].astype(np.float64)
+    return found
+
+
+def _bend(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    coarse = tuple(max(3, n // 32) for n in shape)
+    field = torch.from_numpy(rng.uniform(-1, 1, (1, len(shape), *coarse)).astype(np.float32))
+    mode = "bicubic" if len(shape) == 2 else "trilinear"
+    smooth = torch.nn.functional.interpolate(field, size=shape, mode=mode, align_corners=True)
+    field_of_shifts: NDArray[np.float32] = np.float32(rng.uniform(0, amplitude)) * smooth[0].numpy()
+    return field_of_shifts
+
+
+def _sample(example: Example, points: NDArray[np.float32], spatial: tuple[int, ...]) -> Example:
+    extent = np.array([max(n - 1, 1) for n in spatial], np.float32).reshape(-1, *(1,) * len(spatial))
+    grid = torch.from_numpy(np.ascontiguousarray(np.moveaxis((2 * points / extent - 1)[::-1], 0, -1)))[None]
+
+    def take(values: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
+        sampled = torch.nn.functional.grid_sample(
+            torch.from_numpy(values)[None], grid, mode, "reflection", align_corners=True
+        )
+        return sampled[0].numpy()
+
+    image = take(np.ascontiguousarray(example.image), "bilinear")
+    labels = np.rint(take(example.labels.astype(np.float32), "nearest")).astype(np.int32)
+    labels[1] = _apart(labels[1])
+    return Example(image, labels)
+
+
+def _apart(objects: NDArray[np.int32]) -> NDArray[np.int32]:
+    from skimage.measure import label
+
+    if not (objects > 0).any():
+        return objects
+    parts = label(np.maximum(objects, 0), connectivity=1)  # type: ignore[no-untyped-call]
+    return np.where(objects < 0, objects, parts).astype(np.int32)
+
+
+def touching(objects: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Object pixels that have a face neighbor of another object: where two touch."""
+    seam = np.zeros(objects.shape, bool)
+    for axis in range(objects.ndim):
+        low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(objects.ndim))
+        high = tuple(slice(1, None) if a == axis else slice(None) for a in range(objects.ndim))
+        differ = (objects[low] != objects[high]) & (objects[low] > 0) & (objects[high] > 0)
+        seam[low] |= differ
+        seam[high] |= differ
+    return seam
