@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.models.spec import InputSpec
+from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index, select_channels
+
+
+@given(gain=st.floats(1e-3, 1e6), offset=st.floats(-1e4, 1e4), seed=st.integers(0, 99))
+def test_normalized_pixels_do_not_depend_on_gain_and_offset(gain, offset, seed):
+    pixels = np.random.default_rng(seed).gamma(2.0, size=(1, 500))
+    plain = Intensity.of(pixels).normalize(pixels)
+    changed = pixels * gain + offset * gain
+    np.testing.assert_allclose(Intensity.of(changed).normalize(changed), plain, atol=0.02)
+
+
+def test_normalized_pixels_have_zero_mean_and_unit_deviation_per_channel():
+    pixels = np.random.default_rng(0).normal([[5], [900]], [[2], [40]], (2, 4000))
+    normalized = Intensity.of(pixels).normalize(pixels)
+    np.testing.assert_allclose(normalized.mean(axis=1), 0, atol=0.02)
+    np.testing.assert_allclose(normalized.std(axis=1), 1, atol=0.02)
+
+
+def test_nan_and_inf_neither_count_nor_spread():
+    pixels = np.random.default_rng(0).random((1, 1000)).astype(np.float32)
+    clean = Intensity.of(pixels)
+    pixels[0, ::50] = np.nan
+    pixels[0, 1::50] = np.inf
+    holed = Intensity.of(pixels)
+    assert holed.mean[0] == pytest.approx(clean.mean[0], abs=0.02)
+    normalized = holed.normalize(pixels)
+    assert np.isfinite(normalized).all()
+    assert (normalized[0, ::50] == 0).all()
+
+
+def test_saturated_and_dead_pixels_hardly_matter():
+    pixels = np.random.default_rng(0).normal(100, 10, (1, 100_000))
+    clean = Intensity.of(pixels)
+    pixels[0, :50], pixels[0, 50:100] = 65535, 0
+    assert Intensity.of(pixels).std[0] == pytest.approx(clean.std[0], rel=0.05)
+
+
+@pytest.mark.parametrize("value", [0, 7, 255, 1e-12, -3e8])
+def test_a_constant_channel_becomes_zero(value):
+    pixels = np.full((1, 10, 10), value, np.float64)
+    assert not Intensity.of(pixels.reshape(1, -1)).normalize(pixels).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_channels", "network", "taken"),
+    [("rgb", 1, 3, 3), ("rgb", 3, 3, 3), ("rgb", 4, 3, 3), ("gray", 1, 1, 1), ("gray", 3, 1, 1), ("exact", 2, 2, 2)],
+)
+def test_channels_become_those_of_the_model(kind, given_channels, network, taken):
+    pixels = np.random.default_rng(0).integers(0, 255, (given_channels, 4, 5), dtype=np.uint8)
+    assert select_channels(pixels, InputSpec(channels=kind), network).shape == (taken, 4, 5)
+
+
+@pytest.mark.parametrize(("kind", "given_channels", "network"), [("rgb", 2, 3), ("gray", 2, 1), ("exact", 3, 2)])
+def test_wrong_channels_are_refused_in_words(kind, given_channels, network):
+    with pytest.raises(ImageError, match=f"{given_channels} channels"):
+        select_channels(np.zeros((given_channels, 4, 5)), InputSpec(channels=kind), network)
+
+
+def test_a_channel_is_found_by_name_or_number():
+    image = as_image(np.zeros((3, 4, 5)), axes="CYX")
+    named = type(image)(array=image.array, axes="CYX", geometry=image.geometry, channel_names=("DAPI", "GFP", "RFP"))
+    assert channel_index(named, "GFP") == channel_index(named, 1) == channel_index(named, "1") == 1
+    assert channel_index(named, None) is None
+    with pytest.raises(ImageError, match=r"0 \(DAPI\), 1 \(GFP\)"):
+        channel_index(named, "CY5")
+
+
+@given(scale=st.floats(0.3, 3), data=st.data())
+def test_a_part_of_a_prepared_picture_is_that_part_of_the_whole(scale, data):
+    image = as_image(np.random.default_rng(0).random((37, 29)).astype(np.float32))
+    intensity = Intensity.of(np.asarray(image.array).reshape(1, -1))
+    prepared = Prepared(image.frame((), 2), InputSpec(channels="gray"), 1, scale=scale, intensity=intensity)
+    whole = prepared.read()
+    assert whole.shape == (1, *prepared.shape)
+    starts = [data.draw(st.integers(0, n - 1)) for n in prepared.shape]
+    box = [slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, prepared.shape, strict=True)]
+    np.testing.assert_array_equal(prepared.read(*box), whole[(slice(None), *box)])
