@@ -1,0 +1,190 @@
+"""What a person sees and does after a run: how many, fewer or more, how it looks, save, copy."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QRadioButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.summary import area_column, describe_result
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+    from napari_unetstyle.widgets.outputs import Output
+
+OUTLINE = 2  # pixels
+REST = 80  # milliseconds without a change before labels are decided anew
+
+SAVE = {
+    "labels": "Labels (TIFF)…",
+    "table": "Table (CSV)…",
+    "rois": "ImageJ ROIs (zip)…",
+    "geojson": "QuPath (GeoJSON)…",
+}
+COPY = {"python": "Python", "command": "command line"}
+
+
+class AfterRun(QGroupBox):
+    """Controls of one output; hidden while there is none."""
+
+    refine_wanted = Signal(float, int)  # threshold, min_pixels
+    table_wanted = Signal(bool)
+    save_wanted = Signal(str)  # a key of SAVE
+    copy_wanted = Signal(str)  # a key of COPY
+    probabilities_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._output: Output | None = None
+        self.summary, self.said, self.notes = label(), label(), label()
+        self.fewer = QSlider(Qt.Orientation.Horizontal)
+        self.fewer.setRange(2, 98)
+        self.smallest = QDoubleSpinBox()
+        self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
+        self.original = QPushButton("Show original")
+        self.original.setCheckable(True)
+        self.table = QPushButton("Table")
+        self.table.setCheckable(True)
+        self.save, self.copy = QPushButton("Save"), QPushButton("Copy as")
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._lay_out()
+        self._connect()
+        self.hide()
+
+    def _lay_out(self) -> None:
+        threshold = QHBoxLayout()
+        for part in (QLabel("fewer"), self.fewer, QLabel("more")):
+            threshold.addWidget(part, part is self.fewer)
+        smallest = QHBoxLayout()
+        smallest.addWidget(QLabel("smallest"))
+        smallest.addWidget(self.smallest, 1)
+        look = QHBoxLayout()
+        for part in (self.outline, self.fill):
+            look.addWidget(part)
+        look.addStretch()
+        look.addWidget(self.original)
+        buttons = QGridLayout()
+        for column, button in enumerate((self.table, self.save, self.copy)):
+            buttons.addWidget(button, 0, column)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.summary)
+        for row in (threshold, smallest, look, buttons):
+            layout.addLayout(row)
+        layout.addWidget(self.said)
+        layout.addWidget(self.notes)
+        self.save.setMenu(self._save_menu())
+        self.copy.setMenu(self._copy_menu())
+
+    def _save_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for key, words in SAVE.items():
+            self._add_action(menu, words, lambda key=key: self.save_wanted.emit(key))
+        menu.addSeparator()
+        self._add_action(menu, "Probabilities as a layer", self.probabilities_wanted.emit)
+        return menu
+
+    def _copy_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for key, words in COPY.items():
+            self._add_action(menu, words, lambda key=key: self.copy_wanted.emit(key))
+        return menu
+
+    @staticmethod
+    def _add_action(menu: QMenu, words: str, slot: object) -> None:
+        action = QAction(words, menu)
+        action.triggered.connect(lambda _=False: slot())  # type: ignore[operator]
+        menu.addAction(action)
+
+    def _connect(self) -> None:
+        self.fewer.valueChanged.connect(lambda _: self._rest.start())
+        self.smallest.valueChanged.connect(lambda _: self._rest.start())
+        self._rest.timeout.connect(self._on_rest)
+        self.outline.toggled.connect(self._show_look)
+        self.original.toggled.connect(self._on_original)
+        self.table.toggled.connect(self.table_wanted)
+
+    @property
+    def output(self) -> Output | None:
+        """What is shown."""
+        return self._output
+
+    def show_output(self, output: Output | None, title: str = "") -> None:
+        """Show the controls of an output, or none."""
+        self._rest.stop()
+        self._output = output
+        self.said.hide()
+        self.setVisible(output is not None)
+        if output is None:
+            return
+        self.setTitle(title)
+        self._set_controls(output.result)
+        with QSignalBlocker(self.original):
+            self.original.setChecked(not output.layer.visible)
+        self.show_result()
+        self._show_look()
+
+    def show_result(self) -> None:
+        """Say what the output's result is now."""
+        if self._output is None:
+            return
+        result = self._output.result
+        self.summary.setText(describe_result(result))
+        self.notes.setText("\n".join(f"! {note}" for note in result.notes))
+        self.notes.setVisible(bool(result.notes))
+
+    def say(self, sentence: str) -> None:
+        """Say what a control has just done."""
+        self.said.setText(sentence)
+        self.said.setVisible(bool(sentence))
+
+    def _set_controls(self, result: SegmentResult) -> None:
+        _, sign = area_column(result.objects)
+        pixel = pixel_area(result)
+        with QSignalBlocker(self.fewer), QSignalBlocker(self.smallest):
+            self.fewer.setValue(round(100 - 100 * (result.options.threshold or 0.5)))
+            self.smallest.setSuffix(f" {sign}")
+            self.smallest.setDecimals(max(0, min(6, math.ceil(-math.log10(pixel)) + 1)) if pixel < 1 else 0)
+            self.smallest.setRange(0, 1e9)
+            self.smallest.setSingleStep(max(pixel * 5, 10 ** -self.smallest.decimals()))
+            self.smallest.setValue(result.options.min_pixels * pixel)
+
+    def _on_rest(self) -> None:
+        if self._output is None:
+            return
+        min_pixels = math.ceil(round(self.smallest.value() / pixel_area(self._output.result), 6))
+        self.refine_wanted.emit(1 - self.fewer.value() / 100, min_pixels)
+
+    def _show_look(self) -> None:
+        if self._output is None or not self._output.is_open:
+            return
+        if not (self.outline.isChecked() or self.fill.isChecked()):
+            self.outline.setChecked(True)
+        self._output.layer.contour = OUTLINE if self.outline.isChecked() else 0
+
+    def _on_original(self, is_original: bool) -> None:
+        if self._output is not None and self._output.is_open:
+            self._output.layer.visible = not is_original
+
+
+def pixel_area(result: SegmentResult) -> float:
+    """Area of a pixel in the unit that sizes are shown in."""
+    geometry = result.geometry
+    return math.prod(geometry.spacing[-2:]) if geometry.is_physical else 1.0

@@ -1,0 +1,102 @@
+"""Stating a picture's axes and pixel size."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.geometry import Geometry, unknown
+from napari_unetstyle.widgets.layers import Statement
+from napari_unetstyle.widgets.parts import combo, label
+
+_UNITS = (("not known", "px"), ("µm", "um"), ("mm", "mm"))
+
+
+class AxesEditor(QWidget):
+    """A form for a :class:`Statement`; shown under the picture while it is edited."""
+
+    accepted = Signal(object)  # Statement
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.axes = QLineEdit()
+        self.axes.setToolTip("One letter per axis: T time, C channel or color, Z depth, Y rows, X columns")
+        self.size = self._size_box()
+        self.depth = self._size_box()
+        self.unit = combo()
+        for words, unit in _UNITS:
+            self.unit.addItem(words, unit)
+        self.use = QPushButton("use")
+        self.problem = label()
+        self.problem.hide()
+        self._lay_out()
+        self.axes.textChanged.connect(self._show_rows)
+        self.unit.currentIndexChanged.connect(self._show_rows)
+        self.use.clicked.connect(self._on_use)
+        self.axes.returnPressed.connect(self._on_use)
+
+    @staticmethod
+    def _size_box() -> QDoubleSpinBox:
+        box = QDoubleSpinBox()
+        box.setDecimals(5)
+        box.setRange(1e-5, 1e5)
+        box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        return box
+
+    def _lay_out(self) -> None:
+        size = QHBoxLayout()
+        size.addWidget(self.size, 1)
+        size.addWidget(self.unit, 1)
+        form = self._form = QFormLayout(self)
+        form.setContentsMargins(12, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Axes", self.axes)
+        form.addRow("Pixel size", size)
+        form.addRow("Slice step", self.depth)
+        form.addRow(self.problem)
+        form.addRow(self.use)
+
+    def set_value(self, statement: Statement) -> None:
+        """Show what is stated now."""
+        self.problem.hide()
+        self.axes.setText(statement.axes)
+        self.unit.setCurrentIndex(self.unit.findData(statement.geometry.unit))
+        self.size.setValue(statement.geometry.spacing[-1])
+        self.depth.setValue(statement.geometry.spacing[0])
+        self._show_rows()
+
+    def value(self) -> Statement:
+        """What the fields say.
+
+        Raises
+        ------
+        ImageError
+            If a number is not allowed.
+        """
+        axes = self.axes.text().strip().upper()
+        dims = max(sum(letter in "ZYX" for letter in axes), 1)
+        unit = self.unit.currentData()
+        if unit == "px":
+            return Statement(axes=axes, geometry=unknown(dims))
+        depth = [self.depth.value()] if "Z" in axes else []
+        spacing = (*depth, *[self.size.value()] * (dims - len(depth)))
+        return Statement(axes=axes, geometry=Geometry(spacing=spacing, unit=unit))
+
+    def refuse(self, sentence: str) -> None:
+        """Say why the fields cannot be used."""
+        self.problem.setText(sentence)
+        self.problem.show()
+
+    def _show_rows(self) -> None:
+        is_known = self.unit.currentData() != "px"
+        self.size.setEnabled(is_known)
+        self._form.setRowVisible(self.depth, is_known and "Z" in self.axes.text().upper())
+
+    def _on_use(self) -> None:
+        try:
+            statement = self.value()
+        except ImageError as error:
+            self.refuse(str(error))
+            return
+        self.accepted.emit(statement)

@@ -1,0 +1,80 @@
+"""A finished run as text that makes the same labels again: Python or a command line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from napari_unetstyle.core.imaging.image import Image
+
+_ALWAYS = ("output", "threshold", "min_pixels", "channel")
+_NEVER = ("memory", "tile", "backend")  # they never change a label
+
+
+def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:
+    """Python text that makes the labels again.
+
+    Parameters
+    ----------
+    image
+        The picture of the run.
+    model
+        Reference of the model, version included (``nuclei@2``).
+    options
+        The run's options as resolved: every one that has a say in the labels.
+    path
+        File of the picture, or None if it only lives in napari: the text then says what ``image`` must be.
+    """
+    lines = ["from napari_unetstyle.core import segment", ""]
+    if path is None:
+        what = f"{image.array.dtype} array of shape {tuple(image.array.shape)}, axes {image.axes}"
+        lines += [f"# image: the pixels of {image.name!r}, {what}", f"# in napari: viewer.layers[{image.name!r}].data"]
+    arguments = ["image" if path is None else repr(path), f"model={model!r}", f"axes={image.axes!r}"]
+    if image.geometry.is_physical:
+        arguments.append(f"spacing={spacing_um(image)!r}")
+    arguments += [f"{name}={value!r}" for name, value in options.items()]
+    lines += ["result = segment(", *(f"    {argument}," for argument in arguments), ")", ""]
+    lines += ["labels = result.labels", ""]
+    return "\n".join(lines)
+
+
+def as_command_line(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:
+    """A shell line that makes the labels again; without a file it names one to be saved first."""
+    words = ["napari-unetstyle", "segment", path or f"{image.name}.tif", "-o", "out", "--model", model]
+    words += ["--axes", image.axes]
+    if image.geometry.is_physical:
+        words += ["--spacing", ",".join(f"{s!r}" for s in spacing_um(image))]
+    for name, value in options.items():
+        words += _flag(name, value)
+    line = shlex.join(words)
+    return line if path is not None else f"# save the picture as {image.name}.tif first\n{line}"
+
+
+def spacing_um(image: Image) -> tuple[float, ...]:
+    """Pixel size ``(Z)YX`` in micrometers."""
+    factor = 1e3 if image.geometry.unit == "mm" else 1.0
+    return tuple(s * factor for s in image.geometry.spacing)
+
+
+def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that have a say in the labels and are not left to a default."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in _NEVER and (name in _ALWAYS or value not in _UNSAID) and value is not None
+    }
+
+
+_UNSAID = (None, False, "picture")
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if name == "output":
+        return [f"--{value}"]
+    flag = f"--{name.replace('_', '-')}"
+    if value is True:
+        return [flag]
+    if isinstance(value, (tuple, list)):
+        return [flag, ";".join(",".join(map(repr, row)) for row in value)]
+    return [flag, str(value)]

@@ -1,0 +1,52 @@
+"""What an empty napari offers: open a picture, or try a sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.widgets.jobs import failure
+from napari_unetstyle.widgets.opening import add_picture, ask_for_path
+from napari_unetstyle.widgets.parts import label
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class EmptyRow(QWidget):
+    """Shown while no picture is open."""
+
+    failed = Signal(object)  # Failed
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.open, self.sample = QPushButton("Open a picture"), QPushButton("Try a sample")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open)
+        buttons.addWidget(self.sample)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(label("No picture is open. You can also drop one on napari."))
+        layout.addLayout(buttons)
+        self.open.clicked.connect(self._on_open)
+        self.sample.clicked.connect(self._on_sample)
+
+    def _on_open(self) -> None:
+        ask_for_path(self, "Open a picture", self.add)
+
+    def _on_sample(self) -> None:
+        from napari_unetstyle._sample_data import sample_folder
+
+        self.add(sample_folder() / "nuclei-fluorescence.tif")
+
+    def add(self, path: Path) -> None:
+        """Open a picture file; a problem is said, not raised."""
+        try:
+            add_picture(self._viewer, path)
+        except UnetstyleError as error:
+            self.failed.emit(failure(error))

@@ -1,0 +1,261 @@
+"""napari's layers and the core's pictures: the only place where one becomes the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.models.spec import ClassSpec
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+
+METADATA = "unetstyle"
+_NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
+_PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What the axes and pixels of a layer mean.
+
+    Attributes
+    ----------
+    axes
+        One letter per axis of the layer's data, colors included, e.g. ``"TYX"``, ``"YXC"``.
+    geometry
+        Pixel size along the spatial axes.
+    is_assumed
+        Whether nobody stated the axes, so that a person should look.
+    """
+
+    axes: str
+    geometry: Geometry
+    is_assumed: bool = False
+
+
+def axes_of(layer: napari.layers.Layer) -> tuple[str, bool]:
+    """Axes of a layer's data, and whether they had to be assumed.
+
+    Axis labels count if they are names that are known (``t``, ``time``, ``c``, ``channel``, ``z``, ``y``,
+    ``x``). Otherwise the last two axes are Y and X, a third one is Z.
+
+    Raises
+    ------
+    ImageError
+        If the layer has fewer than two or more than five axes.
+    """
+    colors = "C" if getattr(layer, "rgb", False) else ""
+    letters = "".join(_NAMES.get(str(label).strip().lower(), "?") for label in layer.axis_labels)
+    is_named = "?" not in letters and len(set(letters + colors)) == len(letters + colors) and {"Y", "X"} <= set(letters)
+    if is_named:
+        return letters + colors, False
+    plain = _PLAIN.get(layer.ndim)
+    if plain is None or (colors and "C" in plain):
+        raise ImageError(f"Layer {layer.name!r} has {layer.ndim} axes; pictures of two to five axes can be segmented.")
+    return plain + colors, layer.ndim > 2
+
+
+def geometry_of(layer: napari.layers.Layer, axes: str) -> Geometry:
+    """Pixel size along the spatial axes; unknown unless every one of them has a unit of length."""
+    spatial = [axes.index(a) for a in "ZYX" if a in axes]
+    spacing, units = [], set()
+    for axis in spatial:
+        try:
+            one = geo.in_known_unit((abs(float(layer.scale[axis])),), str(layer.units[axis]))
+        except ImageError:  # seconds on a spatial axis, say
+            return geo.unknown(len(spatial))
+        spacing.append(one.spacing[0])
+        units.add(one.unit)
+    if units == {"um", "mm"}:
+        stored = [str(layer.units[axis]) for axis in spatial]
+        spacing = [s * 1e3 if u in ("mm", "millimeter") else s for s, u in zip(spacing, stored, strict=True)]
+        units = {"um"}
+    if len(units) != 1 or units == {"px"}:
+        return geo.unknown(len(spatial))
+    return Geometry(spacing=tuple(spacing), unit=units.pop())
+
+
+def statement_of(layer: napari.layers.Layer) -> Statement:
+    """What a layer says about itself."""
+    axes, is_assumed = axes_of(layer)
+    return Statement(axes=axes, geometry=geometry_of(layer, axes), is_assumed=is_assumed)
+
+
+def image_from_layer(layer: napari.layers.Image, statement: Statement | None = None) -> Image:
+    """The picture of a layer: full resolution, not copied, lazy if the layer's data are.
+
+    Raises
+    ------
+    ImageError
+        If axes or pixels are not allowed.
+    """
+    stated = statement or statement_of(layer)
+    array = layer.data[0] if layer.multiscale else layer.data
+    return Image(
+        array=array,
+        axes=stated.axes,
+        geometry=stated.geometry,
+        channel_names=tuple(map(str, layer.metadata.get("channel_names", ()))),
+        name=layer.name,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Placement:
+    """Where a layer lay at one moment, and how labels of its picture lie on it.
+
+    Labels have the layer's axes in the layer's order. A leading channel axis is dropped; one further inside
+    becomes an axis of length 1 that covers all channels, so that the others stay where they are.
+    """
+
+    layer: napari.layers.Image
+    name: str
+    array: Any
+    axes: str
+    arguments: dict[str, Any]
+    transform: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, layer: napari.layers.Image, axes: str) -> Placement:
+        """The placement of `layer` now; `axes` as stated for its data."""
+        own = axes[:-1] if layer.rgb else axes
+        return cls(
+            layer=layer,
+            name=layer.name,
+            array=_stored(layer),
+            axes=own,
+            arguments=_arguments(layer, own),
+            transform=_transform(layer),
+        )
+
+    def changes(self, viewer: napari.viewer.ViewerModel) -> list[str]:
+        """What happened to the layer since, in words."""
+        if self.layer not in viewer.layers:
+            return ["removed"]
+        shape = tuple(_stored(self.layer).shape)
+        happened = {
+            "renamed": self.layer.name != self.name,
+            "moved": not np.array_equal(_transform(self.layer), self.transform),
+            "reshaped": shape != tuple(self.array.shape),
+            "changed": shape == tuple(self.array.shape) and _stored(self.layer) is not self.array,
+        }
+        return [word for word, is_so in happened.items() if is_so]
+
+    def to_layer(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Labels in the order T Z Y X as the layer's data (a view)."""
+        stored = [a for a in "TZYX" if a in self.axes]
+        kept = [a for a in self.axes if a != "C"]
+        view = labels.transpose([stored.index(a) for a in kept])
+        return np.expand_dims(view, self.axes.index("C")) if self._has_inner_channel else view
+
+    def to_labels(self, data: NDArray[Any]) -> NDArray[Any]:
+        """The layer's data as labels in the order T Z Y X (a view)."""
+        if self._has_inner_channel:
+            data = np.take(data, 0, axis=self.axes.index("C"))
+        kept = [a for a in self.axes if a != "C"]
+        return data.transpose([kept.index(a) for a in "TZYX" if a in self.axes])
+
+    @property
+    def _has_inner_channel(self) -> bool:
+        return self.axes.find("C") > 0
+
+
+def _stored(layer: napari.layers.Image) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
+    """The layer's map from data to world, as one array to compare."""
+    parts = (layer.scale, layer.translate, layer.rotate, layer.shear, layer.affine.affine_matrix)
+    return np.concatenate([np.ravel(part).astype(float) for part in parts])
+
+
+def _arguments(layer: napari.layers.Image, axes: str) -> dict[str, Any]:
+    """The layer's place as arguments of a Labels layer on it."""
+    place = {
+        "scale": np.array(layer.scale),
+        "translate": np.array(layer.translate),
+        "rotate": np.array(layer.rotate),
+        "shear": np.array(layer.shear),
+        "affine": layer.affine,
+        "units": tuple(layer.units),
+        "axis_labels": tuple(layer.axis_labels),
+    }
+    channel = axes.find("C")
+    if channel == 0:
+        return _without_first_axis(place)
+    if channel > 0:
+        count = _stored(layer).shape[channel]
+        step = place["scale"][channel]
+        place["translate"][channel] += step * (count - 1) / 2
+        place["scale"][channel] = step * count
+    return place
+
+
+def _without_first_axis(place: dict[str, Any]) -> dict[str, Any]:
+    from napari.utils.transforms import Affine
+
+    keys = ("scale", "translate", "rotate", "shear")
+    kept = list(range(1, len(place["scale"])))
+    inner = Affine(**{key: place[key] for key in keys}).set_slice(kept)
+    return {
+        **{key: getattr(inner, key) for key in keys},
+        "affine": place["affine"].set_slice(kept),
+        "units": place["units"][1:],
+        "axis_labels": place["axis_labels"][1:],
+    }
+
+
+def add_labels(
+    viewer: napari.viewer.ViewerModel, result: SegmentResult, like: Placement, name: str
+) -> napari.layers.Labels:
+    """Add a result as a new Labels layer that lies exactly on the picture it came from.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layer, selected.
+    result
+        A finished run.
+    like
+        Where the picture lies.
+    name
+        Of the layer; napari makes it unique.
+    """
+    layer = viewer.add_labels(
+        like.to_layer(result.labels),
+        name=name,
+        features=features(result.objects),
+        metadata={METADATA: {"provenance": result.provenance, "notes": list(result.notes)}},
+        **like.arguments,
+    )
+    if result.output == "areas":
+        layer.colormap = class_colors(result.classes)
+    return layer
+
+
+def features(table: dict[str, NDArray[Any]]) -> Any:
+    """A table of objects as the features of a Labels layer: ``index`` is the object's label."""
+    import pandas as pd
+
+    columns = {"index" if name == "label" else name: values for name, values in table.items()}
+    return pd.DataFrame(columns)
+
+
+def class_colors(classes: tuple[ClassSpec, ...]) -> Any:
+    """The classes' own colors, for a Labels layer."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = {spec.value: spec.color for spec in classes}
+    return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})

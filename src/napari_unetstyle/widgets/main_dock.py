@@ -1,0 +1,63 @@
+"""The main widget: tabs, each a panel that works by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.models_panel import ModelsPanel
+from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.segment_panel import SegmentPanel
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+WIDTH, NARROWEST = 340, 300
+
+
+class MainDock(QWidget):
+    """The dock of napari-unetstyle.
+
+    Parameters
+    ----------
+    napari_viewer
+        Given by napari.
+    calls
+        The core's functions; tests hand over others.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, calls: CoreCalls | None = None) -> None:
+        super().__init__()
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)  # layers are compared by identity
+        calls = calls or CoreCalls()
+        self.segment = SegmentPanel(viewer, calls)
+        self.models = ModelsPanel(calls)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(_scrolling(self.segment), "Segment")
+        self.tabs.addTab(_scrolling(self.models), "Models")
+        disclaimer = label("Research use only, not a medical device.")
+        disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        layout.addWidget(disclaimer)
+        self.setMinimumWidth(NARROWEST)
+        self.models.changed.connect(self.segment.set_models)
+        QTimer.singleShot(0, self.models.refresh)
+
+    def sizeHint(self) -> QSize:
+        """As wide as the drawing."""
+        return QSize(WIDTH, super().sizeHint().height())
+
+
+def _scrolling(panel: QWidget) -> QScrollArea:
+    """A panel that scrolls instead of pushing the window past the screen."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(panel)
+    return area

@@ -1,0 +1,80 @@
+"""A row of words with what to do about them: errors and questions, never a dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.jobs import Failed
+
+Action = tuple[str, Callable[[], Any]]
+
+
+class MessageRow(QFrame):
+    """Hidden until it has something to say; every answer closes it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._buttons = QHBoxLayout()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.addWidget(self._text)
+        layout.addLayout(self._buttons)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        return self._text.text()
+
+    def say(self, text: str, *actions: Action, dismiss: str = "OK") -> None:
+        """Show a sentence with buttons; the last one only closes the row."""
+        self.clear()
+        self._text.setText(text)
+        for label, action in actions:
+            self._add_button(label, action)
+        self._add_button(dismiss, None)
+        self._buttons.addStretch()
+        self.show()
+
+    def ask(self, text: str, *actions: Action) -> None:
+        """Show a question; *Not now* changes nothing."""
+        self.say(text, *actions, dismiss="Not now")
+
+    def fail(self, failed: Failed) -> None:
+        """Show an error in words; its traceback can be copied for a report."""
+        self.say(failed.sentence)
+        copy = QPushButton("Copy details")
+        copy.clicked.connect(lambda: QApplication.clipboard().setText(failed.details))
+        self._buttons.insertWidget(0, copy)
+
+    def clear(self) -> None:
+        """Say nothing."""
+        while (item := self._buttons.takeAt(0)) is not None:
+            if (button := item.widget()) is not None:
+                button.hide()
+                button.deleteLater()
+        self._text.clear()
+        self.hide()
+
+    def buttons(self) -> dict[str, QPushButton]:
+        """The buttons that are shown, by their words."""
+        found = (self._buttons.itemAt(i).widget() for i in range(self._buttons.count()))
+        return {button.text(): button for button in found if isinstance(button, QPushButton)}
+
+    def _add_button(self, label: str, action: Callable[[], Any] | None) -> None:
+        button = QPushButton(label)
+        button.clicked.connect(lambda: self._answer(action))
+        self._buttons.addWidget(button)
+
+    def _answer(self, action: Callable[[], Any] | None) -> None:
+        self.clear()
+        if action is not None:
+            action()

@@ -1,0 +1,175 @@
+"""The tab *Models*: what is installed, its card, import and delete."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QGridLayout, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.opening import ask_for_path
+from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.summary import model_title
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.models.spec import Measurement, ModelSpec
+    from napari_unetstyle.core.models.store import ModelStore
+
+_LIST_ROWS = 6
+
+
+class ModelsPanel(QWidget):
+    """List and card of the installed models."""
+
+    changed = Signal(list)  # of ModelSpec
+
+    def __init__(self, calls: CoreCalls, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._calls = calls
+        self._slot = JobSlot(self)
+        self._specs: list[ModelSpec] = []
+        self.models = QListWidget()
+        self.card, self.problems = label(), label()
+        self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
+        self.delete, self.open_folder = QPushButton("Delete"), QPushButton("Open folder")
+        self.message = MessageRow()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        buttons = QGridLayout()
+        for i, button in enumerate((self.import_folder, self.import_file, self.open_folder, self.delete)):
+            buttons.addWidget(button, i // 2, i % 2)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.models)
+        layout.addLayout(buttons)
+        for part in (self.message, self.card, self.problems):
+            layout.addWidget(part)
+        layout.addStretch()
+        self.models.setFixedHeight(_LIST_ROWS * self.models.fontMetrics().height() + 12)
+
+    def _connect(self) -> None:
+        self.models.currentRowChanged.connect(self._show_card)
+        self.import_folder.clicked.connect(self._on_import_folder)
+        self.import_file.clicked.connect(self._on_import_file)
+        self.delete.clicked.connect(self._on_delete)
+        self.open_folder.clicked.connect(self._on_open_folder)
+        self._slot.done.connect(self._on_imported)
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The chosen model."""
+        row = self.models.currentRow()
+        return self._specs[row] if 0 <= row < len(self._specs) else None
+
+    @property
+    def store(self) -> ModelStore:
+        """The models of the folder that the settings name."""
+        return self._calls.store(read_settings().model_folder)
+
+    def refresh(self, choose: str | None = None) -> None:
+        """Look again at what is installed."""
+        store = self.store
+        choose = choose or (_reference(self.spec) if self.spec else None)
+        self._specs = store.list()
+        with QSignalBlocker(self.models):
+            self.models.clear()
+            for spec in self._specs:
+                self.models.addItem(QListWidgetItem(model_title(spec)))
+        references = [_reference(spec) for spec in self._specs]
+        self.models.setCurrentRow(references.index(choose) if choose in references else 0 if references else -1)
+        self._show_card()
+        problems = store.problems()
+        self.problems.setText("\n\n".join(f"! {sentence}" for sentence in problems.values()))
+        self.problems.setVisible(bool(problems))
+        self.changed.emit(self._specs)
+
+    def import_from(self, path: Path) -> None:
+        """Import a model folder or file, off the GUI thread, as its weights are checked."""
+        if self._slot.is_busy:
+            return
+        store = self.store
+        self.import_folder.setEnabled(False)
+        self.import_file.setEnabled(False)
+        self.message.say(f"Checking {path.name}…", dismiss="Hide")
+        self._slot.start(as_steps(lambda: store.import_(path)))
+
+    def _on_imported(self, outcome: Outcome) -> None:
+        self.import_folder.setEnabled(True)
+        self.import_file.setEnabled(True)
+        self.message.clear()
+        match outcome:
+            case Finished(value=spec):
+                self.refresh(choose=_reference(spec))
+                self.message.say(f"{model_title(spec)} is installed.")
+            case Failed():
+                self.message.fail(outcome)
+
+    def _on_import_folder(self) -> None:
+        ask_for_path(self, "Import a model folder", self.import_from, mode="folder")
+
+    def _on_import_file(self) -> None:
+        ask_for_path(self, "Import a model file", self.import_from, filters="Models (*.zip model.json)")
+
+    def _on_delete(self) -> None:
+        spec = self.spec
+        if spec is not None:
+            question = f"Delete {model_title(spec)}? Its folder is removed from this computer."
+            self.message.ask(question, ("Delete", lambda: self._delete(_reference(spec))))
+
+    def _delete(self, reference: str) -> None:
+        try:
+            self.store.remove(reference)
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+        self.refresh()
+
+    def _on_open_folder(self) -> None:
+        spec = self.spec
+        folder = self.store.folder(_reference(spec)) if spec is not None else self.store.root
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+    def _show_card(self, _: Any = None) -> None:
+        spec = self.spec
+        self.card.setText(card_text(spec) if spec else "No model is installed.")
+        is_own = spec is not None and not self.store.is_bundled(_reference(spec))
+        self.delete.setEnabled(is_own)
+        self.delete.setToolTip("" if is_own else "This model came with the package and stays.")
+
+
+def _reference(spec: ModelSpec) -> str:
+    return f"{spec.name}@{spec.version}"
+
+
+def card_text(spec: ModelSpec) -> str:
+    """The model's card as rich text."""
+    card = spec.card
+    parts = [
+        ("", f"<b>{html.escape(model_title(spec))}</b>: {html.escape(card.purpose)}"),
+        ("", html.escape(card.summary)),
+        ("Classes", ", ".join(html.escape(c.name) for c in spec.classes)),
+        ("Trained on", html.escape(card.training_data)),
+        ("Measured", _measured(card.measured)),
+        ("Limits", html.escape(card.limits)),
+        ("License", html.escape(" ".join(part for part in (card.license, card.attribution) if part))),
+        ("", f"<i>{html.escape(card.intended_use)}</i>"),
+    ]
+    return "".join(f"<p>{f'<b>{title}</b><br>' if title else ''}{text}</p>" for title, text in parts if text)
+
+
+def _measured(rows: tuple[Measurement, ...]) -> str:
+    return "<br>".join(_measurement(row) for row in rows)
+
+
+def _measurement(row: Measurement) -> str:
+    spread = f" ({row.low:.2f} to {row.high:.2f})" if row.low is not None and row.high is not None else ""
+    count = f", {row.count} pictures" if row.count is not None else ""
+    return html.escape(f"{row.data}: {row.metric} {row.value:.2f}{spread}{count}")

@@ -1,0 +1,83 @@
+"""Opening pictures as layers, with their axes and pixel size kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_unetstyle.core.imaging.image import Image
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+PATH = "path"
+_UNITS = {"px": "pixel", "um": "micrometer", "mm": "millimeter"}
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def layer_data(image: Image, path: Path | None = None) -> LayerData:
+    """A picture as napari's layer data."""
+    colors = "C" if image.axes.endswith("C") and image.size("C") in (3, 4) else ""
+    axes = image.axes.removesuffix(colors) if colors else image.axes
+    spatial = dict(zip((a for a in "ZYX" if a in axes), image.geometry.spacing, strict=True))
+    unit = _UNITS[image.geometry.unit]
+    metadata: dict[str, Any] = {"channel_names": image.channel_names} if image.channel_names else {}
+    if path is not None:
+        metadata[PATH] = str(path)
+    arguments = {
+        "name": image.name or (path.stem if path else "picture"),
+        "scale": [spatial.get(a, 1.0) for a in axes],
+        "units": [unit if a in spatial else "pixel" for a in axes],
+        "axis_labels": [a.lower() for a in axes],
+        "rgb": bool(colors),
+        "metadata": metadata,
+    }
+    return image.array, arguments, "image"
+
+
+def add_picture(viewer: napari.viewer.ViewerModel, path: Path) -> napari.layers.Image:
+    """Open a picture file as a layer.
+
+    Raises
+    ------
+    UnetstyleError
+        If it is no picture that can be read.
+    """
+    from napari_unetstyle.core.imaging.files import read_image
+
+    data, arguments, _ = layer_data(read_image(path), path)
+    return viewer.add_image(data, **arguments)
+
+
+def path_of(layer: napari.layers.Layer) -> str | None:
+    """The file that a layer came from, if it came from exactly one."""
+    path = layer.source.path or layer.metadata.get(PATH)
+    return None if path is None else str(path)
+
+
+def ask_for_path(
+    parent: QWidget, title: str, then: Callable[[Path], Any], *, name: str = "", filters: str = "", mode: str = "open"
+) -> QFileDialog:
+    """Let a person choose a file (``mode`` "open" or "save") or a "folder", in a window that blocks nothing."""
+    dialog = QFileDialog(parent, title)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowModality(Qt.WindowModality.NonModal)
+    if mode == "folder":
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+    else:
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile if mode == "save" else QFileDialog.FileMode.ExistingFile)
+    if mode == "save":
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(Path(name).suffix.lstrip("."))
+        dialog.selectFile(name)
+    if filters:
+        dialog.setNameFilter(filters)
+    dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+    dialog.show()
+    return dialog

@@ -1,0 +1,130 @@
+"""A Labels layer that the dock made, written to again only while nobody has touched it."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, class_colors, features
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+
+
+class Output:
+    """One run's labels in the viewer.
+
+    Parameters
+    ----------
+    viewer
+        Where the layer is.
+    image
+        The picture, as it was given to the run.
+    result
+        What the run gave.
+    placement
+        Where the picture lay.
+    name
+        Name of the layer to add.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.ViewerModel,
+        image: Image,
+        result: SegmentResult,
+        placement: Placement,
+        name: str,
+    ) -> None:
+        self.image, self.result, self.placement = image, result, placement
+        self._viewer = viewer
+        self._is_writing = self._is_painted = self._is_suspect = False
+        self.layer: napari.layers.Labels = add_labels(viewer, result, placement, name)
+        self._remember()
+        events = self.layer.events
+        events.paint.connect(self._on_paint)
+        events.labels_update.connect(self._on_paint)  # in the middle of a stroke
+        events.set_data.connect(self._on_refresh)  # undo, direct writing, but also a mere look at another slice
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self.layer in self._viewer.layers
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether anybody painted in the layer or replaced its data since this dock wrote them."""
+        if self._is_suspect and not self._is_painted:
+            self._is_painted = self._sum != checksum(self.layer.data)
+            self._is_suspect = False
+        return self._is_painted
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """What the layer shows now, paint included, in the order T Z Y X."""
+        return self.placement.to_labels(self.layer.data)
+
+    def can_take(self, result: SegmentResult, placement: Placement) -> bool:
+        """Whether `result` may replace the layer's data: same picture, same grid, untouched and open."""
+        return (
+            self.is_open
+            and placement.layer is self.placement.layer
+            and placement.changes(self._viewer) == []
+            and self.placement.changes(self._viewer) == []
+            and result.labels.shape == self.result.labels.shape
+            and result.output == self.result.output
+            and not self.is_touched
+        )
+
+    def write(self, result: SegmentResult) -> None:
+        """Replace the layer's data; its undo history goes, as it would write old patches into new labels."""
+        layer = self.layer
+        self.result = result
+        with self._writing():
+            layer.data = self.placement.to_layer(result.labels)
+            mode = layer.mode
+            layer.editable = False  # the public way to reset the history
+            layer.editable = True
+            layer.mode = mode
+            layer.features = features(result.objects)
+            layer.metadata[METADATA] = {"provenance": result.provenance, "notes": list(result.notes)}
+            if result.output == "areas":
+                layer.colormap = class_colors(result.classes)
+        self._remember()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._is_writing = True
+        try:
+            yield
+        finally:
+            self._is_writing = False
+
+    def _remember(self) -> None:
+        self._sum = checksum(self.layer.data)
+        self._is_painted = self._is_suspect = False
+
+    def _on_paint(self) -> None:
+        if not self._is_writing:
+            self._is_painted = True
+
+    def _on_refresh(self) -> None:
+        if not self._is_writing:
+            self._is_suspect = True
+
+
+def checksum(array: NDArray[Any]) -> int:
+    """A number that changes when a value changes; reads plane by plane, so nothing large is copied."""
+    total = zlib.crc32(repr((array.shape, array.dtype.str)).encode())
+    for plane in np.atleast_3d(array) if array.ndim < 3 else array.reshape(-1, *array.shape[-2:]):
+        total = zlib.crc32(np.ascontiguousarray(plane), total)
+    return total

@@ -1,0 +1,41 @@
+"""Small parts that every panel is made of."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QWidget
+
+NAME_WIDTH = 62  # of the names left of the fields, the same in every form
+
+
+def combo() -> QComboBox:
+    """A choice that takes the width it is given, however long its words are."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def label(text: str = "") -> QLabel:
+    """Words that wrap instead of widening the dock."""
+    words = QLabel(text)
+    words.setWordWrap(True)
+    words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return words
+
+
+def form(parent: QWidget | None = None) -> QFormLayout:
+    """Named fields that use the width there is, without a frame."""
+    rows = QFormLayout(parent)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    rows.setContentsMargins(0, 0, 0, 0)
+    return rows
+
+
+def name(text: str) -> QLabel:
+    """The name of a field."""
+    words = QLabel(text)
+    words.setMinimumWidth(NAME_WIDTH)
+    return words

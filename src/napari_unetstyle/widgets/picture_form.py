@@ -1,0 +1,214 @@
+"""Which picture, and what its axes and pixels mean: seen, and editable."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.axes_editor import AxesEditor
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.parts import combo, form, label, name
+from napari_unetstyle.widgets.ruler import Ruler
+from napari_unetstyle.widgets.scope import current_channel
+from napari_unetstyle.widgets.summary import describe_picture
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A layer, the picture in it, and what a person said about it."""
+
+    layer: napari.layers.Image
+    image: Image
+    statement: Statement
+    object_diameter: float | None = None
+
+
+class PictureForm(QWidget):
+    """Choice of a picture, its axes, channel and pixel size."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._stated: WeakKeyDictionary[Any, Statement] = WeakKeyDictionary()
+        self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
+        self.layers = combo()
+        self.info = label()
+        self.change = QPushButton("change")
+        self.change.setToolTip("Axes and pixel size")
+        self.editor = AxesEditor()
+        self.channel = combo()
+        self.ruler = Ruler(viewer)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        line = QHBoxLayout()
+        line.addWidget(self.info, 1)
+        line.addWidget(self.change)
+        rows = self._form = form(self)
+        rows.addRow(name("Picture"), self.layers)
+        rows.addRow(line)
+        rows.addRow(self.editor)
+        rows.addRow(name("Channel"), self.channel)
+        rows.addRow(self.ruler)
+        self.editor.hide()
+
+    def _connect(self) -> None:
+        self._viewer.layers.events.inserted.connect(self.refresh)
+        self._viewer.layers.events.removed.connect(self.refresh)
+        self._viewer.layers.events.reordered.connect(self.refresh)
+        self.layers.currentIndexChanged.connect(self._on_layer_chosen)
+        self.channel.currentIndexChanged.connect(self._on_channel_chosen)
+        self.change.clicked.connect(self._on_change)
+        self.editor.accepted.connect(self._on_stated)
+        self.ruler.measured.connect(self._on_measured)
+
+    def pictures(self) -> list[napari.layers.Image]:
+        """The layers that hold pictures, newest first."""
+        return [layer for layer in reversed(self._viewer.layers) if type(layer).__name__ == "Image"]
+
+    @property
+    def layer(self) -> napari.layers.Image | None:
+        """The chosen layer."""
+        return self.layers.currentData()
+
+    def choose(self, layer: napari.layers.Image) -> None:
+        """Choose a layer."""
+        self.layers.setCurrentIndex(self.layers.findData(layer))
+
+    def value(self, layer: napari.layers.Image | None = None) -> Picture | None:
+        """The chosen picture (or that of another layer) as a person stated it.
+
+        Raises
+        ------
+        ImageError
+            If its axes or pixels are not allowed.
+        """
+        layer = layer or self.layer
+        if layer is None:
+            return None
+        statement = self.statement(layer)
+        return Picture(
+            layer=layer,
+            image=image_from_layer(layer, statement),
+            statement=statement,
+            object_diameter=self._diameters.get(layer),
+        )
+
+    def channel_of(self, picture: Picture) -> int | None:
+        """The chosen channel of a picture; None takes all."""
+        if picture.layer.rgb or picture.image.size("C") < 2:
+            return None
+        return self._channels.setdefault(picture.layer, current_channel(picture.layer, picture.image, self._viewer))
+
+    def statement(self, layer: napari.layers.Image) -> Statement:
+        """What is known about a layer: what a person said, else what the layer says itself."""
+        stated = self._stated.get(layer)
+        axes = layer.ndim + bool(layer.rgb)
+        return stated if stated is not None and len(stated.axes) == axes else statement_of(layer)
+
+    def refresh(self) -> None:
+        """List the pictures that are open, and keep the chosen one if it still is."""
+        before, open_layers = self.layer, self.pictures()
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for layer in open_layers:
+                self.layers.addItem(layer.name, layer)
+            index = self.layers.findData(before)
+            self.layers.setCurrentIndex(max(index, 0) if open_layers else -1)
+        for layer in open_layers:
+            for event in (layer.events.name, layer.events.data, layer.events.scale, layer.events.units):
+                event.connect(self.refresh)  # napari keeps one connection of each
+        self.show_picture()
+        self.changed.emit()
+
+    def show_picture(self) -> None:
+        """Say what the chosen picture is."""
+        has_picture = self.layer is not None
+        self.change.setVisible(has_picture)
+        try:
+            picture = self.value()
+        except ImageError as error:
+            self.info.setText(str(error))
+            picture = None
+        else:
+            self.info.setText("" if picture is None else self._described(picture))
+        self.info.setVisible(has_picture)
+        self._show_channels(picture)
+        self.ruler.show_for(picture)
+
+    def _described(self, picture: Picture) -> str:
+        return describe_picture(picture.image, is_rgb=bool(picture.layer.rgb), is_assumed=picture.statement.is_assumed)
+
+    def _show_channels(self, picture: Picture | None) -> None:
+        count = 0 if picture is None or picture.layer.rgb else picture.image.size("C")
+        self._form.setRowVisible(self.channel, count > 1)
+        if picture is None or count < 2:
+            return
+        names = picture.image.channel_names
+        with QSignalBlocker(self.channel):
+            self.channel.clear()
+            for i in range(count):
+                self.channel.addItem(names[i] if i < len(names) else f"channel {i}", i)
+            self.channel.addItem("all channels", None)
+            self.channel.setCurrentIndex(self.channel.findData(self.channel_of(picture)))
+
+    def _on_layer_chosen(self) -> None:
+        self.editor.hide()
+        self.show_picture()
+        self.changed.emit()
+
+    def _on_channel_chosen(self) -> None:
+        if self.layer is not None:
+            self._channels[self.layer] = self.channel.currentData()
+            self.changed.emit()
+
+    def _on_change(self) -> None:
+        if self.editor.isVisible() or self.layer is None:
+            self.editor.hide()
+            return
+        try:
+            self.editor.set_value(self.statement(self.layer))
+        except ImageError as error:
+            self.info.setText(str(error))
+            return
+        self.editor.show()
+
+    def _on_stated(self, statement: Statement) -> None:
+        layer = self.layer
+        if layer is None:
+            return
+        try:
+            image_from_layer(layer, statement)
+        except ImageError as error:
+            self.editor.refuse(str(error))
+            return
+        self._stated[layer] = dataclasses.replace(statement, is_assumed=False)
+        self.editor.hide()
+        self.show_picture()
+        self.changed.emit()
+
+    def _on_measured(self, diameter: float | None) -> None:
+        if self.layer is None:
+            return
+        if diameter is None:
+            self._diameters.pop(self.layer, None)
+        else:
+            self._diameters[self.layer] = diameter
+        self.show_picture()
+        self.changed.emit()

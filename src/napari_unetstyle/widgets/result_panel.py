@@ -1,0 +1,169 @@
+"""The outputs of this dock, the one that is shown, and what its controls do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.after_run import AfterRun
+from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.opening import path_of
+from napari_unetstyle.widgets.outputs import Output
+from napari_unetstyle.widgets.run_request import RunRequest
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+
+
+class ResultPanel(QWidget):
+    """Takes results, keeps their layers, and follows the controls of :class:`AfterRun`."""
+
+    taken = Signal(object)  # Output
+
+    def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._calls = viewer, calls
+        self._outputs: list[tuple[RunRequest, Output]] = []
+        self._refining = JobSlot(self)
+        self.box = AfterRun()
+        self.message = MessageRow()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.box)
+        layout.addWidget(self.message)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.box.refine_wanted.connect(self.refine)
+        self.box.copy_wanted.connect(self.copy)
+        self.box.probabilities_wanted.connect(self.show_probabilities)
+        self._refining.done.connect(self._on_refined)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.selection.events.active.connect(self._on_selected)
+
+    @property
+    def output(self) -> Output | None:
+        """The output that is shown."""
+        return self.box.output
+
+    @property
+    def request(self) -> RunRequest | None:
+        """The run that made it."""
+        return next((request for request, output in self._outputs if output is self.output), None)
+
+    def take(self, request: RunRequest, result: SegmentResult) -> None:
+        """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
+        for earlier, output in reversed(self._outputs):
+            if request.is_rerun_of(earlier) and output.can_take(result, request.placement):
+                output.write(result)
+                output.image, output.placement = request.image, request.placement
+                self._replace_request(output, request)
+                self._show(output)
+                return
+        self.add(request, result)
+
+    def add(self, request: RunRequest, result: SegmentResult) -> Output:
+        """Show a result in a new layer."""
+        output = Output(self._viewer, request.image, result, request.placement, request.layer_name)
+        self._outputs.append((request, output))
+        self._show(output)
+        return output
+
+    def _replace_request(self, output: Output, request: RunRequest) -> None:
+        self._outputs = [(request if o is output else r, o) for r, o in self._outputs]
+
+    def _show(self, output: Output | None) -> None:
+        self.message.clear()
+        request = next((r for r, o in self._outputs if o is output), None)
+        self.box.show_output(output, request.title if request else "")
+        if output is not None:
+            self.taken.emit(output)
+
+    def refine(self, threshold: float, min_pixels: int) -> None:
+        """Decide the shown result anew, off the GUI thread; only the latest wish is followed."""
+        output = self.output
+        if output is None:
+            return
+        self._refined_output = output
+        result = output.result
+        self._refining.replace(lambda: self._calls.iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+
+    def _on_refined(self, outcome: Outcome) -> None:
+        output = self._refined_output
+        if isinstance(outcome, Failed):
+            self.message.fail(outcome)
+        if not isinstance(outcome, Finished) or output is not self.output:
+            return
+        if output.can_take(outcome.value, output.placement):
+            output.write(outcome.value)
+            self.box.show_result()
+            self.taken.emit(output)
+        else:
+            self._keep_paint(output, outcome.value)
+
+    def _keep_paint(self, output: Output, result: SegmentResult) -> None:
+        request = self.request
+        assert request is not None
+        why = "was painted" if output.is_touched else "or its picture was changed"
+        self.add(request, result)
+        self.box.say(f"{output.layer.name!r} {why}, so it was left as it is and these labels are in a new layer.")
+
+    def copy(self, key: str) -> None:
+        """Put the shown run on the clipboard as text that makes the same labels again."""
+        output, request = self.output, self.request
+        if output is None or request is None:
+            return
+        write = as_python if key == "python" else as_command_line
+        options = deciding(vars_of(output.result.options))
+        text = write(output.image, request.model, options, path_of(request.layer))
+        QApplication.clipboard().setText(text)
+        painted = " Your paint is not in it." if output.is_touched else ""
+        self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")
+
+    def show_probabilities(self) -> None:
+        """Add the probabilities of the shown run as picture layers, one for each class."""
+        output = self.output
+        if output is None:
+            return
+        names = ["background", *(spec.name for spec in output.result.classes), "seeds"]
+        for name, values in zip(names[1:], output.result.probability_bytes[1:], strict=False):
+            self._viewer.add_image(
+                output.placement.to_layer(values),
+                name=f"{output.layer.name} {name} probability",
+                contrast_limits=(0, 255),
+                colormap="magma",
+                opacity=0.6,
+                blending="additive",
+                metadata={"unetstyle": {"probability": f"{name}, 255 is 1"}},
+                **output.placement.arguments,
+            )
+
+    def _on_removed(self) -> None:
+        self._outputs = [(request, output) for request, output in self._outputs if output.is_open]
+        if self.output is not None and not self.output.is_open:
+            self._show(self._outputs[-1][1] if self._outputs else None)
+
+    def _on_selected(self) -> None:
+        active = self._viewer.layers.selection.active
+        for _, output in self._outputs:
+            if output.layer is active and output is not self.output:
+                self._show(output)
+                return
+
+
+def vars_of(options: Any) -> dict[str, Any]:
+    """Options by name, in the order of their definition."""
+    import dataclasses
+
+    return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+
+__all__ = ["ResultPanel", "as_steps"]

@@ -1,0 +1,62 @@
+"""One run as it was asked for: picture, place, model and options, taken when the button was pressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets.layers import Placement
+
+if TYPE_CHECKING:
+    import napari.layers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunRequest:
+    """Everything that a run and its delivery need.
+
+    Attributes
+    ----------
+    image
+        The picture.
+    placement
+        Where its layer lay when the run began.
+    model
+        Reference with version, ``nuclei@1``.
+    options
+        As the form gives them.
+    scope
+        Key of the chosen part, see :mod:`~napari_unetstyle.widgets.scope`.
+    """
+
+    image: Image
+    placement: Placement
+    model: str
+    options: SegmentOptions
+    scope: str
+
+    @property
+    def layer(self) -> napari.layers.Image:
+        """The picture's layer."""
+        return self.placement.layer
+
+    @property
+    def title(self) -> str:
+        """``slide7 · nuclei``."""
+        return f"{self.placement.name} · {self.model_name}"
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the labels' layer."""
+        return f"{self.placement.name} {self.model_name}"
+
+    @property
+    def model_name(self) -> str:
+        """The model without its version."""
+        return self.model.partition("@")[0]
+
+    def is_rerun_of(self, other: RunRequest) -> bool:
+        """Whether both ask for the same part of the same layer by the same model."""
+        return (self.layer, self.model_name, self.scope) == (other.layer, other.model_name, other.scope)

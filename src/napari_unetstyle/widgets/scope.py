@@ -1,0 +1,159 @@
+"""Which part of a picture is segmented: from what is on screen to a row of options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+WHOLE, SCREEN, SHAPE, SLICE, ALL, FOLDER = "whole", "screen", "shape", "slice", "all", "folder"
+Box = tuple[tuple[int, int], tuple[int, int]]
+
+
+def choices(image: Image | None) -> list[tuple[str, str]]:
+    """Keys and words of what can be segmented."""
+    if image is None:
+        return []
+    is_stack = len(image.frames(2)) > 1
+    this = " (this slice)" if is_stack else ""
+    return [
+        (WHOLE, "all slices" if is_stack else "whole picture"),
+        *([(SLICE, "this slice")] if is_stack else []),
+        (SCREEN, f"on screen{this}"),
+        (SHAPE, f"inside the selected shape{this}"),
+        (ALL, "all open pictures"),
+    ]
+
+
+def narrowed(
+    options: SegmentOptions, key: str, layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+) -> SegmentOptions:
+    """Options for the chosen part of a layer's picture.
+
+    Raises
+    ------
+    OptionError
+        If nothing of the picture is on screen, or no closed shape is selected.
+    """
+    frames = (current_frame(layer, image, viewer),)
+    if key == SLICE:
+        return options.changed(frames=frames)
+    if key == SCREEN:
+        return options.changed(frames=frames, box=visible_box(layer, image, viewer))
+    if key == SHAPE:
+        return options.changed(frames=frames, polygon=selected_polygon(layer, image, viewer))
+    return options
+
+
+def current_frame(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> tuple[int, ...]:
+    """Index along the leading label axes of the slice that is shown."""
+    position = layer.world_to_data(viewer.dims.point)
+    leading = image.label_axes[:-2]
+    where = (int(np.rint(position[image.axes.index(axis)])) for axis in leading)
+    return tuple(min(max(i, 0), image.size(axis) - 1) for i, axis in zip(where, leading, strict=True))
+
+
+def current_channel(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> int:
+    """The channel that is shown."""
+    position = layer.world_to_data(viewer.dims.point)
+    return min(max(int(np.rint(position[image.axes.index("C")])), 0), image.size("C") - 1)
+
+
+def visible_box(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> Box:
+    """Rows and columns of the picture that are on screen.
+
+    Raises
+    ------
+    OptionError
+        If the picture is out of view or the viewer shows volumes.
+    """
+    corners = _corners_on_screen(layer, image, viewer)
+    shape = image.size("Y"), image.size("X")
+    low = np.maximum(np.floor(corners.min(axis=0) + 0.5).astype(int), 0)
+    high = np.minimum(np.ceil(corners.max(axis=0) + 0.5).astype(int), shape)
+    if (low >= high).any():
+        raise OptionError("Nothing of the picture is on screen. Move it into view, or choose 'whole picture'.")
+    return (int(low[0]), int(high[0])), (int(low[1]), int(high[1]))
+
+
+def canvas_map(
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matrix ``(2, 2)`` and offset ``(2,)`` from picture (y, x) in pixels to canvas (y, x)."""
+    origin = np.array(layer.world_to_data(viewer.dims.point), dtype=float)
+    axes = [image.axes.index("Y"), image.axes.index("X")]
+    origin[axes] = 0.0
+    steps = [origin.copy(), origin.copy()]
+    for step, axis in zip(steps, axes, strict=True):
+        step[axis] = 1.0
+    shown = list(viewer.dims.displayed)[-2:]
+    first, *ends = (_world(layer, point, viewer.dims.ndim)[shown] for point in (origin, *steps))
+    zoom, center = viewer.scene.camera.zoom, np.array(viewer.scene.camera.center[-2:])
+    matrix = np.stack([end - first for end in ends], axis=1) * zoom
+    return matrix, (first - center) * zoom + np.array(viewer.canvas.size) / 2
+
+
+def _world(layer: napari.layers.Image, point: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
+    place = np.asarray(layer.data_to_world(point[: layer.ndim]), dtype=float)
+    return np.concatenate([np.zeros(ndim - layer.ndim), place])
+
+
+def _corners_on_screen(
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+) -> NDArray[np.float64]:
+    if viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
+        raise OptionError("Switch to the 2D view, without the grid, to segment what is on screen.")
+    matrix, offset = canvas_map(layer, image, viewer)
+    if abs(np.linalg.det(matrix)) < 1e-12:
+        raise OptionError("The picture's rows and columns are not what is on screen. Choose 'whole picture'.")
+    height, width = viewer.canvas.size
+    corners = np.array([(0, 0), (0, width), (height, 0), (height, width)], dtype=float)
+    return np.linalg.solve(matrix, (corners - offset).T).T
+
+
+def selected_polygon(
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+) -> tuple[tuple[float, float], ...]:
+    """Vertices ``(y, x)`` in pixels of the picture of the selected shape.
+
+    Raises
+    ------
+    OptionError
+        If no rectangle, ellipse or polygon is selected.
+    """
+    shapes, index = _selected_shape(viewer)
+    kind, vertices = shapes.shape_type[index], np.asarray(shapes.data[index], dtype=float)
+    if kind == "ellipse":
+        vertices = _ellipse(vertices)
+    elif kind not in ("rectangle", "polygon"):
+        raise OptionError(f"A {kind} has no inside. Draw a rectangle, an ellipse or a polygon and select it.")
+    axes = [image.axes.index("Y"), image.axes.index("X")]
+    inside = [layer.world_to_data(shapes.data_to_world(vertex)) for vertex in vertices]
+    return tuple((float(point[axes[0]]), float(point[axes[1]])) for point in inside)
+
+
+def _selected_shape(viewer: napari.viewer.ViewerModel) -> tuple[napari.layers.Shapes, int]:
+    layers = [layer for layer in viewer.layers if type(layer).__name__ == "Shapes" and len(layer.data)]
+    for layer in sorted(layers, key=lambda layer: layer is not viewer.layers.selection.active):
+        if layer.selected_data:
+            return layer, min(layer.selected_data)
+    if len(layers) == 1 and len(layers[0].data) == 1:  # there is only one that can be meant
+        return layers[0], 0
+    raise OptionError("No shape is selected. Add a Shapes layer, draw around what you want, and select the shape.")
+
+
+def _ellipse(corners: NDArray[np.float64], count: int = 64) -> NDArray[np.float64]:
+    """Points on the ellipse inside four corners."""
+    center = corners.mean(axis=0)
+    half_axes = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)[:, np.newaxis]
+    return center + np.cos(turn) * half_axes[0] + np.sin(turn) * half_axes[1]

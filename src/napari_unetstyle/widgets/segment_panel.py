@@ -1,0 +1,212 @@
+"""The tab *Segment*: from a picture to labels, one button."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.empty_row import EmptyRow
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
+from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.model_choice import ModelChoice
+from napari_unetstyle.widgets.parts import combo, form, name
+from napari_unetstyle.widgets.picture_form import Picture, PictureForm
+from napari_unetstyle.widgets.progress_row import ProgressRow
+from napari_unetstyle.widgets.result_panel import ResultPanel
+from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.models.spec import ModelSpec
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+
+
+class SegmentPanel(QWidget):
+    """Form, button, progress and what comes after a run.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    calls
+        The core's functions.
+    """
+
+    run_ended = Signal(object)  # Outcome
+
+    def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._calls = viewer, calls
+        self._queue: deque[RunRequest] = deque()
+        self._running: RunRequest | None = None
+        self._slot = JobSlot(self)
+        self.empty = EmptyRow(viewer)
+        self.picture = PictureForm(viewer)
+        self.model = ModelChoice()
+        self.where = combo()
+        self.segment = QPushButton("SEGMENT")
+        self.progress = ProgressRow()
+        self.message = MessageRow()
+        self.results = ResultPanel(viewer, calls)
+        self._lay_out()
+        self._connect()
+        self._on_picture_changed()
+
+    def _lay_out(self) -> None:
+        where = form()
+        where.addRow(name("Where"), self.where)
+        layout = QVBoxLayout(self)
+        self.form = QWidget()
+        rows = QVBoxLayout(self.form)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.picture)
+        rows.addWidget(self.model)
+        rows.addLayout(where)
+        rows.addWidget(self.segment)
+        for part in (self.empty, self.form, self.progress, self.message, self.results):
+            layout.addWidget(part)
+        layout.addStretch()
+
+    def _connect(self) -> None:
+        self.picture.changed.connect(self._on_picture_changed)
+        self.model.changed.connect(self._on_model_changed)
+        self.segment.clicked.connect(self.start)
+        self.progress.stop.clicked.connect(self.stop)
+        self.empty.failed.connect(self.message.fail)
+        self._slot.progressed.connect(self.progress.show_progress)
+        self._slot.done.connect(self._on_done)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way."""
+        return self._slot.is_busy
+
+    def set_models(self, specs: list[ModelSpec]) -> None:
+        """List the installed models."""
+        self.model.set_models(specs)
+
+    def options(self, picture: Picture, where: str, settings: Settings) -> SegmentOptions:
+        """What the form says about a run on `picture`.
+
+        Raises
+        ------
+        UnetstyleError
+            If a choice cannot be followed, in words.
+        """
+        options = SegmentOptions(
+            channel=self.picture.channel_of(picture),
+            output=self.model.wanted_output,
+            object_diameter=picture.object_diameter,
+            device=settings.device,
+            memory=settings.memory,
+        )
+        return scope.narrowed(options, where, picture.layer, picture.image, self._viewer)
+
+    def start(self) -> None:
+        """Segment what the form says; nothing happens while a run is under way."""
+        if self.is_running:
+            return
+        self.message.clear()
+        try:
+            self._queue = deque(self._requests())
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+            return
+        self._start_next()
+
+    def stop(self) -> None:
+        """Stop the run within one step, and those that wait."""
+        self._queue.clear()
+        self._slot.cancel()
+        self.progress.show_stopping()
+
+    def _requests(self) -> list[RunRequest]:
+        where, settings = self.where.currentData(), read_settings()
+        layers = self.picture.pictures()[::-1] if where == scope.ALL else [self.picture.layer]
+        return [self._request(layer, where, settings) for layer in layers if layer is not None]
+
+    def _request(self, layer: napari.layers.Image, where: str, settings: Settings) -> RunRequest:
+        picture = self.picture.value(layer)
+        assert picture is not None
+        return RunRequest(
+            image=picture.image,
+            placement=Placement.of(layer, picture.statement.axes),
+            model=self.model.reference or "nuclei",
+            options=self.options(picture, where, settings),
+            scope=where,
+        )
+
+    def _start_next(self) -> None:
+        if not self._queue:
+            return
+        request = self._running = self._queue.popleft()
+        store = self._calls.store(read_settings().model_folder)
+        self.segment.setEnabled(False)
+        self.progress.begin("starting…")
+        self._slot.start(self._calls.iter_segment(request.image, request.model, request.options, store))
+
+    def _on_done(self, outcome: Outcome) -> None:
+        request, self._running = self._running, None
+        self.segment.setEnabled(True)
+        self.progress.hide()
+        assert request is not None
+        match outcome:
+            case Finished(value=result):
+                self._deliver(request, result)
+            case Failed():
+                self.message.fail(outcome)
+            case Cancelled():
+                self.message.say("Stopped. Nothing was changed.")
+        self._start_next()
+        self.run_ended.emit(outcome)
+
+    def _deliver(self, request: RunRequest, result: SegmentResult) -> None:
+        """Show a result; where its picture is not what it was, offer it instead."""
+        changes = request.placement.changes(self._viewer)
+        if not changes:
+            self.results.take(request, result)
+            return
+        self.message.ask(
+            f"{request.placement.name!r} was {' and '.join(changes)} during the run. The result is for the picture "
+            "as it was.",
+            ("Add the labels", lambda: self.results.add(request, result)),
+        )
+
+    def _on_picture_changed(self) -> None:
+        layer = self.picture.layer
+        self.empty.setVisible(layer is None)
+        self.form.setVisible(layer is not None)
+        try:
+            picture = self.picture.value()
+        except UnetstyleError:  # the form says it
+            picture = None
+        self._show_where(picture)
+
+    def _show_where(self, picture: Picture | None) -> None:
+        before = self.where.currentData()
+        with QSignalBlocker(self.where):
+            self.where.clear()
+            for key, words in scope.choices(picture.image if picture else None):
+                self.where.addItem(words, key)
+            self.where.setCurrentIndex(max(self.where.findData(before), 0))
+        self._on_where_changed()
+
+    def _on_where_changed(self) -> None:
+        self.segment.setEnabled(not self.is_running and self.model.spec is not None and self.where.count() > 0)
+
+    def _on_model_changed(self) -> None:
+        spec = self.model.spec
+        self.picture.ruler.is_useful = spec is None or spec.input.object_diameter is not None
+        self.picture.show_picture()
+        self._on_where_changed()

@@ -1,0 +1,43 @@
+"""The person's choices on napari's preferences page, declared in the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PLUGIN = "napari-unetstyle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What holds for every run.
+
+    Attributes
+    ----------
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    model_folder
+        Where models are kept; None for the usual place.
+    memory
+        Bytes that results may take before they are put on disk; None for the core's default.
+    """
+
+    device: str = "auto"
+    model_folder: Path | None = None
+    memory: int | None = None
+
+
+def read_settings() -> Settings:
+    """The settings as they are now; defaults where napari does not know this plugin's page."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        page = get_plugin_settings(PLUGIN).segmentation
+    except (AttributeError, KeyError):  # the widget was made without the manifest, as some tests and scripts do
+        return Settings()
+    folder = str(page.model_folder).strip()
+    return Settings(
+        device=str(getattr(page.device, "value", page.device)),
+        model_folder=Path(folder).expanduser() if folder else None,
+        memory=int(page.memory) * 2**20,
+    )

@@ -1,0 +1,98 @@
+"""Words about pictures and results."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unetstyle.core.imaging.geometry import Geometry
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec
+    from napari_unetstyle.core.segmentation.result import SegmentResult
+
+UNIT_SIGNS = {"px": "px", "um": "µm", "mm": "mm"}
+
+
+def describe_picture(image: Image, *, is_rgb: bool, is_assumed: bool) -> str:
+    """``RGB · 2048×1536 · 0.25 µm/px``."""
+    parts = ["RGB"] if is_rgb else []
+    parts += [f"{axis} {image.size(axis)}" for axis in "TZ" if image.size(axis) > 1]
+    if not is_rgb and image.size("C") > 1:
+        parts.append(f"{image.size('C')} channels")
+    parts.append(f"{image.size('X')}×{image.size('Y')}")
+    parts.append(describe_pixel(image.geometry))
+    return " · ".join(parts) + (" · axes assumed" if is_assumed else "")
+
+
+def describe_pixel(geometry: Geometry) -> str:
+    """``0.25 µm/px``, or that it is not known."""
+    if not geometry.is_physical:
+        return "no pixel size"
+    *_, y, x = geometry.spacing
+    size = f"{x:.4g}" if math.isclose(x, y, rel_tol=1e-3) else f"{y:.4g}×{x:.4g}"
+    return f"{size} {UNIT_SIGNS[geometry.unit]}/px"
+
+
+def describe_result(result: SegmentResult) -> str:
+    """``1,284 nuclei · median 61 µm² · 14 s, CPU``."""
+    provenance = result.provenance
+    seconds = float(provenance.get("seconds", 0.0))
+    cost = f"{duration(seconds)}, {str(provenance.get('device', 'cpu')).upper()}"
+    middle = _sizes(result)
+    return " · ".join(part for part in (_counted(result), middle, cost) if part)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``14 s`` or ``3 min``."""
+    if seconds < 9.5:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def area_column(table: dict[str, Any]) -> tuple[str, str]:
+    """Name of the area column and its sign: physical if there is one."""
+    for unit in ("um", "mm"):
+        for power, sign in (("2", "²"), ("3", "³")):
+            for stem in ("area", "volume"):
+                if f"{stem}_{unit}{power}" in table:
+                    return f"{stem}_{unit}{power}", f"{UNIT_SIGNS[unit]}{sign}"
+    return "area", "px"
+
+
+def _counted(result: SegmentResult) -> str:
+    if result.output == "areas":
+        return ", ".join(spec.name for spec in result.classes)
+    what = plural_of(result.classes)
+    return f"{result.count:,} {what}" if result.count != 1 else f"1 {singular_of(result.classes)}"
+
+
+def _sizes(result: SegmentResult) -> str:
+    column, sign = area_column(result.objects)
+    areas = np.asarray(result.objects.get(column, ()))
+    if areas.size == 0:
+        return ""
+    if result.output == "areas":
+        return f"{float(areas.sum()):,.0f} {sign}"
+    return f"median {float(np.median(areas)):,.3g} {sign}"
+
+
+def singular_of(classes: tuple[ClassSpec, ...]) -> str:
+    """What one object is called."""
+    return classes[0].name if len(classes) == 1 else "object"
+
+
+def plural_of(classes: tuple[ClassSpec, ...]) -> str:
+    """What several objects are called."""
+    name = singular_of(classes)
+    if name.endswith("us"):
+        return f"{name[:-2]}i"
+    return name if name.endswith(("s", "i")) else f"{name}s"
+
+
+def model_title(spec: ModelSpec) -> str:
+    """``nuclei``, or ``nuclei-mine 2`` for a later version."""
+    return spec.name if spec.version == 1 else f"{spec.name} {spec.version}"

@@ -1,0 +1,53 @@
+"""The dock in a napari viewer, on a core that a test can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_unetstyle.widgets.main_dock import MainDock
+from tests.widgets.fake_core import WAIT, FakeCore
+
+
+@pytest.fixture
+def core() -> Iterator[FakeCore]:
+    fake = FakeCore()
+    yield fake
+    fake.release()
+
+
+@pytest.fixture
+def make_dock(make_napari_viewer: Callable[..., Any], core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
+    """Open the dock in a viewer."""
+
+    def make() -> MainDock:
+        viewer = make_napari_viewer()
+        dock = MainDock(viewer, core.calls)
+        viewer.window.add_dock_widget(dock, name="UNet", area="right")
+        dock.viewer = viewer
+        dock.models.refresh()
+        return dock
+
+    return make
+
+
+@pytest.fixture
+def click(qtbot: Any) -> Callable[[Any], None]:
+    def press(button: Any) -> None:
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    return press
+
+
+@pytest.fixture
+def run(qtbot: Any, click: Callable[[Any], None]) -> Callable[[MainDock], None]:
+    """Press SEGMENT and wait for the end."""
+
+    def segment(dock: MainDock) -> None:
+        with qtbot.waitSignal(dock.segment.run_ended, timeout=WAIT * 1000):
+            click(dock.segment.segment)
+
+    return segment
