@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unetstyle.core import device
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
@@ -278,3 +281,26 @@ def test_a_preview_shows_what_the_run_gives(picture, model, whole):
         mates = {a for a, b in pairs if b == label}
         assert len(mates) == 1
         assert {b for a, b in pairs if a in mates} == {label}
+
+
+def test_mixed_precision_changes_next_to_nothing(picture, model, whole, monkeypatch):
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: True)
+    result = segment(picture, model, amp=True)
+    assert result.provenance["precision"] == "bfloat16"
+    difference = np.abs(result.probability_bytes.astype(int) - whole.probability_bytes)
+    assert difference.mean() < 3
+    assert segment(picture, model).provenance["precision"] == "float32"  # nobody measured it for this model
+
+
+def test_mixed_precision_is_used_unasked_where_it_was_measured_to_be_harmless(picture, model, monkeypatch):
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: True)
+    for ppm, precision in ((20.0, "bfloat16"), (2000.0, "float32")):
+        measured = dataclasses.replace(model, spec=model.spec.model_copy(update={"amp_changed_ppm": ppm}))
+        assert segment(picture, measured).provenance["precision"] == precision
+
+
+def test_a_device_without_mixed_precision_says_so(picture, model, monkeypatch):
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: False)
+    result = segment(picture, model, amp=True)
+    assert result.provenance["precision"] == "float32"
+    assert any("full precision" in note for note in result.notes)

@@ -49,6 +49,17 @@ def available() -> list[str]:
     return [*cuda, *(["mps"] if _mps() else []), "cpu"]
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16, so that mixed precision is worth it."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
 def _mps() -> bool:
     import torch
 

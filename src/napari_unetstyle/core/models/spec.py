@@ -105,6 +105,9 @@ class ModelSpec(_Part):
         How the seed map was defined in training, or None for a model that only knows areas.
     foreground_threshold, seed_threshold
         Default decision levels in (0, 1) for objects, measured on validation pictures.
+    amp_changed_ppm
+        Pixels in a million whose label changes in mixed precision (bfloat16), measured on test pictures; None
+        if nobody measured it.
     files
         sha256 of each file of the model folder; that of ``model.json`` is taken without its own line.
     """
@@ -118,6 +121,7 @@ class ModelSpec(_Part):
     separation: Literal["distance", "boundary", "center"] | None = None
     foreground_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     seed_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    amp_changed_ppm: Annotated[float, Field(ge=0)] | None = None
     card: Card
     parent: str | None = None
     provenance: dict[str, str] = {}

@@ -14,6 +14,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.geometry import UNITS, in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 Box = tuple[slice, ...]
+AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _SCALES = (1 / 32, 32.0)
 
 
@@ -152,7 +154,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     dims = model.spec.network.spatial_dims
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
-    engine = _engine(options, notes)
+    engine = _engine(options, model.spec, notes)
     options = _resolved(options, model, image)
     yield Progress(0, 1, "Looking at the picture")
     scale = _scale(image, model, options, notes)
@@ -241,17 +243,18 @@ def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOpt
     )
 
 
-def _engine(options: SegmentOptions, notes: list[str]) -> Engine:
+def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engine:
     import torch
 
     from napari_unetstyle.core.inference.probability import Engine
 
     device = devices.resolve(options.device)
-    half = torch.bfloat16 if device.type == "cpu" else torch.float16
-    if options.amp and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        notes.append("This processor has no instructions for mixed precision; full precision was used.")
-        half = torch.float32
-    return Engine(device=device, dtype=half if options.amp else torch.float32, tile=options.tile)
+    harmless = spec.amp_changed_ppm is not None and spec.amp_changed_ppm <= AMP_PPM
+    possible = devices.has_bfloat16(device)
+    if options.amp and not possible:
+        notes.append(f"{device} has no instructions for mixed precision; full precision was used.")
+    amp = possible and (harmless if options.amp is None else options.amp)
+    return Engine(device=device, dtype=torch.bfloat16 if amp else torch.float32, tile=options.tile)
 
 
 def _scale(image: Image, model: Model, options: SegmentOptions, notes: list[str]) -> float:
