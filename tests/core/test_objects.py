@@ -13,6 +13,7 @@ from skimage.measure import label as connected
 from skimage.segmentation import watershed
 
 from napari_unetstyle.core.progress import Progress, run
+from napari_unetstyle.core.segmentation import objects as module
 from napari_unetstyle.core.segmentation.objects import SEED_RATIO, iter_objects, objects
 
 HALF = 127  # the byte below probability 0.5
@@ -103,6 +104,13 @@ def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size
     labels, _ = objects(values, min_pixels=5)
     np.testing.assert_array_equal(labels, flood_everything(values, min_pixels=5))
     assert labels.max() > 10
+
+
+@pytest.mark.parametrize("pixels", [1, 500, 10**6])
+def test_it_does_not_matter_which_components_are_flooded_together(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CANVAS_PIXELS", pixels)
+    values = blobs((300, 200), 5, 3.0)
+    np.testing.assert_array_equal(objects(values)[0], flood_everything(values))
 
 
 @given(random=st.integers(0, 2**20), size=st.floats(1, 8))

@@ -85,6 +85,7 @@ def test_pixels_that_meet_at_a_corner_are_apart() -> None:
 
 @given(rows=st.integers(1, 50), step=st.integers(1, 60))
 def test_bands_cover_every_row_once(rows: int, step: int) -> None:
-    parts = list(bands((rows, 7), step))
+    parts, progress = zip(*bands((rows, 7), step), strict=True)
+    assert progress[-1].fraction == 1.0
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(rows))
     assert max(part.stop - part.start for part in parts) <= step

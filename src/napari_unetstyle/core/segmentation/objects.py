@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground
+from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground, iter_paint
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
 
 SEED_RATIO = 1 / 8  # of the diameters
@@ -94,7 +94,10 @@ def iter_objects(
     whole = scene.lone()
     parts = yield from share(_iter_flood(values, scene, band), 0.3, 0.8)
     found = numbered(Runs.joined([whole, *parts]), min_pixels)
-    return (yield from share(_iter_paint(values, found, out, first_id, band), 0.8, 1.0))
+    owners = yield from share(_iter_classes(values, found, band), 0.8, 0.9)
+    labels = found.valued(found.value + np.int32(first_id - 1))
+    yield from share(iter_paint(labels, out, band, "Writing labels"), 0.9, 1.0)
+    return owners
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,12 +184,11 @@ def _iter_scan(
     level = math.floor(seed_threshold * 255 + 1e-6)
     shape = tuple(values.shape[1:])
     inside_parts, seed_parts = [], []
-    rows = list(bands(shape, band))
-    for i, part in enumerate(rows):
+    for part, progress in bands(shape, band, "Finding objects"):
         inside = foreground(np.asarray(values[0, part]), foreground_threshold)
         inside_parts.append(Runs.of(inside, part.start))
         seed_parts.append(Runs.of(inside & (np.asarray(values[-1, part]) > level), part.start))
-        yield Progress(i + 1, len(rows), "Finding objects")
+        yield progress
     return _scene(Runs.joined(inside_parts), Runs.joined(seed_parts), shape)
 
 
@@ -316,25 +318,17 @@ def numbered(runs: Runs, min_pixels: int) -> Runs:
     return runs.valued(ids[runs.value])
 
 
-def _iter_paint(
-    values: ArrayLike, found: Runs, out: NDArray[np.int32], first_id: int, band: int | None
-) -> Steps[NDArray[np.uint8]]:
-    """Write the labels; returns the class of each object."""
-    count, classes, plane = int(found.value.max(initial=0)), values.shape[0] - 2, math.prod(out.shape[1:])
-    labels = found.valued(found.value + np.int32(first_id - 1))
-    sums = np.zeros((classes, count + 1))
-    rows = list(bands(out.shape, band))
-    for i, part in enumerate(rows):
-        out[part] = labels.paint(part.start, (part.stop - part.start, *out.shape[1:]), np.int32)
-        if classes > 1:
-            here = found[found.within(part.start * plane, part.stop * plane)]
-            sums += _class_sums(np.asarray(values[1:-1, part]), here, part.start * plane, count)
-        yield Progress(i + 1, len(rows), "Writing labels")
+def _iter_classes(values: ArrayLike, found: Runs, band: int | None) -> Steps[NDArray[np.uint8]]:
+    """Class of each object."""
+    shape, classes, count = values.shape[1:], values.shape[0] - 2, int(found.value.max(initial=0))
+    if classes == 1:
+        return np.ones(count, np.uint8)
+    plane, sums = math.prod(shape[1:]), np.zeros((classes, count + 1))
+    for part, progress in bands(shape, band, "Finding classes"):
+        here = found[found.within(part.start * plane, part.stop * plane)]
+        pixels, label = here.positions() - part.start * plane, np.repeat(here.value, here.length)
+        block = np.asarray(values[1:-1, part]).reshape(classes, -1)
+        sums += [np.bincount(label, probability[pixels], minlength=count + 1) for probability in block]
+        yield progress
     owners: NDArray[np.uint8] = (sums.argmax(axis=0) + 1).astype(np.uint8)
     return owners[1:]
-
-
-def _class_sums(block: NDArray[np.uint8], runs: Runs, offset: int, count: int) -> NDArray[np.float64]:
-    """Sum of each class's probability bytes over the pixels of each object, ``(classes, count + 1)``."""
-    pixels, label = runs.positions() - offset, np.repeat(runs.value, runs.length)
-    return np.stack([np.bincount(label, plane.reshape(-1)[pixels], minlength=count + 1) for plane in block])

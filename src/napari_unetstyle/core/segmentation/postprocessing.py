@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,22 +63,25 @@ def iter_areas(
     component = components(runs, out.shape)
     small = np.bincount(component, runs.length) < min_pixels
     kept = runs[~small[component]]
-    rows = list(bands(out.shape, band))
-    for i, part in enumerate(rows):
-        out[part] = kept.paint(part.start, (part.stop - part.start, *out.shape[1:]), np.uint8)
-        yield Progress(700 + 300 * (i + 1) // len(rows), 1000, "Removing small areas")
+    yield from share(iter_paint(kept, out, band, "Removing small areas"), 0.7, 1.0)
+
+
+def iter_paint(runs: Runs, out: NDArray[Any], band: int | None, message: str) -> Steps[None]:
+    """Fill `out` with runs, in bands of rows."""
+    for part, progress in bands(out.shape, band, message):
+        out[part] = runs.paint(part.start, (part.stop - part.start, *out.shape[1:]), out.dtype)
+        yield progress
 
 
 def _iter_decide(
     values: ArrayLike, out: NDArray[np.uint8], threshold: float, band: int | None, found: list[Runs] | None
 ) -> Steps[None]:
-    rows = list(bands(out.shape, band))
-    for i, part in enumerate(rows):
+    for part, progress in bands(out.shape, band, "Deciding"):
         label = decide(np.asarray(values[:, part]), threshold)
         out[part] = label
         if found is not None:
             found.append(Runs.of(label, part.start))
-        yield Progress(i + 1, len(rows), "Deciding")
+        yield progress
 
 
 def decide(values: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
@@ -99,8 +103,9 @@ def foreground(background: NDArray[np.uint8], threshold: float) -> NDArray[np.bo
     return inside
 
 
-def bands(shape: tuple[int, ...], rows: int | None = None) -> Iterator[slice]:
-    """Ranges of rows (of the first axis) that cover `shape`, `rows` high or of a good height."""
+def bands(shape: tuple[int, ...], rows: int | None = None, message: str = "") -> Iterator[tuple[slice, Progress]]:
+    """Ranges of rows (of the first axis) that cover `shape`, `rows` high or of a good height, with the progress."""
     step = rows or max(1, BAND_PIXELS // max(1, math.prod(shape[1:])))
-    for start in range(0, shape[0], step):
-        yield slice(start, min(start + step, shape[0]))
+    total = math.ceil(shape[0] / step)
+    for i in range(total):
+        yield slice(i * step, min((i + 1) * step, shape[0])), Progress(i + 1, total, message)

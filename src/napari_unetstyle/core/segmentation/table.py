@@ -47,7 +47,7 @@ def object_table(
     """
     count, axes = len(owners), "TZYX"[-labels.ndim :]
     shape = _Shapes(count, labels.shape)
-    for part in bands(labels.shape, band):
+    for part, _ in bands(labels.shape, band):
         shape.add(Runs.of(np.asarray(labels[part]), part.start), first_id)
     owners = np.asarray(owners)
     columns: Table = {"label": np.arange(first_id, first_id + count, dtype=np.int32)}
@@ -68,7 +68,7 @@ def area_table(
     """
     values = np.array([c.value for c in classes], np.int32)
     area = np.zeros(int(values.max()) + 1, np.int64)
-    for part in bands(labels.shape, band):
+    for part, _ in bands(labels.shape, band):
         runs = Runs.of(np.asarray(labels[part]))
         area += np.bincount(runs.value, runs.length, minlength=len(area)).astype(np.int64)
     columns: Table = {"label": values, "class": values.astype(np.uint8), "class_name": _names(values, classes)}
