@@ -1,0 +1,84 @@
+"""The front door for picture files: what a file is, is seen from its first bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
+from napari_unetstyle.core.imaging.tiff import read_tiff
+
+Reader = Callable[[Path, str | None], Image]
+
+SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg")
+_SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
+    (b"II*\0", read_tiff),
+    (b"MM\0*", read_tiff),
+    (b"II+\0", read_tiff),
+    (b"MM\0+", read_tiff),
+    (PNG, read_raster),
+    (JPEG, read_raster),
+)
+
+
+def is_image_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has the suffix of a picture and is not hidden; used to choose files in a folder."""
+    name = Path(path).name
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def read_image(
+    path: str | os.PathLike[str], axes: str | None = None, spacing: tuple[float, ...] | None = None
+) -> Image:
+    """Read a picture file: TIFF (lazily if large; ImageJ and OME metadata are used), PNG or JPEG.
+
+    Parameters
+    ----------
+    path
+        The file; its kind is seen from its contents, whatever its suffix.
+    axes
+        One letter per stored axis out of ``T C Z Y X``, where the file does not say, or says wrong.
+    spacing
+        Pixel size ``(Z)YX`` in micrometers, in place of the stored one. A size that is neither given nor
+        stored stays unknown (unit ``"px"``).
+
+    Raises
+    ------
+    ImageFileError
+        If the file is missing, truncated, damaged or no picture.
+    ImageError
+        If its axes are not known or its pixels cannot be used.
+    """
+    file = Path(path)
+    image = _reader(file)(file, axes)
+    if spacing is None:
+        return image
+    spatial = "".join(a for a in "ZYX" if a in image.axes)
+    if len(spacing) != len(spatial):
+        raise ImageError(
+            f"Pixel size {spacing} has {len(spacing)} numbers, but {file} has the spatial axes {spatial}: "
+            "give one number for each."
+        )
+    return dataclasses.replace(image, geometry=Geometry(spacing=tuple(map(float, spacing)), unit="um"))
+
+
+def _reader(file: Path) -> Reader:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except FileNotFoundError as error:
+        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
+    except IsADirectoryError as error:
+        raise ImageFileError(f"{file} is a folder. Give a picture file.") from error
+    except OSError as error:
+        raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error
+    for signature, reader in _SIGNATURES:
+        if start.startswith(signature):
+            return reader
+    what = "is empty" if not start else "is not a picture that can be read"
+    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG or JPEG file.")

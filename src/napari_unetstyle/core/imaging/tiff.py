@@ -1,0 +1,332 @@
+"""TIFF pictures, read lazily when they are large, with the axes and the pixel size that the file states."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import struct
+import weakref
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
+from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
+from napari_unetstyle.core.imaging.tiff_structure import check_structure
+
+LARGE = 2**27
+LARGEST_BLOCK = 2**31
+_CACHE = 2**28
+_COARSEST = 10.0
+_CENTIMETER, _INCH = 3, 2
+_MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
+_PALETTE = 3
+
+# what tifffile and the decoders raise on damaged files
+_DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    ParseError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+_R = TypeVar("_R")
+
+
+def read_tiff(path: Path, axes: str | None = None) -> Image:
+    """Read the first picture of a TIFF file.
+
+    Up to 128 MB are read at once; of larger files only what is sliced is read (memory-mapped if it is
+    stored plainly, else decoded block by block).
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        One letter per axis of the stored array, where the file does not say, or says wrong.
+
+    Raises
+    ------
+    ImageFileError
+        If the file is truncated or damaged.
+    ImageError
+        If the meaning of an axis is not known.
+    """
+    directories = check_structure(path)
+    return _guarded(path, lambda: _read(path, axes, directories))
+
+
+def _read(path: Path, axes: str | None, directories: int) -> Image:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        _check_series(tiff, series, directories, path)
+        letters = _axes(series.axes, tuple(series.shape), axes, path)
+        names = _channel_names(tiff)
+        place, notes = _geometry(tiff, series, "".join(a for a in "ZYX" if a in letters))
+        if len(tiff.series) > 1:
+            notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
+        if series.keyframe.photometric == _PALETTE and not tiff.is_imagej:
+            notes = (*notes, f"{path.name} stores indices into a table of colors; they were taken as intensities.")
+        array = _array(path, series)
+    channels = array.shape[letters.index("C")] if "C" in letters else 0
+    return Image(
+        array=array,
+        axes=letters,
+        geometry=place,
+        channel_names=names if len(names) == channels else (),
+        name=path.stem.removesuffix(".ome"),
+        notes=notes,
+    )
+
+
+class TiffBlocks:
+    """A compressed or tiled TIFF picture that decodes only the blocks that are asked for.
+
+    Reading rows in order decodes each block once: the latest ones are kept.
+
+    Parameters
+    ----------
+    path
+        The file, which stays open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tifffile
+        import zarr
+
+        self._path = path
+        opened = tifffile.TiffFile(path)
+        weakref.finalize(self, opened.close)
+        self._array: Any = zarr.open_array(opened.series[0].aszarr(level=0), mode="r")
+        self.shape: tuple[int, ...] = tuple(self._array.shape)
+        self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
+        self._chunks: tuple[int, ...] = tuple(self._array.chunks)
+        block = math.prod(self._chunks) * self.dtype.itemsize
+        if block > LARGEST_BLOCK:
+            raise ImageFileError(
+                f"{path} is one compressed block of {block / 2**30:.1f} GB, which cannot be read piece by piece. "
+                "Save it with tiles, or without compression."
+            )
+        self._block = functools.lru_cache(maxsize=max(4, _CACHE // block))(self._decode)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        given = key if isinstance(key, tuple) else (key,)
+        given = (*given, *[slice(None)] * (self.ndim - len(given)))
+        if len(given) > self.ndim or not all(isinstance(k, (slice, int, np.integer)) for k in given):
+            raise IndexError(f"index with integers and slices, one for each of {self.ndim} axes; got {key!r}")
+        ranges = [_range(k, n) for k, n in zip(given, self.shape, strict=True)]
+        out = np.empty([len(r) for r in ranges], self.dtype)
+        touched = [_touched(r, c) for r, c in zip(ranges, self._chunks, strict=True)]
+        for numbers in itertools.product(*touched):
+            self._copy(numbers, ranges, out)
+        backward = tuple(slice(None, None, -1 if isinstance(k, slice) and (k.step or 1) < 0 else 1) for k in given)
+        squeezed = tuple(0 if not isinstance(k, slice) else slice(None) for k in given)
+        return out[backward][squeezed]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def _copy(self, numbers: tuple[int, ...], ranges: Sequence[range], out: NDArray[Any]) -> None:
+        source, target = [], []
+        for number, wanted, chunk in zip(numbers, ranges, self._chunks, strict=True):
+            first = max(0, -(-(number * chunk - wanted.start) // wanted.step))
+            stop = min(len(wanted), -(-((number + 1) * chunk - wanted.start) // wanted.step))
+            start = wanted.start + first * wanted.step - number * chunk
+            target.append(slice(first, stop))
+            source.append(slice(start, start + (stop - first - 1) * wanted.step + 1, wanted.step))
+        out[tuple(target)] = self._block(numbers)[tuple(source)]
+
+    def _decode(self, numbers: tuple[int, ...]) -> NDArray[Any]:
+        key = tuple(slice(i * c, (i + 1) * c) for i, c in zip(numbers, self._chunks, strict=True))
+        return _guarded(self._path, lambda: np.asarray(self._array[key]))
+
+
+def _range(key: slice | int, length: int) -> range:
+    """The indices that a key means, rising."""
+    if isinstance(key, slice):
+        chosen = range(length)[key]
+        return chosen if chosen.step > 0 else chosen[::-1]
+    index = range(length)[key]
+    return range(index, index + 1)
+
+
+def _touched(wanted: range, chunk: int) -> list[int]:
+    """Numbers of the blocks that hold some of the indices."""
+    if not wanted:
+        return []
+    if wanted.step >= chunk:
+        return sorted({i // chunk for i in wanted})
+    return list(range(wanted[0] // chunk, wanted[-1] // chunk + 1))
+
+
+def _guarded(path: Path, work: Callable[[], _R]) -> _R:
+    """The result of `work`, with whatever a decoder raises turned into one kind of error."""
+    try:
+        return work()
+    except UnetstyleError:
+        raise
+    except _DAMAGED as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ImageFileError(
+            f"{path} is truncated, damaged or of an unknown kind: {reason}. Copy or export it again."
+        ) from error
+
+
+def _check_series(tiff: Any, series: Any, directories: int, path: Path) -> None:
+    """What the file says of its pictures has to agree with what it holds."""
+    problem = None
+    held = math.prod(series.keyframe.shape)
+    images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+    if len(tiff.pages) != directories:
+        problem = f"only {len(tiff.pages)} of {directories} pages can be read"
+    elif any(page is None for page in series):
+        problem = "some of its planes lie in other files that are missing, or nowhere"
+    elif series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size:
+        problem = f"{series.nbytes} bytes of pixels are promised, but it has {path.stat().st_size} in all"
+    elif images * held > math.prod(series.shape):
+        problem = f"{images} pages are promised, but {math.prod(series.shape) // held} are there"
+    if problem is not None:
+        raise ImageFileError(f"{path} is truncated or incomplete: {problem}. Copy or export it again.")
+
+
+def _array(path: Path, series: Any) -> ArrayLike:
+    if series.nbytes <= LARGE:
+        return np.asarray(series.asarray())
+    if series.dataoffset is not None and getattr(series, "transform", None) is None:
+        dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)
+        return np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
+    return TiffBlocks(path)
+
+
+def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) -> str:
+    if given is not None:
+        return given.upper()
+    letters = stored if "C" in stored else stored.replace("S", "C")
+    strange = [a for a in letters if a not in AXES]
+    if not strange:
+        return letters
+    if strange == ["S"]:
+        raise ImageError(f"{path} has both channels and colors (axes {stored}). Export its channels without colors.")
+    example = "".join(a if a in "YX" else "C" if a == "S" else "Z" for a in letters)
+    raise ImageError(
+        f"{path} has {len(shape)} axes of lengths {shape} and does not say what {''.join(strange)!r} is. "
+        f"State all axes, one letter each out of {AXES}, for example axes={example!r} for slices or "
+        f"axes={example.replace('Z', 'T')!r} for a time series."
+    )
+
+
+# Pixel size and names --------------------------------------------------------------------------------------------
+
+_Sizes = dict[str, tuple[float, str]]
+_Found = tuple[Geometry, tuple[str, ...]]
+
+
+def _geometry(tiff: Any, series: Any, spatial: str) -> _Found:
+    """Pixel size along `spatial` axes as the file states it, and what a person should know about it."""
+    if series.kind == "ome":
+        return _physical(_ome_sizes(_ome_pixels(tiff)), spatial)
+    if tiff.is_imagej:
+        return _physical(_imagej_sizes(tiff, series), spatial)
+    sizes = _resolution_sizes(series.keyframe)
+    if sizes and max(size for size, _ in sizes.values()) > _COARSEST:
+        dots = 25400 / sizes["X"][0]
+        note = f"The stored {dots:.0f} dots per inch are for printing and were not taken as the pixel size."
+        return geo.unknown(len(spatial)), (note,)
+    return _physical(sizes, spatial)
+
+
+def _physical(sizes: _Sizes, spatial: str) -> _Found:
+    usable = {axis: pair for axis, pair in sizes.items() if math.isfinite(pair[0]) and pair[0] > 0}
+    if not {"Y", "X"} <= usable.keys():
+        return geo.unknown(len(spatial)), ()
+    notes: tuple[str, ...] = ()
+    if "Z" in spatial and "Z" not in usable:
+        usable["Z"] = usable["Y"]
+        notes = ("The file has no distance between slices; it was taken to be the pixel size.",)
+    try:
+        each = [geo.in_known_unit((usable[axis][0],), usable[axis][1]) for axis in spatial]
+    except ImageError:
+        units = " and ".join(sorted({unit for _, unit in usable.values()}))
+        return geo.unknown(len(spatial)), (f"The pixel size is stored in an unknown unit ({units}) and was not taken.",)
+    named = {one.unit for one in each}
+    if "px" in named:
+        return geo.unknown(len(spatial)), ()
+    if len(named) == 1:
+        return Geometry(spacing=tuple(one.spacing[0] for one in each), unit=named.pop()), notes
+    return Geometry(spacing=tuple(s.spacing[0] * (1e3 if s.unit == "mm" else 1) for s in each), unit="um"), notes
+
+
+def _ome_pixels(tiff: Any) -> dict[str, Any]:
+    import tifffile
+
+    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+    first = image[0] if isinstance(image, (list, tuple)) else image
+    return dict(first["Pixels"])
+
+
+def _ome_sizes(pixels: dict[str, Any]) -> _Sizes:
+    return {
+        axis: (float(pixels[f"PhysicalSize{axis}"]), str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        for axis in "ZYX"
+        if f"PhysicalSize{axis}" in pixels
+    }
+
+
+def _imagej_sizes(tiff: Any, series: Any) -> _Sizes:
+    metadata = tiff.imagej_metadata or {}
+    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
+    sizes = {axis: (1 / density, unit) for axis, density in _densities(series.keyframe).items()}
+    if "spacing" in metadata:
+        sizes["Z"] = (abs(float(metadata["spacing"])), unit)
+    return sizes
+
+
+def _resolution_sizes(page: Any) -> _Sizes:
+    unit = page.tags.get("ResolutionUnit")
+    micrometers = _MICROMETERS.get(int(unit.value) if unit is not None else _INCH)
+    if micrometers is None:
+        return {}
+    return {axis: (micrometers / density, "um") for axis, density in _densities(page).items()}
+
+
+def _densities(page: Any) -> dict[str, float]:
+    """Pixels per unit, where both numbers are stored and positive."""
+    tags = {axis: page.tags.get(f"{axis}Resolution") for axis in "YX"}
+    pairs = {axis: tag.value for axis, tag in tags.items() if tag is not None}
+    found = {axis: pair[0] / pair[1] for axis, pair in pairs.items() if pair[0] > 0 and pair[1] > 0}
+    return found if len(found) == len(tags) else {}
+
+
+def _channel_names(tiff: Any) -> tuple[str, ...]:
+    if not tiff.is_ome:
+        return ()
+    channels = _ome_pixels(tiff).get("Channel", [])
+    listed = channels if isinstance(channels, (list, tuple)) else [channels]
+    names = tuple(str(channel.get("Name", "")) for channel in listed if isinstance(channel, dict))
+    return names if all(names) else ()
