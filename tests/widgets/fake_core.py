@@ -55,6 +55,7 @@ class FakeCore:
     def __init__(self, steps: int = 4) -> None:
         self.steps, self.runs, self.closed = steps, 0, 0
         self.options: list[SegmentOptions] = []
+        self.previews: list[SegmentOptions] = []
         self.error: Exception | None = None
         self._gate = threading.Event()
         self._gate.set()
@@ -62,7 +63,18 @@ class FakeCore:
 
     @property
     def calls(self) -> CoreCalls:
-        return CoreCalls(iter_segment=self.iter_segment, store=lambda _root: FakeStore())
+        return CoreCalls(
+            iter_segment=self.iter_segment, iter_preview=self.iter_preview, measure=measure, store=self.store
+        )
+
+    def store(self, _root: Any) -> FakeStore:
+        return FakeStore()
+
+    def iter_preview(self, image: Image, _model: str, options: SegmentOptions, *_: Any) -> Steps[NDArray[Any]]:
+        self.previews.append(options)
+        result = yield from iter_decide(undecided(image, options.changed(box=None)))
+        (y0, y1), (x0, x1) = options.box
+        return result.labels[(*options.frames[0], slice(y0, y1), slice(x0, x1))]
 
     def hold(self) -> None:
         self._gate.clear()
@@ -83,6 +95,17 @@ class FakeCore:
             return (yield from iter_decide(undecided(image, options)))
         finally:
             self.closed += 1
+
+
+def measure(labels: NDArray[Any], image: Image, **_: Any) -> dict[str, NDArray[Any]]:
+    """Label, area and mean brightness of every object."""
+    values = np.unique(labels[labels > 0])
+    light = brightness(image)
+    return {
+        "label": values,
+        "area": np.array([(labels == value).sum() for value in values]),
+        "intensity_mean": np.array([light[labels == value].mean() for value in values]),
+    }
 
 
 def undecided(image: Image, options: SegmentOptions) -> SegmentResult:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
@@ -25,6 +27,25 @@ def _iter_refine(result: SegmentResult, *, threshold: float, min_pixels: int) ->
     from napari_unetstyle.core.segmentation.segment import iter_refine
 
     return (yield from iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+
+
+def _iter_preview(
+    image: Image, model: str, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
+) -> Steps[NDArray[Any]]:
+    """Labels of ``options.box``; `kept` holds the model fitted to the picture from one call to the next."""
+    from napari_unetstyle.core.progress import share
+    from napari_unetstyle.core.segmentation.fitting import iter_fit
+    from napari_unetstyle.core.segmentation.segment import iter_preview
+
+    whole = options.changed(box=None, frames=None)
+    key = (id(image.array), image.axes, image.geometry, model, whole)
+    if key not in kept:
+        fitted = yield from share(iter_fit(image, store.load(model), whole), 0.0, 0.5)
+        kept.clear()
+        kept[key] = fitted
+    (index,) = options.frames or ((),)
+    box = tuple(slice(*sides) for sides in options.box or ())
+    return (yield from share(iter_preview(kept[key], index, box), 0.5, 1.0))
 
 
 def _store(root: Path | None) -> ModelStore:
@@ -49,6 +70,8 @@ class CoreCalls:
         ``(image, model reference, options, store)`` to a job that returns a result.
     iter_refine
         ``(result, threshold=, min_pixels=)`` to a job that decides the result anew.
+    iter_preview
+        ``(image, model reference, options, store, kept)`` to a job that returns the labels of ``options.box``.
     measure
         ``(labels, image, geometry=, stains=)`` to a table of columns.
     store
@@ -57,5 +80,6 @@ class CoreCalls:
 
     iter_segment: Callable[..., Steps[SegmentResult]] = _iter_segment
     iter_refine: Callable[..., Steps[SegmentResult]] = _iter_refine
+    iter_preview: Callable[..., Steps[NDArray[Any]]] = _iter_preview
     measure: Callable[..., Table] = _measure
     store: Callable[[Path | None], ModelStore] = _store

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 WIDTH, NARROWEST = 340, 300
 
 
-class MainDock(QWidget):
+class MainDock(Dockable):
     """The dock of napari-unetstyle.
 
     Parameters
@@ -46,7 +47,13 @@ class MainDock(QWidget):
         layout.addWidget(disclaimer)
         self.setMinimumWidth(NARROWEST)
         self.models.changed.connect(self.segment.set_models)
+        self.undocked.connect(self.close_down)
         QTimer.singleShot(0, self.models.refresh)
+
+    def close_down(self) -> None:
+        """Stop everything that is under way; this dock was closed."""
+        self.segment.close_down()
+        self.deleteLater()
 
     def sizeHint(self) -> QSize:
         """As wide as the drawing."""

@@ -69,6 +69,11 @@ class Output:
         return self._is_painted
 
     @property
+    def is_maybe_touched(self) -> bool:
+        """Whether something happened to the layer that may have been paint; costs nothing to ask."""
+        return self._is_painted or self._is_suspect
+
+    @property
     def labels(self) -> NDArray[Any]:
         """What the layer shows now, paint included, in the order T Z Y X."""
         return self.placement.to_labels(self.layer.data)

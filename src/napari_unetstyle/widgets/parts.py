@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QWidget
 
 NAME_WIDTH = 62  # of the names left of the fields, the same in every form
@@ -39,3 +42,12 @@ def name(text: str) -> QLabel:
     words = QLabel(text)
     words.setMinimumWidth(NAME_WIDTH)
     return words
+
+
+def follow(listener: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
+    """Connect a napari event to a method of a Qt object until that object is gone.
+
+    napari outlives a dock that is closed, and would call into a widget that Qt has deleted.
+    """
+    emitter.connect(slot)
+    listener.destroyed.connect(lambda: emitter.disconnect(slot))

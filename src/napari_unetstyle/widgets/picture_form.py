@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
@@ -14,7 +14,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
-from napari_unetstyle.widgets.parts import combo, form, label, name
+from napari_unetstyle.widgets.parts import combo, follow, form, label, name
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
 from napari_unetstyle.widgets.summary import describe_picture
@@ -42,6 +42,7 @@ class PictureForm(QWidget):
     def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._followed: WeakSet[Any] = WeakSet()
         self._stated: WeakKeyDictionary[Any, Statement] = WeakKeyDictionary()
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
@@ -69,9 +70,9 @@ class PictureForm(QWidget):
         self.editor.hide()
 
     def _connect(self) -> None:
-        self._viewer.layers.events.inserted.connect(self.refresh)
-        self._viewer.layers.events.removed.connect(self.refresh)
-        self._viewer.layers.events.reordered.connect(self.refresh)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            follow(self, event, self.refresh)
         self.layers.currentIndexChanged.connect(self._on_layer_chosen)
         self.channel.currentIndexChanged.connect(self._on_channel_chosen)
         self.change.clicked.connect(self._on_change)
@@ -132,10 +133,15 @@ class PictureForm(QWidget):
             index = self.layers.findData(before)
             self.layers.setCurrentIndex(max(index, 0) if open_layers else -1)
         for layer in open_layers:
-            for event in (layer.events.name, layer.events.data, layer.events.scale, layer.events.units):
-                event.connect(self.refresh)  # napari keeps one connection of each
+            self._follow_layer(layer)
         self.show_picture()
         self.changed.emit()
+
+    def _follow_layer(self, layer: napari.layers.Image) -> None:
+        if layer not in self._followed:
+            self._followed.add(layer)
+            for event in (layer.events.name, layer.events.data, layer.events.scale, layer.events.units):
+                follow(self, event, self.refresh)
 
     def show_picture(self) -> None:
         """Say what the chosen picture is."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import path_of
 from napari_unetstyle.widgets.outputs import Output
+from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.table import MeasurementTable
 
 if TYPE_CHECKING:
     import napari.layers
@@ -22,17 +24,19 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.segmentation.result import SegmentResult
 
+TABLE = "Measurements"
+
 
 class ResultPanel(QWidget):
     """Takes results, keeps their layers, and follows the controls of :class:`AfterRun`."""
-
-    taken = Signal(object)  # Output
 
     def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._calls = viewer, calls
         self._outputs: list[tuple[RunRequest, Output]] = []
         self._refining = JobSlot(self)
+        self._measurements = Measurements(calls, self)
+        self._table: MeasurementTable | None = None
         self.box = AfterRun()
         self.message = MessageRow()
         layout = QVBoxLayout(self)
@@ -45,9 +49,12 @@ class ResultPanel(QWidget):
         self.box.refine_wanted.connect(self.refine)
         self.box.copy_wanted.connect(self.copy)
         self.box.probabilities_wanted.connect(self.show_probabilities)
+        self.box.table_wanted.connect(self._on_table)
+        self._measurements.measured.connect(self._on_measured)
+        self._measurements.failed.connect(self.message.fail)
         self._refining.done.connect(self._on_refined)
-        self._viewer.layers.events.removed.connect(self._on_removed)
-        self._viewer.layers.selection.events.active.connect(self._on_selected)
+        follow(self, self._viewer.layers.events.removed, self._on_removed)
+        follow(self, self._viewer.layers.selection.events.active, self._on_selected)
 
     @property
     def output(self) -> Output | None:
@@ -84,8 +91,13 @@ class ResultPanel(QWidget):
         self.message.clear()
         request = next((r for r, o in self._outputs if o is output), None)
         self.box.show_output(output, request.title if request else "")
-        if output is not None:
-            self.taken.emit(output)
+        self._show_numbers()
+
+    def _show_numbers(self) -> None:
+        """Measure the shown output and show its table, if that is open."""
+        self._measurements.measure(self.output)
+        if self._table is not None:
+            self._table.show_output(self.output)
 
     def refine(self, threshold: float, min_pixels: int) -> None:
         """Decide the shown result anew, off the GUI thread; only the latest wish is followed."""
@@ -105,7 +117,7 @@ class ResultPanel(QWidget):
         if output.can_take(outcome.value, output.placement):
             output.write(outcome.value)
             self.box.show_result()
-            self.taken.emit(output)
+            self._show_numbers()
         else:
             self._keep_paint(output, outcome.value)
 
@@ -146,6 +158,31 @@ class ResultPanel(QWidget):
                 **output.placement.arguments,
             )
 
+    def _on_measured(self, output: Output) -> None:
+        if self._table is not None and output is self.output:
+            self._table.show_output(output)
+
+    def _on_table(self, is_wanted: bool) -> None:
+        if is_wanted:
+            self._table = MeasurementTable(self._viewer)
+            self._table.undocked.connect(self._on_table_closed)
+            self._viewer.window.add_dock_widget(self._table, name=TABLE, area="bottom")
+            self._table.show_output(self.output)
+        elif self._table is not None:
+            self._viewer.window.remove_dock_widget(self._table)
+
+    def _on_table_closed(self) -> None:
+        table, self._table = self._table, None
+        self.box.table.setChecked(False)
+        if table is not None:
+            table.deleteLater()
+
+    def close_down(self) -> None:
+        """Stop what is under way and close the table."""
+        self._refining.cancel()
+        self._measurements.measure(None)
+        self.box.table.setChecked(False)
+
     def _on_removed(self) -> None:
         self._outputs = [(request, output) for request, output in self._outputs if output.is_open]
         if self.output is not None and not self.output.is_open:
@@ -164,6 +201,3 @@ def vars_of(options: Any) -> dict[str, Any]:
     import dataclasses
 
     return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-
-
-__all__ = ["ResultPanel", "as_steps"]

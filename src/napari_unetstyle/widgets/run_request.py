@@ -12,6 +12,8 @@ from napari_unetstyle.widgets.layers import Placement
 if TYPE_CHECKING:
     import napari.layers
 
+    from napari_unetstyle.core.models.store import ModelStore
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunRequest:
@@ -27,6 +29,8 @@ class RunRequest:
         Reference with version, ``nuclei@1``.
     options
         As the form gives them.
+    store
+        Where the model is.
     scope
         Key of the chosen part, see :mod:`~napari_unetstyle.widgets.scope`.
     """
@@ -35,6 +39,7 @@ class RunRequest:
     placement: Placement
     model: str
     options: SegmentOptions
+    store: ModelStore
     scope: str
 
     @property

@@ -19,6 +19,7 @@ from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
 from napari_unetstyle.widgets.parts import combo, form, name
 from napari_unetstyle.widgets.picture_form import Picture, PictureForm
+from napari_unetstyle.widgets.preview import Preview
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.result_panel import ResultPanel
 from napari_unetstyle.widgets.run_request import RunRequest
@@ -55,6 +56,7 @@ class SegmentPanel(QWidget):
         self.picture = PictureForm(viewer)
         self.model = ModelChoice()
         self.where = combo()
+        self.preview = Preview(viewer, calls, self._preview_request)
         self.segment = QPushButton("SEGMENT")
         self.progress = ProgressRow()
         self.message = MessageRow()
@@ -73,6 +75,7 @@ class SegmentPanel(QWidget):
         rows.addWidget(self.picture)
         rows.addWidget(self.model)
         rows.addLayout(where)
+        rows.addWidget(self.preview)
         rows.addWidget(self.segment)
         for part in (self.empty, self.form, self.progress, self.message, self.results):
             layout.addWidget(part)
@@ -131,6 +134,12 @@ class SegmentPanel(QWidget):
         self._slot.cancel()
         self.progress.show_stopping()
 
+    def close_down(self) -> None:
+        """Stop what is under way, and take down what lies outside this panel."""
+        self.stop()
+        self.preview.box.setChecked(False)
+        self.results.close_down()
+
     def _requests(self) -> list[RunRequest]:
         where, settings = self.where.currentData(), read_settings()
         layers = self.picture.pictures()[::-1] if where == scope.ALL else [self.picture.layer]
@@ -144,17 +153,25 @@ class SegmentPanel(QWidget):
             placement=Placement.of(layer, picture.statement.axes),
             model=self.model.reference or "nuclei",
             options=self.options(picture, where, settings),
+            store=self._calls.store(settings.model_folder),
             scope=where,
         )
+
+    def _preview_request(self) -> RunRequest | None:
+        """The run for what is on screen; None while there is no picture, no model, or a run under way."""
+        layer = self.picture.layer
+        if self.is_running or layer is None or self.model.spec is None:
+            return None
+        return self._request(layer, scope.SCREEN, read_settings())
 
     def _start_next(self) -> None:
         if not self._queue:
             return
         request = self._running = self._queue.popleft()
-        store = self._calls.store(read_settings().model_folder)
+        self.preview.pause()
         self.segment.setEnabled(False)
         self.progress.begin("starting…")
-        self._slot.start(self._calls.iter_segment(request.image, request.model, request.options, store))
+        self._slot.start(self._calls.iter_segment(request.image, request.model, request.options, request.store))
 
     def _on_done(self, outcome: Outcome) -> None:
         request, self._running = self._running, None
@@ -168,6 +185,7 @@ class SegmentPanel(QWidget):
                 self.message.fail(outcome)
             case Cancelled():
                 self.message.say("Stopped. Nothing was changed.")
+        self.preview.touch()
         self._start_next()
         self.run_ended.emit(outcome)
 
@@ -192,6 +210,7 @@ class SegmentPanel(QWidget):
         except UnetstyleError:  # the form says it
             picture = None
         self._show_where(picture)
+        self.preview.touch()
 
     def _show_where(self, picture: Picture | None) -> None:
         before = self.where.currentData()
@@ -210,3 +229,4 @@ class SegmentPanel(QWidget):
         self.picture.ruler.is_useful = spec is None or spec.input.object_diameter is not None
         self.picture.show_picture()
         self._on_where_changed()
+        self.preview.touch()

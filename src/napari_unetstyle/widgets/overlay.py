@@ -1,0 +1,166 @@
+"""Temporary outlines over napari's canvas: drawn by Qt on top of it, in no layer and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QTransform
+from qtpy.QtWidgets import QWidget
+
+from napari_unetstyle.widgets.parts import follow
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+CANVAS = "CanvasBackendDesktop"  # vispy's Qt widget, inside every napari window
+Map = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outlines:
+    """A mask to draw, and where.
+
+    Attributes
+    ----------
+    mask
+        Boolean ``(Y, X)``.
+    origin
+        Row and column of its first pixel in the picture.
+    color
+        Name or ``#rrggbb``.
+    canvas_map
+        Gives matrix and offset from picture pixels (y, x) to canvas (y, x), as the camera is now.
+    """
+
+    mask: NDArray[np.bool_]
+    origin: tuple[int, int]
+    color: str
+    canvas_map: Callable[[], Map]
+
+
+class Overlay(QWidget):
+    """Draws :class:`Outlines` where the camera shows them; lets every mouse event through.
+
+    Parameters
+    ----------
+    viewer
+        Whose camera is followed.
+    canvas
+        Widget to lie on.
+    """
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self._viewer = viewer
+        self._drawn: dict[str, tuple[Outlines, QImage]] = {}
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
+        self.setStyleSheet("background: transparent")  # napari's theme fills widgets
+        canvas.installEventFilter(self)
+        for event in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
+            follow(self, event, self._on_camera)
+        self.setGeometry(canvas.rect())
+
+    def show_outlines(self, key: str, outlines: Outlines | None) -> None:
+        """Draw outlines under a key, or none."""
+        if outlines is None:
+            self._drawn.pop(key, None)
+        else:
+            self._drawn[key] = (outlines, _tinted(outlines.mask, outlines.color))
+        self.setVisible(bool(self._drawn))
+        self.raise_()
+        self.update()
+
+    def outlines(self, key: str) -> Outlines | None:
+        """What is drawn under a key."""
+        drawn = self._drawn.get(key)
+        return drawn[0] if drawn else None
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw every mask through the map of this moment."""
+        painter = QPainter(self)
+        for outlines, image in self._drawn.values():
+            matrix, offset = outlines.canvas_map()
+            painter.setTransform(_transform(matrix, offset))
+            painter.drawImage(QPointF(outlines.origin[1] - 0.5, outlines.origin[0] - 0.5), image)
+        painter.end()
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Stay as large as the canvas."""
+        if event is not None and event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.setGeometry(watched.rect())
+        return False
+
+    def _on_camera(self) -> None:
+        self.update()
+
+
+class Drawing:
+    """One thing that a docked widget draws on the canvas of its window.
+
+    Parameters
+    ----------
+    widget
+        In a dock of the napari window, when something is first drawn.
+    viewer
+        The viewer of that window.
+    key
+        Names the thing among those of other widgets.
+    """
+
+    def __init__(self, widget: QWidget, viewer: napari.viewer.ViewerModel, key: str) -> None:
+        self._widget, self._viewer, self._key = widget, viewer, key
+        self._overlay: Overlay | None = None
+
+    @property
+    def outlines(self) -> Outlines | None:
+        """What is drawn now."""
+        return self._overlay.outlines(self._key) if self._overlay is not None else None
+
+    def show(self, outlines: Outlines | None) -> None:
+        """Draw something else, or nothing."""
+        if self._overlay is None and outlines is not None:
+            self._overlay = self._find_overlay()
+        if self._overlay is not None:
+            self._overlay.show_outlines(self._key, outlines)
+
+    def _find_overlay(self) -> Overlay | None:
+        for canvas in self._widget.window().findChildren(QWidget):
+            if type(canvas).__name__ == CANVAS:
+                overlay = canvas.findChild(Overlay) or Overlay(self._viewer, canvas)
+                overlay.destroyed.connect(self._forget)
+                return overlay
+        return None
+
+    def _forget(self) -> None:
+        self._overlay = None
+
+
+def outline_mask(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of objects that touch another value above, below, left or right."""
+    edge = np.zeros(labels.shape, bool)
+    for axis in range(2):
+        here = np.moveaxis(labels, axis, 0)
+        differs = here[1:] != here[:-1]
+        inside = np.moveaxis(edge, axis, 0)
+        inside[1:] |= differs
+        inside[:-1] |= differs
+    return edge & (labels > 0)
+
+
+def _tinted(mask: NDArray[np.bool_], color: str) -> QImage:
+    tint = QColor(color)
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[mask] = (tint.red(), tint.green(), tint.blue(), 255)
+    height, width = mask.shape
+    return QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
+
+
+def _transform(matrix: NDArray[np.float64], offset: NDArray[np.float64]) -> QTransform:
+    (yy, yx), (xy, xx) = matrix
+    return QTransform(float(xx), float(yx), float(xy), float(yy), float(offset[1]), float(offset[0]))

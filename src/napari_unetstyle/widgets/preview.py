@@ -1,0 +1,134 @@
+"""Outlines of what a run would give for what is on screen, when the camera rests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
+from napari_unetstyle.widgets.parts import follow, label
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from numpy.typing import NDArray
+
+    from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.widgets.run_request import RunRequest
+
+REST = 200  # milliseconds in which the camera does not move
+LARGEST = 10**6  # pixels in view
+COLOR = "#ffd24a"
+KEY = "preview"
+
+
+class Preview(QWidget):
+    """A check box, and outlines on the canvas while it is on.
+
+    Parameters
+    ----------
+    viewer
+        Whose camera is followed.
+    calls
+        The core's functions.
+    ask
+        Gives the run that SEGMENT would start, for the part on screen.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        calls: CoreCalls,
+        ask: Callable[[], RunRequest | None],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._calls, self._ask = viewer, calls, ask
+        self._slot = JobSlot(self)
+        self.drawing = Drawing(self, viewer, KEY)
+        self._kept: dict[Any, Any] = {}  # the model fitted to the picture
+        self.box = QCheckBox("Preview what is on screen")
+        self.words = label()
+        self.words.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.box)
+        layout.addWidget(self.words)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._rest.timeout.connect(self._on_rest)
+        self._slot.done.connect(self._on_done)
+        self.box.toggled.connect(self.touch)
+        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        for event in (camera.zoom, camera.center, dims.current_step, dims.ndisplay):
+            follow(self, event, self.touch)
+
+    def touch(self) -> None:
+        """Something changed: look again when it rests."""
+        if self.box.isChecked():
+            self._rest.start()
+        else:
+            self.clear()
+
+    def pause(self) -> None:
+        """Give way to a run."""
+        self._rest.stop()
+        self._slot.cancel()
+
+    def clear(self, words: str = "") -> None:
+        """Draw nothing, and say why."""
+        self.pause()
+        self.drawing.show(None)
+        self._say(words)
+
+    def _on_rest(self) -> None:
+        try:
+            request = self._ask()
+        except UnetstyleError as error:
+            self.clear(str(error))
+            return
+        if request is None:
+            self.clear()
+            return
+        (y0, y1), (x0, x1) = request.options.box or ((0, 0), (0, 0))
+        if (y1 - y0) * (x1 - x0) > LARGEST:
+            self.clear("zoom in")
+            return
+        self._request = request
+        self._slot.replace(lambda: self._steps(request))
+
+    def _steps(self, request: RunRequest) -> Steps[NDArray[Any]]:
+        labels = yield from self._calls.iter_preview(
+            request.image, request.model, request.options, request.store, self._kept
+        )
+        return outline_mask(labels)
+
+    def _on_done(self, outcome: Outcome) -> None:
+        if not self.box.isChecked():
+            return
+        if isinstance(outcome, Failed):
+            self.clear(outcome.sentence)
+        if not isinstance(outcome, Finished):
+            return
+        request = self._request
+        (y0, _), (x0, _) = request.options.box or ((0, 0), (0, 0))
+        self._say("")
+        self.drawing.show(
+            Outlines(
+                mask=outcome.value,
+                origin=(y0, x0),
+                color=COLOR,
+                canvas_map=lambda: scope.canvas_map(request.layer, request.image, self._viewer),
+            )
+        )
+
+    def _say(self, words: str) -> None:
+        self.words.setText(words)
+        self.words.setVisible(bool(words))

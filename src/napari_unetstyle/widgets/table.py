@@ -1,0 +1,211 @@
+"""The table of measurements: a row and an object select each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout
+
+from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
+from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.scope import canvas_map
+
+if TYPE_CHECKING:
+    import napari.viewer
+    import pandas as pd
+
+    from napari_unetstyle.widgets.outputs import Output
+
+KEY = "selected object"
+COLOR = "#ffffff"
+MARGIN = 2  # pixels around an object that its outline is sought in
+NO_INDEX = QModelIndex()
+
+
+class FeaturesModel(QAbstractTableModel):
+    """A data frame as Qt sees it; sorts by numbers, shows them short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: list[str] = []
+        self._columns: list[Any] = []
+
+    def set_frame(self, frame: pd.DataFrame) -> None:
+        """Show another table."""
+        self.beginResetModel()
+        self._names = [str(name) for name in frame.columns]
+        self._columns = [frame[name].to_numpy() for name in frame.columns]
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = NO_INDEX) -> int:
+        """Number of objects."""
+        return 0 if parent.isValid() or not self._columns else len(self._columns[0])
+
+    def columnCount(self, parent: QModelIndex = NO_INDEX) -> int:
+        """Number of measurements."""
+        return 0 if parent.isValid() else len(self._columns)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """One measurement."""
+        value = self._columns[index.column()][index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return f"{value:.5g}" if isinstance(value, (float, np.floating)) else str(value)
+        if role == Qt.ItemDataRole.UserRole:
+            return value.item() if isinstance(value, np.generic) else value
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Names of the columns."""
+        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
+            return None
+        return "label" if self._names[section] == "index" else self._names[section]
+
+    def labels(self) -> np.ndarray[Any, Any]:
+        """The object of each row."""
+        return self._columns[self._names.index("index")] if "index" in self._names else np.zeros(0, int)
+
+
+class MeasurementTable(Dockable):
+    """Shows the features of one output's layer."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._output: Output | None = None
+        self._is_selecting = False
+        self.drawing = Drawing(self, viewer, KEY)
+        self.model = FeaturesModel()
+        self.sorted = QSortFilterProxyModel(self)
+        self.sorted.setSourceModel(self.model)
+        self.sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self.view = QTableView()
+        self.view.setModel(self.sorted)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.verticalHeader().hide()
+        self.title = label()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 6, 6)
+        layout.addWidget(self.title)
+        layout.addWidget(self.view)
+        self.view.selectionModel().selectionChanged.connect(self._on_row)
+        follow(self, viewer.dims.events.current_step, self.hide_object)
+        follow(self, viewer.layers.events.removed, self.hide_object)
+        self.undocked.connect(self.hide_object)
+
+    def show_output(self, output: Output | None) -> None:
+        """Show the table of an output; the selected object stays selected."""
+        selected = self.selected_label
+        if output is not self._output:
+            self._output, selected = output, None
+            if output is not None:
+                follow(self, output.layer.events.selected_label, self._on_object)
+                output.layer.mouse_drag_callbacks.append(self._on_click)
+        self.title.setText("" if output is None else f"{output.layer.name}: click a row or an object")
+        if output is not None:
+            self.model.set_frame(output.layer.features)
+        self.hide_object()
+        if selected is not None:
+            self._select_row(selected)
+            self._show_object(selected, may_move=False)
+
+    @property
+    def selected_label(self) -> int | None:
+        """The object of the selected row."""
+        rows = self.view.selectionModel().selectedRows()
+        return int(self.model.labels()[self.sorted.mapToSource(rows[0]).row()]) if rows else None
+
+    def _on_row(self) -> None:
+        chosen, output = self.selected_label, self._output
+        if chosen is None or output is None or self._is_selecting or not output.is_open:
+            return
+        self._is_selecting = True
+        output.layer.selected_label = chosen
+        self._is_selecting = False
+        self._show_object(chosen)
+
+    def _on_object(self) -> None:
+        if self._output is not None and not self._is_selecting:
+            self._select_row(int(self._output.layer.selected_label))
+
+    def _on_click(self, layer: Any, event: Any) -> Any:
+        """A click that is no drag selects the object under it."""
+        yield
+        if event.type != "mouse_release" or layer.mode != "pan_zoom":
+            return
+        value = layer.get_value(event.position, world=True)
+        if value:
+            self._select_row(int(value))
+            layer.selected_label = int(value)
+            self._show_object(int(value), may_move=False)
+
+    def _select_row(self, chosen: int) -> None:
+        (rows,) = np.nonzero(self.model.labels() == chosen)
+        if not len(rows):
+            return
+        index = self.sorted.mapFromSource(self.model.index(int(rows[0]), 0))
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        self._is_selecting = True
+        self.view.selectionModel().select(index, flags)
+        self.view.scrollTo(index)
+        self._is_selecting = False
+
+    def hide_object(self) -> None:
+        """Outline no object."""
+        self.drawing.show(None)
+
+    def _show_object(self, chosen: int, *, may_move: bool = True) -> None:
+        """Outline an object on the canvas, moving there if it is out of sight."""
+        output = self._output
+        if output is None or not output.is_open:
+            return
+        found = find_object(output.labels, chosen)
+        if found is None:
+            self.hide_object()
+            return
+        frame, origin, mask = found
+        layer, image = output.placement.layer, output.image
+        if may_move:
+            self._go_to(frame, np.array(origin) + np.array(mask.shape) / 2)
+        self.drawing.show(
+            Outlines(
+                mask=outline_mask(mask.astype(np.uint8)),
+                origin=origin,
+                color=COLOR,
+                canvas_map=lambda: canvas_map(layer, image, self._viewer),
+            )
+        )
+
+    def _go_to(self, frame: tuple[int, ...], center: Any) -> None:
+        assert self._output is not None
+        layer, image = self._output.placement.layer, self._output.image
+        leading = [image.axes.index(axis) for axis in image.label_axes[:-2]]
+        point = np.array(layer.world_to_data(self._viewer.dims.point), dtype=float)
+        point[leading] = frame
+        point[[image.axes.index("Y"), image.axes.index("X")]] = center
+        world = np.asarray(layer.data_to_world(point))
+        if leading:
+            axes = [self._viewer.dims.ndim - layer.ndim + axis for axis in leading]
+            self._viewer.dims.set_point(axes, [float(world[axis]) for axis in leading])
+        matrix, offset = canvas_map(layer, image, self._viewer)
+        place = matrix @ center + offset
+        if (place < 0).any() or (place > np.array(self._viewer.canvas.size)).any():
+            shown = list(self._viewer.dims.displayed)[-2:]
+            ahead = self._viewer.dims.ndim - layer.ndim
+            self._viewer.scene.camera.center = (0, *(float(world[axis - ahead]) for axis in shown))
+
+
+def find_object(labels: np.ndarray[Any, Any], chosen: int) -> tuple[tuple[int, ...], tuple[int, int], Any] | None:
+    """Frame, origin and mask (with a margin) of an object in labels ``(..., Y, X)``; None if it is not there."""
+    for frame in np.ndindex(labels.shape[:-2]):
+        plane = labels[frame] == chosen
+        rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+        if len(rows):
+            y, x = max(rows[0] - MARGIN, 0), max(columns[0] - MARGIN, 0)
+            return frame, (int(y), int(x)), plane[y : rows[-1] + 1 + MARGIN, x : columns[-1] + 1 + MARGIN]
+    return None

@@ -1,0 +1,181 @@
+"""What can be done with a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QItemSelectionModel
+from qtpy.QtWidgets import QApplication
+
+from tests.widgets.fake_core import WAIT, blobs
+
+MS = WAIT * 1000
+
+
+def labels_of(viewer: Any) -> list[Any]:
+    return [layer for layer in viewer.layers if type(layer).__name__ == "Labels"]
+
+
+@pytest.fixture
+def dock(make_dock: Any, run: Any) -> Any:
+    dock = make_dock()
+    dock.viewer.add_image(blobs(), name="slide7", scale=(0.5, 0.5), units=("um", "um"))
+    run(dock)
+    return dock
+
+
+@pytest.fixture
+def box(dock: Any) -> Any:
+    return dock.segment.results.box
+
+
+@pytest.fixture
+def layer(dock: Any) -> Any:
+    (layer,) = labels_of(dock.viewer)
+    return layer
+
+
+def test_fewer_decides_anew_in_the_same_layer(dock: Any, box: Any, layer: Any, core: Any, qtbot: Any) -> None:
+    assert layer.data.max() == 5
+    box.fewer.setValue(box.fewer.value() - 23)  # a threshold of 0.73: the two dimmest go
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    assert core.runs == 1
+    assert labels_of(dock.viewer) == [layer]
+    assert box.summary.text().startswith("2 nuclei")
+
+
+def test_smallest_is_in_physical_units(box: Any, layer: Any, qtbot: Any) -> None:
+    assert box.smallest.suffix() == " µm²"
+    box.smallest.setValue(17)  # squares of 8 x 8 pixels are 16 µm²
+    qtbot.waitUntil(lambda: layer.data.max() == 0, timeout=MS)
+    box.smallest.setValue(16)
+    qtbot.waitUntil(lambda: layer.data.max() == 5, timeout=MS)
+
+
+def test_refining_what_was_painted_makes_a_new_layer(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
+    layer.data_setitem((np.array([50]), np.array([60])), 7)
+    painted = layer.data.copy()
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    np.testing.assert_array_equal(layer.data, painted)
+    assert "was painted" in box.said.text()
+    assert "new layer" in box.said.text()
+    newest = labels_of(dock.viewer)[-1]
+    assert newest.data.max() == 2
+    box.fewer.setValue(box.fewer.value() + 23)  # goes on in the new layer
+    qtbot.waitUntil(lambda: newest.data.max() == 5, timeout=MS)
+    assert len(labels_of(dock.viewer)) == 2
+
+
+@pytest.mark.parametrize("how", ["paint", "direct", "replaced", "undone"])
+def test_every_way_of_painting_is_noticed(dock: Any, layer: Any, how: str) -> None:
+    output = dock.segment.results.output
+    assert not output.is_touched
+    match how:
+        case "paint":
+            layer.paint((40, 40), 3)
+        case "direct":
+            layer.data[50, 60] = 3
+            layer.refresh()
+        case "replaced":
+            layer.data = np.zeros_like(layer.data)
+        case "undone":
+            layer.data_setitem((np.array([50]), np.array([60])), 7)
+            layer.undo()
+    assert output.is_touched
+
+
+def test_undo_after_refining_does_not_bring_old_patches_back(box: Any, layer: Any, qtbot: Any) -> None:
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    before = layer.data.copy()
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_outline_and_fill(box: Any, layer: Any, click: Any) -> None:
+    assert layer.contour > 0
+    box.fill.click()
+    assert layer.contour == 0
+    box.outline.click()
+    assert layer.contour > 0
+    click(box.original)
+    assert not layer.visible
+    click(box.original)
+    assert layer.visible
+
+
+def test_deleting_the_labels_takes_their_controls_away(dock: Any, box: Any, layer: Any) -> None:
+    assert box.isVisibleTo(dock.segment)
+    dock.viewer.layers.remove(layer)
+    assert not box.isVisibleTo(dock.segment)
+
+
+def test_the_controls_follow_the_selected_layer(dock: Any, box: Any, layer: Any, run: Any) -> None:
+    dock.viewer.add_image(blobs(count=2), name="slide9")
+    dock.segment.picture.choose(dock.viewer.layers["slide9"])
+    run(dock)
+    assert box.title() == "slide9 · nuclei"
+    dock.viewer.layers.selection = {layer}
+    assert box.title() == "slide7 · nuclei"
+
+
+def test_probabilities_become_layers(dock: Any, box: Any) -> None:
+    box.probabilities_wanted.emit()
+    layer = dock.viewer.layers["slide7 nuclei nucleus probability"]
+    assert layer.data.shape == (64, 96)
+    np.testing.assert_array_equal(layer.scale, (0.5, 0.5))
+
+
+def test_copy_as_python(dock: Any, box: Any) -> None:
+    box.copy_wanted.emit("python")
+    text = QApplication.clipboard().text()
+    compile(text, "copied", "exec")
+    assert "segment(" in text
+    assert "spacing=(0.5, 0.5)" in text
+    assert "slide7" in text  # no file: it says what `image` is
+
+
+# The table ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(dock: Any, box: Any, layer: Any, click: Any, qtbot: Any) -> Any:
+    click(box.table)
+    qtbot.waitUntil(lambda: "intensity_mean" in layer.features, timeout=MS)
+    return dock.segment.results._table
+
+
+def test_the_table_shows_every_object(table: Any, layer: Any) -> None:
+    assert table.model.rowCount() == 5
+    assert list(layer.features["class_name"]) == ["nucleus"] * 5
+    assert list(layer.features["intensity_mean"]) == [200, 190, 180, 170, 160]
+
+
+def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any) -> None:
+    index = table.sorted.index(3, 0)
+    flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+    table.view.selectionModel().select(index, flags)
+    assert layer.selected_label == 4
+    layer.selected_label = 2
+    assert table.selected_label == 2
+
+
+def test_the_table_follows_painting(table: Any, layer: Any, qtbot: Any) -> None:
+    layer.data_setitem((np.array([50, 51]), np.array([60, 60])), 9)
+    qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=1000)
+    assert list(layer.features["area"]) == [64] * 5 + [2]
+    assert list(layer.features["class_name"])[-1] == ""
+    layer.undo()
+    qtbot.waitUntil(lambda: table.model.rowCount() == 5, timeout=1000)
+
+
+def test_closing_the_table_releases_its_button(dock: Any, box: Any, table: Any, click: Any, qtbot: Any) -> None:
+    dock.viewer.window.remove_dock_widget(table)
+    qtbot.waitUntil(lambda: not box.table.isChecked(), timeout=MS)
+    click(box.table)
+    assert dock.segment.results._table is not table
+    click(box.table)
+    qtbot.waitUntil(lambda: dock.segment.results._table is None, timeout=MS)
