@@ -63,9 +63,7 @@ class FakeCore:
 
     @property
     def calls(self) -> CoreCalls:
-        return CoreCalls(
-            iter_segment=self.iter_segment, iter_preview=self.iter_preview, measure=measure, store=self.store
-        )
+        return CoreCalls(iter_segment=self.iter_segment, iter_preview=self.iter_preview, store=self.store)
 
     def store(self, _root: Any) -> FakeStore:
         return FakeStore()
@@ -95,17 +93,6 @@ class FakeCore:
             return (yield from iter_decide(undecided(image, options)))
         finally:
             self.closed += 1
-
-
-def measure(labels: NDArray[Any], image: Image, **_: Any) -> dict[str, NDArray[Any]]:
-    """Label, area and mean brightness of every object."""
-    values = np.unique(labels[labels > 0])
-    light = brightness(image)
-    return {
-        "label": values,
-        "area": np.array([(labels == value).sum() for value in values]),
-        "intensity_mean": np.array([light[labels == value].mean() for value in values]),
-    }
 
 
 def undecided(image: Image, options: SegmentOptions) -> SegmentResult:

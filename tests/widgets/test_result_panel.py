@@ -144,14 +144,14 @@ def test_copy_as_python(dock: Any, box: Any) -> None:
 @pytest.fixture
 def table(dock: Any, box: Any, layer: Any, click: Any, qtbot: Any) -> Any:
     click(box.table)
-    qtbot.waitUntil(lambda: "intensity_mean" in layer.features, timeout=MS)
+    qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
     return dock.segment.results._table
 
 
 def test_the_table_shows_every_object(table: Any, layer: Any) -> None:
     assert table.model.rowCount() == 5
     assert list(layer.features["class_name"]) == ["nucleus"] * 5
-    assert list(layer.features["intensity_mean"]) == [200, 190, 180, 170, 160]
+    assert list(layer.features["mean"]) == [200, 190, 180, 170, 160]
 
 
 def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any) -> None:

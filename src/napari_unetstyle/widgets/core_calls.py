@@ -54,10 +54,10 @@ def _store(root: Path | None) -> ModelStore:
     return ModelStore(root)
 
 
-def _measure(labels: Any, image: Image, **options: Any) -> Table:
-    from napari_unetstyle.core.segmentation.measure import measure
+def _iter_measure(labels: NDArray[Any], image: Image, **options: Any) -> Steps[Table]:
+    from napari_unetstyle.core.segmentation.measure import iter_measure
 
-    return measure(labels, image, **options)
+    return (yield from iter_measure(labels, image, **options))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,8 @@ class CoreCalls:
         ``(result, threshold=, min_pixels=)`` to a job that decides the result anew.
     iter_preview
         ``(image, model reference, options, store, kept)`` to a job that returns the labels of ``options.box``.
-    measure
-        ``(labels, image, geometry=, stains=)`` to a table of columns.
+    iter_measure
+        ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     store
         ``(model folder or None)`` to a model store.
     """
@@ -81,5 +81,5 @@ class CoreCalls:
     iter_segment: Callable[..., Steps[SegmentResult]] = _iter_segment
     iter_refine: Callable[..., Steps[SegmentResult]] = _iter_refine
     iter_preview: Callable[..., Steps[NDArray[Any]]] = _iter_preview
-    measure: Callable[..., Table] = _measure
+    iter_measure: Callable[..., Steps[Table]] = _iter_measure
     store: Callable[[Path | None], ModelStore] = _store

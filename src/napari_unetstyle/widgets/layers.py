@@ -210,7 +210,8 @@ def _without_first_axis(place: dict[str, Any]) -> dict[str, Any]:
     kept = list(range(1, len(place["scale"])))
     inner = Affine(**{key: place[key] for key in keys}).set_slice(kept)
     return {
-        **{key: getattr(inner, key) for key in keys},
+        **{key: getattr(inner, key) for key in ("scale", "translate", "rotate")},
+        "shear": inner.shear if np.any(inner.shear) else None,  # napari's zeros are of another length
         "affine": place["affine"].set_slice(kept),
         "units": place["units"][1:],
         "axis_labels": place["axis_labels"][1:],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.layers import features
 from napari_unetstyle.widgets.parts import follow
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.result import Table
     from napari_unetstyle.widgets.outputs import Output
 
@@ -60,7 +62,7 @@ class Measurements(QObject):
             return
         self._measuring = output
         labels = output.labels.copy()  # a person may go on painting
-        self._slot.replace(lambda: as_steps(lambda: measured_table(self._calls, output, labels)))
+        self._slot.replace(lambda: iter_table(self._calls, output, labels))
 
     def _on_done(self, outcome: Outcome) -> None:
         output = self._measuring
@@ -72,24 +74,11 @@ class Measurements(QObject):
                 self.failed.emit(outcome)
 
 
-def measured_table(calls: CoreCalls, output: Output, labels: Any) -> Table:
-    """The core's measurements of `labels`, with the classes that the run gave to their objects."""
-    image, result = output.image, output.result
+def iter_table(calls: CoreCalls, output: Output, labels: NDArray[Any]) -> Steps[Table]:
+    """The core's measurements of `labels`; each object has the class that the run gave to it."""
+    image, objects = output.image, output.result.objects
     is_color = image.axes.endswith("C") and image.size("C") in (3, 4)
-    table = calls.measure(labels, image, geometry=image.geometry, stains=is_color)
-    known = {"label": table["label"]}
-    for column in ("class", "class_name"):
-        if column in result.objects and column not in table:
-            known[column] = _looked_up(table["label"], result.objects["label"], result.objects[column])
-    return known | {name: values for name, values in table.items() if name not in known}
-
-
-def _looked_up(wanted: Any, labels: Any, values: Any) -> Any:
-    """Value of each wanted label; empty where a person painted a new one."""
-    values = np.asarray(values)
-    if len(labels) == 0:
-        return np.zeros(len(wanted), values.dtype)
-    order = np.argsort(labels)
-    place = np.clip(np.searchsorted(labels, wanted, sorter=order), 0, len(labels) - 1)
-    found = np.asarray(labels)[order[place]] == wanted
-    return np.where(found, values[order[place]], np.zeros((), values.dtype))
+    classes = dict(zip(objects["label"].tolist(), objects["class_name"].tolist(), strict=True))
+    return calls.iter_measure(
+        labels, image, geometry=image.geometry, classes=classes, stains="hed" if is_color else None
+    )

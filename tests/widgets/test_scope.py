@@ -1,0 +1,88 @@
+"""From what is on screen to options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.canvas.size = (200, 400)
+    return viewer
+
+
+def narrowed(viewer: ViewerModel, layer: Any, key: str, statement: Statement | None = None) -> SegmentOptions:
+    image = image_from_layer(layer, statement or statement_of(layer))
+    return scope.narrowed(SegmentOptions(), key, layer, image, viewer)
+
+
+def test_on_screen_is_what_the_camera_shows(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((1000, 1000)), scale=(0.5, 0.5), translate=(10, 20))
+    viewer.scene.camera.zoom = 4  # canvas pixels in a world unit, so 2 in a pixel of the picture
+    viewer.scene.camera.center = (0, 10 + 250, 20 + 250)  # pixel 500, 500
+    assert narrowed(viewer, layer, scope.SCREEN).box == ((450, 551), (400, 601))
+
+
+@pytest.mark.parametrize("rotate", [0, 30, -100])
+def test_canvas_map_agrees_with_napari(viewer: ViewerModel, rotate: float) -> None:
+    layer = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 2), translate=(3, 4), rotate=rotate)
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 3.0, (0, 7, 8)
+    matrix, offset = scope.canvas_map(layer, image_from_layer(layer), viewer)
+    world = np.array(layer.data_to_world((11, 13)))
+    expected = (world - (7, 8)) * 3 + np.array(viewer.canvas.size) / 2
+    np.testing.assert_allclose(matrix @ (11, 13) + offset, expected)
+
+
+def test_out_of_view_and_3d_are_said(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((100, 100)))
+    viewer.scene.camera.center = (0, 1e5, 1e5)
+    with pytest.raises(OptionError, match="on screen"):
+        narrowed(viewer, layer, scope.SCREEN)
+    viewer.dims.ndisplay = 3
+    with pytest.raises(OptionError, match="2D view"):
+        narrowed(viewer, layer, scope.SCREEN)
+
+
+def test_this_slice_of_a_time_series(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((5, 2, 40, 50)), axis_labels=("t", "c", "y", "x"), scale=(3, 1, 1, 1))
+    viewer.dims.set_point(0, 6)
+    viewer.dims.set_point(1, 1)
+    assert narrowed(viewer, layer, scope.SLICE).frames == ((2,),)
+    assert narrowed(viewer, layer, scope.WHOLE).frames is None
+    assert scope.current_channel(layer, image_from_layer(layer), viewer) == 1
+    words = dict(scope.choices(image_from_layer(layer)))
+    assert words[scope.WHOLE] == "all slices"
+    assert words[scope.SLICE] == "this slice"
+
+
+def test_a_selected_shape_is_a_polygon_in_pixels(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((100, 100)), scale=(0.5, 0.5), translate=(1, 1))
+    square = np.array([(10, 10), (10, 20), (20, 20), (20, 10)])
+    shapes = viewer.add_shapes([square, square + 50], shape_type="polygon")
+    with pytest.raises(OptionError, match="No shape is selected"):
+        narrowed(viewer, layer, scope.SHAPE)
+    shapes.selected_data = {0}
+    polygon = narrowed(viewer, layer, scope.SHAPE).polygon
+    np.testing.assert_allclose(polygon, (square - 1) / 0.5)
+
+
+def test_an_ellipse_is_followed_and_a_line_has_no_inside(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((100, 100)))
+    viewer.add_shapes([np.array([(20, 10), (20, 50), (40, 50), (40, 10)])], shape_type="ellipse")
+    polygon = np.array(narrowed(viewer, layer, scope.SHAPE).polygon)
+    y, x = (polygon - (30, 30)).T
+    np.testing.assert_allclose((y / 10) ** 2 + (x / 20) ** 2, 1)
+    viewer.layers.pop()
+    viewer.add_shapes([np.array([(20, 10), (20, 50)])], shape_type="line")
+    with pytest.raises(OptionError, match="no inside"):
+        narrowed(viewer, layer, scope.SHAPE)
