@@ -75,10 +75,11 @@ def test(arguments: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    """Time every benchmark that needs no data; those that do (*_quality.py --data FOLDER) are run by hand."""
+    """Run the benchmarks that need no data; with ``--data FOLDER``, those that do."""
     install("test", "bench")
-    scripts = sorted((ROOT / "benchmarks").glob("*_speed.py"))
-    return max((call(PYTHON, script, *arguments) for script in scripts), default=0)
+    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
+    chosen = [script for script in scripts if ('"--data"' in script.read_text()) == ("--data" in arguments)]
+    return max([call(PYTHON, script, *arguments) for script in chosen], default=0)
 
 
 def docs(arguments: list[str]) -> int:
