@@ -1,0 +1,101 @@
+"""Installed models: list, card, import, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_unetstyle.core.models.store import ModelStore
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.models_panel import ModelsPanel, card_text
+from tests.core.networks_for_tests import tiny_model
+from tests.widgets.fake_core import WAIT, spec
+
+MS = WAIT * 1000
+
+
+@pytest.fixture
+def panel(tmp_path: Path, qtbot: Any) -> ModelsPanel:
+    """On a store of its own: one model that came with the package, none of the person's."""
+    tiny_model(tmp_path / "bundled", name="bundled")
+    store = ModelStore(tmp_path / "own", bundled=tmp_path / "bundled")
+    panel = ModelsPanel(CoreCalls(store=lambda _: store))
+    qtbot.addWidget(panel)
+    panel.refresh()
+    return panel
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "elsewhere", name="foreign", seed=1).folder
+
+
+def names(panel: ModelsPanel) -> list[str]:
+    return [panel.models.item(i).text() for i in range(panel.models.count())]
+
+
+def import_and_wait(panel: ModelsPanel, path: Path, qtbot: Any) -> None:
+    with qtbot.waitSignal(panel._slot.done, timeout=MS):
+        panel.import_from(path)
+
+
+def test_a_bundled_model_is_never_deleted(panel: ModelsPanel) -> None:
+    assert names(panel) == ["bundled"]
+    assert not panel.delete.isEnabled()
+
+
+def test_import_shows_the_new_model_and_tells_others(panel: ModelsPanel, foreign: Path, qtbot: Any) -> None:
+    with qtbot.waitSignal(panel.changed, timeout=MS) as told:
+        import_and_wait(panel, foreign, qtbot)
+    assert [model.name for model in told.args[0]] == ["bundled", "foreign"]
+    assert panel.spec is not None
+    assert panel.spec.name == "foreign"
+    assert "is installed" in panel.message.text
+
+
+def test_import_of_an_edited_model_is_refused_in_words(panel: ModelsPanel, foreign: Path, qtbot: Any) -> None:
+    weights = foreign / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    import_and_wait(panel, foreign, qtbot)
+    assert names(panel) == ["bundled"]
+    assert "Copy details" in panel.message.buttons()
+    assert panel.import_folder.isEnabled()
+
+
+def test_delete_asks_first(panel: ModelsPanel, foreign: Path, qtbot: Any, click: Any) -> None:
+    import_and_wait(panel, foreign, qtbot)
+    click(panel.delete)
+    click(panel.message.buttons()["Not now"])
+    assert names(panel) == ["bundled", "foreign"]
+    click(panel.delete)
+    click(panel.message.buttons()["Delete"])
+    assert names(panel) == ["bundled"]
+    assert foreign.exists()  # only the copy in the store is gone
+
+
+def test_a_damaged_folder_is_named(panel: ModelsPanel, foreign: Path, qtbot: Any) -> None:
+    import_and_wait(panel, foreign, qtbot)
+    (panel.store.folder("foreign") / "model.json").write_text("{")
+    panel.refresh()
+    assert names(panel) == ["bundled"]
+    assert "foreign" in panel.problems.text()
+
+
+def test_the_card_says_what_for_and_what_not(panel: ModelsPanel) -> None:
+    text = card_text(spec())
+    for part in ("bright blobs", "Trained on", "License", "not a medical device"):
+        assert part in text
+    assert "&lt;b&gt;" in card_text(spec().model_copy(update={"card": spec().card.model_copy(update={"limits": "<b>"})}))
+
+
+def test_nothing_is_asked_in_a_window_that_blocks(panel: ModelsPanel, click: Any) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    click(panel.import_folder)
+    (dialog,) = panel.findChildren(QFileDialog)
+    assert not dialog.isModal()
+    dialog.close()
