@@ -29,7 +29,7 @@ def tiny_model(root, *, name: str = "tiny", separation: str | None = "distance",
     spec = ModelSpec(
         name=name,
         network=NetworkSpec(in_channels=in_channels, widths=(4, 6, 8)),
-        input=InputSpec(channels=channels, object_diameter=20, object_diameters=(10, 40), region=64),
+        input=InputSpec(channels=channels, object_diameter=20, object_diameters=(1, 50), region=64),
         classes=(ClassSpec(value=1, name="nucleus", color="#e41a1c"),),
         separation=separation,
         card=Card(purpose="tests", summary="blobs, badly", training_data="none", license="MIT"),

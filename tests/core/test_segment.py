@@ -304,3 +304,22 @@ def test_a_device_without_mixed_precision_says_so(picture, model, monkeypatch):
     result = segment(picture, model, amp=True)
     assert result.provenance["precision"] == "float32"
     assert any("full precision" in note for note in result.notes)
+
+
+def test_a_size_the_model_does_not_know_is_found_out_and_said(picture, model):
+    spec = model.spec
+    narrow = spec.input.model_copy(update={"object_diameter": 8.0, "object_diameters": (7.0, 9.0)})
+    changed = dataclasses.replace(model, spec=spec.model_copy(update={"input": narrow}))
+    result = segment(picture, changed)
+    diameter = result.options.object_diameter
+    assert diameter is not None
+    assert result.provenance["scale"] == pytest.approx(8 / diameter)
+    assert any(f"{diameter:g} pixels wide" in note for note in result.notes)
+    assert result.labels.shape == picture.shape
+    again = segment(picture, changed, **result.options.stated())
+    np.testing.assert_array_equal(again.labels, result.labels)
+
+
+def test_an_empty_picture_has_no_typical_size(model):
+    result = segment(np.zeros((90, 80), np.uint8), model)
+    assert result.provenance["scale"] == 1

@@ -21,6 +21,8 @@ from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_unetstyle.core.inference.probability import Engine
     from napari_unetstyle.core.inference.statistics import Region
     from napari_unetstyle.core.networks.unet import UNet
@@ -29,6 +31,9 @@ Index = tuple[int, ...]
 Box = tuple[slice, ...]
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _SCALES = (1 / 32, 32.0)
+_MICROMETERS = {"um": 1.0, "mm": 1e3}
+_SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
+_SIZE_OBJECTS = 5  # fewer do not tell a typical size
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +42,7 @@ class _Group:
 
     network: UNet
     intensity: Intensity
+    sample: Tensor  # a few normalized regions (N, C, *spatial)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,16 +161,17 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
     engine = _engine(options, model.spec, notes)
-    options = _resolved(options, model, image)
+    options, spec = _resolved(options, model, image), model.spec
+    scale = _scale(image, spec, options)
     yield Progress(0, 1, "Looking at the picture")
-    scale = _scale(image, model, options, notes)
-    groups: dict[Index, _Group] = {}
-    all_frames = tuple(image.frames(dims))
-    shared = [all_frames] if options.statistics == "picture" else [(index,) for index in frames]
-    for i, group in enumerate(shared):
-        fitted = _fit_group(image, model, options, scale, group, engine)
-        groups.update(dict.fromkeys(group, fitted))
-        yield Progress(i + 1, len(shared), "Looking at the picture")
+    groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+    if _is_size_open(options, spec):
+        diameter = _typical_diameter(groups[frames[0]], spec, engine)
+        options = options.changed(object_diameter=diameter)
+        scale = _scale(image, spec, options)
+        if scale != 1.0:
+            groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+    notes += _size_notes(scale, options, spec)
     return Fitted(
         image=image,
         model=model,
@@ -175,6 +182,19 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         groups=groups,
         notes=tuple(notes),
     )
+
+
+def _iter_fit_groups(
+    image: Image, model: Model, options: SegmentOptions, scale: float, frames: tuple[Index, ...], engine: Engine
+) -> Steps[dict[Index, _Group]]:
+    """Statistics for each frame: one set for all frames of the picture, or one for each."""
+    everything = tuple(image.frames(model.spec.network.spatial_dims))
+    shared = [everything] if options.statistics == "picture" else [(index,) for index in frames]
+    groups: dict[Index, _Group] = {}
+    for i, group in enumerate(shared):
+        groups.update(dict.fromkeys(group, _fit_group(image, model, options, scale, group, engine)))
+        yield Progress(i + 1, len(shared), "Looking at the picture")
+    return groups
 
 
 def _fit_group(
@@ -193,7 +213,7 @@ def _fit_group(
     flips = _flips(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((_mirror(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
     network = fold(model.network.to(engine.device), batch)
-    return _Group(network=engine.network(network), intensity=intensity)
+    return _Group(network=engine.network(network), intensity=intensity, sample=batch[: _SIZE_REGIONS * len(flips)])
 
 
 def _piece(pictures: list[Prepared], region: Region) -> NDArray[Any]:
@@ -257,28 +277,67 @@ def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engin
     return Engine(device=device, dtype=torch.bfloat16 if amp else torch.float32, tile=options.tile)
 
 
-def _scale(image: Image, model: Model, options: SegmentOptions, notes: list[str]) -> float:
+def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> float:
     """Factor that brings the picture to the size the model knows: by objects, else by pixel size."""
-    spec = model.spec.input
-    scale = 1.0
-    if options.object_diameter is not None and spec.object_diameter is not None:
-        low, high = spec.object_diameters or (spec.object_diameter,) * 2
-        if not low <= options.object_diameter <= high:
-            scale = spec.object_diameter / options.object_diameter
-    elif spec.spacing is not None and image.geometry.is_physical:
-        known = in_known_unit(spec.spacing, spec.unit or "um")
-        factor = 1e3 if (image.geometry.unit, known.unit) == ("mm", "um") else 1.0
-        factor = 1e-3 if (image.geometry.unit, known.unit) == ("um", "mm") else factor
-        scale = image.geometry.spacing[-1] * factor / known.spacing[-1]
+    scale, diameter, known = 1.0, options.object_diameter, spec.input.object_diameter
+    if diameter is not None and known is not None:
+        low, high = spec.input.object_diameters or (known, known)
+        scale = 1.0 if low <= diameter <= high else known / diameter
+    elif spec.input.spacing is not None and image.geometry.is_physical:
+        wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um")
+        scale = image.geometry.spacing[-1] * _MICROMETERS[image.geometry.unit]
+        scale /= wanted.spacing[-1] * _MICROMETERS[wanted.unit]
     if not _SCALES[0] <= scale <= _SCALES[1]:
         raise OptionError(
             f"The picture would have to be scaled by {scale:.3g} for this model; allowed are "
             f"{_SCALES[0]:.3g} to {_SCALES[1]:.3g}. Check the pixel size "
             f"({image.geometry.spacing} {UNITS[image.geometry.unit]}) or the object diameter."
         )
-    if scale != 1.0:
-        notes.append(f"The picture was scaled by {scale:.3g} to the size that the model knows.")
     return scale
+
+
+def _is_size_open(options: SegmentOptions, spec: ModelSpec) -> bool:
+    known = spec.input.object_diameter is not None and spec.input.spacing is None
+    return known and spec.separation is not None and options.object_diameter is None
+
+
+def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float | None:
+    """Diameter in pixels of the object that a random foreground pixel lies in; None if there are none to see.
+
+    Weighing objects by their area makes fragments and specks count little.
+    """
+    import torch
+
+    from napari_unetstyle.core.inference.probability import to_bytes
+    from napari_unetstyle.core.segmentation.objects import objects
+
+    with torch.inference_mode():
+        logits = group.network(group.sample.to(engine.dtype))
+    found = [
+        objects(
+            to_bytes(one[None], seeds=True),
+            foreground_threshold=spec.foreground_threshold,
+            seed_threshold=spec.seed_threshold,
+        )[0]
+        for one in logits
+    ]
+    areas = np.sort(np.concatenate([np.bincount(labels.ravel())[1:] for labels in found]))
+    if len(areas) < _SIZE_OBJECTS:
+        return None
+    covered = np.cumsum(areas)
+    area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
+    return float(round(2 * (area / np.pi) ** 0.5, 1))
+
+
+def _size_notes(scale: float, options: SegmentOptions, spec: ModelSpec) -> list[str]:
+    if scale == 1.0:
+        return []
+    if options.object_diameter is None or spec.input.spacing is not None:
+        return [f"The picture was scaled by {scale:.3g} to the pixel size that the model knows."]
+    return [
+        f"Objects are about {options.object_diameter:g} pixels wide, so the picture was scaled by {scale:.3g} "
+        "for the model. If that is wrong, give the diameter of one object."
+    ]
 
 
 def _scratch(fitted: Fitted, box: Box) -> NDArray[np.uint8]:
