@@ -78,8 +78,10 @@ def blank_pictures(count: int = 200, side: int = 256) -> list[NDArray[np.uint8]]
         0: lambda rng: np.full((side, side), rng.uniform(0, 255)),
         1: lambda rng: rng.normal(rng.uniform(10, 245), rng.uniform(1, 20), (side, side)),
         2: lambda rng: rng.poisson(rng.uniform(0.5, 30), (side, side)).astype(float),
-        3: lambda rng: np.add.outer(np.linspace(0, rng.uniform(-90, 90), side), np.linspace(90, 150, side))
-        + rng.normal(0, 2, (side, side)),
+        3: lambda rng: (
+            np.add.outer(np.linspace(0, rng.uniform(-90, 90), side), np.linspace(90, 150, side))
+            + rng.normal(0, 2, (side, side))
+        ),
         4: lambda rng: 128 + 300 * ndimage.gaussian_filter(rng.standard_normal((side, side)), rng.uniform(1, 8)),
     }
     pictures = [kinds[i % len(kinds)](np.random.default_rng(i)) for i in range(count)]

@@ -20,7 +20,7 @@ def blank(channels: int, shape: Shape, rng: np.random.Generator) -> Example:
     count = 1 if channels == 1 or rng.random() < 0.6 else channels
     base = rng.uniform(0, 1, (count, *(1,) * len(shape)))
     image = base + draw((count, *shape), rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         image = image + rng.uniform(-0.3, 0.3) * smooth_field(shape, rng)
     if rng.random() < 0.7:
         image = np.round(np.clip(image, 0, 1) * 255) / 255
@@ -57,7 +57,7 @@ def _slope(shape: Shape, rng: np.random.Generator) -> Image:
 def _constant(shape: Shape, rng: np.random.Generator) -> Image:
     """Nothing at all, or a few hot, dead or saturated pixels."""
     image = np.zeros(shape, np.float32)
-    for _ in range(rng.integers(0, 20)):
+    for _ in range(rng.integers(0, 20) * rng.integers(0, 2)):
         pixel = np.ravel_multi_index(tuple(rng.integers(n) for n in shape[1:]), shape[1:])
         image.reshape(len(image), -1)[:, pixel] = rng.choice([-1.0, 1.0])
     return image

@@ -90,7 +90,8 @@ def draw_patch(example: Example, shape: tuple[int, ...], warp: Warp, rng: np.ran
     spatial = example.image.shape[1:]
     linear = _linear_map(len(shape), warp, rng)
     reach = np.abs(linear) @ np.array(shape) / 2
-    center = _center(example, reach, warp.focus, rng)
+    half = np.abs(linear) @ (np.array(shape) - 1) / 2
+    center = np.rint(_center(example, reach, warp.focus, rng) - half) + half  # unturned pixels are not mixed
     grid = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape]
     offsets = np.stack(np.meshgrid(*grid, indexing="ij"))
     if rng.random() < warp.bend:

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unetstyle.core.errors import ModelFileError, OptionError
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training.fit import FitOptions, fit, norms, rate
+from napari_unetstyle.core.training.losses import class_loss
+from tests.core.networks_for_tests import random_unet
+
+TINY = {"channels": 1, "widths": (3, 4), "out": 2}
+
+
+def draw(rng: np.random.Generator):
+    image = rng.normal(size=(2, 1, 16, 16)).astype(np.float32)
+    return torch.from_numpy(image), torch.from_numpy((image[:, 0] > 0.5).astype(np.int64))
+
+
+def loss(network, batch):
+    images, classes = batch
+    return class_loss(network(images), classes)
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def trained(seed=0, **options):
+    return run(fit(random_unet(**TINY), draw, loss, FitOptions(seed=seed, **options)))
+
+
+def test_it_learns():
+    state = trained(steps=80, learning_rate=2e-2)
+    start, after = (
+        loss(network.train(), draw(np.random.default_rng(99))) for network in (random_unet(**TINY), state.average)
+    )
+    assert after < 0.7 * start
+    assert state.step == 80
+
+
+def test_the_seed_decides_everything():
+    first, second, other = trained(steps=6), trained(steps=6), trained(steps=6, seed=1)
+    assert torch.equal(weights(first.average), weights(second.average))
+    assert not torch.equal(weights(first.average), weights(other.average))
+
+
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop):
+    whole = trained(steps=9)
+    options = FitOptions(steps=9, folder=tmp_path)
+    steps = fit(random_unet(**TINY), draw, loss, options)
+    for _ in itertools.islice(steps, stop):
+        pass
+    steps.close()
+    resumed = run(fit(random_unet(**TINY, seed=5), draw, loss, options))
+    assert resumed.step == 9
+    assert resumed.loss == whole.loss
+    for name in ("network", "average"):
+        assert torch.equal(weights(getattr(resumed, name)), weights(getattr(whole, name)))
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    first = trained(steps=3, folder=tmp_path)
+    again = trained(steps=3, folder=tmp_path)
+    assert again.step == 3
+    assert torch.equal(weights(first.average), weights(again.average))
+
+
+def test_a_loss_that_is_not_finite_is_skipped():
+    calls = itertools.count()
+
+    def sometimes_nan(network, batch):
+        return loss(network, batch) * (float("nan") if next(calls) in (1, 3) else 1.0)
+
+    state = run(fit(random_unet(**TINY), draw, sometimes_nan, FitOptions(steps=5)))
+    assert state.skipped == 2
+    assert state.step == 5
+    assert weights(state.network).isfinite().all()
+    assert np.isfinite(state.loss)
+
+
+def test_a_budget_of_minutes_follows_the_clock(tmp_path):
+    ticks = itertools.count(step=6.0)
+    options = FitOptions(minutes=1.0, folder=tmp_path)
+    shares = [p.fraction for p in fit(random_unet(**TINY), draw, loss, options, clock=lambda: next(ticks))]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) == 10
+
+
+def test_progress_tells_the_loss():
+    (first, *_) = list(fit(random_unet(**TINY), draw, loss, FitOptions(steps=2)))
+    assert first.fraction == 0.5
+    assert "loss" in first.message
+
+
+def test_the_rate_rises_then_falls():
+    options = FitOptions(steps=1, learning_rate=1.0, warmup=0.1)
+    rates = [rate(done, options) for done in np.linspace(0, 1, 101)]
+    top = int(np.argmax(rates))
+    assert top == 10
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_the_average_follows_slowly_and_the_floors_are_kept():
+    state = trained(steps=4)
+    assert not torch.equal(weights(state.average), weights(state.network))
+    assert len(list(norms(state.average))) == 6
+    assert not any(p.requires_grad for p in state.average.parameters())
+
+
+@pytest.mark.parametrize("given", [{}, {"steps": 3, "minutes": 1.0}])
+def test_steps_or_minutes(given):
+    with pytest.raises(OptionError, match="either steps or minutes"):
+        FitOptions(**given)
+
+
+def test_a_checkpoint_of_another_network_or_a_damaged_one_is_refused(tmp_path):
+    trained(steps=2, folder=tmp_path)
+    wider = random_unet(channels=1, widths=(4, 5), out=2)
+    with pytest.raises(ModelFileError, match="not a checkpoint of this training"):
+        run(fit(wider, draw, loss, FitOptions(steps=3, folder=tmp_path)))
+    file = tmp_path / "training.safetensors"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(ModelFileError):
+        trained(steps=3, folder=tmp_path)
+
+
+def test_the_checkpoint_is_one_file_without_code(tmp_path):
+    from safetensors import safe_open
+
+    trained(steps=2, folder=tmp_path)
+    with safe_open(str(tmp_path / "training.safetensors"), "pt") as file:
+        assert json.loads(file.metadata()["state"])["step"] == 2
+    assert not list(tmp_path.glob(".partial*"))

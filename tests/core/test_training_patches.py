@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unetstyle.core.training.patches import UNKNOWN, Example, Warp, draw_patch, touching, unit_range
+from tests.core.training_for_tests import discs
+
+WILD = Warp(zoom=(0.5, 2.0), turn=1.0, bend=1.0, amplitude=6.0, focus=0.5)
+PLAIN = Warp(turn=0.0, bend=0.0, focus=0.0)
+
+
+@given(seed=st.integers(0, 10_000))
+def test_labels_follow_the_pixels_through_any_warp(seed):
+    patch = draw_patch(discs(), (64, 48), WILD, np.random.default_rng(seed))
+    assert patch.image.shape == (3, 64, 48)
+    bright, labeled = patch.image[0] > 0.42, patch.labels[0] == 1
+    # they may differ only along edges, where the picture is interpolated and the labels are not
+    edge = np.zeros_like(labeled)
+    edge[1:] |= labeled[1:] != labeled[:-1]
+    edge[:-1] |= labeled[1:] != labeled[:-1]
+    edge[:, 1:] |= labeled[:, 1:] != labeled[:, :-1]
+    edge[:, :-1] |= labeled[:, 1:] != labeled[:, :-1]
+    assert not ((bright != labeled) & ~edge).any()
+    assert np.array_equal(patch.labels[1] > 0, labeled)
+
+
+@given(seed=st.integers(0, 10_000), size=st.integers(8, 40))
+def test_flips_and_right_angles_only_move_pixels(seed, size):
+    example = discs((41, 41))
+    patch = draw_patch(example, (size, size), PLAIN, np.random.default_rng(seed))
+    assert np.isin(np.rint(patch.image * 255), np.rint(example.image * 255)).all()
+
+
+def test_the_same_generator_draws_the_same_patch():
+    first, second, third = (draw_patch(discs(), (32, 32), WILD, np.random.default_rng(s)) for s in (3, 3, 4))
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.labels, second.labels)
+    assert not np.array_equal(first.image, third.image)
+
+
+def test_a_picture_smaller_than_the_patch_is_mirrored_and_its_copies_are_objects_of_their_own():
+    example = discs((40, 40), count=1)
+    patch = draw_patch(example, (160, 160), PLAIN, np.random.default_rng(0))
+    from skimage.measure import label
+
+    assert patch.labels[1].max() == label(patch.labels[0], connectivity=1).max() > 1
+
+
+def test_unknown_pixels_stay_unknown():
+    example = discs()
+    example.labels[:, :, :50] = UNKNOWN
+    patch = draw_patch(example, (96, 112), PLAIN, np.random.default_rng(1))
+    assert (patch.labels[0] == UNKNOWN).any()
+    assert np.array_equal(patch.labels[0] == UNKNOWN, patch.labels[1] == UNKNOWN)
+
+
+def test_focus_brings_a_rare_object_into_the_patch():
+    image, objects = np.zeros((1, 600, 600), np.uint8), np.zeros((600, 600), np.int32)
+    objects[500:510, 40:50] = 1
+    example = Example.of(image, objects)
+    there = [
+        (draw_patch(example, (64, 64), Warp(focus=focus), np.random.default_rng(s)).labels[1] > 0).any()
+        for focus in (0.0, 1.0)
+        for s in range(40)
+    ]
+    assert sum(there[:40]) < 8
+    assert sum(there[40:]) > 35
+
+
+def test_volumes_are_drawn_by_the_same_code():
+    example = discs((24, 30, 32), channels=1)
+    patch = draw_patch(example, (16, 24, 24), WILD, np.random.default_rng(0))
+    assert patch.image.shape == (1, 16, 24, 24)
+    assert np.array_equal(patch.labels[0] == 1, patch.labels[1] > 0)
+
+
+def test_areas_have_classes_and_no_known_objects():
+    example = Example.of_areas(np.zeros((1, 8, 8), np.uint16), np.arange(64).reshape(8, 8) % 3)
+    assert set(np.unique(example.labels[0])) == {0, 1, 2}
+    assert (example.labels[1] == UNKNOWN).all()
+
+
+def test_labels_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="labels must be"):
+        Example(np.zeros((1, 8, 8), np.float32), np.zeros((2, 8, 9), np.int32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int16])
+def test_any_type_is_brought_to_zero_to_one(dtype):
+    image = np.linspace(0, 255, 30).reshape(1, 5, 6).astype(dtype)
+    scaled = unit_range(image)
+    assert scaled.dtype == np.float32
+    assert scaled.min() == 0
+    assert scaled.max() == 1
+
+
+def test_constant_and_nonfinite_pictures_stay_finite():
+    image = np.full((1, 4, 4), np.nan, np.float32)
+    image[0, 0, 0] = np.inf
+    assert np.isfinite(unit_range(image)).all()
+
+
+def test_where_two_objects_touch():
+    objects = np.array([[1, 1, 2, 0, 3, 3]], np.int32)
+    assert touching(objects).tolist() == [[False, True, True, False, False, False]]
