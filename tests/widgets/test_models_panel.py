@@ -89,7 +89,9 @@ def test_the_card_says_what_for_and_what_not(panel: ModelsPanel) -> None:
     text = card_text(spec())
     for part in ("bright blobs", "Trained on", "License", "not a medical device"):
         assert part in text
-    assert "&lt;b&gt;" in card_text(spec().model_copy(update={"card": spec().card.model_copy(update={"limits": "<b>"})}))
+    assert "&lt;b&gt;" in card_text(
+        spec().model_copy(update={"card": spec().card.model_copy(update={"limits": "<b>"})})
+    )
 
 
 def test_nothing_is_asked_in_a_window_that_blocks(panel: ModelsPanel, click: Any) -> None:

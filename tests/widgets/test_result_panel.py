@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QItemSelectionModel
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_unetstyle.widgets.saving import FORMATS
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -179,3 +183,37 @@ def test_closing_the_table_releases_its_button(dock: Any, box: Any, table: Any, 
     assert dock.segment.results._table is not table
     click(box.table)
     qtbot.waitUntil(lambda: dock.segment.results._table is None, timeout=MS)
+
+
+# Save ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["labels", "table", "rois", "geojson"])
+def test_save_writes_what_is_shown(dock: Any, table: Any, layer: Any, qtbot: Any, tmp_path: Any, key: str) -> None:
+    layer.data_setitem((np.array([50, 51]), np.array([60, 60])), 9)
+    qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=MS)
+    results = dock.segment.results
+    results.ask_where_to_save(key)
+    (dialog,) = results.findChildren(QFileDialog)
+    assert not dialog.isModal()
+    dialog.close()
+    path = tmp_path / f"saved{FORMATS[key].suffix}"
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save(key, path, results.output)
+    assert path.name in results.box.said.text()
+    if key == "labels":
+        np.testing.assert_array_equal(tifffile.imread(path), layer.data)
+    elif key == "table":
+        assert len(path.read_text().splitlines()) == 7
+    elif key == "geojson":
+        assert len(json.loads(path.read_text())["features"]) == 6
+    else:
+        assert len(zipfile.ZipFile(path).namelist()) == 6
+
+
+def test_a_file_that_cannot_be_written_is_said(dock: Any, qtbot: Any, tmp_path: Any) -> None:
+    results = dock.segment.results
+    (tmp_path / "file").write_text("")
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save("labels", tmp_path / "file" / "labels.tif", results.output)
+    assert "Could not write" in results.message.text

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 OUTLINE = 2  # pixels
 REST = 80  # milliseconds without a change before labels are decided anew
 
-SAVE = {
-    "labels": "Labels (TIFF)…",
-    "table": "Table (CSV)…",
-    "rois": "ImageJ ROIs (zip)…",
-    "geojson": "QuPath (GeoJSON)…",
-}
 COPY = {"python": "Python", "command": "command line"}
 
 
@@ -45,7 +40,7 @@ class AfterRun(QGroupBox):
 
     refine_wanted = Signal(float, int)  # threshold, min_pixels
     table_wanted = Signal(bool)
-    save_wanted = Signal(str)  # a key of SAVE
+    save_wanted = Signal(str)  # a key of FORMATS
     copy_wanted = Signal(str)  # a key of COPY
     probabilities_wanted = Signal()
 
@@ -95,8 +90,8 @@ class AfterRun(QGroupBox):
 
     def _save_menu(self) -> QMenu:
         menu = QMenu(self)
-        for key, words in SAVE.items():
-            self._add_action(menu, words, lambda key=key: self.save_wanted.emit(key))
+        for key, form in FORMATS.items():
+            self._add_action(menu, form.words, lambda key=key: self.save_wanted.emit(key))
         menu.addSeparator()
         self._add_action(menu, "Probabilities as a layer", self.probabilities_wanted.emit)
         return menu

@@ -10,7 +10,7 @@ from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.widgets.layers import Statement
 from napari_unetstyle.widgets.parts import combo, label
 
-_UNITS = (("not known", "px"), ("µm", "um"), ("mm", "mm"))
+_UNITS = (("unknown", "px"), ("µm", "um"), ("mm", "mm"))
 
 
 class AxesEditor(QWidget):
@@ -25,6 +25,7 @@ class AxesEditor(QWidget):
         self.size = self._size_box()
         self.depth = self._size_box()
         self.unit = combo()
+        self.unit.setMinimumContentsLength(4)
         for words, unit in _UNITS:
             self.unit.addItem(words, unit)
         self.use = QPushButton("use")
@@ -39,17 +40,18 @@ class AxesEditor(QWidget):
     @staticmethod
     def _size_box() -> QDoubleSpinBox:
         box = QDoubleSpinBox()
-        box.setDecimals(5)
-        box.setRange(1e-5, 1e5)
+        box.setDecimals(4)
+        box.setRange(1e-4, 1e5)
+        box.setMinimumWidth(100)
         box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         return box
 
     def _lay_out(self) -> None:
         size = QHBoxLayout()
-        size.addWidget(self.size, 1)
-        size.addWidget(self.unit, 1)
+        size.addWidget(self.size, 3)
+        size.addWidget(self.unit, 2)
         form = self._form = QFormLayout(self)
-        form.setContentsMargins(12, 0, 0, 0)
+        form.setContentsMargins(8, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Axes", self.axes)
         form.addRow("Pixel size", size)

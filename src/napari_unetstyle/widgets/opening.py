@@ -61,7 +61,14 @@ def path_of(layer: napari.layers.Layer) -> str | None:
 
 
 def ask_for_path(
-    parent: QWidget, title: str, then: Callable[[Path], Any], *, name: str = "", filters: str = "", mode: str = "open"
+    parent: QWidget,
+    title: str,
+    then: Callable[[Path], Any],
+    *,
+    name: str = "",
+    folder: Path | None = None,
+    filters: str = "",
+    mode: str = "open",
 ) -> QFileDialog:
     """Let a person choose a file (``mode`` "open" or "save") or a "folder", in a window that blocks nothing."""
     dialog = QFileDialog(parent, title)
@@ -72,6 +79,8 @@ def ask_for_path(
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
     else:
         dialog.setFileMode(QFileDialog.FileMode.AnyFile if mode == "save" else QFileDialog.FileMode.ExistingFile)
+    if folder is not None:
+        dialog.setDirectory(str(folder))
     if mode == "save":
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix(Path(name).suffix.lstrip("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
@@ -9,13 +10,14 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import path_of
+from napari_unetstyle.widgets.opening import ask_for_path, path_of
 from napari_unetstyle.widgets.outputs import Output
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.saving import FORMATS, as_shown
 from napari_unetstyle.widgets.table import MeasurementTable
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class ResultPanel(QWidget):
         self._viewer, self._calls = viewer, calls
         self._outputs: list[tuple[RunRequest, Output]] = []
         self._refining = JobSlot(self)
+        self._saving = JobSlot(self)
         self._measurements = Measurements(calls, self)
         self._table: MeasurementTable | None = None
         self.box = AfterRun()
@@ -48,6 +51,8 @@ class ResultPanel(QWidget):
     def _connect(self) -> None:
         self.box.refine_wanted.connect(self.refine)
         self.box.copy_wanted.connect(self.copy)
+        self.box.save_wanted.connect(self.ask_where_to_save)
+        self._saving.done.connect(self._on_saved)
         self.box.probabilities_wanted.connect(self.show_probabilities)
         self.box.table_wanted.connect(self._on_table)
         self._measurements.measured.connect(self._on_measured)
@@ -139,6 +144,37 @@ class ResultPanel(QWidget):
         QApplication.clipboard().setText(text)
         painted = " Your paint is not in it." if output.is_touched else ""
         self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")
+
+    def ask_where_to_save(self, key: str) -> None:
+        """Let a person name the file, then write it."""
+        output, request = self.output, self.request
+        if output is None or request is None:
+            return
+        name = f"{output.layer.name}{FORMATS[key].suffix}"
+        source = path_of(request.layer)
+        ask_for_path(
+            self,
+            FORMATS[key].words,
+            lambda path: self.save(key, path, output),
+            name=name,
+            folder=Path(source).parent if source else None,
+            mode="save",
+        )
+
+    def save(self, key: str, path: Path, output: Output) -> None:
+        """Write what the layer of `output` shows now, off the GUI thread."""
+        if self._saving.is_busy:
+            self.message.say("The file before is still being written.")
+            return
+        shown = as_shown(output)
+        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown)))
+
+    def _on_saved(self, outcome: Outcome) -> None:
+        match outcome:
+            case Finished(value=path):
+                self.box.say(f"Saved {path.name} in {path.parent}.")
+            case Failed():
+                self.message.fail(outcome)
 
     def show_probabilities(self) -> None:
         """Add the probabilities of the shown run as picture layers, one for each class."""

@@ -58,6 +58,7 @@ class SegmentPanel(QWidget):
         self.where = combo()
         self.preview = Preview(viewer, calls, self._preview_request)
         self.segment = QPushButton("SEGMENT")
+        self.segment.setMinimumHeight(32)
         self.progress = ProgressRow()
         self.message = MessageRow()
         self.results = ResultPanel(viewer, calls)

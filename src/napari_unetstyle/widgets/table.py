@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KEY = "selected object"
 COLOR = "#ffffff"
 MARGIN = 2  # pixels around an object that its outline is sought in
+ROW, LEAST_ROWS = 22, 7  # pixels, rows
 NO_INDEX = QModelIndex()
 
 
@@ -88,6 +89,8 @@ class MeasurementTable(Dockable):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(ROW)
+        self.view.setMinimumHeight(LEAST_ROWS * ROW)
         self.title = label()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 6, 6)
@@ -109,6 +112,7 @@ class MeasurementTable(Dockable):
         self.title.setText("" if output is None else f"{output.layer.name}: click a row or an object")
         if output is not None:
             self.model.set_frame(output.layer.features)
+            self.view.resizeColumnsToContents()
         self.hide_object()
         if selected is not None:
             self._select_row(selected)

@@ -1,0 +1,62 @@
+"""Saving what the labels layer shows now, paint included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+    from napari_unetstyle.widgets.outputs import Output
+
+
+@dataclass(frozen=True)
+class Format:
+    """One entry of the menu *Save*."""
+
+    words: str
+    suffix: str
+    writer: str  # a function of the core's output module
+
+    def write(self, path: Path, result: SegmentResult) -> Path:
+        """Write a result.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written; what was there before is whole.
+        """
+        from napari_unetstyle.core.segmentation import output
+
+        write: Callable[[Path, SegmentResult], Path] = getattr(output, self.writer)
+        return write(path, result)
+
+
+FORMATS = {
+    "labels": Format("Labels (TIFF)…", ".tif", "write_labels"),
+    "table": Format("Table (CSV)…", ".csv", "write_table"),
+    "rois": Format("ImageJ ROIs (zip)…", ".zip", "write_rois"),
+    "geojson": Format("QuPath (GeoJSON)…", ".geojson", "write_geojson"),
+}
+
+
+def as_shown(output: Output) -> SegmentResult:
+    """The output's result with the labels and measurements of its layer, as they are at this moment."""
+    result = output.result
+    provenance = {**result.provenance, **({"painted": True} if output.is_touched else {})}
+    return result.changed(labels=output.labels.copy(), objects=shown_table(output), provenance=provenance)
+
+
+def shown_table(output: Output) -> Table:
+    """The features of the layer as a table, with the class value of each object."""
+    frame, objects = output.layer.features, output.result.objects
+    table: dict[str, Any] = {"label" if name == "index" else str(name): frame[name].to_numpy() for name in frame}
+    if "class" not in table:
+        known = dict(zip(objects["label"].tolist(), objects["class"].tolist(), strict=True))
+        first = output.result.classes[0].value
+        table["class"] = np.array([known.get(label, first) for label in table["label"].tolist()], dtype=np.uint8)
+    return table
