@@ -9,11 +9,10 @@ center) are trained on one trunk; the export keeps the one that separates best o
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bundle
 import splits
 from measure import Score, interval, score
+from training import arguments, say, train
 
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
@@ -36,7 +36,6 @@ from napari_unetstyle.core.segmentation.objects import objects
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
 from napari_unetstyle.core.training.augmentation import STRONG, appear
 from napari_unetstyle.core.training.blanks import background, blank, sparse
-from napari_unetstyle.core.training.fit import FitOptions, fit
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.targets import seed_target
@@ -144,16 +143,6 @@ def training_batches(data: Path) -> Batches:
     return Batches([[source(e) for e in examples(data, d, "train").values()] for d in splits.NUCLEI])
 
 
-def train(data: Path, out: Path, minutes: float, seed: int, say: Callable[[str], None]) -> None:
-    """Train or go on training; the checkpoint is in `out`."""
-    torch.manual_seed(seed)
-    network = UNet(NETWORK, 2 + len(SEPARATIONS))
-    options = FitOptions(minutes=minutes, seed=seed, folder=out)
-    for count, progress in enumerate(fit(network, training_batches(data), loss, options)):
-        if count % 20 == 0:
-            say(f"{progress.fraction:.1%} {progress.message}")
-
-
 Picture = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
@@ -198,7 +187,7 @@ def merit(by_domain: dict[str, list[Score]]) -> float:
     return float(np.mean([np.mean([s.precision + s.dice for s in found]) for found in by_domain.values()]))
 
 
-def choose(network: nn.Module, data: Path, say: Callable[[str], None]) -> tuple[ModelSpec, nn.Module]:
+def choose(network: nn.Module, data: Path) -> tuple[ModelSpec, nn.Module]:
     """The seed map and the thresholds that are best on validation pictures."""
     domains = {name: pictures(data, name, "val") for name in splits.NUCLEI}
     best: tuple[float, ModelSpec, nn.Module] | None = None
@@ -219,7 +208,7 @@ def choose(network: nn.Module, data: Path, say: Callable[[str], None]) -> tuple[
     return best[1], best[2]
 
 
-def measured(model: Path, data: Path, say: Callable[[str], None]) -> tuple[Measurement, ...]:
+def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
     """The card's table: test pictures, through the whole program."""
     rows = []
     for domain in splits.NUCLEI:
@@ -259,39 +248,28 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
     )
 
 
-def export(data: Path, out: Path, target: Path, say: Callable[[str], None]) -> None:
+def export(data: Path, out: Path, target: Path) -> None:
     """Write the model folder `target` from the checkpoint in `out`."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
     batches = training_batches(data)
     bundle.set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
-    spec, thin = choose(network, data, say)
+    spec, thin = choose(network, data)
     training = f"{state.step} steps of about 0.2 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
     provenance = {"recipe": "recipes/nuclei.py", "steps": str(state.step), "date": date.today().isoformat()}
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
     bundle.write_model(spec, thin, target)
-    table = measured(target, data, say)
+    table = measured(target, data)
     bundle.write_model(spec.model_copy(update={"card": card(table, training)}), thin, target)
 
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds nuclei/")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and log")
-    parser.add_argument("--minutes", type=float, default=70, help="training time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--export", type=Path, metavar="MODEL", help="write this model folder; do not train")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-
+    given = arguments(__doc__, minutes=75)
     if given.export:
-        export(given.data, given.out, given.export, say)
+        export(given.data, given.out, given.export)
     else:
-        train(given.data, given.out, given.minutes, given.seed, say)
+        train(UNet(NETWORK, 2 + len(SEPARATIONS)), training_batches(given.data), loss, given)
 
 
 if __name__ == "__main__":

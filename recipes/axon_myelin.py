@@ -1,0 +1,207 @@
+"""Train the bundled axon and myelin model: scanning electron microscopy, areas of two classes.
+
+    python recipes/axon_myelin.py --data FOLDER --out FOLDER --minutes 20
+    python recipes/axon_myelin.py --data FOLDER --out FOLDER --export FOLDER/axon-myelin
+
+Split by animal (see ``splits.py``). The pixel sizes of these pictures differ and are not in the files, so the
+training scales them from 0.6 to 2.5.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.io import imread
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bundle
+import splits
+from measure import interval
+from training import arguments, say, train
+
+from napari_unetstyle.core import segment
+from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
+from napari_unetstyle.core.networks.unet import UNet
+from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
+from napari_unetstyle.core.training.augmentation import (
+    Augmentation,
+    appear,
+    blur,
+    contrast,
+    gamma,
+    invert,
+    low_resolution,
+    noise,
+    random_convolution,
+    saturate,
+    shading,
+    sharpen,
+    shot_noise,
+)
+from napari_unetstyle.core.training.blanks import background, blank
+from napari_unetstyle.core.training.losses import class_loss
+from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
+
+CLASSES = (
+    ClassSpec(value=1, name="myelin", color="#4477aa"),
+    ClassSpec(value=2, name="axon", color="#ee6677"),
+)
+INPUT = InputSpec(channels="gray")
+NETWORK = NetworkSpec(in_channels=1, widths=(16, 32, 64, 128, 256))
+WARP = Warp(zoom=(0.6, 2.5), turn=0.5, bend=0.2, focus=0.0)
+BATCHES = ((8, 160), (6, 192), (3, 256))
+BLANK, EMPTY_PIECE = 0.05, 0.03
+APPEARANCE: tuple[tuple[float, Augmentation], ...] = (
+    (0.15, invert),
+    (0.4, gamma),
+    (0.4, contrast),
+    (0.15, saturate),
+    (0.07, random_convolution),
+    (0.3, shading),
+    (0.2, low_resolution),
+    (0.25, blur),
+    (0.1, sharpen),
+    (0.3, noise),
+    (0.15, shot_noise),
+)
+
+
+def pictures(data: Path, part: splits.Part) -> dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    """Stored pixels and class values of one part, by stem."""
+    folder = data / "axon_sem"
+    stems = [stem for stem, place in splits.axons(data).items() if place == part]
+    return {s: (imread(folder / "images" / f"{s}.png"), imread(folder / "masks" / f"{s}.png")) for s in sorted(stems)}
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Draws batches of normalized images ``(N, 1, Y, X)`` and classes ``(N, Y, X)``; animals evenly."""
+
+    animals: tuple[tuple[Example, ...], ...]
+
+    @classmethod
+    def of(cls, data: Path) -> Batches:
+        """From the training part."""
+        animals: dict[str, list[Example]] = {}
+        for stem, (pixels, classes) in pictures(data, "train").items():
+            image = select_channels(np.moveaxis(np.atleast_3d(pixels), -1, 0), INPUT, 1)
+            animals.setdefault(stem.split("_")[0], []).append(Example.of_areas(image, classes))
+        return cls(tuple(map(tuple, animals.values())))
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One batch from a generator."""
+        count, side = BATCHES[rng.integers(len(BATCHES))]
+        patches = [self.patch((side, side), rng) for _ in range(count)]
+        classes = np.stack([p.labels[0] for p in patches]).astype(np.int64)
+        return normalized(patches), torch.from_numpy(classes)
+
+    def patch(self, shape: tuple[int, int], rng: np.random.Generator) -> Example:
+        """One augmented patch, intensity not yet normalized."""
+        kind = rng.random()
+        if kind < BLANK:
+            return blank(1, shape, rng)
+        example = self._example(rng)
+        patch = background(example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
+        if patch is None:
+            warp = replace(WARP, zoom=(0.95, 1.05)) if rng.random() < 0.3 else WARP
+            patch = draw_patch(example, shape, warp, rng)
+        return replace(patch, image=appear(patch.image, rng, APPEARANCE))
+
+    def plain(self, rng: np.random.Generator) -> Tensor:
+        """Images of four patches of 256 pixels, not augmented in appearance."""
+        return normalized([draw_patch(self._example(rng), (256, 256), WARP, rng) for _ in range(4)])
+
+    def _example(self, rng: np.random.Generator) -> Example:
+        animal = self.animals[rng.integers(len(self.animals))]
+        return animal[rng.integers(len(animal))]
+
+
+def normalized(patches: list[Example]) -> Tensor:
+    """Images as the network sees them, each with its own statistics."""
+    images = [Intensity.of(p.image.reshape(1, -1)).normalize(p.image) for p in patches]
+    return torch.from_numpy(np.stack(images))
+
+
+def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross entropy and Dice of the classes."""
+    images, classes = batch
+    return class_loss(network(images), classes)
+
+
+def measured(model: Path, data: Path, part: splits.Part) -> tuple[Measurement, ...]:
+    """Dice of each class, through the whole program."""
+    found = [(segment(pixels, model=model).labels, truth) for pixels, truth in pictures(data, part).values()]
+    rows = []
+    for known in CLASSES:
+        values = [dice(labels == known.value, truth == known.value) for labels, truth in found]
+        low, high = interval(values)
+        say(f"{part} {known.name} Dice {', '.join(f'{v:.3f}' for v in values)}")
+        row = {"value": float(np.mean(values)), "low": low, "high": high}
+        rounded = {key: round(value, 4) for key, value in row.items()}
+        rows.append(
+            Measurement(data=f"axon_sem, other animals, {known.name}", metric="Dice", count=len(values), **rounded)
+        )
+    return tuple(rows)
+
+
+def dice(labels: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
+    """Of two masks; 1 if both are empty."""
+    total = int(labels.sum()) + int(truth.sum())
+    return 2 * int((labels & truth).sum()) / total if total else 1.0
+
+
+def card(table: tuple[Measurement, ...], training: str) -> Card:
+    """What a person must know."""
+    return Card(
+        purpose="Axons and their myelin sheaths, as areas of two classes, in scanning electron microscopy.",
+        summary="axon and myelin: scanning EM",
+        training_data=f"Four pictures of two rats' spinal cord, data_axondeepseg_sem (MIT). {training}",
+        license="MIT",
+        attribution="Zaimi et al., AxonDeepSeg, Scientific Reports 8, 3816 (2018); data doi:10.5281/zenodo.5498378",
+        limits=(
+            "Myelin brighter than axon and ground, axons of about 8 to 80 pixels across; transmission EM and light "
+            "microscopy were not trained. Touching sheaths are one area. Few animals were measured, so the "
+            "interval says little about other laboratories; look at the outlines."
+        ),
+        measured=table,
+    )
+
+
+def export(data: Path, out: Path, target: Path) -> None:
+    """Write the model folder `target` from the checkpoint in `out`."""
+    state = bundle.averaged(UNet(NETWORK, 1 + len(CLASSES)), out)
+    batches = Batches.of(data)
+    bundle.set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(40)))
+    training = f"{state.step} steps of about 0.2 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
+    spec = ModelSpec(
+        name="axon-myelin",
+        network=NETWORK,
+        input=INPUT,
+        classes=CLASSES,
+        card=card((), training),
+        provenance={"recipe": "recipes/axon_myelin.py", "steps": str(state.step), "date": date.today().isoformat()},
+    )
+    bundle.write_model(spec, state.average, target)
+    measured(target, data, "val")
+    table = measured(target, data, "test")
+    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), state.average, target)
+
+
+def main() -> None:
+    """Read the command line."""
+    given = arguments(__doc__, minutes=20)
+    if given.export:
+        export(given.data, given.out, given.export)
+    else:
+        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), loss, given)
+
+
+if __name__ == "__main__":
+    main()

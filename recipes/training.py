@@ -1,0 +1,45 @@
+"""What the recipes share: the command line and the loop around ``core.training.fit``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_unetstyle.core.training.fit import FitOptions, fit
+
+Draw = Callable[[np.random.Generator], Any]
+Loss = Callable[[nn.Module, Any], Tensor]
+
+
+def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
+    """The options every recipe has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the annotated pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the TensorBoard log")
+    parser.add_argument("--minutes", type=float, default=minutes, help="training time in all (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--export", type=Path, metavar="MODEL", help="write this model folder; do not train")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(given.seed)
+    return given
+
+
+def train(network: nn.Module, draw: Draw, loss: Loss, given: argparse.Namespace) -> None:
+    """Train, or go on training from the checkpoint in ``--out``."""
+    options = FitOptions(minutes=given.minutes, seed=given.seed, folder=given.out)
+    for count, progress in enumerate(fit(network, draw, loss, options)):
+        if count % 20 == 0:
+            say(f"{progress.fraction:.1%} {progress.message}")
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    print(text, flush=True)
