@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.metrics import evaluate
     from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Progress, run
+    from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
-    from napari_unetstyle.core.segmentation.output import write_labels
+    from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
 
@@ -32,8 +33,12 @@ _HOMES = {
     "ModelStore": "models.store",
     "Progress": "progress",
     "run": "progress",
+    "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
+    "write_geojson": "segmentation.output",
     "write_labels": "segmentation.output",
+    "write_rois": "segmentation.output",
+    "write_table": "segmentation.output",
     "SegmentResult": "segmentation.result",
     "iter_segment": "segmentation.segment",
     "refine": "segmentation.segment",
@@ -52,11 +57,15 @@ __all__ = [
     "as_image",
     "evaluate",
     "iter_segment",
+    "measure",
     "read_image",
     "refine",
     "run",
     "segment",
+    "write_geojson",
     "write_labels",
+    "write_rois",
+    "write_table",
 ]
 
 
