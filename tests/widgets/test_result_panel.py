@@ -12,6 +12,8 @@ import tifffile
 from qtpy.QtCore import QItemSelectionModel
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_unetstyle.widgets import draft
+from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -89,6 +91,34 @@ def test_every_way_of_painting_is_noticed(dock: Any, layer: Any, how: str) -> No
             layer.data_setitem((np.array([50]), np.array([60])), 7)
             layer.undo()
     assert output.is_touched
+
+
+def test_a_large_picture_shows_its_visible_part_first(
+    dock: Any, box: Any, layer: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(draft, "LARGE", 10)
+    results = dock.segment.results
+    drawn = []
+    monkeypatch.setattr(results._draft.drawing, "show", drawn.append)
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    assert drawn[-1] is None  # the layer has the whole now
+    assert layer.visible
+    for outlines in filter(None, drawn):
+        np.testing.assert_array_equal(outlines.mask, outline_mask(layer.data))
+
+
+def test_the_visible_part_is_the_whole_there(dock: Any, qtbot: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(draft, "LARGE", 10)
+    results = dock.segment.results
+    results._draft.show_part(results.output, 0.73, 0)
+    qtbot.waitUntil(lambda: results._draft.drawing.outlines is not None, timeout=MS)
+    assert not results.output.layer.visible
+    outlines = results._draft.drawing.outlines
+    results.refine(0.73, 0)
+    qtbot.waitUntil(lambda: results.output.layer.data.max() == 2, timeout=MS)
+    np.testing.assert_array_equal(outlines.mask, outline_mask(results.output.layer.data))
+    assert results.output.layer.visible
 
 
 def test_undo_after_refining_does_not_bring_old_patches_back(box: Any, layer: Any, qtbot: Any) -> None:

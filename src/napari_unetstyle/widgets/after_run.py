@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.widgets.outputs import Output
 
-OUTLINE = 2  # pixels
+OUTLINE, FILLED = 2, 0.5  # pixels, opacity
 REST = 80  # milliseconds without a change before labels are decided anew
 
 COPY = {"python": "Python", "command": "command line"}
@@ -172,7 +172,9 @@ class AfterRun(QGroupBox):
             return
         if not (self.outline.isChecked() or self.fill.isChecked()):
             self.outline.setChecked(True)
-        self._output.layer.contour = OUTLINE if self.outline.isChecked() else 0
+        is_outline = self.outline.isChecked()
+        self._output.layer.contour = OUTLINE if is_outline else 0
+        self._output.layer.opacity = 1.0 if is_outline else FILLED
 
     def _on_original(self, is_original: bool) -> None:
         if self._output is not None and self._output.is_open:

@@ -6,6 +6,10 @@ out-of-memory error is one.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import sys
 import threading
 import time
 import traceback
@@ -19,6 +23,7 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress, Steps
 
 INTERVAL = 0.1  # seconds between two messages to Qt
+PATIENCE = 1.0  # seconds that a closed napari waits for a step to end
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Job(QObject):
 
     def start(self) -> None:
         """Begin; returns at once."""
+        atexit.register(self._end_with_python)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -110,7 +116,21 @@ class Job(QObject):
         if self._stop.is_set():
             outcome = Cancelled()
         del steps
-        self.done.emit(outcome)
+        with contextlib.suppress(RuntimeError):  # Qt is gone: napari was closed during the job
+            self.done.emit(outcome)
+        atexit.unregister(self._end_with_python)
+
+    def _end_with_python(self) -> None:
+        """Python would crash if it were taken down around a thread that computes, so the thread ends first.
+
+        A step that takes longer than a person should wait for a closed window ends with the process.
+        """
+        self._stop.set()
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
     def _drain(self, steps: Steps[Any]) -> Outcome:
         posted = 0.0

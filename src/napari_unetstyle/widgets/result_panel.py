@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.draft import Draft
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -38,6 +39,7 @@ class ResultPanel(QWidget):
         self._outputs: list[tuple[RunRequest, Output]] = []
         self._refining = JobSlot(self)
         self._saving = JobSlot(self)
+        self._draft = Draft(viewer, calls, self)
         self._measurements = Measurements(calls, self)
         self._table: MeasurementTable | None = None
         self.box = AfterRun()
@@ -111,10 +113,12 @@ class ResultPanel(QWidget):
             return
         self._refined_output = output
         result = output.result
+        self._draft.show_part(output, threshold, min_pixels)
         self._refining.replace(lambda: self._calls.iter_refine(result, threshold=threshold, min_pixels=min_pixels))
 
     def _on_refined(self, outcome: Outcome) -> None:
         output = self._refined_output
+        self._draft.clear()
         if isinstance(outcome, Failed):
             self.message.fail(outcome)
         if not isinstance(outcome, Finished) or output is not self.output:
@@ -216,6 +220,7 @@ class ResultPanel(QWidget):
     def close_down(self) -> None:
         """Stop what is under way and close the table."""
         self._refining.cancel()
+        self._draft.clear()
         self._measurements.measure(None)
         self.box.table.setChecked(False)
 

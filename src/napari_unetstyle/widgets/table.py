@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = "selected object"
 COLOR = "#ffffff"
 MARGIN = 2  # pixels around an object that its outline is sought in
-ROW, LEAST_ROWS = 22, 7  # pixels, rows
+ROW, LEAST_ROWS = 22, 4  # pixels, rows
 NO_INDEX = QModelIndex()
 
 
