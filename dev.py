@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-SAMPLE = ROOT / "sample_data" / "nuclei-fluorescence.tif"
 
 LIBRARIES = {  # what Qt and OpenGL load on Linux, and the Debian package of each
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -52,10 +51,12 @@ def main() -> int:
 def run(arguments: list[str]) -> int:
     """Open napari with the dock and a sample picture; without a display, segment the samples and say where."""
     install("test")
-    if has_display():
-        return call(BIN / "napari", *(arguments or [SAMPLE]), "-w", "napari-unetstyle")
-    print("There is no display, so the sample pictures are segmented without napari.", flush=True)
-    return call(PYTHON, "docs/examples/segment_samples.py", *arguments)
+    if not has_display():
+        print("There is no display, so the sample pictures are segmented without napari.", flush=True)
+        return call(PYTHON, "docs/examples/segment_samples.py", *arguments)
+    if arguments:  # pictures of one's own
+        return call(BIN / "napari", *arguments, "-w", "napari-unetstyle")
+    return call(PYTHON, "docs/examples/open_sample.py")
 
 
 def test(arguments: list[str]) -> int:
