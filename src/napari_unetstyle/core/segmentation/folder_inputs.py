@@ -1,0 +1,113 @@
+"""Which pictures a folder run takes, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.files import SUFFIXES, is_image_file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of a folder run.
+
+    Attributes
+    ----------
+    path
+        The picture file.
+    name
+        Its path below the inputs' common folder, with ``/``; its results are named after it.
+    target
+        Path of its labels below the output folder.
+    """
+
+    path: Path
+    name: str
+    target: PurePosixPath
+
+
+def find_entries(inputs: Sequence[Path], out: Path) -> list[Entry]:
+    """Pictures among files, folders (searched in depth) and patterns such as ``slides/*.tif``, by name.
+
+    What lies in the output folder is no input, unless it is named itself.
+
+    Raises
+    ------
+    OptionError
+        If there is no picture, two would have the same name, or a result would replace a picture.
+    """
+    named = [found for given in inputs for found in _expanded(given)]
+    pairs = dict.fromkeys(pair for path in named for pair in _pictures(path, named, out))
+    if not pairs:
+        raise OptionError(
+            f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
+            f"{', '.join(SUFFIXES)} files."
+        )
+    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]))
+    _check_targets(entries, out)
+    return entries
+
+
+def _expanded(given: Path) -> list[Path]:
+    """Some shells leave patterns to the program."""
+    if given.exists() or not glob.has_magic(str(given)):
+        return [given]
+    found = glob.glob(str(given), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute patterns)
+    return sorted(path for path in map(Path, found) if path.is_dir() or is_image_file(path))
+
+
+def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Path, str]]:
+    if path.is_dir():
+        ours = out.resolve()
+        inside = (file for file in path.rglob("*") if is_image_file(file) and file.is_file())
+        return [(file, file.relative_to(path).as_posix()) for file in inside if ours not in file.resolve().parents]
+    return [(path, path.absolute().relative_to(_common_folder(named)).as_posix())]
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    parents = [path.absolute().parent for path in paths if not path.is_dir()]
+    common = parents[0]
+    while not all(common == parent or common in parent.parents for parent in parents):
+        common = common.parent
+    return common
+
+
+def _with_targets(pairs: Sequence[tuple[Path, str]]) -> list[Entry]:
+    """``a/x.png`` to ``a/x.tif``; to ``a/x.png.tif`` if another picture wants the same."""
+    plain = [_plain_target(name) for _, name in pairs]
+    wanted = Counter(target.as_posix().lower() for target in plain)  # some file systems do not tell A from a
+    targets = [
+        target
+        if wanted[target.as_posix().lower()] == 1 or name.lower().endswith(".tif")
+        else PurePosixPath(f"{name}.tif")
+        for target, (_, name) in zip(plain, pairs, strict=True)
+    ]
+    return [Entry(path, name, target) for (path, name), target in zip(pairs, targets, strict=True)]
+
+
+def _plain_target(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
+    return path.with_name(f"{stem}.tif")
+
+
+def _check_targets(entries: Sequence[Entry], out: Path) -> None:
+    first: dict[str, Entry] = {}
+    pictures = {entry.path.resolve() for entry in entries}
+    for entry in entries:
+        other = first.setdefault(entry.target.as_posix().lower(), entry)
+        if other is not entry:
+            raise OptionError(
+                f"{other.path} and {entry.path} would both become {out / entry.target}. "
+                "Run them with two output folders."
+            )
+        if (out / entry.target).resolve() in pictures:
+            raise OptionError(
+                f"The labels of {entry.path} would replace a picture ({out / entry.target}). "
+                "Choose another output folder."
+            )

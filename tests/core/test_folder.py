@@ -1,0 +1,390 @@
+"""A folder run: goes on after a bad picture, skips what is finished, and ends as if it had never been stopped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import gaussian_filter
+
+from napari_unetstyle.core import ModelStore, SegmentOptions, run, segment
+from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
+from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.segmentation import folder as module
+from napari_unetstyle.core.segmentation.folder import (
+    FolderFiles,
+    FolderProgress,
+    FolderReport,
+    iter_segment_folder,
+)
+from napari_unetstyle.core.segmentation.folder_inputs import find_entries
+from tests.core.networks_for_tests import tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return tiny_model(tmp_path_factory.mktemp("models"))
+
+
+def picture(path: Path, seed: int = 0, shape: tuple[int, ...] = (60, 70)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    smooth = gaussian_filter(np.random.default_rng(seed).random(shape), (0,) * (len(shape) - 2) + (4, 4))
+    light = (250 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    tifffile.imwrite(path, light, metadata={"axes": "TYX"[-len(shape) :]})
+    return path
+
+
+@pytest.fixture
+def slides(tmp_path: Path) -> Path:
+    for i, name in enumerate(["a.tif", "b.tif", "more/c.tif"]):
+        picture(tmp_path / "slides" / name, seed=i)
+    return tmp_path / "slides"
+
+
+def done(
+    inputs: Sequence[Path], out: Path, model: Any, options: SegmentOptions | None = None, **more: Any
+) -> FolderReport:
+    return run(iter_segment_folder(inputs, out, model, options, **more))
+
+
+def states(report: FolderReport) -> dict[str, str]:
+    return {status.name: status.state for status in report.pictures}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+EVERYTHING = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+
+
+# What is written ---------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_those_of_segment(slides: Path, tmp_path: Path, model: Model) -> None:
+    options = SegmentOptions(min_pixels=5, threshold=0.4)
+    report = done([slides], tmp_path / "out", model, options)
+    assert states(report) == {"a.tif": "done", "b.tif": "done", "more/c.tif": "done"}
+    for status in report.pictures:
+        expected = segment(status.path, model, min_pixels=5, threshold=0.4)
+        np.testing.assert_array_equal(tifffile.imread(status.labels), expected.labels)
+        assert (status.count, status.output) == (expected.count, "objects")
+        assert status.labels == tmp_path / "out" / status.name
+    assert report.table is None
+    assert not list((tmp_path / "out").glob("*.csv"))
+
+
+def test_everything_that_was_asked_for(slides: Path, tmp_path: Path, model: Model) -> None:
+    out = tmp_path / "out"
+    report = done([slides], out, model, files=EVERYTHING)
+    visible = {name for name in contents(out) if not name.startswith(module.SIDECARS)}
+    each = ("{}.tif", "{}_rois.zip", "{}.geojson", "{}_probabilities.tif")
+    assert visible == {"objects.csv", *(kind.format(stem) for kind in each for stem in ("a", "b", "more/c"))}
+    assert report.table == out / "objects.csv"
+    with report.table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for status in report.pictures:
+        assert sum(row["picture"] == status.name for row in rows) == status.count > 0
+    assert {"picture", "label", "class_name", "area", "solidity", "mean"} <= rows[0].keys()
+
+
+def test_areas(slides: Path, tmp_path: Path, model: Model) -> None:
+    report = done([slides], tmp_path / "out", model, SegmentOptions(output="areas"), files=EVERYTHING)
+    assert report.table == tmp_path / "out" / "areas.csv"
+    assert len(report.table.read_text().splitlines()) == 1 + 3
+
+
+def test_columns_of_different_pictures_are_joined(tmp_path: Path, model: Model) -> None:
+    picture(tmp_path / "in" / "a.tif", shape=(2, 40, 50))
+    picture(tmp_path / "in" / "b.tif")
+    tifffile.imwrite(
+        tmp_path / "in" / "c.tif",
+        tifffile.imread(tmp_path / "in" / "b.tif"),
+        imagej=True,
+        resolution=(2, 2),
+        metadata={"unit": "um"},
+    )
+    report = done([tmp_path / "in"], tmp_path / "out", model, files=FolderFiles(table=True))
+    assert report.table is not None
+    with report.table.open(newline="", encoding="utf-8") as file:
+        rows = {row["picture"]: row for row in csv.DictReader(file)}
+    assert rows["a.tif"]["frame_t"] == "1"
+    assert rows["b.tif"]["frame_t"] == rows["b.tif"]["area_um2"] == ""
+    assert float(rows["c.tif"]["area_um2"]) == float(rows["c.tif"]["area"]) / 4
+
+
+# Going on ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_bad_picture_does_not_stop_the_rest(slides: Path, tmp_path: Path, model: Model) -> None:
+    (slides / "b.tif").write_bytes((slides / "b.tif").read_bytes()[:500])
+    (slides / "d.tif").write_text("no picture")
+    report = done([slides, slides / "gone.tif"], tmp_path / "out", model, files=FolderFiles(table=True))
+    assert states(report) == {
+        "a.tif": "done", "b.tif": "failed", "d.tif": "failed", "gone.tif": "failed", "more/c.tif": "done",
+    }  # fmt: skip
+    messages = {status.name: status.message for status in report.having("failed")}
+    assert "truncated" in messages["b.tif"]
+    assert "not a picture" in messages["d.tif"]
+    assert "no file" in messages["gone.tif"]
+    assert not (tmp_path / "out" / "b.tif").exists()
+    assert report.table is not None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), KeyError("x"), OSError(5, "Input/output error")])
+def test_an_unexpected_problem_does_not_stop_the_rest(
+    error: Exception, slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.iter_segment
+
+    def breaks(image: Any, *rest: Any) -> Any:
+        if image.name == "a":
+            raise error
+        return real(image, *rest)
+
+    monkeypatch.setattr(module, "iter_segment", breaks)
+    report = done([slides], tmp_path / "out", model)
+    assert list(states(report).values()) == ["failed", "done", "done"]
+    assert report.pictures[0].message
+
+
+def test_finished_pictures_are_skipped(slides: Path, tmp_path: Path, model: Model) -> None:
+    out = tmp_path / "out"
+    first = done([slides], out, model, files=EVERYTHING)
+    before = contents(out)
+    second = done([slides], out, model, files=EVERYTHING)
+    assert set(states(second).values()) == {"skipped"}
+    assert contents(out) == before
+    assert [s.count for s in second.pictures] == [s.count for s in first.pictures]
+    assert set(states(done([slides], out, model, files=EVERYTHING, force=True)).values()) == {"done"}
+    assert contents(out) == before
+
+
+def edit_pixel(slides: Path, out: Path) -> None:
+    picture(slides / "a.tif", seed=9)
+
+
+def edit_labels(slides: Path, out: Path) -> None:
+    tifffile.imwrite(out / "a.tif", np.zeros((60, 70), np.uint8))
+
+
+def drop_labels(slides: Path, out: Path) -> None:
+    (out / "a.tif").unlink()
+
+
+def drop_sidecar(slides: Path, out: Path) -> None:
+    (out / module.SIDECARS / "a.json").unlink()
+
+
+def break_sidecar(slides: Path, out: Path) -> None:
+    (out / module.SIDECARS / "a.json").write_text('{"picture": 3')
+
+
+def odd_sidecar(slides: Path, out: Path) -> None:
+    (out / module.SIDECARS / "a.json").write_text('["picture"]')
+
+
+@pytest.mark.parametrize("change", [edit_pixel, edit_labels, drop_labels, drop_sidecar, break_sidecar, odd_sidecar])
+def test_what_changed_is_done_again(change: Any, slides: Path, tmp_path: Path, model: Model) -> None:
+    out = tmp_path / "out"
+    done([slides], out, model)
+    change(slides, out)
+    assert states(done([slides], out, model)) == {"a.tif": "done", "b.tif": "skipped", "more/c.tif": "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "expected"),
+    [
+        (SegmentOptions(threshold=0.4), {}, "done"),
+        (SegmentOptions(output="areas"), {}, "done"),
+        (SegmentOptions(), {"spacing": (0.5, 0.5)}, "done"),
+        (SegmentOptions(), {"files": FolderFiles(rois=True)}, "done"),
+        (SegmentOptions(), {"files": FolderFiles(measure=True)}, "done"),
+        (SegmentOptions(), {"files": FolderFiles(table=True)}, "skipped"),
+        (SegmentOptions(tile=32, memory=10**6, device="cpu"), {}, "skipped"),
+    ],
+)
+def test_options_decide_what_is_finished(
+    options: SegmentOptions, more: dict[str, Any], expected: str, slides: Path, tmp_path: Path, model: Model
+) -> None:
+    done([slides], tmp_path / "out", model)
+    assert set(states(done([slides], tmp_path / "out", model, options, **more)).values()) == {expected}
+
+
+def test_another_model_does_it_again(slides: Path, tmp_path: Path, model: Model) -> None:
+    done([slides], tmp_path / "out", model)
+    other = tiny_model(tmp_path / "models", seed=1)
+    assert set(states(done([slides], tmp_path / "out", other)).values()) == {"done"}
+
+
+def test_a_stopped_run_goes_on(slides: Path, tmp_path: Path, model: Model) -> None:
+    clean, out = tmp_path / "clean", tmp_path / "out"
+    done([slides], clean, model, files=EVERYTHING)
+    for stop in range(1, 12):
+        steps = iter_segment_folder([slides], out, model, files=EVERYTHING)
+        for _ in range(stop):
+            if next(steps, None) is None:
+                break
+        steps.close()
+        assert not list(out.rglob(".partial-*"))
+    done([slides], out, model, files=EVERYTHING)
+    assert contents(out) == contents(clean)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_killed_run_ends_like_a_clean_one(slides: Path, tmp_path: Path, model: Model) -> None:
+    clean, out = tmp_path / "clean", tmp_path / "out"
+    done([slides], clean, model, files=EVERYTHING)
+    code = """
+import sys
+from napari_unetstyle.core import run
+from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+print("ready", flush=True)
+run(iter_segment_folder([sys.argv[1]], sys.argv[2], sys.argv[3], files=files))
+"""
+    command = [sys.executable, "-c", code, str(slides), str(out), str(model.folder)]
+    random_ = random.Random(0)
+    for _ in range(6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(random_.uniform(0, 2.5))
+            process.send_signal(signal.SIGKILL)
+        for path in out.rglob("*.tif"):
+            if not path.name.startswith(".partial-"):
+                assert tifffile.imread(path).size
+    done([slides], out, model, files=EVERYTHING)
+    left = {name: data for name, data in contents(out).items() if "/.partial-" not in f"/{name}"}
+    assert left == contents(clean)
+
+
+# Progress ----------------------------------------------------------------------------------------------------------
+
+
+def test_progress_rises_and_names_every_picture(slides: Path, tmp_path: Path, model: Model) -> None:
+    seen: list[FolderProgress] = []
+    run(iter_segment_folder([slides], tmp_path / "out", model), seen.append)  # type: ignore[arg-type]
+    steps = [progress.step for progress in seen]
+    assert steps == sorted(steps)
+    assert seen[-1].step == seen[-1].total
+    ends = [p.picture for p in seen if p.picture is not None and p.picture.state != "running"]
+    assert [end.name for end in ends] == ["a.tif", "b.tif", "more/c.tif"]
+    assert {p.picture.state for p in seen if p.picture} == {"running", "done"}
+    assert [p.number for p in seen] == sorted(p.number for p in seen)
+    assert {p.count for p in seen} == {3}
+
+
+# Which pictures ----------------------------------------------------------------------------------------------------
+
+
+def names(inputs: Sequence[Path], out: Path) -> dict[str, str]:
+    return {entry.name: entry.target.as_posix() for entry in find_entries(inputs, out)}
+
+
+def test_names_are_kept_relative(slides: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert names([slides], out) == {"a.tif": "a.tif", "b.tif": "b.tif", "more/c.tif": "more/c.tif"}
+    assert list(names([slides / "more"], out)) == ["c.tif"]
+    assert list(names([slides / "a.tif"], out)) == ["a.tif"]
+    assert list(names([slides / "a.tif", slides / "more" / "c.tif"], out)) == ["a.tif", "more/c.tif"]
+    assert list(names([slides / "*.tif"], out)) == ["a.tif", "b.tif"]
+    assert list(names([slides / "**" / "*.tif"], out)) == ["a.tif", "b.tif", "more/c.tif"]
+    assert list(names([slides, slides / "a.tif"], out)) == ["a.tif", "b.tif", "more/c.tif"]
+
+
+def test_results_are_no_pictures(slides: Path, model: Model) -> None:
+    out = slides / "out"
+    done([slides], out, model)
+    report = done([slides], out, model)
+    assert set(states(report)) == {"a.tif", "b.tif", "more/c.tif"}
+
+
+def test_pictures_that_differ_in_suffix_only(tmp_path: Path) -> None:
+    for name in ("x.png", "x.tif", "y.ome.tif", "z.jpg"):
+        (tmp_path / name).touch()
+    assert names([tmp_path], tmp_path / "out") == {
+        "x.png": "x.png.tif", "x.tif": "x.tif", "y.ome.tif": "y.tif", "z.jpg": "z.tif",
+    }  # fmt: skip
+
+
+def test_two_pictures_of_one_name(tmp_path: Path) -> None:
+    picture(tmp_path / "1" / "a.tif")
+    picture(tmp_path / "2" / "a.tif")
+    with pytest.raises(OptionError, match="would both become"):
+        find_entries([tmp_path / "1", tmp_path / "2"], tmp_path / "out")
+    assert list(names([tmp_path / "1" / "a.tif", tmp_path / "2" / "a.tif"], tmp_path / "out")) == ["1/a.tif", "2/a.tif"]
+
+
+def test_a_picture_is_never_replaced(slides: Path, tmp_path: Path, model: Model) -> None:
+    before = contents(slides)
+    with pytest.raises(OptionError, match="would replace a picture"):
+        done([slides / "a.tif"], slides, model)
+    with pytest.raises(OptionError, match="would replace a picture"):
+        done([slides / "*.tif"], slides, model)
+    assert contents(slides) == before
+
+
+# What cannot be done at all ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"inputs": []}, OptionError, "no picture"),
+        ({"inputs": ["nowhere/*.tif"]}, OptionError, "no picture"),
+        ({"model": "unknown"}, ModelNotFoundError, "unknown"),
+        ({"options": SegmentOptions(device="cuda:99")}, DeviceError, "not available"),
+        ({"files": FolderFiles(stains="hed")}, OptionError, "measure"),
+    ],
+)
+def test_nothing_is_written_if_nothing_can_be_done(
+    changes: dict[str, Any], error: Any, sentence: str, slides: Path, tmp_path: Path, model: Model
+) -> None:
+    arguments = {"inputs": [slides], "out": tmp_path / "out", "model": model, **changes}
+    with pytest.raises(error, match=sentence):
+        run(iter_segment_folder(**arguments, store=ModelStore(tmp_path / "none", bundled=tmp_path)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_objects_from_a_model_of_areas(slides: Path, tmp_path: Path) -> None:
+    areas = tiny_model(tmp_path / "models", separation=None)
+    with pytest.raises(OptionError, match="areas only"):
+        done([slides], tmp_path / "out", areas, SegmentOptions(output="objects"))
+
+
+def test_an_output_folder_that_cannot_be(slides: Path, tmp_path: Path, model: Model) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="Could not write to"):
+        done([slides], tmp_path / "file", model)
+
+
+def test_disk_full_is_a_failed_picture_and_old_labels_stay(
+    slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    done([slides], out, model)
+    before = (out / "a.tif").read_bytes()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OutputError("Could not write a.tif: No space left on device.")
+
+    monkeypatch.setattr(module, "write_labels", full)
+    report = done([slides], out, model, SegmentOptions(threshold=0.3))
+    assert set(states(report).values()) == {"failed"}
+    assert "No space left" in report.pictures[0].message
+    assert (out / "a.tif").read_bytes() == before
+    shutil.rmtree(out)
