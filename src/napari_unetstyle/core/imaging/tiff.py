@@ -89,7 +89,7 @@ def _read(path: Path, axes: str | None, directories: int) -> Image:
         if series.keyframe.photometric == _PALETTE and not tiff.is_imagej:
             notes = (*notes, f"{path.name} stores indices into a table of colors; they were taken as intensities.")
         array = _array(path, series)
-    channels = array.shape[letters.index("C")] if "C" in letters else 0
+    channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
         array=array,
         axes=letters,

@@ -1,0 +1,79 @@
+"""The command ``napari-unetstyle``. Nothing heavy is imported before it is needed, so help comes at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from napari_unetstyle import __version__
+from napari_unetstyle.cli import evaluate, models, segment
+from napari_unetstyle.core.errors import UnetstyleError
+
+BAD_INPUT = 2
+
+HELP = """Segment pictures with a UNet: find nuclei, axons and more, measure them, and compare with the truth.
+
+Research use only, not a medical device.
+
+**Examples**
+
+Each object gets its own number; labels go to `out/`, one table of all objects to `out/objects.csv`:
+
+`napari-unetstyle segment slides/*.tif -o out/ --model nuclei --objects --csv`
+
+Which models are there, and what is one of them for?
+
+`napari-unetstyle models list`
+
+`napari-unetstyle models show nuclei`
+
+How good are labels?
+
+`napari-unetstyle evaluate out/slide.tif truth/slide.tif`
+
+**Exit codes**: 0 all went well; 1 some pictures failed, the others are done; 2 nothing could be done, and a sentence
+says why.
+"""
+
+app = typer.Typer(
+    name="napari-unetstyle",
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("segment", no_args_is_help=True, help=segment.HELP)(segment.segment_pictures)
+app.command("evaluate", no_args_is_help=True, help=evaluate.HELP)(evaluate.evaluate_labels)
+app.add_typer(models.app, name="models")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"napari-unetstyle {__version__} (research use only, not a medical device)")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs is said in words, or harmless
+
+
+def main() -> None:
+    """Run the command line; what cannot be done is said in a sentence, with exit code 2."""
+    try:
+        app()
+    except UnetstyleError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The command ``models``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_unetstyle.core.models.store import Model
+from tests.cli.cli_for_tests import Shell
+from tests.core.networks_for_tests import tiny_model
+
+
+@pytest.fixture
+def own_store(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+def test_list(shell: Shell) -> None:
+    done = shell("models", "list")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("tiny")]
+    assert "objects and areas" in line
+    rows = json.loads(shell("models", "list", "--json").out)["models"]
+    (row,) = [row for row in rows if row["name"] == "tiny"]
+    assert (row["version"], row["gives"], row["bundled"]) == (1, ["objects", "areas"], False)
+
+
+def test_show(shell: Shell, tiny: Model) -> None:
+    done = shell("models", "show", "tiny")
+    for text in ("blobs, badly", "MIT", "nucleus", "Research use only", str(tiny.folder)):
+        assert text in done.out
+    content = json.loads(shell("models", "show", "tiny", "--json").out)
+    assert content["card"]["license"] == "MIT"
+    assert content["folder"] == str(tiny.folder)
+
+
+def test_import_show_and_remove(shell: Shell, own_store: Path, tiny: Model) -> None:
+    assert shell("models", "import", tiny.folder).code == 0
+    assert "tiny" in shell("models", "list").out
+    renamed = shell("models", "import", tiny.folder, "--name", "other")
+    assert renamed.code == 0
+    assert "'other' is installed" in renamed.out
+    assert shell("models", "remove", "tiny").code == 0
+    assert not any(line.startswith("tiny") for line in shell("models", "list").out.splitlines())
+    assert shell("models", "remove", "tiny").code == 2
+
+
+def test_import_of_another_under_a_taken_name(shell: Shell, own_store: Path, tiny: Model, tmp_path: Path) -> None:
+    shell("models", "import", tiny.folder)
+    done = shell("models", "import", tiny_model(tmp_path / "elsewhere", seed=5).folder)
+    assert done.code == 2
+    assert "never changes its meaning" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "nothing"], "no model 'nothing'"),
+        (["remove", "nothing"], "no model 'nothing'"),
+        (["import", "nowhere"], "nothing at nowhere"),
+        (["import", __file__], "cannot be read as a zip"),
+    ],
+)
+def test_what_cannot_be(words: list[str], sentence: str, shell: Shell, own_store: Path) -> None:
+    done = shell("models", *words)
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.err
+
+
+def test_a_broken_model_is_named(shell: Shell, own_store: Path, tiny: Model) -> None:
+    shell("models", "import", tiny.folder)
+    (own_store / "broken").mkdir()
+    done = shell("models", "list")
+    assert done.code == 0
+    assert "Not usable" in done.err
+    assert "broken" in done.err
