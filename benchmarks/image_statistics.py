@@ -4,7 +4,8 @@
 
 On test pictures that the bundled model never saw:
 
-sampled   Dice against truth and pixels changed, against how much of a large picture was looked at
+sampled   Dice against truth and pixels changed, against how much of a large picture (a mosaic of one
+          acquisition) was looked at
 tiles     the usual way for comparison: each tile of 256 normalized by itself
 crop      the same cells as a 256 x 256 crop and inside a 95 % blank 4096 x 4096 picture
 lone      one nucleus in a dark 2048 x 2048 picture: found or not
@@ -72,7 +73,7 @@ def foreground(image: np.ndarray, model: Model) -> np.ndarray:
 
 def sampled(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]:
     """Dice and changed pixels for each amount looked at, whole picture last."""
-    for domain in ("fluo256", "hist_purple"):
+    for domain in ("fluo360", "hist_white"):  # pictures of one acquisition each, so a mosaic could be one picture
         image, truth = mosaic(load(data, domain, count), 1536)
         with mock.patch.object(statistics, "REGIONS_PIXELS", 2**30):
             whole = foreground(image, model)
