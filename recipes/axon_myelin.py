@@ -9,21 +9,18 @@ training scales them from 0.6 to 2.5.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import bundle
 import numpy as np
+import splits
 import torch
+from measure import interval
 from skimage.io import imread
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-import bundle
-import splits
-from measure import interval
 from training import arguments, say, train
 
 from napari_unetstyle.core import segment

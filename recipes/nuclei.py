@@ -10,7 +10,6 @@ center) are trained on one trunk; the export keeps the one that separates best o
 from __future__ import annotations
 
 import itertools
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +17,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import bundle
 import numpy as np
+import splits
 import torch
+from measure import Score, interval, score
 from skimage.io import imread
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-import bundle
-import splits
-from measure import Score, interval, score
 from training import arguments, say, train
 
 from napari_unetstyle.core import segment

@@ -1,0 +1,150 @@
+"""How good the bundled models are, on pictures their training never saw, beside what else there is.
+
+    python benchmarks/segment_quality.py --data FOLDER [--minutes 75] [--skip-peers] [--json FILE]
+
+For each domain of the nuclei: mean Dice of nucleus pixels, mean AP at IoU 0.5 of objects, both with a 95 %
+interval by bootstrap over pictures, and the error of the count per picture, median and worst. The split is that
+of ``recipes/splits.py`` (by picture, look-alikes together; by animal for the axons).
+
+ours     the bundled model, through ``napari_unetstyle.core.segment``, as a person would call it
+otsu     smoothing, Otsu, distance watershed with h-maxima (scikit-image)
+monai    MONAI's BasicUNet, and
+nnunet   nnU-Net's own network with nnU-Net's augmentation, loss and optimizer: both with three classes (inside,
+         boundary), trained here on the same split for as many minutes as the bundled model was on as many threads
+
+Trained peers are kept in ``--work`` and not trained again. Peers: `pip install --group bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.io import imread
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
+import splits
+from measure import Score, interval, score
+from quality_peers import PEERS, otsu_watershed
+
+from napari_unetstyle.core import ModelStore, segment
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+Method = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one domain."""
+
+    domain: str
+    method: str
+    pictures: int
+    dice: float
+    dice_interval: tuple[float, float]
+    precision: float
+    precision_interval: tuple[float, float]
+    count_error_median: float
+    count_error_worst: int
+
+    @classmethod
+    def of(cls, domain: str, method: str, scores: Sequence[Score]) -> Row:
+        """Means over pictures."""
+        dice, precision = [s.dice for s in scores], [s.precision for s in scores]
+        errors = [abs(s.found - s.there) for s in scores]
+        return cls(
+            domain,
+            method,
+            len(scores),
+            float(np.mean(dice)),
+            interval(dice),
+            float(np.mean(precision)),
+            interval(precision),
+            float(np.median(errors)),
+            max(errors),
+        )
+
+    def __str__(self) -> str:
+        def span(value: float, ends: tuple[float, float]) -> str:
+            return f"{value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+
+        return (
+            f"{self.domain:<12} {self.method:<22} {self.pictures:>3}  {span(self.dice, self.dice_interval)}  "
+            f"{span(self.precision, self.precision_interval)}  "
+            f"{self.count_error_median:>5g} {self.count_error_worst:>5}"
+        )
+
+
+def nuclei_pictures(data: Path, domain: str, part: splits.Part) -> list[Pair]:
+    """Stored pixels and object ids of one part of a domain."""
+    folder = data / "nuclei" / domain
+    stems = sorted(stem for stem, place in splits.nuclei(data, domain).items() if place == part)
+    return [(imread(folder / "images" / f"{s}.png"), imread(folder / "instances" / f"{s}.png")) for s in stems]
+
+
+def methods(options: argparse.Namespace) -> Iterator[tuple[str, Method]]:
+    """Ours first, then the others; peers are trained when their turn comes."""
+    model = ModelStore().load("nuclei")
+    yield "ours", lambda picture: segment(picture, model=model).labels
+    yield "otsu", otsu_watershed
+    if options.skip_peers:
+        return
+    minutes = options.minutes or float(model.spec.provenance["minutes"])
+    training = [nuclei_pictures(options.data, domain, "train") for domain in splits.NUCLEI]
+    for peer in PEERS:
+        yield peer.name, partial(peer.objects, peer.trained(training, minutes, options.work))
+
+
+def nuclei_rows(options: argparse.Namespace) -> list[Row]:
+    """Print and return the table of the nuclei."""
+    print(f"{'':<12} {'':<22} {'n':>3}  {'Dice':<22}  {'AP@0.5':<22}  count error: median, worst")
+    rows = []
+    tests = {domain: nuclei_pictures(options.data, domain, "test") for domain in splits.NUCLEI}
+    for name, method in methods(options):
+        for domain, known in tests.items():
+            rows.append(Row.of(domain, name, [score(method(picture), truth) for picture, truth in known]))
+            print(rows[-1], flush=True)
+    return rows
+
+
+def axon_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print and return Dice of myelin and axon on animals that were not trained on."""
+    folder, model = options.data / "axon_sem", ModelStore().load("axon-myelin")
+    stems = sorted(stem for stem, place in splits.axons(options.data).items() if place == "test")
+    rows = []
+    for stem in stems:
+        labels = segment(imread(folder / "images" / f"{stem}.png"), model=model).labels
+        truth = imread(folder / "masks" / f"{stem}.png")
+        dice = {known.name: score(labels == known.value, truth == known.value).dice for known in model.spec.classes}
+        rows.append({"picture": stem, **dice})
+        print(f"axon_sem     {stem:<26} " + ", ".join(f"{name} Dice {value:.3f}" for name, value in dice.items()))
+    return rows
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds nuclei/ and axon_sem/")
+    parser.add_argument("--minutes", type=float, help="training time of each peer (default: the bundled model's)")
+    parser.add_argument("--skip-peers", action="store_true", help="only what needs no training")
+    parser.add_argument("--work", type=Path, default=Path("quality-work"), help="folder that keeps trained peers")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    nuclei, axons = nuclei_rows(options), axon_rows(options)
+    if options.json:
+        options.json.write_text(json.dumps({"nuclei": [asdict(row) for row in nuclei], "axon_sem": axons}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
