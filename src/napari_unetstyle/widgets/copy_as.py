@@ -8,8 +8,8 @@ from typing import Any
 
 from napari_unetstyle.core.imaging.image import Image
 
-_ALWAYS = ("output", "threshold", "min_pixels", "channel")
 _NEVER = ("memory", "tile", "backend")  # they never change a label
+_DEFAULTS = {"statistics": "picture", "flip": False, "device": "auto"}  # the others are None, or always said
 
 
 def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:
@@ -59,22 +59,15 @@ def spacing_um(image: Image) -> tuple[float, ...]:
 
 def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that have a say in the labels and are not left to a default."""
-    return {
-        name: value
-        for name, value in options.items()
-        if name not in _NEVER and (name in _ALWAYS or value not in _UNSAID) and value is not None
-    }
-
-
-_UNSAID = (None, False, "picture")
+    return {name: value for name, value in options.items() if name not in _NEVER and value != _DEFAULTS.get(name)}
 
 
 def _flag(name: str, value: Any) -> list[str]:
     if name == "output":
         return [f"--{value}"]
     flag = f"--{name.replace('_', '-')}"
-    if value is True:
-        return [flag]
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{name}"]
     if isinstance(value, (tuple, list)):
         return [flag, ";".join(",".join(map(repr, row)) for row in value)]
     return [flag, str(value)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 
@@ -48,6 +49,15 @@ def _iter_preview(
     return (yield from share(iter_preview(kept[key], index, box), 0.5, 1.0))
 
 
+def _iter_folder(
+    folder: Path, out: Path, model: str, options: SegmentOptions, store: ModelStore
+) -> Steps[FolderReport]:
+    from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+
+    files = FolderFiles(table=True, measure=True)
+    return (yield from iter_segment_folder([folder], out, model, options, files=files, store=store))
+
+
 def _store(root: Path | None) -> ModelStore:
     from napari_unetstyle.core.models.store import ModelStore
 
@@ -72,6 +82,8 @@ class CoreCalls:
         ``(result, threshold=, min_pixels=)`` to a job that decides the result anew.
     iter_preview
         ``(image, model reference, options, store, kept)`` to a job that returns the labels of ``options.box``.
+    iter_folder
+        ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
     iter_measure
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     store
@@ -81,5 +93,6 @@ class CoreCalls:
     iter_segment: Callable[..., Steps[SegmentResult]] = _iter_segment
     iter_refine: Callable[..., Steps[SegmentResult]] = _iter_refine
     iter_preview: Callable[..., Steps[NDArray[Any]]] = _iter_preview
+    iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     store: Callable[[Path | None], ModelStore] = _store

@@ -21,20 +21,24 @@ class EmptyRow(QWidget):
     """Shown while no picture is open."""
 
     failed = Signal(object)  # Failed
+    folder_wanted = Signal()
 
     def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.open, self.sample = QPushButton("Open a picture"), QPushButton("Try a sample")
+        self.folder = QPushButton("A folder…")
         buttons = QHBoxLayout()
         buttons.addWidget(self.open)
         buttons.addWidget(self.sample)
+        buttons.addWidget(self.folder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(label("No picture is open. You can also drop one on napari."))
         layout.addLayout(buttons)
         self.open.clicked.connect(self._on_open)
         self.sample.clicked.connect(self._on_sample)
+        self.folder.clicked.connect(self.folder_wanted)
 
     def _on_open(self) -> None:
         ask_for_path(self, "Open a picture", self.add)

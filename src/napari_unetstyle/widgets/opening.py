@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,29 @@ def add_picture(viewer: napari.viewer.ViewerModel, path: Path) -> napari.layers.
 
     data, arguments, _ = layer_data(read_image(path), path)
     return viewer.add_image(data, **arguments)
+
+
+def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.layers.Image) -> napari.layers.Labels:
+    """Open a label file of this program on the picture it was made from.
+
+    Raises
+    ------
+    UnetstyleError
+        If it cannot be read, or does not fit the picture.
+    """
+    import numpy as np
+
+    from napari_unetstyle.core.errors import ImageFileError
+    from napari_unetstyle.core.imaging.files import read_image
+    from napari_unetstyle.widgets.layers import Placement, image_from_layer
+
+    labels, image = read_image(path), image_from_layer(like)
+    array = np.asarray(labels.array)
+    if array.size != math.prod(image.label_shape):
+        raise ImageFileError(f"{path} has shape {array.shape}, which does not fit the picture {like.name!r}.")
+    placement = Placement.of(like, image.axes)
+    data = placement.to_layer(array.reshape(image.label_shape).astype(np.int32))
+    return viewer.add_labels(data, name=path.stem, **placement.arguments)
 
 
 def path_of(layer: napari.layers.Layer) -> str | None:

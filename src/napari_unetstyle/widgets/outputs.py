@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,22 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.result import SegmentResult
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A result as it came out of its job, with the checksum of its labels."""
+
+    result: SegmentResult
+    sum: int
+
+
+def iter_fresh(steps: Steps[SegmentResult]) -> Steps[Fresh]:
+    """The job of a result with its checksum, so that the GUI thread need not read a large one."""
+    result = yield from steps
+    return Fresh(result, checksum(result.labels))
 
 
 class Output:
@@ -29,7 +45,7 @@ class Output:
         Where the layer is.
     image
         The picture, as it was given to the run.
-    result
+    fresh
         What the run gave.
     placement
         Where the picture lay.
@@ -41,15 +57,15 @@ class Output:
         self,
         viewer: napari.viewer.ViewerModel,
         image: Image,
-        result: SegmentResult,
+        fresh: Fresh,
         placement: Placement,
         name: str,
     ) -> None:
-        self.image, self.result, self.placement = image, result, placement
+        self.image, self.result, self.placement = image, fresh.result, placement
         self._viewer = viewer
         self._is_writing = self._is_painted = self._is_suspect = False
-        self.layer: napari.layers.Labels = add_labels(viewer, result, placement, name)
-        self._remember()
+        self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name)
+        self._sum = fresh.sum
         events = self.layer.events
         events.paint.connect(self._on_paint)
         events.labels_update.connect(self._on_paint)  # in the middle of a stroke
@@ -64,7 +80,7 @@ class Output:
     def is_touched(self) -> bool:
         """Whether anybody painted in the layer or replaced its data since this dock wrote them."""
         if self._is_suspect and not self._is_painted:
-            self._is_painted = self._sum != checksum(self.layer.data)
+            self._is_painted = self._sum != checksum(self.labels)
             self._is_suspect = False
         return self._is_painted
 
@@ -90,9 +106,9 @@ class Output:
             and not self.is_touched
         )
 
-    def write(self, result: SegmentResult) -> None:
+    def write(self, fresh: Fresh) -> None:
         """Replace the layer's data; its undo history goes, as it would write old patches into new labels."""
-        layer = self.layer
+        layer, result = self.layer, fresh.result
         self.result = result
         with self._writing():
             layer.data = self.placement.to_layer(result.labels)
@@ -104,7 +120,7 @@ class Output:
             layer.metadata[METADATA] = {"provenance": result.provenance, "notes": list(result.notes)}
             if result.output == "areas":
                 layer.colormap = class_colors(result.classes)
-        self._remember()
+        self._sum, self._is_painted, self._is_suspect = fresh.sum, False, False
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -113,10 +129,6 @@ class Output:
             yield
         finally:
             self._is_writing = False
-
-    def _remember(self) -> None:
-        self._sum = checksum(self.layer.data)
-        self._is_painted = self._is_suspect = False
 
     def _on_paint(self) -> None:
         if not self._is_writing:

@@ -15,7 +15,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path, path_of
-from napari_unetstyle.widgets.outputs import Output
+from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.saving import FORMATS, as_shown
@@ -24,8 +24,6 @@ from napari_unetstyle.widgets.table import MeasurementTable
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
-
-    from napari_unetstyle.core.segmentation.result import SegmentResult
 
 TABLE = "Measurements"
 
@@ -73,20 +71,20 @@ class ResultPanel(QWidget):
         """The run that made it."""
         return next((request for request, output in self._outputs if output is self.output), None)
 
-    def take(self, request: RunRequest, result: SegmentResult) -> None:
+    def take(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
         for earlier, output in reversed(self._outputs):
-            if request.is_rerun_of(earlier) and output.can_take(result, request.placement):
-                output.write(result)
+            if request.is_rerun_of(earlier) and output.can_take(fresh.result, request.placement):
+                output.write(fresh)
                 output.image, output.placement = request.image, request.placement
                 self._replace_request(output, request)
                 self._show(output)
                 return
-        self.add(request, result)
+        self.add(request, fresh)
 
-    def add(self, request: RunRequest, result: SegmentResult) -> Output:
+    def add(self, request: RunRequest, fresh: Fresh) -> Output:
         """Show a result in a new layer."""
-        output = Output(self._viewer, request.image, result, request.placement, request.layer_name)
+        output = Output(self._viewer, request.image, fresh, request.placement, request.layer_name)
         self._outputs.append((request, output))
         self._show(output)
         return output
@@ -114,7 +112,9 @@ class ResultPanel(QWidget):
         self._refined_output = output
         result = output.result
         self._draft.show_part(output, threshold, min_pixels)
-        self._refining.replace(lambda: self._calls.iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+        self._refining.replace(
+            lambda: iter_fresh(self._calls.iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+        )
 
     def _on_refined(self, outcome: Outcome) -> None:
         output = self._refined_output
@@ -123,18 +123,18 @@ class ResultPanel(QWidget):
             self.message.fail(outcome)
         if not isinstance(outcome, Finished) or output is not self.output:
             return
-        if output.can_take(outcome.value, output.placement):
+        if output.can_take(outcome.value.result, output.placement):
             output.write(outcome.value)
             self.box.show_result()
             self._show_numbers()
         else:
             self._keep_paint(output, outcome.value)
 
-    def _keep_paint(self, output: Output, result: SegmentResult) -> None:
+    def _keep_paint(self, output: Output, fresh: Fresh) -> None:
         request = self.request
         assert request is not None
         why = "was painted" if output.is_touched else "or its picture was changed"
-        self.add(request, result)
+        self.add(request, fresh)
         self.box.say(f"{output.layer.name!r} {why}, so it was left as it is and these labels are in a new layer.")
 
     def copy(self, key: str) -> None:

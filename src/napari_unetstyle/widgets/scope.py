@@ -21,8 +21,9 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 
 def choices(image: Image | None) -> list[tuple[str, str]]:
     """Keys and words of what can be segmented."""
+    folder = (FOLDER, "a folder…")
     if image is None:
-        return []
+        return [folder]
     is_stack = len(image.frames(2)) > 1
     this = " (this slice)" if is_stack else ""
     return [
@@ -31,6 +32,7 @@ def choices(image: Image | None) -> list[tuple[str, str]]:
         (SCREEN, f"on screen{this}"),
         (SHAPE, f"inside the selected shape{this}"),
         (ALL, "all open pictures"),
+        folder,
     ]
 
 

@@ -13,10 +13,12 @@ from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.empty_row import EmptyRow
+from napari_unetstyle.widgets.folder_panel import FolderPanel
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
+from napari_unetstyle.widgets.outputs import Fresh, iter_fresh
 from napari_unetstyle.widgets.parts import combo, form, name
 from napari_unetstyle.widgets.picture_form import Picture, PictureForm
 from napari_unetstyle.widgets.preview import Preview
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.models.spec import ModelSpec
-    from napari_unetstyle.core.segmentation.result import SegmentResult
 
 
 class SegmentPanel(QWidget):
@@ -56,6 +57,8 @@ class SegmentPanel(QWidget):
         self.picture = PictureForm(viewer)
         self.model = ModelChoice()
         self.where = combo()
+        self.folder = FolderPanel(viewer, calls)
+        self._wants_folder = False
         self.preview = Preview(viewer, calls, self._preview_request)
         self.segment = QPushButton("SEGMENT")
         self.segment.setMinimumHeight(32)
@@ -77,6 +80,7 @@ class SegmentPanel(QWidget):
         rows.addWidget(self.model)
         rows.addLayout(where)
         rows.addWidget(self.preview)
+        rows.addWidget(self.folder)
         rows.addWidget(self.segment)
         for part in (self.empty, self.form, self.progress, self.message, self.results):
             layout.addWidget(part)
@@ -88,13 +92,17 @@ class SegmentPanel(QWidget):
         self.segment.clicked.connect(self.start)
         self.progress.stop.clicked.connect(self.stop)
         self.empty.failed.connect(self.message.fail)
+        self.empty.folder_wanted.connect(self._on_folder_wanted)
+        self.where.currentIndexChanged.connect(self._on_where_changed)
+        self.folder.changed.connect(self._on_where_changed)
+        self.folder.busy_changed.connect(self._on_where_changed)
         self._slot.progressed.connect(self.progress.show_progress)
         self._slot.done.connect(self._on_done)
 
     @property
     def is_running(self) -> bool:
         """Whether a run is under way."""
-        return self._slot.is_busy
+        return self._slot.is_busy or self.folder.is_running
 
     def set_models(self, specs: list[ModelSpec]) -> None:
         """List the installed models."""
@@ -122,12 +130,21 @@ class SegmentPanel(QWidget):
         if self.is_running:
             return
         self.message.clear()
+        if self.where.currentData() == scope.FOLDER:
+            self._start_folder()
+            return
         try:
             self._queue = deque(self._requests())
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
         self._start_next()
+
+    def _start_folder(self) -> None:
+        settings = read_settings()
+        options = SegmentOptions(output=self.model.wanted_output, device=settings.device, memory=settings.memory)
+        self.preview.pause()
+        self.folder.start(self.model.reference or "nuclei", options, self._calls.store(settings.model_folder))
 
     def stop(self) -> None:
         """Stop the run within one step, and those that wait."""
@@ -138,6 +155,7 @@ class SegmentPanel(QWidget):
     def close_down(self) -> None:
         """Stop what is under way, and take down what lies outside this panel."""
         self.stop()
+        self.folder.stop()
         self.preview.box.setChecked(False)
         self.results.close_down()
 
@@ -172,16 +190,17 @@ class SegmentPanel(QWidget):
         self.preview.pause()
         self.segment.setEnabled(False)
         self.progress.begin("starting…")
-        self._slot.start(self._calls.iter_segment(request.image, request.model, request.options, request.store))
+        steps = self._calls.iter_segment(request.image, request.model, request.options, request.store)
+        self._slot.start(iter_fresh(steps))
 
     def _on_done(self, outcome: Outcome) -> None:
         request, self._running = self._running, None
-        self.segment.setEnabled(True)
+        self._on_where_changed()
         self.progress.hide()
         assert request is not None
         match outcome:
-            case Finished(value=result):
-                self._deliver(request, result)
+            case Finished(value=fresh):
+                self._deliver(request, fresh)
             case Failed():
                 self.message.fail(outcome)
             case Cancelled():
@@ -190,22 +209,24 @@ class SegmentPanel(QWidget):
         self._start_next()
         self.run_ended.emit(outcome)
 
-    def _deliver(self, request: RunRequest, result: SegmentResult) -> None:
+    def _deliver(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result; where its picture is not what it was, offer it instead."""
         changes = request.placement.changes(self._viewer)
         if not changes:
-            self.results.take(request, result)
+            self.results.take(request, fresh)
             return
         self.message.ask(
             f"{request.placement.name!r} was {' and '.join(changes)} during the run. The result is for the picture "
             "as it was.",
-            ("Add the labels", lambda: self.results.add(request, result)),
+            ("Add the labels", lambda: self.results.add(request, fresh)),
         )
 
     def _on_picture_changed(self) -> None:
         layer = self.picture.layer
+        self._wants_folder &= layer is None
         self.empty.setVisible(layer is None)
-        self.form.setVisible(layer is not None)
+        self.picture.setVisible(layer is not None)
+        self.form.setVisible(layer is not None or self._wants_folder)
         try:
             picture = self.picture.value()
         except UnetstyleError:  # the form says it
@@ -214,7 +235,7 @@ class SegmentPanel(QWidget):
         self.preview.touch()
 
     def _show_where(self, picture: Picture | None) -> None:
-        before = self.where.currentData()
+        before = self.where.currentData() if self.where.count() > 1 else None  # a lone choice was nobody's
         with QSignalBlocker(self.where):
             self.where.clear()
             for key, words in scope.choices(picture.image if picture else None):
@@ -222,8 +243,18 @@ class SegmentPanel(QWidget):
             self.where.setCurrentIndex(max(self.where.findData(before), 0))
         self._on_where_changed()
 
+    def _on_folder_wanted(self) -> None:
+        self._wants_folder = True
+        self.form.show()
+        if self.folder.folder is None:
+            self.folder.choose.click()
+
     def _on_where_changed(self) -> None:
-        self.segment.setEnabled(not self.is_running and self.model.spec is not None and self.where.count() > 0)
+        is_folder = self.where.currentData() == scope.FOLDER
+        self.folder.setVisible(is_folder)
+        self.preview.setVisible(not is_folder)
+        can_start = self.model.spec is not None and (not is_folder or self.folder.folder is not None)
+        self.segment.setEnabled(can_start and not self.is_running)
 
     def _on_model_changed(self) -> None:
         spec = self.model.spec
