@@ -1,0 +1,111 @@
+"""What is copied makes the same labels again."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QApplication
+from typer.testing import CliRunner
+
+from napari_unetstyle.cli import values
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
+from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.result_panel import vars_of
+from tests.widgets.fake_core import WAIT
+
+SAMPLE = Path(__file__).parents[2] / "sample_data" / "nuclei-he.tif"
+
+
+def picture(unit: str = "um") -> Image:
+    return Image(
+        array=np.zeros((5, 6), np.uint8), axes="YX", geometry=Geometry(spacing=(0.5, 0.25), unit=unit), name="it's"
+    )
+
+
+def words(options: SegmentOptions) -> list[str]:
+    return shlex.split(as_command_line(picture(), "nuclei@2", deciding(vars_of(options)), "my slide.tif"))
+
+
+def test_options_come_back_from_the_command_line_as_they_were() -> None:
+    options = SegmentOptions(
+        output="objects",
+        threshold=0.1 + 0.2,
+        min_pixels=12,
+        channel=0,
+        box=((1, 20), (3, 40)),
+        polygon=((0.1, 2.0), (3.5, 4.25), (5.0, 1 / 3)),
+        frames=((0, 2), (1, 2)),
+        object_diameter=17.5,
+        amp=False,
+        flip=True,
+    )
+    line = words(options)
+    given = dict(itertools.pairwise(line))
+    assert line[:3] == ["napari-unetstyle", "segment", "my slide.tif"]
+    assert float(given["--threshold"]) == options.threshold
+    assert values.parse_box(given["--box"]) == options.box
+    assert values.parse_polygon(given["--polygon"]) == options.polygon
+    assert values.parse_frames(given["--frames"]) == options.frames
+    assert values.parse_channel(given["--channel"]) == 0
+    assert values.parse_spacing(given["--spacing"]) == (0.5, 0.25)
+    assert {"--objects", "--flip", "--no-amp"} <= set(line)
+    assert given["--min-pixels"] == "12"
+    assert float(given["--object-diameter"]) == 17.5
+
+
+def test_what_never_changes_a_label_is_not_said() -> None:
+    line = words(SegmentOptions(memory=10**9, tile=128))
+    assert not {"--memory", "--tile", "--backend", "--device", "--statistics"} & set(line)
+
+
+def test_python_without_a_file_says_what_the_picture_is() -> None:
+    text = as_python(picture("px"), "nuclei@1", {}, None)
+    compile(text, "copied", "exec")
+    assert "uint8 array of shape (5, 6), axes YX" in text
+    assert "spacing" not in text  # nobody knows it
+
+
+def test_millimeters_are_given_in_micrometers() -> None:
+    assert "spacing=(500.0, 250.0)" in as_python(picture("mm"), "nuclei@1", {}, "a.tif")
+
+
+@pytest.mark.slow
+def test_dock_python_and_command_line_make_the_same_labels(
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any
+) -> None:
+    """With the model that comes with the package, on a part of the sample, refined."""
+    from napari_unetstyle.cli.main import app
+
+    viewer = make_napari_viewer()
+    dock = MainDock(viewer)
+    viewer.window.add_dock_widget(dock, name="UNet")
+    dock.models.refresh()
+    dock.segment.empty.add(SAMPLE)
+    with qtbot.waitSignal(dock.segment.run_ended, timeout=WAIT * 3000):
+        click(dock.segment.segment)
+    results = dock.segment.results
+    with qtbot.waitSignal(results._refining.done, timeout=WAIT * 1000):
+        results.box.fewer.setValue(results.box.fewer.value() - 10)
+        results.box.smallest.setValue(5)
+    labels = results.output.layer.data
+    assert labels.max() > 10
+
+    results.copy("python")
+    scope: dict[str, Any] = {}
+    exec(QApplication.clipboard().text(), scope)
+    np.testing.assert_array_equal(scope["labels"], labels)
+
+    results.copy("command")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "nuclei-he.tif"), labels)

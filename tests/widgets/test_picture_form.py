@@ -1,0 +1,112 @@
+"""A picture's axes, channels and pixel size: seen and editable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.widgets.main_dock import NARROWEST
+from tests.widgets.fake_core import WAIT, blobs
+
+MS = WAIT * 1000
+
+
+@pytest.fixture
+def dock(make_dock: Any) -> Any:
+    return make_dock()
+
+
+def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(np.zeros((5, 40, 50), np.uint8), name="stack")
+    assert form.info.text() == "Z 5 · 50×40 · no pixel size · axes assumed"
+    click(form.change)
+    form.editor.axes.setText("TYX")
+    form.editor.unit.setCurrentIndex(form.editor.unit.findData("um"))
+    form.editor.size.setValue(0.25)
+    click(form.editor.use)
+    assert form.info.text() == "T 5 · 50×40 · 0.25 µm/px"
+    assert not form.editor.isVisibleTo(form)
+    assert form.value().image.axes == "TYX"
+
+
+def test_axes_that_cannot_be_are_refused_in_words(dock: Any, click: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(np.zeros((5, 40, 50), np.uint8))
+    click(form.change)
+    form.editor.axes.setText("YX")
+    click(form.editor.use)
+    assert "name 2 axes" in form.editor.problem.text()
+    assert form.editor.isVisibleTo(form)
+
+
+def test_a_channel_is_chosen_by_name(dock: Any, core: Any, run: Any) -> None:
+    form = dock.segment.picture
+    names = ("DAPI", "membrane")
+    pixels = np.stack([blobs(), blobs(count=2)])
+    dock.viewer.add_image(pixels, axis_labels=("c", "y", "x"), metadata={"channel_names": names})
+    assert [form.channel.itemText(i) for i in range(form.channel.count())] == [*names, "all channels"]
+    form.channel.setCurrentIndex(1)
+    run(dock)
+    assert core.options[-1].channel == 1
+
+
+def test_one_channel_shows_no_choice(dock: Any) -> None:
+    dock.viewer.add_image(blobs())
+    assert not dock.segment.picture.channel.isVisibleTo(dock)
+
+
+def test_measuring_one_object_sets_the_scale(dock: Any, core: Any, click: Any, run: Any, qtbot: Any) -> None:
+    form = dock.segment.picture
+    layer = dock.viewer.add_image(blobs(), scale=(2, 2), translate=(7, 7))
+    assert form.ruler.isVisibleTo(dock)
+    click(form.ruler.button)
+    (line,) = [shapes for shapes in dock.viewer.layers if type(shapes).__name__ == "Shapes"]
+    line.add(np.array([(20, 20), (23, 24)]), shape_type="line")
+    qtbot.waitUntil(lambda: line not in dock.viewer.layers, timeout=MS)
+    assert form.value().object_diameter == 5
+    assert form.ruler.words.text() == "One object: 5 px"
+    assert dock.viewer.layers.selection.active is layer
+    run(dock)
+    assert core.options[-1].object_diameter == 5
+    click(form.ruler.button)  # forget
+    assert form.value().object_diameter is None
+
+
+def test_deleting_the_line_ends_measuring(dock: Any, click: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(blobs())
+    click(form.ruler.button)
+    dock.viewer.layers.pop()
+    assert form.ruler.words.text() == "No pixel size?"
+    assert form.ruler.button.text().startswith("measure one object")
+
+
+def test_a_picture_with_a_pixel_size_shows_no_ruler(dock: Any) -> None:
+    dock.viewer.add_image(blobs(), scale=(0.5, 0.5), units=("um", "um"))
+    assert not dock.segment.picture.ruler.isVisibleTo(dock)
+
+
+def test_a_picture_that_cannot_be_segmented_says_why(dock: Any) -> None:
+    dock.viewer.add_image(np.zeros((1, 2, 1, 1, 8, 8), np.uint8), name="strange")
+    assert "6 axes" in dock.segment.picture.info.text()
+    assert not dock.segment.segment.isEnabled()
+
+
+def test_the_choice_follows_names_and_deletions(dock: Any) -> None:
+    form = dock.segment.picture
+    first, second = dock.viewer.add_image(blobs(), name="a"), dock.viewer.add_image(blobs(), name="b")
+    form.choose(first)
+    first.name = "renamed"
+    assert form.layers.currentText() == "renamed"
+    dock.viewer.layers.remove(first)
+    assert form.layer is second
+
+
+def test_no_word_widens_the_dock(dock: Any) -> None:
+    dock.viewer.add_image(blobs(), name="a name that is much too long for a dock of three hundred pixels " * 3)
+    dock.segment.message.say("A sentence that goes on and on. " * 20)
+    assert dock.segment.minimumSizeHint().width() <= NARROWEST
+    assert dock.models.minimumSizeHint().width() <= NARROWEST
