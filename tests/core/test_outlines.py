@@ -41,10 +41,11 @@ def assert_simple(ring: Ring) -> None:
     assert (steps[:, 0] != np.roll(steps, 1, axis=0)[:, 0]).all()
 
 
-@given(labels=pictures, band=st.sampled_from([1, 3, 100]))
-def test_outlines_cover_exactly_the_pixels(labels: NDArray[Any], band: int) -> None:
+@given(labels=pictures, band=st.sampled_from([1, 3, 100]), at_once=st.sampled_from([1, 20, 1000]))
+def test_outlines_cover_exactly_the_pixels(labels: NDArray[Any], band: int, at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BAND", band)
+        patch.setattr(module, "_AT_ONCE", at_once)
         found = dict(outlines(labels))
     assert list(found) == [value for value in np.unique(labels) if value]
     for value, parts in found.items():

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 Ring = NDArray[np.int64]
 """Corners ``(n, 2)`` as ``(x, y)``, not repeated at the end; pixel (0, 0) covers (0, 0) to (1, 1)."""
 
-_BAND = 2048
+Edges = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[Any]]
+"""Sides of pixels with the label on their right hand: start corner (flat), direction, label."""
+
+_BAND = 256
+_AT_ONCE = 2**20  # edges that are followed together; a label's edges always are
+_RIGHT, _DOWN, _LEFT, _UP = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,57 +34,88 @@ def outlines(labels: NDArray[Any]) -> Iterator[tuple[int, list[Outline]]]:
     The polygons cover exactly the label's pixels. Parts that touch at a corner only are separate, so every
     polygon is valid by the rules of simple features (OGC 06-103r4).
     """
-    starts, stops, owners = _edges(labels)
-    following = _following(starts, stops, owners)
+    stride = labels.shape[1] + 1
+    starts, directions, owners = _edges(labels)
     order = np.argsort(owners, kind="stable")
-    values, first = np.unique(owners[order], return_index=True)
-    bounds = [*first.tolist(), len(order)]
-    seen = np.zeros(len(order), bool)
-    width = labels.shape[1] + 1
-    corners, after, visited = starts.tolist(), following.tolist(), seen.tolist()
-    for value, begin, end in zip(values.tolist(), bounds, bounds[1:], strict=False):
-        rings = [
-            ring
-            for edge in order[begin:end].tolist()
-            if not visited[edge]
-            for ring in _simple_rings(_walk(edge, after, visited), corners)
-        ]
-        yield value, _grouped([_corners_only(ring, width) for ring in rings])
+    starts, directions, owners = starts[order], directions[order], owners[order]
+    for part in _label_groups(owners):
+        yield from _group_outlines(starts[part], directions[part], owners[part], stride)
 
 
-def _edges(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Directed borders of pixels, the label on the right hand: start and stop corner (flat), and label."""
+def _label_groups(owners: NDArray[Any]) -> Iterator[slice]:
+    """Slices of sorted owners that hold whole labels and not many more edges than are handled at once."""
+    firsts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
+    start = 0
+    while start < len(owners):
+        later = firsts[firsts >= start + _AT_ONCE]
+        stop = int(later[0]) if len(later) else len(owners)
+        yield slice(start, stop)
+        start = stop
+
+
+def _group_outlines(
+    starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], stride: int
+) -> Iterator[tuple[int, list[Outline]]]:
+    starts, after, owners = _turns(starts, directions, owners, stride)
+    corners, following, visited = starts.tolist(), after.tolist(), [False] * len(starts)
+    values, first = np.unique(owners, return_index=True)
+    path: list[int] = []
+    ends: list[int] = []
+    rings_of: list[int] = []
+    for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(owners)], strict=True):
+        count = len(ends)
+        for edge in range(begin, end):
+            if not visited[edge]:
+                for ring in _simple_rings(_walk(edge, following, visited), corners):
+                    path += ring
+                    ends.append(len(path))
+        rings_of.append(len(ends) - count)
+    y, x = np.divmod(np.array(path, np.int64), stride)
+    rings = iter(np.split(np.stack([x, y], axis=1), ends[:-1]))
+    for value, count in zip(values.tolist(), rings_of, strict=True):
+        yield value, _grouped([next(rings) for _ in range(count)])
+
+
+def _turns(
+    starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+    """Only those edges that begin with a turn: start corner, the next such edge, and label."""
+    stops = starts + np.array([1, stride, -1, -stride])[directions]
+    after = _following(starts, stops, owners)
+    is_turn = np.empty(len(starts), bool)
+    is_turn[after] = directions[after] != directions
+    while not is_turn[after].all():  # each round doubles how far straight edges are seen through
+        after = np.where(is_turn[after], after, after[after])
+    number = np.cumsum(is_turn) - 1
+    return starts[is_turn], number[after[is_turn]], owners[is_turn]
+
+
+def _edges(labels: NDArray[Any]) -> Edges:
     height, width = labels.shape
-    parts: list[tuple[NDArray[np.int64], ...]] = []
+    parts: list[Edges] = []
     for top in range(0, height, _BAND):
-        band = np.asarray(labels[max(top - 1, 0) : top + _BAND + 1])
-        above = np.zeros((1, width), band.dtype) if top == 0 else band[:1]
-        own = band[:_BAND] if top == 0 else band[1 : _BAND + 1]
-        below = band[len(own) + (top > 0) :][:1]
-        below = below if len(below) else np.zeros((1, width), band.dtype)
-        parts += _band_edges(np.concatenate([above, own, below]), top, width + 1)
-    starts, stops, owners = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return starts, stops, owners
+        bottom = min(top + _BAND, height)
+        band = np.asarray(labels[max(top - 1, 0) : bottom + 1])
+        padded = np.pad(band, ((int(top == 0), int(bottom == height)), (1, 1)))
+        parts += _band_edges(padded, top, width + 1)
+    starts, directions, owners = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return starts, directions, owners
 
 
-def _band_edges(padded: NDArray[Any], top: int, stride: int) -> list[tuple[NDArray[np.int64], ...]]:
-    """Edges of the middle rows; rightward along the top, down at the right, leftward below, up at the left."""
-    own = np.pad(padded, ((0, 0), (1, 1)))
-    middle = own[1:-1, 1:-1]
-    found: list[tuple[NDArray[np.int64], ...]] = []
-    sides = (
-        (own[:-2, 1:-1], (0, 0), (0, 1)),
-        (own[1:-1, 2:], (0, 1), (1, 1)),
-        (own[2:, 1:-1], (1, 1), (1, 0)),
-        (own[1:-1, :-2], (1, 0), (0, 0)),
-    )
-    for neighbor, start, stop in sides:
+def _band_edges(padded: NDArray[Any], top: int, stride: int) -> Iterator[Edges]:
+    """Edges of the middle rows: rightward above a pixel, down at its right, leftward below, up at its left."""
+    middle = padded[1:-1, 1:-1]
+    neighbors = {
+        _RIGHT: padded[:-2, 1:-1],
+        _DOWN: padded[1:-1, 2:],
+        _LEFT: padded[2:, 1:-1],
+        _UP: padded[1:-1, :-2],
+    }
+    start = {_RIGHT: 0, _DOWN: 1, _LEFT: stride + 1, _UP: stride}
+    for direction, neighbor in neighbors.items():
         y, x = np.nonzero((middle != 0) & (middle != neighbor))
-        corner = (y + top) * stride + x
-        found.append(
-            (corner + start[0] * stride + start[1], corner + stop[0] * stride + stop[1], middle[y, x].astype(np.int64))
-        )
-    return found
+        corners = (y + top) * stride + x + start[direction]
+        yield corners, np.full(len(y), direction, np.uint8), middle[y, x]
 
 
 def _following(starts: NDArray[np.int64], stops: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -117,16 +153,6 @@ def _simple_rings(loop: list[int], corners: list[int]) -> Iterator[list[int]]:
     yield path
 
 
-def _corners_only(ring: list[int], width: int) -> Ring:
-    """Without the points where a ring goes straight on, as ``(x, y)``."""
-    y, x = np.divmod(np.array(ring, np.int64), width)
-    points = np.stack([x, y], axis=1)
-    ahead, behind = np.roll(points, -1, axis=0) - points, points - np.roll(points, 1, axis=0)
-    turns = ahead[:, 0] * behind[:, 1] != ahead[:, 1] * behind[:, 0]
-    kept: Ring = points[turns]
-    return kept
-
-
 def signed_area(ring: Ring) -> float:
     """Area by the shoelace formula; positive for an outer ring (clockwise on screen, y pointing down)."""
     x, y = ring.T
@@ -135,16 +161,18 @@ def signed_area(ring: Ring) -> float:
 
 def _grouped(rings: list[Ring]) -> list[Outline]:
     """Each hole with the smallest outer ring around it."""
-    areas = [signed_area(ring) for ring in rings]
-    outer = sorted((i for i, area in enumerate(areas) if area > 0), key=lambda i: areas[i])
-    holes: dict[int, list[Ring]] = {i: [] for i in outer}
-    for ring, area in zip(rings, areas, strict=True):
-        if area < 0:
-            owner = (
-                outer[0] if len(outer) == 1 else next(i for i in outer if -area < areas[i] and _holds(rings[i], ring))
-            )
-            holes[owner].append(ring)
-    return [Outline(rings[i], tuple(holes[i])) for i in sorted(outer)]
+    if len(rings) == 1:
+        return [Outline(rings[0], ())]
+    areas = np.array([signed_area(ring) for ring in rings])
+    outer = np.flatnonzero(areas > 0)
+    outer = outer[np.argsort(areas[outer], kind="stable")]
+    low, high = (np.array([limit(rings[i], axis=0) for i in outer]) for limit in (np.min, np.max))
+    holes: dict[int, list[Ring]] = {i: [] for i in outer.tolist()}
+    for hole in (rings[i] for i in np.flatnonzero(areas < 0)):
+        around = outer[(low <= hole.min(axis=0)).all(axis=1) & (high >= hole.max(axis=0)).all(axis=1)].tolist()
+        owner = around[0] if len(around) == 1 else next(i for i in around if _holds(rings[i], hole))
+        holes[owner].append(hole)
+    return [Outline(rings[i], tuple(holes[i])) for i in sorted(holes)]
 
 
 def _holds(outer: Ring, hole: Ring) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle import __version__
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import geometry as geo
@@ -25,6 +26,7 @@ from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 
 _ROWS = 64
+_RELEASED = 32  # bands, after which memory of labels on disk is given back
 _IMAGEJ_LIMIT = 2**32 - 2**25  # tifffile's own for ImageJ's kind of TIFF
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _OME_UNITS = {"um": "µm", "mm": "mm"}
@@ -182,8 +184,10 @@ def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def _bands(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     for plane in _planes(array):
-        for top in range(0, plane.shape[0], _ROWS):
+        for i, top in enumerate(range(0, plane.shape[0], _ROWS)):
             yield np.asarray(plane[top : top + _ROWS])
+            if i % _RELEASED == _RELEASED - 1:
+                scratch.release(array)
 
 
 def _write_tiff(
@@ -241,7 +245,7 @@ def _strips(array: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
 
     stored = dtype.newbyteorder("<")
     for band in _bands(array):
-        yield bytes(imagecodecs.zlib_encode(np.ascontiguousarray(band, stored).tobytes(), level=6))
+        yield bytes(imagecodecs.deflate_encode(np.ascontiguousarray(band, stored).tobytes(), level=3))
 
 
 def _lookup(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
