@@ -25,7 +25,7 @@ try:
 except (ImportError, OSError, RuntimeError) as error:  # no Qt, or a system library that it needs is missing
     GUI = f"left out, because Qt cannot be loaded here: {error}"
     pytest_plugins = ["_hypothesis_pytestplugin"]
-    collect_ignore_glob = ["widgets/*", "test_manifest.py"]
+    collect_ignore_glob = ["widgets/*", "test_manifest.py", "test_parity.py"]
 else:
     GUI = "on, without a display" if NO_DISPLAY else "on"
     pytest_plugins = [
