@@ -234,7 +234,7 @@ def whole_file(folder: Path, side: int) -> dict[str, float]:
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    objects = next(json.loads(line)["objects"] for line in said.splitlines() if '"objects"' in line)
+    objects = next(json.loads(line)["count"] for line in said.splitlines() if "count" in json.loads(line))
     return {"seconds": seconds, "peak_gb": peak, "objects": objects}
 
 
