@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from skimage import measure
 from skimage.draw import polygon2mask
 
 from napari_unetstyle.core.segmentation import outlines as module
@@ -41,6 +42,7 @@ def assert_simple(ring: Ring) -> None:
     assert (steps[:, 0] != np.roll(steps, 1, axis=0)[:, 0]).all()
 
 
+@settings(max_examples=300)
 @given(labels=pictures, band=st.sampled_from([1, 3, 100]), at_once=st.sampled_from([1, 20, 1000]))
 def test_outlines_cover_exactly_the_pixels(labels: NDArray[Any], band: int, at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -56,6 +58,10 @@ def test_outlines_cover_exactly_the_pixels(labels: NDArray[Any], band: int, at_o
             for hole in part.holes:
                 assert signed_area(hole) < 0
                 assert_simple(hole)
+        assert len(parts) == measure.label(labels == value, connectivity=1).max()
+        for part in parts:
+            covered = drawn([part], labels.shape)
+            assert measure.label(covered, connectivity=1).max() == 1  # no part falls apart, so each polygon is valid
         areas = sum(signed_area(ring) for part in parts for ring in (part.outer, *part.holes))
         assert areas == (labels == value).sum()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,38 +57,69 @@ def _label_groups(owners: NDArray[Any]) -> Iterator[slice]:
 def _group_outlines(
     starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], stride: int
 ) -> Iterator[tuple[int, list[Outline]]]:
-    starts, after, owners = _turns(starts, directions, owners, stride)
-    corners, following, visited = starts.tolist(), after.tolist(), [False] * len(starts)
-    values, first = np.unique(owners, return_index=True)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    after = _following(starts, directions, owners, stride)
+    steps = csr_array((np.ones(len(after), bool), (np.arange(len(after)), after)))
+    loops = connected_components(steps)[1]
+    outer_loops = _outer_loops(starts, directions, owners, loops, stride)
+    is_turn, later = _turns(directions, after)
+    corners, following, visited = starts[is_turn].tolist(), later.tolist(), [False] * len(later)
+    firsts = np.unique(loops[is_turn], return_index=True)[1]
     path: list[int] = []
     ends: list[int] = []
-    rings_of: list[int] = []
-    for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(owners)], strict=True):
-        count = len(ends)
-        for edge in range(begin, end):
-            if not visited[edge]:
-                for ring in _simple_rings(_walk(edge, following, visited), corners):
-                    path += ring
-                    ends.append(len(path))
-        rings_of.append(len(ends) - count)
+    rings_of: dict[tuple[int, int], list[int]] = {}  # of each part, named by its label and outer loop
+    columns = (firsts, owners[is_turn][firsts], outer_loops)
+    for edge, *part in zip(*(column.tolist() for column in columns), strict=True):
+        for ring in _simple_rings(_walk(edge, following, visited), corners):
+            path += ring
+            rings_of.setdefault((part[0], part[1]), []).append(len(ends))
+            ends.append(len(path))
     y, x = np.divmod(np.array(path, np.int64), stride)
-    rings = iter(np.split(np.stack([x, y], axis=1), ends[:-1]))
-    for value, count in zip(values.tolist(), rings_of, strict=True):
-        yield value, _grouped([next(rings) for _ in range(count)])
+    points = np.stack([x, y], axis=1)
+    rings = [points[start:stop] for start, stop in zip([0, *ends], ends, strict=False)]
+    for value, parts in itertools.groupby(sorted(rings_of), key=lambda part: part[0]):
+        yield value, [_outline([rings[i] for i in rings_of[part]]) for part in parts]
 
 
-def _turns(
-    starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], stride: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-    """Only those edges that begin with a turn: start corner, the next such edge, and label."""
-    stops = starts + np.array([1, stride, -1, -stride])[directions]
-    after = _following(starts, stops, owners)
-    is_turn = np.empty(len(starts), bool)
+def _outline(rings: list[Ring]) -> Outline:
+    if len(rings) == 1:
+        return Outline(rings[0], ())
+    (outer,) = (ring for ring in rings if signed_area(ring) > 0)
+    return Outline(outer, tuple(ring for ring in rings if ring is not outer))
+
+
+def _outer_loops(
+    starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], loops: NDArray[Any], stride: int
+) -> NDArray[np.int64]:
+    """For each loop the one around the same part from outside: itself, or the one whose hole it is.
+
+    The pixel above a hole's top belongs to the part; so does the next border to its left in the same row. That
+    border is the outside's, or a higher hole's.
+    """
+    x = starts % stride
+    area = np.bincount(loops, x * (directions == _DOWN)) - np.bincount(loops, x * (directions == _UP))
+    order = np.lexsort((starts, owners))
+    lefts = order[directions[order] == _UP]
+    number = np.unique(owners, return_inverse=True)[1] * (starts.max() + 2)
+    tops = order[directions[order] == _LEFT][::-1]
+    top = np.empty(len(area), np.int64)
+    top[loops[tops]] = tops  # the last one written is the topmost
+    border = np.searchsorted((number + starts)[lefts], (number + starts)[top] - 1, side="right") - 1
+    parent = np.where(area > 0, np.arange(len(area)), loops[lefts[border]])
+    while (area[parent] < 0).any():
+        parent = parent[parent]
+    return parent
+
+
+def _turns(directions: NDArray[np.uint8], after: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which edges begin with a turn; and for each of these the next, counted among them."""
+    is_turn = np.empty(len(after), bool)
     is_turn[after] = directions[after] != directions
     while not is_turn[after].all():  # each round doubles how far straight edges are seen through
         after = np.where(is_turn[after], after, after[after])
-    number = np.cumsum(is_turn) - 1
-    return starts[is_turn], number[after[is_turn]], owners[is_turn]
+    return is_turn, (np.cumsum(is_turn) - 1)[after[is_turn]]
 
 
 def _edges(labels: NDArray[Any]) -> Edges:
@@ -118,10 +150,13 @@ def _band_edges(padded: NDArray[Any], top: int, stride: int) -> Iterator[Edges]:
         yield corners, np.full(len(y), direction, np.uint8), middle[y, x]
 
 
-def _following(starts: NDArray[np.int64], stops: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each edge one that starts where it stops and has the same label; each is used once."""
-    leaving = np.lexsort((owners, starts))
-    arriving = np.lexsort((owners, stops))
+def _following(
+    starts: NDArray[np.int64], directions: NDArray[np.uint8], owners: NDArray[Any], stride: int
+) -> NDArray[np.int64]:
+    """For each edge the next one around the same label; where two parts touch at a corner, the one to the right."""
+    stops = starts + np.array([1, stride, -1, -stride])[directions]
+    leaving = np.lexsort((directions, owners, starts))
+    arriving = np.lexsort(((directions + 1) % 4, owners, stops))
     following = np.empty(len(starts), np.int64)
     following[arriving] = leaving  # a corner has as many edges of a label that arrive as that leave
     return following
@@ -157,29 +192,3 @@ def signed_area(ring: Ring) -> float:
     """Area by the shoelace formula; positive for an outer ring (clockwise on screen, y pointing down)."""
     x, y = ring.T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2
-
-
-def _grouped(rings: list[Ring]) -> list[Outline]:
-    """Each hole with the smallest outer ring around it."""
-    if len(rings) == 1:
-        return [Outline(rings[0], ())]
-    areas = np.array([signed_area(ring) for ring in rings])
-    outer = np.flatnonzero(areas > 0)
-    outer = outer[np.argsort(areas[outer], kind="stable")]
-    low, high = (np.array([limit(rings[i], axis=0) for i in outer]) for limit in (np.min, np.max))
-    holes: dict[int, list[Ring]] = {i: [] for i in outer.tolist()}
-    for hole in (rings[i] for i in np.flatnonzero(areas < 0)):
-        around = outer[(low <= hole.min(axis=0)).all(axis=1) & (high >= hole.max(axis=0)).all(axis=1)].tolist()
-        owner = around[0] if len(around) == 1 else next(i for i in around if _holds(rings[i], hole))
-        holes[owner].append(hole)
-    return [Outline(rings[i], tuple(holes[i])) for i in sorted(holes)]
-
-
-def _holds(outer: Ring, hole: Ring) -> bool:
-    """Whether the first pixel inside the hole lies inside the outer ring (even-odd rule along a row)."""
-    corner = hole[np.lexsort((hole[:, 0], hole[:, 1]))[0]]
-    px, py = corner + 0.5
-    x0, y0 = outer.T
-    x1, y1 = np.roll(outer, -1, axis=0).T
-    crossed = (x0 == x1) & (x0 < px) & (np.minimum(y0, y1) < py) & (np.maximum(y0, y1) > py)
-    return bool(crossed.sum() % 2)
