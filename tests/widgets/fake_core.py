@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec, NetworkSpec
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.result import SegmentResult
 from napari_unetstyle.core.segmentation.segment import iter_decide, scope
@@ -55,6 +56,7 @@ class FakeCore:
     def __init__(self, steps: int = 4) -> None:
         self.steps, self.runs, self.closed = steps, 0, 0
         self.options: list[SegmentOptions] = []
+        self.measured: list[set[int] | None] = []
         self.previews: list[SegmentOptions] = []
         self.error: Exception | None = None
         self._gate = threading.Event()
@@ -63,7 +65,12 @@ class FakeCore:
 
     @property
     def calls(self) -> CoreCalls:
-        return CoreCalls(iter_segment=self.iter_segment, iter_preview=self.iter_preview, store=self.store)
+        return CoreCalls(
+            iter_segment=self.iter_segment,
+            iter_preview=self.iter_preview,
+            iter_measure=self.iter_measure,
+            store=self.store,
+        )
 
     def store(self, _root: Any) -> FakeStore:
         return FakeStore()
@@ -73,6 +80,10 @@ class FakeCore:
         result = yield from iter_decide(undecided(image, options.changed(box=None)))
         (y0, y1), (x0, x1) = options.box
         return result.labels[(*options.frames[0], slice(y0, y1), slice(x0, x1))]
+
+    def iter_measure(self, *arguments: Any, only: set[int] | None = None, **options: Any) -> Steps[Any]:
+        self.measured.append(only)
+        return (yield from iter_measure(*arguments, only=only, **options))
 
     def hold(self) -> None:
         self._gate.clear()

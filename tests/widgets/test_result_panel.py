@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import QItemSelectionModel
+from qtpy.QtCore import QItemSelectionModel, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unetstyle.widgets import draft
@@ -18,6 +18,7 @@ from napari_unetstyle.widgets.saving import FORMATS
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
+HORIZONTAL = Qt.Orientation.Horizontal
 
 
 def labels_of(viewer: Any) -> list[Any]:
@@ -189,12 +190,20 @@ def test_the_table_shows_every_object(table: Any, layer: Any) -> None:
 
 
 def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any) -> None:
-    index = table.sorted.index(3, 0)
+    index = table.model.index(3, 0)
     flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
     table.view.selectionModel().select(index, flags)
     assert layer.selected_label == 4
     layer.selected_label = 2
     assert table.selected_label == 2
+
+
+def test_the_table_sorts_by_number(table: Any) -> None:
+    column = next(i for i in range(table.model.columnCount()) if table.model.headerData(i, HORIZONTAL) == "mean")
+    table.view.sortByColumn(column, Qt.SortOrder.AscendingOrder)
+    assert list(table.model.labels()) == [5, 4, 3, 2, 1]
+    table.view.selectRow(0)
+    assert table.selected_label == 5
 
 
 def test_the_table_follows_painting(table: Any, layer: Any, qtbot: Any) -> None:
@@ -204,6 +213,15 @@ def test_the_table_follows_painting(table: Any, layer: Any, qtbot: Any) -> None:
     assert list(layer.features["class_name"])[-1] == ""
     layer.undo()
     qtbot.waitUntil(lambda: table.model.rowCount() == 5, timeout=1000)
+
+
+def test_only_what_changed_is_measured_again(table: Any, layer: Any, core: Any, qtbot: Any) -> None:
+    layer.data[layer.data == 2] = 0  # erased
+    layer.data_setitem((np.array([22, 23]), np.array([40, 41])), 1)  # and 1 grew into 3
+    qtbot.waitUntil(lambda: table.model.rowCount() == 4, timeout=MS)
+    assert core.measured == [None, {1, 2, 3}]
+    assert list(layer.features["index"]) == [1, 3, 4, 5]
+    assert list(layer.features["area"]) == [66, 62, 64, 64]
 
 
 def test_closing_the_table_releases_its_button(dock: Any, box: Any, table: Any, click: Any, qtbot: Any) -> None:

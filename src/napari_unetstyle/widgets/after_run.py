@@ -156,7 +156,7 @@ class AfterRun(QGroupBox):
         with QSignalBlocker(self.fewer), QSignalBlocker(self.smallest):
             self.fewer.setValue(round(100 - 100 * (result.options.threshold or 0.5)))
             self.smallest.setSuffix(f" {sign}")
-            self.smallest.setDecimals(max(0, min(6, math.ceil(-math.log10(pixel)) + 1)) if pixel < 1 else 0)
+            self.smallest.setDecimals(max(0, min(6, math.ceil(-math.log10(pixel)))))
             self.smallest.setRange(0, 1e9)
             self.smallest.setSingleStep(max(pixel * 5, 10 ** -self.smallest.decimals()))
             self.smallest.setValue(result.options.min_pixels * pixel)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -14,11 +16,22 @@ from napari_unetstyle.widgets.parts import follow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.segmentation.result import Table
+    from napari_unetstyle.core.segmentation.result import SegmentResult, Table
     from napari_unetstyle.widgets.outputs import Output
 
 REST = 250  # milliseconds without paint before objects are measured anew
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """What was measured, and the labels that were."""
+
+    output: Output
+    result: SegmentResult
+    labels: NDArray[Any]
+    table: Table
 
 
 class Measurements(QObject):
@@ -31,6 +44,7 @@ class Measurements(QObject):
         super().__init__(parent)
         self._calls = calls
         self._output: Output | None = None
+        self._last: Snapshot | None = None
         self._followed: list[Any] = []
         self._slot = JobSlot(self)
         self._slot.done.connect(self._on_done)
@@ -61,24 +75,53 @@ class Measurements(QObject):
         if output is None or not output.is_open:
             return
         self._measuring = output
-        labels = output.labels.copy()  # a person may go on painting
-        self._slot.replace(lambda: iter_table(self._calls, output, labels))
+        before = self._last if self._last is not None and self._last.output is output else None
+        self._slot.replace(lambda: iter_snapshot(self._calls, output, before))
 
     def _on_done(self, outcome: Outcome) -> None:
         output = self._measuring
         match outcome:
-            case Finished(value=table) if output is self._output and output.is_open:
-                output.layer.features = features(table)
+            case Finished(value=snapshot) if output is self._output and output.is_open:
+                self._last = snapshot
+                output.layer.features = features(snapshot.table)
                 self.measured.emit(output)
             case Failed():
                 self.failed.emit(outcome)
 
 
-def iter_table(calls: CoreCalls, output: Output, labels: NDArray[Any]) -> Steps[Table]:
-    """The core's measurements of `labels`; each object has the class that the run gave to it."""
-    image, objects = output.image, output.result.objects
+def iter_snapshot(calls: CoreCalls, output: Output, before: Snapshot | None) -> Steps[Snapshot]:
+    """Measure what the layer shows now; of what was measured before, only the objects that changed."""
+    result, labels = output.result, output.labels.copy()  # a person may go on painting
+    changed = changed_labels(before.labels, labels) if before is not None and before.result is result else None
+    table = yield from _iter_table(calls, output.image, result, labels, changed)
+    if before is not None and changed is not None:
+        table = merged(before.table, table, changed)
+    return Snapshot(output=output, result=result, labels=labels, table=table)
+
+
+def _iter_table(
+    calls: CoreCalls, image: Image, result: SegmentResult, labels: NDArray[Any], only: set[int] | None
+) -> Steps[Table]:
+    """The core's measurements; each object has the class that the run gave to it."""
     is_color = image.axes.endswith("C") and image.size("C") in (3, 4)
-    classes = dict(zip(objects["label"].tolist(), objects["class_name"].tolist(), strict=True))
-    return calls.iter_measure(
-        labels, image, geometry=image.geometry, classes=classes, stains="hed" if is_color else None
+    classes = dict(zip(result.objects["label"].tolist(), result.objects["class_name"].tolist(), strict=True))
+    return (
+        yield from calls.iter_measure(
+            labels, image, geometry=image.geometry, classes=classes, stains="hed" if is_color else None, only=only
+        )
     )
+
+
+def changed_labels(before: NDArray[Any], after: NDArray[Any]) -> set[int]:
+    """The objects that gained or lost a pixel."""
+    differs = before != after
+    return ({*np.unique(before[differs]).tolist()} | {*np.unique(after[differs]).tolist()}) - {0}
+
+
+def merged(before: Table, after: Table, changed: set[int]) -> Table:
+    """A table with the rows of the changed objects replaced, in the order of frames and labels."""
+    kept = ~np.isin(before["label"], list(changed))
+    table = {name: np.concatenate([before[name][kept], after[name]]) for name in before}
+    frames = [table[name] for name in reversed(table) if name.startswith("frame_")]
+    order = np.lexsort([table["label"], *frames])
+    return {name: column[order] for name, column in table.items()}

@@ -65,6 +65,6 @@ class ModelChoice(QWidget):
 
     def _on_chosen(self) -> None:
         spec = self.spec
-        self.purpose.setText(spec.card.purpose if spec else "No model is installed. Import one under Models.")
+        self.purpose.setText(spec.card.summary if spec else "No model is installed. Import one under Models.")
         self._form.setRowVisible(self.output, spec is not None and spec.separation is not None)
         self.changed.emit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout
 
 from napari_unetstyle.widgets.dockable import Dockable
@@ -27,23 +27,28 @@ NO_INDEX = QModelIndex()
 
 
 class FeaturesModel(QAbstractTableModel):
-    """A data frame as Qt sees it; sorts by numbers, shows them short."""
+    """A data frame as Qt sees it; sorts by value, shows numbers short."""
 
     def __init__(self) -> None:
         super().__init__()
         self._names: list[str] = []
         self._columns: list[Any] = []
+        self._sorting = (0, Qt.SortOrder.AscendingOrder)
+        self._order = np.zeros(0, np.int64)
 
-    def set_frame(self, frame: pd.DataFrame) -> None:
-        """Show another table."""
+    def set_frame(self, frame: pd.DataFrame) -> bool:
+        """Show another table; whether it has other columns."""
+        before = self._names
         self.beginResetModel()
         self._names = [str(name) for name in frame.columns]
         self._columns = [frame[name].to_numpy() for name in frame.columns]
+        self._put_in_order()
         self.endResetModel()
+        return self._names != before
 
     def rowCount(self, parent: QModelIndex = NO_INDEX) -> int:
         """Number of objects."""
-        return 0 if parent.isValid() or not self._columns else len(self._columns[0])
+        return 0 if parent.isValid() else len(self._order)
 
     def columnCount(self, parent: QModelIndex = NO_INDEX) -> int:
         """Number of measurements."""
@@ -51,12 +56,25 @@ class FeaturesModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One measurement."""
-        value = self._columns[index.column()][index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return f"{value:.5g}" if isinstance(value, (float, np.floating)) else str(value)
-        if role == Qt.ItemDataRole.UserRole:
-            return value.item() if isinstance(value, np.generic) else value
-        return None
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        value = self._columns[index.column()][self._order[index.row()]]
+        return f"{value:.5g}" if isinstance(value, (float, np.floating)) else str(value)
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; numpy is quicker than Qt's own sorting by a factor of a hundred."""
+        self.beginResetModel()
+        self._sorting = (column, order)
+        self._put_in_order()
+        self.endResetModel()
+
+    def _put_in_order(self) -> None:
+        column, order = self._sorting
+        if not 0 <= column < len(self._columns):
+            self._order = np.arange(len(self._columns[0]) if self._columns else 0)
+            return
+        rising = np.argsort(self._columns[column], kind="stable")
+        self._order = rising if order == Qt.SortOrder.AscendingOrder else rising[::-1]
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Names of the columns."""
@@ -66,7 +84,7 @@ class FeaturesModel(QAbstractTableModel):
 
     def labels(self) -> np.ndarray[Any, Any]:
         """The object of each row."""
-        return self._columns[self._names.index("index")] if "index" in self._names else np.zeros(0, int)
+        return self._columns[self._names.index("index")][self._order] if "index" in self._names else np.zeros(0, int)
 
 
 class MeasurementTable(Dockable):
@@ -79,16 +97,14 @@ class MeasurementTable(Dockable):
         self._is_selecting = False
         self.drawing = Drawing(self, viewer, KEY)
         self.model = FeaturesModel()
-        self.sorted = QSortFilterProxyModel(self)
-        self.sorted.setSourceModel(self.model)
-        self.sorted.setSortRole(Qt.ItemDataRole.UserRole)
         self.view = QTableView()
-        self.view.setModel(self.sorted)
+        self.view.setModel(self.model)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.verticalHeader().hide()
+        self.view.horizontalHeader().setResizeContentsPrecision(20)  # rows
         self.view.verticalHeader().setDefaultSectionSize(ROW)
         self.view.setMinimumHeight(LEAST_ROWS * ROW)
         self.title = label()
@@ -110,8 +126,7 @@ class MeasurementTable(Dockable):
                 follow(self, output.layer.events.selected_label, self._on_object)
                 output.layer.mouse_drag_callbacks.append(self._on_click)
         self.title.setText("" if output is None else f"{output.layer.name}: click a row or an object")
-        if output is not None:
-            self.model.set_frame(output.layer.features)
+        if output is not None and self.model.set_frame(output.layer.features):
             self.view.resizeColumnsToContents()
         self.hide_object()
         if selected is not None:
@@ -122,7 +137,7 @@ class MeasurementTable(Dockable):
     def selected_label(self) -> int | None:
         """The object of the selected row."""
         rows = self.view.selectionModel().selectedRows()
-        return int(self.model.labels()[self.sorted.mapToSource(rows[0]).row()]) if rows else None
+        return int(self.model.labels()[rows[0].row()]) if rows else None
 
     def _on_row(self) -> None:
         chosen, output = self.selected_label, self._output
@@ -152,7 +167,7 @@ class MeasurementTable(Dockable):
         (rows,) = np.nonzero(self.model.labels() == chosen)
         if not len(rows):
             return
-        index = self.sorted.mapFromSource(self.model.index(int(rows[0]), 0))
+        index = self.model.index(int(rows[0]), 0)
         flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
         self._is_selecting = True
         self.view.selectionModel().select(index, flags)

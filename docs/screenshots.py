@@ -1,0 +1,126 @@
+"""Take the pictures of the dock that the documentation shows: ``python docs/screenshots.py [FOLDER] [THEME]``.
+
+A real napari with the real model; needs a display (``xvfb-run`` gives one) and the package itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")  # napari as it is when it is new
+
+import napari
+import numpy as np
+import PIL.Image
+from qtpy.QtWidgets import QApplication
+
+from napari_unetstyle._sample_data import sample_folder
+from napari_unetstyle.core import read_image
+from napari_unetstyle.widgets.main_dock import MainDock
+
+SIZE = 1280, 720
+PATIENCE = 120  # seconds
+
+
+class Studio:
+    """A napari window with the dock, and a camera."""
+
+    def __init__(self, folder: Path, theme: str) -> None:
+        self.folder = folder
+        self.viewer = napari.Viewer(title="napari")
+        self.viewer.theme = theme
+        self.viewer.window.resize(*SIZE)
+        self.dock = MainDock(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="UNet (napari-unetstyle)", area="right")
+        self.dock.models.refresh()
+        self.wait()
+
+    def wait(self, until: Callable[[], bool] | None = None, seconds: float = 0.7) -> None:
+        """Let Qt work until something holds, and a moment longer."""
+        end = time.monotonic() + PATIENCE
+        while until is not None and not until():
+            assert time.monotonic() < end, "it took too long"
+            QApplication.processEvents()
+            time.sleep(0.005)
+        rest = time.monotonic() + seconds
+        while time.monotonic() < rest:
+            QApplication.processEvents()
+            time.sleep(0.01)
+
+    def take(self, name: str, *, at_once: bool = False) -> None:
+        """Save what the window shows."""
+        if not at_once:
+            self.wait()
+        pixels = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+        small = PIL.Image.fromarray(pixels).quantize(128, dither=PIL.Image.Dither.NONE)
+        small.save(self.folder / f"dock-{name}.png", optimize=True)
+
+    def open(self, name: str) -> None:
+        """Start over with a sample."""
+        self.viewer.layers.clear()
+        self.dock.segment.empty.add(sample_folder() / name)
+        self.viewer.fit_to_view()
+
+    def segment(self) -> None:
+        """Press the button and wait for the end."""
+        self.dock.segment.segment.click()
+        self.wait(lambda: not self.dock.segment.is_running)
+
+
+def main(folder: Path, theme: str) -> None:
+    """Go through what a person sees, in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    studio = Studio(folder, theme)
+    panel = studio.dock.segment
+    studio.take("empty")
+    studio.open("nuclei-fluorescence.tif")
+    panel.picture.change.click()
+    studio.take("picture")
+    panel.picture.change.click()
+    panel.preview.box.click()
+    studio.wait(lambda: panel.preview.drawing.outlines is not None)
+    studio.take("preview")
+    panel.preview.box.click()
+    studio.segment()
+    studio.take("done")
+    panel.results.box.table.click()
+    studio.wait(lambda: "mean" in panel.results.output.layer.features)
+    panel.results._table.view.selectRow(7)
+    studio.take("table")
+    panel.results.box.table.click()
+    studio.dock.tabs.setCurrentIndex(1)
+    studio.take("models")
+    studio.dock.tabs.setCurrentIndex(0)
+    running(studio)
+    failed(studio)
+    studio.viewer.close()
+
+
+def running(studio: Studio) -> None:
+    """A picture large enough to be caught half way."""
+    studio.viewer.layers.clear()
+    tile = np.asarray(read_image(sample_folder() / "nuclei-fluorescence.tif").array)
+    studio.viewer.add_image(np.tile(tile, (8, 8)), name="slide", scale=(0.5, 0.5), units=("um", "um"))
+    bar = studio.dock.segment.progress.bar
+    studio.dock.segment.segment.click()
+    studio.wait(lambda: bar.value() > 350, seconds=0)
+    studio.take("running", at_once=True)
+    studio.dock.segment.progress.stop.click()
+    studio.wait(lambda: not studio.dock.segment.is_running)
+
+
+def failed(studio: Studio) -> None:
+    """A picture that holds nothing."""
+    studio.viewer.layers.clear()
+    studio.viewer.add_image(np.full((256, 256), np.nan, np.float32), name="export")
+    studio.segment()
+    studio.take("failed")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images", (sys.argv[2:] or ["dark"])[0])
