@@ -20,7 +20,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 Box = tuple[slice, ...]
 _STRIP_PIXELS = 2**17  # small enough for the caches of a CPU
 _STRIP_PIXELS_GPU = 2**21
-_WIDEST = 2**14  # longer rows are cut into bands, so that memory does not grow with the picture
+_WIDEST = 2**13  # longer rows are cut into bands, so that memory does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
