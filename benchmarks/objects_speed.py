@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import maximum
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import watershed
 
@@ -65,17 +66,18 @@ def whole_array(values: np.ndarray, *, specks: bool = True) -> np.ndarray:
     inside = values[0] < 128
     seeds = label(inside & (values[2] > 127), connectivity=1)
     if not specks:
-        seeds *= ~is_speck(seeds, label(inside, connectivity=1))[seeds]
+        seeds *= ~is_speck(seeds, values[2], label(inside, connectivity=1))[seeds]
     return watershed(255 - values[2], seeds, mask=inside)
 
 
-def is_speck(seeds: np.ndarray, component: np.ndarray) -> np.ndarray:
-    """For each seed: whether it is narrower than an eighth of the widest one in its component."""
-    found, place = np.unique(seeds, return_index=True)
+def is_speck(seeds: np.ndarray, seed_map: np.ndarray, component: np.ndarray) -> np.ndarray:
+    """For each seed: whether it is narrow and low beside the widest and highest in its component."""
+    place = np.unique(seeds, return_index=True)[1]
     size, owner = np.bincount(seeds.ravel()), component.ravel()[place]
-    size[0] = 0
-    widest = np.array([size[found[owner == one]].max() for one in range(component.max() + 1)])
-    return size < widest[owner] / 64
+    height = maximum(seed_map.astype(int) - 127, seeds, np.arange(len(size)))
+    size[0] = height[0] = 0
+    widest, highest = (maximum(values, owner, np.arange(component.max() + 1)) for values in (size, height))
+    return (size < widest[owner] / 16) & (height < highest[owner] / 2)
 
 
 def matched(ours: np.ndarray, theirs: np.ndarray, iou: float = 0.99) -> int:

@@ -14,7 +14,7 @@ from skimage.segmentation import watershed
 
 from napari_unetstyle.core.progress import Progress, run
 from napari_unetstyle.core.segmentation import objects as module
-from napari_unetstyle.core.segmentation.objects import SEED_RATIO, iter_objects, objects
+from napari_unetstyle.core.segmentation.objects import SPECK_HEIGHT, SPECK_WIDTH, iter_objects, objects
 
 HALF = 127  # the byte below probability 0.5
 
@@ -42,17 +42,19 @@ def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0) -> NDArray[
     component = connected(inside, connectivity=1)
     seeds = connected(inside & (values[-1] > HALF), connectivity=1)
     pixels = np.bincount(seeds.ravel())
+    height = ndimage.maximum(values[-1].astype(int) - HALF, seeds, range(len(pixels)))
     for number in range(1, component.max() + 1):
         here = component == number
         ours = np.unique(seeds[here & (seeds > 0)])
         for seed in ours:
-            if pixels[seed] < pixels[ours].max() * SEED_RATIO**inside.ndim:
+            narrow = pixels[seed] < pixels[ours].max() * SPECK_WIDTH**inside.ndim
+            if narrow and height[seed] < height[ours].max() * SPECK_HEIGHT:
                 seeds[seeds == seed] = 0
         if not (seeds[here] > 0).any():
             seeds[here] = seeds.max() + 1
-    height = 255.0 - values[-1]
+    depth = 255.0 - values[-1]
     ranks = np.linspace(0, 1, seeds.size + 2)[1:-1].reshape(seeds.shape)
-    flooded = watershed(np.where(seeds > 0, height - 1 + ranks, height), seeds, mask=inside)
+    flooded = watershed(np.where(seeds > 0, depth - 1 + ranks, depth), seeds, mask=inside)
     kept, result = np.bincount(flooded.ravel()) >= max(1, min_pixels), np.zeros(inside.shape, np.int32)
     numbers, first = np.unique(flooded, return_index=True)
     in_order = [n for n in numbers[np.argsort(first)] if n and kept[n]]
@@ -158,16 +160,19 @@ def test_foreground_without_a_seed_is_an_object() -> None:
 
 def test_a_speck_beside_a_large_seed_is_noise_but_small_neighbors_count() -> None:
     values = disks((30, 30, 25))
-    values[-1, 30, 52] = 200
+    values[-1, 29:31, 51:53] = 150
     assert objects(values)[0].max() == 1
-    values[-1, 27:34, 48:55] = 200
-    assert objects(values)[0].max() == 2
+    high, wide = values.copy(), values.copy()
+    high[-1, 30, 52] = 250
+    wide[-1, 27:34, 48:55] = 150
+    assert objects(high)[0].max() == 2
+    assert objects(wide)[0].max() == 2
 
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_what_counts_as_a_speck_grows_with_the_objects(scale: int) -> None:
     values = disks((30, 30, 25))
-    values[-1, 29:31, 50:52] = 200
+    values[-1, 29:31, 50:52] = 150
     values = values.repeat(scale, 1).repeat(scale, 2)
     assert objects(values)[0].max() == 1
 

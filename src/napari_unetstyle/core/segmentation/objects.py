@@ -19,7 +19,8 @@ from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground, iter_paint
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
 
-SEED_RATIO = 1 / 8  # of the diameters
+SPECK_WIDTH = 1 / 4  # a seed narrower than this part of the widest beside it …
+SPECK_HEIGHT = 1 / 2  # … and lower than this part of the highest is noise
 _CANVAS_PIXELS = 2**16  # flooded at once; a watershed jumps about, so it should fit the cache
 
 
@@ -30,10 +31,10 @@ def objects(
 
     Foreground is where ``1 - background`` is at least `foreground_threshold`. Seeds are the connected parts of
     the foreground whose seed probability is above `seed_threshold`. Of the seeds in one connected component of
-    the foreground, those narrower than an eighth of the widest are noise and do not count (diameters, from the
-    numbers of pixels: 1/64 of the pixels in 2D). A component with one seed or none is one object; one with
-    several is shared between them by a watershed on the inverted seed map. All connectivity is by faces: 4
-    neighbors in 2D, 6 in 3D.
+    the foreground, those that are narrower than a quarter of the widest (in diameter: fewer than 1/16 of its
+    pixels in 2D) and also rise less than half as far above the threshold as the highest are noise and do not
+    count. A component with one seed or none is one object; one with several is shared between them by a
+    watershed on the inverted seed map. All connectivity is by faces: 4 neighbors in 2D, 6 in 3D.
 
     Parameters
     ----------
@@ -183,27 +184,43 @@ def _iter_scan(
 ) -> Steps[_Scene]:
     level = math.floor(seed_threshold * 255 + 1e-6)
     shape = tuple(values.shape[1:])
-    inside_parts, seed_parts = [], []
+    inside_parts, seed_parts, rises = [], [], []
     for part, progress in bands(shape, band, "Finding objects"):
         inside = foreground(np.asarray(values[0, part]), foreground_threshold)
         inside_parts.append(Runs.of(inside, part.start))
-        seed_parts.append(Runs.of(inside & (np.asarray(values[-1, part]) > level), part.start))
+        seed_map = np.asarray(values[-1, part])
+        seeds = Runs.of(inside & (seed_map > level), part.start)
+        seed_parts.append(seeds)
+        rises.append(_highest(seed_map, seeds, part.start) - level)
         yield progress
-    return _scene(Runs.joined(inside_parts), Runs.joined(seed_parts), shape)
+    return _scene(Runs.joined(inside_parts), Runs.joined(seed_parts), np.concatenate(rises), shape)
 
 
-def _scene(inside: Runs, seeds: Runs, shape: tuple[int, ...]) -> _Scene:
+def _highest(block: NDArray[np.uint8], runs: Runs, first_row: int) -> Positions:
+    """The largest value in each run, of rows `first_row` and following."""
+    if not len(runs):
+        return np.zeros(0, np.int64)
+    pixels = block.reshape(-1)[runs.positions() - first_row * math.prod(block.shape[1:])]
+    return np.maximum.reduceat(pixels, np.cumsum(runs.length) - runs.length).astype(np.int64)
+
+
+def _scene(inside: Runs, seeds: Runs, rise: Positions, shape: tuple[int, ...]) -> _Scene:
+    """Put together what was scanned; `rise` is how far each seed run rises above the threshold."""
     inside = inside.valued(components(inside, shape) + 1)
     seeds = seeds.valued(components(seeds, shape) + 1)
     host = np.searchsorted(inside.start, seeds.start, side="right") - 1
     count = int(inside.value.max(initial=0)) + 1
 
     size = np.bincount(seeds.value, seeds.length)
+    height = np.zeros(len(size))
+    np.maximum.at(height, seeds.value, rise)
     owner = np.zeros(len(size), np.int64)  # the component that each seed lies in
     owner[seeds.value] = inside.value[host]
-    largest = np.zeros(count)
+    largest, highest = np.zeros((2, count))
     np.maximum.at(largest, owner, size)
-    counts = (size > 0) & (size >= largest[owner] * SEED_RATIO ** len(shape))
+    np.maximum.at(highest, owner, height)
+    speck = (size < largest[owner] * SPECK_WIDTH ** len(shape)) & (height < highest[owner] * SPECK_HEIGHT)
+    counts = (size > 0) & ~speck
     shared = np.bincount(owner[counts], minlength=count) > 1
 
     kept = np.flatnonzero(counts[seeds.value])
