@@ -37,7 +37,7 @@ def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tens
     return entropy + dice.mean()
 
 
-def seed_loss(logits: Tensor, target: Tensor, *, foreground: float = 2.0) -> Tensor:
+def seed_loss(logits: Tensor, target: Tensor, emphasis: Tensor | None = None, *, foreground: float = 2.0) -> Tensor:
     """Cross entropy of seed maps over known pixels, object pixels weighing more.
 
     Parameters
@@ -46,6 +46,8 @@ def seed_loss(logits: Tensor, target: Tensor, *, foreground: float = 2.0) -> Ten
         ``(N, K, *spatial)``.
     target
         float32 of the same shape in 0..1; NaN pixels give neither loss nor gradient.
+    emphasis
+        Added weight of each pixel, of a shape that broadcasts to that of `target`.
     foreground
         Added weight where the target is above 0.
     """
@@ -53,6 +55,6 @@ def seed_loss(logits: Tensor, target: Tensor, *, foreground: float = 2.0) -> Ten
     if not known.any():
         return logits.sum() * 0
     filled = torch.where(known, target, 0.0)
-    weight = known.float() * (1 + foreground * (filled > 0))
+    weight = known.float() * (1 + foreground * (filled > 0) + (0 if emphasis is None else emphasis))
     entropy = functional.binary_cross_entropy_with_logits(logits, filled, weight, reduction="sum")
     return entropy / weight.sum()

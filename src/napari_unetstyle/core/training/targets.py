@@ -35,6 +35,22 @@ def seed_target(objects: Objects, separation: str) -> SeedMap:
     return np.where(objects == UNKNOWN, IGNORE, target).astype(np.float32)
 
 
+def near_contact(objects: Objects, reach: int = 2) -> NDArray[np.bool_]:
+    """Pixels from which two different objects lie within `reach` pixels: where they touch, or nearly.
+
+    What decides whether two objects are told apart is a few pixels there; a loss has to weigh them
+    (Ronneberger et al. 2015).
+    """
+    from scipy import ndimage
+
+    beyond = np.iinfo(np.int32).max
+    known = np.maximum(objects, 0)
+    largest = ndimage.maximum_filter(known, 2 * reach + 1)
+    smallest = ndimage.minimum_filter(np.where(known > 0, known, beyond), 2 * reach + 1)
+    apart: NDArray[np.bool_] = (largest > 0) & (largest != smallest)
+    return apart
+
+
 def _depth(objects: Objects) -> tuple[NDArray[Any], NDArray[Any]]:
     """Distance of each object pixel to the nearest pixel that is not the object's, and the ids' deepest."""
     from scipy import ndimage
