@@ -214,7 +214,7 @@ def test_an_edited_threshold_is_found(folder: Path) -> None:
 )
 def test_bad_folders_get_a_sentence(folder: Path, harm: Callable[[Path], object], sentence: str) -> None:
     harm(folder)
-    store = ModelStore(folder.parent / "store")
+    store = ModelStore(folder.parent / "store", bundled=Path("none"))
     with pytest.raises(ModelFileError, match=sentence):
         _ = store.load(folder).network
     with pytest.raises(ModelFileError, match=sentence):
