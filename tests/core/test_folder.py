@@ -272,6 +272,16 @@ run(iter_segment_folder([sys.argv[1]], sys.argv[2], sys.argv[3], files=files))
     assert left == contents(clean)
 
 
+def test_what_a_killed_run_left_is_swept(slides: Path, tmp_path: Path, model: Model) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".partial-old.tif", ".partial-new.tif"):
+        (out / name).touch()
+    os.utime(out / ".partial-old.tif", (0, 0))
+    done([slides / "a.tif"], out, model)
+    assert [path.name for path in out.glob(".partial-*")] == [".partial-new.tif"]
+
+
 # Progress ----------------------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,24 @@ def test_complex_pixels_are_refused(tmp_path: Path) -> None:
         read_image(write(tmp_path / "x.tif", noise(7, 9, dtype="complex64")))
 
 
+def test_printing_colors_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "x.tif", noise(16, 16, 4), photometric="separated")
+    (tmp_path / "x.jpg").write_bytes(
+        imagecodecs.jpeg8_encode(noise(16, 16, 4), colorspace="CMYK", outcolorspace="CMYK")
+    )
+    for name in ("x.tif", "x.jpg"):
+        with pytest.raises(ImageError, match="CMYK"):
+            read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "palette"])
+def test_unusual_meanings_of_values_are_mentioned(photometric: str, tmp_path: Path) -> None:
+    colors = {"colormap": np.zeros((3, 256), np.uint16)} if photometric == "palette" else {}
+    image = read_image(write(tmp_path / "x.tif", noise(16, 16), photometric=photometric, **colors))
+    np.testing.assert_array_equal(image.array, noise(16, 16))
+    assert "were taken as" in image.notes[0]
+
+
 def test_several_pictures_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     with tifffile.TiffWriter(path) as writer:

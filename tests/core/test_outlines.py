@@ -42,7 +42,7 @@ def assert_simple(ring: Ring) -> None:
     assert (steps[:, 0] != np.roll(steps, 1, axis=0)[:, 0]).all()
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(labels=pictures, band=st.sampled_from([1, 3, 100]), at_once=st.sampled_from([1, 20, 1000]))
 def test_outlines_cover_exactly_the_pixels(labels: NDArray[Any], band: int, at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -18,7 +18,10 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | None:
     """``0.5``, ``0.5,0.5`` or ``2,0.5,0.5`` (ZYX), in micrometers."""
     if text is None:
         return None
-    (row,) = _rows(text, float, "spacing", "pixel sizes in micrometers such as 0.25,0.25 (Y,X) or 2,0.25,0.25 (Z,Y,X)")
+    allowed = "pixel sizes in micrometers such as 0.25,0.25 (Y,X) or 2,0.25,0.25 (Z,Y,X)"
+    row, *more = _rows(text, float, "spacing", allowed)
+    if more:
+        raise _not_allowed("spacing", text, allowed)
     return row * 2 if len(row) == 1 else row
 
 
@@ -48,7 +51,9 @@ def parse_polygon(text: str | None) -> tuple[tuple[float, float], ...] | None:
 
 def parse_frames(text: str | None) -> tuple[tuple[int, ...], ...] | None:
     """``0;4;7``, or ``t,z;t,z``."""
-    return None if text is None else _rows(text, int, "frames", "numbers from 0 such as '0;4;7', or 't,z;t,z'")
+    if text is None or not text.strip():
+        return None
+    return _rows(text, int, "frames", "numbers from 0 such as '0;4;7', or 't,z;t,z'")
 
 
 def _rows(text: str, number: type[Any], name: str, allowed: str) -> tuple[tuple[Any, ...], ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.errors import ImageFileError
+from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.image import Image
 
@@ -28,6 +28,8 @@ def read_raster(path: Path, axes: str | None = None) -> Image:
     ------
     ImageFileError
         If the file is truncated or damaged.
+    ImageError
+        If its colors are those of printing (CMYK).
     """
     import imagecodecs
 
@@ -41,6 +43,8 @@ def read_raster(path: Path, axes: str | None = None) -> Image:
             array = imagecodecs.jpeg8_decode(data)
     except (RuntimeError, ValueError, EOFError, MemoryError) as error:  # the decoders' own are RuntimeErrors
         raise ImageFileError(f"{path} is truncated or damaged: {error}. Copy or export it again.") from error
+    if not data.startswith(PNG) and array.ndim == 3 and array.shape[2] == 4:
+        raise ImageError(f"{path} has printing colors (CMYK). Save it in gray or RGB.")
     letters = axes.upper() if axes is not None else "YX" if array.ndim == 2 else "YXC"
     dims = max(2, sum(a in "ZYX" for a in letters))
     return Image(array=np.asarray(array), axes=letters, geometry=geo.unknown(dims), name=path.stem)

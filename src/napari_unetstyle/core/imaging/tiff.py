@@ -28,7 +28,7 @@ _CACHE = 2**28
 _COARSEST = 10.0
 _CENTIMETER, _INCH = 3, 2
 _MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
-_PALETTE = 3
+_WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 
 # what tifffile and the decoders raise on damaged files
 _DAMAGED = (
@@ -86,8 +86,7 @@ def _read(path: Path, axes: str | None, directories: int) -> Image:
         place, notes = _geometry(tiff, series, "".join(a for a in "ZYX" if a in letters))
         if len(tiff.series) > 1:
             notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
-        if series.keyframe.photometric == _PALETTE and not tiff.is_imagej:
-            notes = (*notes, f"{path.name} stores indices into a table of colors; they were taken as intensities.")
+        notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
         array = _array(path, series)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
@@ -205,7 +204,7 @@ def _check_series(tiff: Any, series: Any, directories: int, path: Path) -> None:
     images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
     if len(tiff.pages) != directories:
         problem = f"only {len(tiff.pages)} of {directories} pages can be read"
-    elif any(page is None for page in series):
+    elif series.dataoffset is None and any(page is None for page in series):
         problem = "some of its planes lie in other files that are missing, or nowhere"
     elif series.dataoffset is not None and series.dataoffset + series.nbytes > path.stat().st_size:
         problem = f"{series.nbytes} bytes of pixels are promised, but it has {path.stat().st_size} in all"
@@ -213,6 +212,16 @@ def _check_series(tiff: Any, series: Any, directories: int, path: Path) -> None:
         problem = f"{images} pages are promised, but {math.prod(series.shape) // held} are there"
     if problem is not None:
         raise ImageFileError(f"{path} is truncated or incomplete: {problem}. Copy or export it again.")
+
+
+def _color_notes(photometric: int, path: Path, *, is_imagej: bool) -> tuple[str, ...]:
+    if photometric == _SEPARATED:
+        raise ImageError(f"{path} has printing colors (CMYK). Save it in gray or RGB.")
+    if photometric == _PALETTE and not is_imagej:  # ImageJ keeps intensities under its color tables
+        return (f"{path.name} stores indices into a table of colors; they were taken as intensities.",)
+    if photometric == _WHITE_IS_ZERO:
+        return (f"{path.name} stores white as 0; its values were taken as they are.",)
+    return ()
 
 
 def _array(path: Path, series: Any) -> ArrayLike:

@@ -38,6 +38,7 @@ from napari_unetstyle.core.segmentation.result import SegmentResult
 from napari_unetstyle.core.segmentation.segment import iter_segment
 from napari_unetstyle.core.segmentation.table import Table
 
+_A_DAY = 86400
 SIDECARS = ".napari-unetstyle"
 _NO_SAY = ("tile", "memory", "device", "backend")  # options that do not change labels
 _SKIPPABLE = (UnetstyleError, ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, ValueError)
@@ -229,6 +230,9 @@ def _check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for left in folder.rglob(".partial-*"):  # by a run that was killed a day ago or earlier
+            if time.time() - left.stat().st_mtime > _A_DAY:
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"Could not write to {folder}: {error.strerror or error}. Choose a folder that you may write to."
