@@ -87,3 +87,11 @@ def test_volumes_are_allowed():
 def test_any_number_of_classes(channels):
     logits, classes = logits_and_classes(channels=channels)
     assert class_loss(logits, classes).isfinite()
+
+
+def test_emphasis_makes_its_pixels_count_more():
+    target, logits = torch.zeros(1, 2, 6, 6), torch.full((1, 2, 6, 6), -5.0)
+    logits[:, :, 2, 2] = 3.0
+    there, elsewhere = torch.zeros(1, 1, 6, 6), torch.zeros(1, 1, 6, 6)
+    there[..., 2, 2], elsewhere[..., 4, 4] = 8.0, 8.0
+    assert seed_loss(logits, target, there) > 2 * seed_loss(logits, target) > 2 * seed_loss(logits, target, elsewhere)

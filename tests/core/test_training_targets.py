@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unetstyle.core.training.patches import UNKNOWN, touching
-from napari_unetstyle.core.training.targets import seed_target
+from napari_unetstyle.core.training.targets import near_contact, seed_target
 from tests.core.training_for_tests import discs
 
 SEPARATIONS = ("distance", "boundary", "center")
@@ -73,3 +73,14 @@ def test_volumes():
     objects = discs((24, 30, 32), channels=1).labels[1]
     for separation in SEPARATIONS:
         assert seed_target(objects, separation).shape == objects.shape
+
+
+def test_near_contact_is_where_two_objects_nearly_touch():
+    objects = np.zeros((12, 30), np.int32)
+    objects[2:10, 2:10], objects[2:10, 12:20], objects[2:10, 27:30] = 4, 9, 2
+    near = near_contact(objects)
+    assert near[5, 10:12].all()
+    assert not near[:, :7].any()
+    assert not near[:, 20:].any()
+    assert not near_contact(np.where(objects == 9, 4, objects)).any()
+    assert not near_contact(np.full((5, 5), UNKNOWN, np.int32)).any()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import bundle
+import nuclei
+import numpy as np
+import pytest
+import torch
+
+from napari_unetstyle.core.models.spec import NetworkSpec
+from napari_unetstyle.core.models.store import ModelStore
+from napari_unetstyle.core.networks.unet import UNet
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training.fit import FitOptions, fit, norms
+from tests.core.networks_for_tests import random_unet
+from tests.core.training_for_tests import discs
+
+
+def batches():
+    sources = [nuclei.source(discs((96, 96), seed=s)) for s in range(5)]
+    return nuclei.Batches([[source] for source in sources])
+
+
+def test_a_batch_is_normalized_and_its_targets_fit():
+    batch = batches()(np.random.default_rng(0))
+    count, _, *side = batch.images.shape
+    assert batch.seeds.shape == batch.images.shape
+    assert batch.classes.shape == (count, *side)
+    assert batch.images.abs().max() <= 10
+    assert not batch.seeds[:, 0][batch.classes == 0].any()
+    assert torch.equal(batch.images, batches()(np.random.default_rng(0)).images)
+
+
+def test_blank_and_sparse_patches_come_with_the_stated_chance():
+    source = batches()
+    covered = [float((source.patch((64, 64), np.random.default_rng(i)).labels[0] > 0).mean()) for i in range(200)]
+    assert 0.05 < np.mean(np.array(covered) == 0) < 0.3
+
+
+def test_the_loss_of_the_recipe_teaches_a_tiny_network():
+    network = UNet(NetworkSpec(in_channels=3, widths=(4, 8)), 5)
+    batch = batches()(np.random.default_rng(1))
+    before = float(nuclei.loss(network, batch).detach())
+    run(fit(network, lambda rng: batch, nuclei.loss, FitOptions(steps=15, learning_rate=1e-2)))
+    assert float(nuclei.loss(network, batch).detach()) < before
+
+
+def test_chosen_logits_are_those_of_the_whole_head():
+    network, x = random_unet(channels=3, out=5), torch.randn(1, 3, 16, 16)
+    thin = bundle.with_logits(network, [0, 1, 4])
+    assert torch.allclose(thin(x), network(x)[:, [0, 1, 4]])
+    assert network.head.out_channels == 5
+
+
+def test_variance_floors_leave_training_pictures_alone_and_calm_blank_ones():
+    network = random_unet(channels=3)
+    images = torch.randn(8, 3, 32, 32)
+    before = network(images)
+    bundle.set_variance_floors(network, [images])
+    assert all((layer.variance_floor > 0).all() for layer in norms(network))
+    assert torch.allclose(network(images), before, atol=1e-5)
+    for layer in norms(network):
+        faint = 0.1 * layer.variance_floor.sqrt().view(1, -1, 1, 1) * torch.randn(1, len(layer.weight), 16, 16)
+        calm = layer(faint).std()
+        layer.variance_floor.zero_()
+        assert calm < layer(faint).std()
+
+
+def test_a_written_model_folder_is_loaded_and_found_whole(tmp_path):
+    spec, thin = nuclei.draft(UNet(nuclei.NETWORK, 5), "distance")
+    written = bundle.write_model(spec, thin, tmp_path / "nuclei")
+    model = ModelStore(tmp_path / "store").load(tmp_path / "nuclei")
+    assert model.spec == written
+    x = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(model.network(x), thin.eval()(x), atol=0.05)
+
+
+def test_the_averaged_network_of_a_checkpoint(tmp_path):
+    def draw(rng):
+        return batches()(rng)
+
+    network = UNet(NetworkSpec(in_channels=3, widths=(2, 4)), 5)
+    state = run(fit(network, draw, nuclei.loss, FitOptions(steps=2, folder=tmp_path)))
+    again = bundle.averaged(UNet(NetworkSpec(in_channels=3, widths=(2, 4)), 5), tmp_path)
+    assert again.step == 2
+    for ours, theirs in zip(again.average.parameters(), state.average.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(SystemExit, match="no checkpoint"):
+        bundle.averaged(network, tmp_path / "nowhere")
+
+
+def test_blank_pictures_are_of_five_kinds():
+    pictures = bundle.blank_pictures(10, side=32)
+    assert len(pictures) == 10
+    assert np.ptp(pictures[0]) == 0
+    assert all(np.ptp(p) > 0 for p in pictures[1:5])
