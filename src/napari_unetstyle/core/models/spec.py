@@ -114,7 +114,7 @@ class ModelSpec(_Part):
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1, le=999_999)] = 1
     network: NetworkSpec
     input: InputSpec
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
