@@ -1,11 +1,12 @@
 """From probability bytes to objects, beside scikit-image's label + watershed on the whole array.
 
-    python benchmarks/objects_speed.py [--repeats 5] [--only objects,small,tables,huge] [--json FILE]
+    python benchmarks/objects_speed.py [--repeats 5] [--only objects,dense,small,tables,huge] [--json FILE]
 
 Nuclei that touch are drawn by this script: probability bytes as a network gives them. Rows are medians of runs in
 turn; the objects must match one to one at IoU 0.99, whatever the band.
 
 objects  4096 x 4096 with 10,000 nuclei
+dense    2048 x 2048 at foreground threshold 0.05: one component with 2,500 seeds
 small    1024 x 1024, what a slider in the dock asks for: objects and areas
 tables   a row of measurements for each of 2,500 nuclei, beside scikit-image's regionprops_table
 huge     16384 x 16384 with 160,000 nuclei, arrays on disk: time per pixel and peak memory
@@ -61,9 +62,9 @@ def nuclei(side: int, seed: int = 0) -> np.ndarray:
     return np.stack([255 - foreground, foreground, seed_bytes])
 
 
-def whole_array(values: np.ndarray, *, specks: bool = True) -> np.ndarray:
+def whole_array(values: np.ndarray, threshold: int = 128, *, specks: bool = True) -> np.ndarray:
     """The same with scikit-image: label the seeds, flood the whole picture; `specks` of noise are seeds, too."""
-    inside = values[0] < 128
+    inside = 255 - values[0] >= threshold
     seeds = label(inside & (values[2] > 127), connectivity=1)
     if not specks:
         seeds *= ~is_speck(seeds, values[2], label(inside, connectivity=1))[seeds]
@@ -124,6 +125,19 @@ def compare_objects(repeats: int) -> list[dict[str, object]]:
         equal = "identical" if np.array_equal(out, labels) else "DIFFERENT"
         rows.append(row(f"   in bands of {band} rows", time.perf_counter() - start, None, equal))
     return rows
+
+
+def compare_dense(repeats: int) -> list[dict[str, object]]:
+    """Everything hangs together, so everything is flooded."""
+    values, out = nuclei(2048), np.empty((2048, 2048), np.int32)
+
+    def ours() -> object:
+        return run(iter_objects(values, out, foreground_threshold=0.05, seed_threshold=0.5, band=128))
+
+    times = interleaved({"ours": ours, "theirs": lambda: whole_array(values, 13)}, repeats)
+    theirs = whole_array(values, 13, specks=False)
+    same = f"{matched(out, theirs)} of {len(np.unique(theirs)) - 1} the same, in bands of 128 rows"
+    return [row("objects, 2048 x 2048, dense", times["ours"], times["theirs"], same)]
 
 
 def compare_small(repeats: int) -> list[dict[str, object]]:
@@ -192,7 +206,13 @@ def resident(kind: str) -> float:
     return int(next(line for line in lines if line.startswith(kind)).split()[1]) / 2**20
 
 
-COMPARISONS = {"objects": compare_objects, "small": compare_small, "tables": compare_tables, "huge": compare_huge}
+COMPARISONS = {
+    "objects": compare_objects,
+    "dense": compare_dense,
+    "small": compare_small,
+    "tables": compare_tables,
+    "huge": compare_huge,
+}
 
 
 def main() -> None:

@@ -86,6 +86,25 @@ def test_is_the_watershed_of_the_whole_array_whatever_the_band(
     assert len(owners) == expected.max(initial=0)
 
 
+@pytest.mark.parametrize("band", [1, 5, 20, 60])
+@pytest.mark.parametrize("random", range(3))
+def test_one_component_with_hundreds_of_seeds_is_flooded_in_windows(band: int, random: int) -> None:
+    values = blobs((300, 120), random, 2.0)
+    values[0], values[1] = 0, 255
+    expected = flood_everything(values)
+    assert expected.max() > 100
+    np.testing.assert_array_equal(banded(values, band), expected)
+
+
+def test_a_window_looks_as_far_as_it_must() -> None:
+    seed_map = np.zeros((200, 5), np.uint8)  # two seeds far apart on one plateau share it in the middle
+    seed_map[0], seed_map[-1] = 200, 255
+    values = stack(np.full_like(seed_map, 255), seed_map)
+    labels = banded(values, 8)
+    np.testing.assert_array_equal(labels, flood_everything(values))
+    assert labels.max() == 2
+
+
 @given(random=st.integers(0, 2**20), size=st.floats(1, 8), band=st.integers(1, 200), min_pixels=st.integers(0, 200))
 @example(random=0, size=30.0, band=7, min_pixels=0)
 def test_large_blobs_are_the_same_whatever_the_band(random: int, size: float, band: int, min_pixels: int) -> None:

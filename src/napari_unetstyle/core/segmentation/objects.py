@@ -8,7 +8,7 @@ component, this is the same as flooding the whole picture at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from napari_unetstyle.core.segmentation.runs import Positions, Runs, components,
 
 SPECK_WIDTH = 1 / 4  # a seed narrower than this part of the widest beside it …
 SPECK_HEIGHT = 1 / 2  # … and lower than this part of the highest is noise
+_UNKNOWN = -1  # the seed of what lies outside a window
+_TALL = 4  # bands
 _CANVAS_PIXELS = 2**16  # flooded at once; a watershed jumps about, so it should fit the cache
 
 
@@ -76,8 +78,8 @@ def iter_objects(
 ) -> Steps[NDArray[np.uint8]]:
     """Like :func:`objects`, as a job that reads `values` and fills `out` in bands of `band` rows.
 
-    Both may lie on disk; the labels do not depend on `band`. Memory grows with the number of objects and with
-    the rows of the tallest component that several seeds share, not with the size of the picture.
+    Both may lie on disk; the labels do not depend on `band`. Memory grows with a few bands and with the number
+    of objects, not with the size of the picture.
 
     Parameters
     ----------
@@ -164,14 +166,24 @@ class _Contested:
         for chosen in np.split(order, np.flatnonzero(np.diff(batch[order])) + 1):
             yield self.part(chosen)
 
-    def flooded(self, seed_map: NDArray[np.uint8], offset: int) -> Runs:
-        """Runs of the objects; value: the seed. `seed_map` is flat and begins at position `offset`."""
+    def between(self, start: int, stop: int) -> _Contested:
+        """What lies in a range of positions; components may be cut."""
+        here = self.foreground.within(start, stop)
+        return self.part(np.arange(here.start, here.stop))
+
+    def flooded(self, seed_map: NDArray[np.uint8], offset: int, cuts: Sequence[int] = ()) -> Runs:
+        """Runs of the objects; value: the seed.
+
+        `seed_map` is flat and begins at position `offset`; the rows `cuts` belong to an unknown seed.
+        """
         runs, seeds = self.foreground, self.seeds
         before = np.cumsum(runs.length) - runs.length  # pixels in the runs before each
         height = 255 - seed_map[runs.positions() - offset].astype(np.float64)
         label = np.zeros(len(height), np.int32)
         pixels = spread(before[self.host] + seeds.start - runs.start[self.host], seeds.length)
         label[pixels] = np.repeat(seeds.value, seeds.length)
+        frame = np.isin(runs.start // math.prod(self.shape[1:]), cuts)
+        label[spread(before[frame], runs.length[frame])] = _UNKNOWN
         for canvas in _canvases(runs, self.shape):
             length = runs.length[canvas.runs]
             here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
@@ -229,15 +241,41 @@ def _scene(inside: Runs, seeds: Runs, rise: Positions, shape: tuple[int, ...]) -
 
 def _iter_flood(values: ArrayLike, scene: _Scene, band: int | None) -> Steps[list[Runs]]:
     """Runs of the objects in components that several seeds share; value: the seed."""
-    contested = scene.contested()
-    plane = math.prod(scene.shape[1:])
-    batches = list(contested.batches(plane * (band or max(1, BAND_PIXELS // plane))))
-    parts = []
+    contested, plane = scene.contested(), math.prod(scene.shape[1:])
+    rows = band or max(1, BAND_PIXELS // plane)
+    batches = list(contested.batches(rows * plane))
+    parts: list[Runs] = []
     for i, batch in enumerate(batches):
-        first, last = int(batch.foreground.start[0]) // plane, int(batch.foreground.stop.max() - 1) // plane
-        seed_map = np.asarray(values[-1, first : last + 1]).reshape(-1)
-        parts.append(batch.flooded(seed_map, first * plane))
-        yield Progress(i + 1, len(batches), "Separating objects")
+        steps = _iter_windows(values, batch, rows)
+        parts += yield from share(steps, i / len(batches), (i + 1) / len(batches))
+    return parts
+
+
+def _iter_windows(values: ArrayLike, batch: _Contested, rows: int) -> Steps[list[Runs]]:
+    """Flood a batch at once or, where it is tall, in windows of `rows` rows with a halo, to the same result.
+
+    The first and last row of a window that cuts a component are flooded as if an unknown seed lay there, lower
+    than all others. It reaches every pixel at least as early as anything from outside could, so what it does
+    not reach is flooded as in the whole component, step by step. If it reaches into the window's own rows, the
+    halo was too small.
+    """
+    plane = math.prod(batch.shape[1:])
+    first, last = int(batch.foreground.start[0]) // plane, int(batch.foreground.stop.max() - 1) // plane + 1
+    height = rows if last - first > _TALL * rows else last - first
+    parts, start, halo = [], first, max(1, rows // 8)
+    while start < last:
+        stop = min(start + height, last)
+        low, high = max(start - halo, first), min(stop + halo, last)
+        cuts = [row for row, cut in ((low, low > first), (high - 1, high < last)) if cut]
+        seed_map = np.asarray(values[-1, low:high]).reshape(-1)
+        found = batch.between(low * plane, high * plane).flooded(seed_map, low * plane, cuts)
+        core = found[found.within(start * plane, stop * plane)]
+        if (core.value == _UNKNOWN).any():
+            halo *= 2
+        else:
+            parts.append(core)
+            start = stop
+        yield Progress(start - first, last - first, "Separating objects")
     return parts
 
 
@@ -282,10 +320,11 @@ class _Canvas:
         rank = np.arange(1, len(marker) + 1) / (len(marker) + 1)
         elevation, markers = np.zeros(self.shape), np.zeros(self.shape, np.int32)
         mask = np.zeros(self.shape, bool)
-        elevation.reshape(-1)[there] = np.where(marker, height - 1 + rank, height)
+        lowest = np.where(marker == _UNKNOWN, 0, height) - 1 - (marker == _UNKNOWN) + rank
+        elevation.reshape(-1)[there] = np.where(marker, lowest, height)
         markers.reshape(-1)[there] = marker
         mask.reshape(-1)[there] = marker == 0
-        front = _beside(mask) & (markers > 0)  # the inside of a seed has nothing to flood
+        front = _beside(mask) & (markers != 0)  # the inside of a seed has nothing to flood
         flooded = watershed(elevation, markers * front, mask=mask | front)  # type: ignore[no-untyped-call]
         return np.where(marker, marker, flooded.reshape(-1)[there])
 
