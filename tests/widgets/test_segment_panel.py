@@ -31,6 +31,11 @@ def start_held(dock: Any, core: Any, click: Any, qtbot: Any) -> None:
     qtbot.waitUntil(core.started.is_set, timeout=MS)
 
 
+def offer_of(dock: Any) -> Any:
+    """The row that offers a result."""
+    return dock.segment.offers.itemAt(dock.segment.offers.count() - 1).widget()
+
+
 def finish(dock: Any, core: Any, qtbot: Any) -> None:
     with qtbot.waitSignal(dock.segment.run_ended, timeout=MS):
         core.release()
@@ -114,8 +119,8 @@ def test_a_picture_that_changed_meanwhile_gets_an_offer(
             layer.data = blobs(peak=120)
     finish(dock, core, qtbot)
     assert labels_of(dock.viewer) == []
-    assert change in dock.segment.message.text
-    click(dock.segment.message.buttons()["Add the labels"])
+    assert change in offer_of(dock).text
+    click(offer_of(dock).buttons()["Add the labels"])
     (labels,) = labels_of(dock.viewer)
     assert labels.data.shape == (64, 96)
     assert labels.data.max() == 5
@@ -125,7 +130,11 @@ def test_an_offer_that_is_not_wanted_changes_nothing(dock: Any, core: Any, click
     start_held(dock, core, click, qtbot)
     dock.viewer.layers.clear()
     finish(dock, core, qtbot)
-    click(dock.segment.message.buttons()["Not now"])
+    row = offer_of(dock)
+    dock.segment.message.say("Something else.")  # does not take the offer away
+    assert row.isVisibleTo(dock.segment)
+    click(row.buttons()["Not now"])
+    assert not row.isVisibleTo(dock.segment)
     assert len(dock.viewer.layers) == 0
 
 
@@ -162,9 +171,31 @@ def test_two_pictures_are_done_one_after_the_other(dock: Any, qtbot: Any, click:
     }
 
 
+def test_one_bad_picture_does_not_stop_the_others(dock: Any, qtbot: Any, click: Any) -> None:
+    dock.viewer.add_image(np.zeros((1, 2, 1, 1, 8, 8), np.uint8), name="strange")
+    dock.viewer.add_image(blobs(count=3), name="slide9")
+    where = dock.segment.where
+    where.setCurrentIndex(where.findText("all open pictures"))
+    click(dock.segment.segment)
+    qtbot.waitUntil(lambda: not dock.segment.is_running, timeout=MS)
+    assert [layer.name for layer in labels_of(dock.viewer)] == ["slide7 nuclei", "slide9 nuclei"]
+    assert dock.segment.message.text.startswith("strange: ")
+
+
+def test_a_painted_output_of_the_same_run_is_left_alone(dock: Any, run: Any) -> None:
+    run(dock)
+    (first,) = labels_of(dock.viewer)
+    first.paint((40, 40), 9)
+    painted = first.data.copy()
+    run(dock)
+    np.testing.assert_array_equal(first.data, painted)
+    assert len(labels_of(dock.viewer)) == 2
+    assert "was painted" in dock.segment.results.box.said.text()
+
+
 def test_the_dock_closes_during_a_run(dock: Any, core: Any, click: Any, qtbot: Any) -> None:
     start_held(dock, core, click, qtbot)
-    job = dock.segment._slot._job
+    job = dock.segment._queue.slot._job
     dock.viewer.window.remove_dock_widget(dock)
     dock.deleteLater()
     qtbot.waitUntil(job._stop.is_set, timeout=MS)

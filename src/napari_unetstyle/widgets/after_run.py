@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.outputs import Output
 
 OUTLINE, FILLED = 2, 0.5  # pixels, opacity
+OUTLINE_LIMIT = 20 * 10**6  # pixels in a slice; above, napari takes seconds to outline them
 REST = 80  # milliseconds without a change before labels are decided anew
 
 COPY = {"python": "Python", "command": "command line"}
@@ -52,6 +53,7 @@ class AfterRun(QGroupBox):
         self.fewer.setRange(2, 98)
         self.smallest = QDoubleSpinBox()
         self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
+        self.outline.setChecked(True)
         self.original = QPushButton("Show original")
         self.original.setCheckable(True)
         self.table = QPushButton("Table")
@@ -134,6 +136,8 @@ class AfterRun(QGroupBox):
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)
         self.show_result()
+        if math.prod(output.labels.shape[-2:]) > OUTLINE_LIMIT:
+            self.fill.setChecked(True)
         self._show_look()
 
     def show_result(self) -> None:
@@ -170,11 +174,11 @@ class AfterRun(QGroupBox):
     def _show_look(self) -> None:
         if self._output is None or not self._output.is_open:
             return
-        if not (self.outline.isChecked() or self.fill.isChecked()):
-            self.outline.setChecked(True)
-        is_outline = self.outline.isChecked()
-        self._output.layer.contour = OUTLINE if is_outline else 0
-        self._output.layer.opacity = 1.0 if is_outline else FILLED
+        layer, is_outline = self._output.layer, self.outline.isChecked()
+        contour = OUTLINE if is_outline else 0
+        if layer.contour != contour:  # napari computes it anew even if it is the same
+            layer.contour = contour
+        layer.opacity = 1.0 if is_outline else FILLED
 
     def _on_original(self, is_original: bool) -> None:
         if self._output is not None and self._output.is_open:

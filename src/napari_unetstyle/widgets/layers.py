@@ -16,6 +16,7 @@ from napari_unetstyle.core.imaging.image import Image
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+    import pandas as pd
 
     from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.segmentation.result import SegmentResult
@@ -219,7 +220,11 @@ def _without_first_axis(place: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_labels(
-    viewer: napari.viewer.ViewerModel, result: SegmentResult, like: Placement, name: str
+    viewer: napari.viewer.ViewerModel,
+    result: SegmentResult,
+    like: Placement,
+    name: str,
+    table: pd.DataFrame | None = None,
 ) -> napari.layers.Labels:
     """Add a result as a new Labels layer that lies exactly on the picture it came from.
 
@@ -233,11 +238,13 @@ def add_labels(
         Where the picture lies.
     name
         Of the layer; napari makes it unique.
+    table
+        Features; those of the result if not given.
     """
     layer = viewer.add_labels(
         like.to_layer(result.labels),
         name=name,
-        features=features(result.objects),
+        features=features(result.objects) if table is None else table,
         metadata={METADATA: {"provenance": result.provenance, "notes": list(result.notes)}},
         **like.arguments,
     )
@@ -246,7 +253,7 @@ def add_labels(
     return layer
 
 
-def features(table: dict[str, NDArray[Any]]) -> Any:
+def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:
     """A table of objects as the features of a Labels layer: ``index`` is the object's label."""
     import pandas as pd
 

@@ -47,6 +47,7 @@ class MainDock(Dockable):
         layout.addWidget(disclaimer)
         self.setMinimumWidth(NARROWEST)
         self.models.changed.connect(self.segment.set_models)
+        self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
         self.undocked.connect(self.close_down)
         QTimer.singleShot(0, self.models.refresh)
 

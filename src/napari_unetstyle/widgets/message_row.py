@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.jobs import Failed
@@ -15,6 +15,8 @@ Action = tuple[str, Callable[[], Any]]
 
 class MessageRow(QFrame):
     """Hidden until it has something to say; every answer closes it."""
+
+    answered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,3 +80,4 @@ class MessageRow(QFrame):
         self.clear()
         if action is not None:
             action()
+        self.answered.emit()

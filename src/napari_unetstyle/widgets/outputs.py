@@ -16,6 +16,7 @@ from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, cla
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+    import pandas as pd
 
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.progress import Steps
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A result as it came out of its job, with the checksum of its labels."""
+    """A result as it came out of its job, with what would take the GUI thread long: checksum and features."""
 
     result: SegmentResult
     sum: int
+    features: pd.DataFrame
 
 
 def iter_fresh(steps: Steps[SegmentResult]) -> Steps[Fresh]:
-    """The job of a result with its checksum, so that the GUI thread need not read a large one."""
+    """The job of a result, made ready for a layer."""
     result = yield from steps
-    return Fresh(result, checksum(result.labels))
+    return Fresh(result, checksum(result.labels), features(result.objects))
 
 
 class Output:
@@ -64,7 +66,7 @@ class Output:
         self.image, self.result, self.placement = image, fresh.result, placement
         self._viewer = viewer
         self._is_writing = self._is_painted = self._is_suspect = False
-        self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name)
+        self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name, fresh.features)
         self._sum = fresh.sum
         events = self.layer.events
         events.paint.connect(self._on_paint)
@@ -116,7 +118,7 @@ class Output:
             layer.editable = False  # the public way to reset the history
             layer.editable = True
             layer.mode = mode
-            layer.features = features(result.objects)
+            layer.features = fresh.features
             layer.metadata[METADATA] = {"provenance": result.provenance, "notes": list(result.notes)}
             if result.output == "areas":
                 layer.colormap = class_colors(result.classes)

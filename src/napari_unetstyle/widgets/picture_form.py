@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.axes_editor import AxesEditor
-from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.layers import METADATA, Statement, image_from_layer, statement_of
 from napari_unetstyle.widgets.parts import combo, follow, form, label, name
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
@@ -80,8 +80,9 @@ class PictureForm(QWidget):
         self.ruler.measured.connect(self._on_measured)
 
     def pictures(self) -> list[napari.layers.Image]:
-        """The layers that hold pictures, newest first."""
-        return [layer for layer in reversed(self._viewer.layers) if type(layer).__name__ == "Image"]
+        """The layers that hold pictures, newest first; what this dock made is none."""
+        layers = reversed(self._viewer.layers)
+        return [layer for layer in layers if type(layer).__name__ == "Image" and METADATA not in layer.metadata]
 
     @property
     def layer(self) -> napari.layers.Image | None:

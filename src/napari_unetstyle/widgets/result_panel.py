@@ -12,6 +12,7 @@ from napari_unetstyle.widgets.copy_as import as_command_line, as_python, decidin
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.draft import Draft
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.layers import METADATA
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path, path_of
@@ -73,14 +74,17 @@ class ResultPanel(QWidget):
 
     def take(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
-        for earlier, output in reversed(self._outputs):
-            if request.is_rerun_of(earlier) and output.can_take(fresh.result, request.placement):
+        earlier = [output for before, output in self._outputs if request.is_rerun_of(before) and output.is_open]
+        for output in reversed(earlier):
+            if output.can_take(fresh.result, request.placement):
                 output.write(fresh)
                 output.image, output.placement = request.image, request.placement
                 self._replace_request(output, request)
                 self._show(output)
                 return
         self.add(request, fresh)
+        if earlier and earlier[-1].is_touched:
+            self.box.say(f"{earlier[-1].layer.name!r} was painted, so it was left as it is; this is a new layer.")
 
     def add(self, request: RunRequest, fresh: Fresh) -> Output:
         """Show a result in a new layer."""
@@ -194,7 +198,7 @@ class ResultPanel(QWidget):
                 colormap="magma",
                 opacity=0.6,
                 blending="additive",
-                metadata={"unetstyle": {"probability": f"{name}, 255 is 1"}},
+                metadata={METADATA: {"probability": f"{name}, 255 is 1"}},
                 **output.placement.arguments,
             )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
@@ -14,16 +13,17 @@ from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.empty_row import EmptyRow
 from napari_unetstyle.widgets.folder_panel import FolderPanel
-from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
-from napari_unetstyle.widgets.outputs import Fresh, iter_fresh
+from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.parts import combo, form, name
 from napari_unetstyle.widgets.picture_form import Picture, PictureForm
 from napari_unetstyle.widgets.preview import Preview
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.result_panel import ResultPanel
+from napari_unetstyle.widgets.run_queue import RunQueue
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.settings import Settings, read_settings
 
@@ -50,9 +50,9 @@ class SegmentPanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._calls = viewer, calls
-        self._queue: deque[RunRequest] = deque()
-        self._running: RunRequest | None = None
-        self._slot = JobSlot(self)
+        self._queue = RunQueue(calls, self)
+        self._is_many = False
+        self._problems: list[Failed] = []
         self.empty = EmptyRow(viewer)
         self.picture = PictureForm(viewer)
         self.model = ModelChoice()
@@ -82,8 +82,11 @@ class SegmentPanel(QWidget):
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
         rows.addWidget(self.segment)
-        for part in (self.empty, self.form, self.progress, self.message, self.results):
+        self.offers = QVBoxLayout()
+        for part in (self.empty, self.form, self.progress, self.message):
             layout.addWidget(part)
+        layout.addLayout(self.offers)
+        layout.addWidget(self.results)
         layout.addStretch()
 
     def _connect(self) -> None:
@@ -96,13 +99,15 @@ class SegmentPanel(QWidget):
         self.where.currentIndexChanged.connect(self._on_where_changed)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
-        self._slot.progressed.connect(self.progress.show_progress)
-        self._slot.done.connect(self._on_done)
+        self._queue.begun.connect(self._on_begun)
+        self._queue.progressed.connect(self.progress.show_progress)
+        self._queue.ended.connect(self._on_ended)
+        self._queue.emptied.connect(self._on_emptied)
 
     @property
     def is_running(self) -> bool:
         """Whether a run is under way."""
-        return self._slot.is_busy or self.folder.is_running
+        return self._queue.is_busy or self.folder.is_running
 
     def set_models(self, specs: list[ModelSpec]) -> None:
         """List the installed models."""
@@ -133,12 +138,8 @@ class SegmentPanel(QWidget):
         if self.where.currentData() == scope.FOLDER:
             self._start_folder()
             return
-        try:
-            self._queue = deque(self._requests())
-        except UnetstyleError as error:
-            self.message.fail(failure(error))
-            return
-        self._start_next()
+        self._problems.clear()
+        self._queue.start(self._requests())
 
     def _start_folder(self) -> None:
         settings = read_settings()
@@ -148,8 +149,7 @@ class SegmentPanel(QWidget):
 
     def stop(self) -> None:
         """Stop the run within one step, and those that wait."""
-        self._queue.clear()
-        self._slot.cancel()
+        self._queue.stop()
         self.progress.show_stopping()
 
     def close_down(self) -> None:
@@ -161,8 +161,14 @@ class SegmentPanel(QWidget):
 
     def _requests(self) -> list[RunRequest]:
         where, settings = self.where.currentData(), read_settings()
-        layers = self.picture.pictures()[::-1] if where == scope.ALL else [self.picture.layer]
-        return [self._request(layer, where, settings) for layer in layers if layer is not None]
+        self._is_many = where == scope.ALL
+        requests = []
+        for layer in self.picture.pictures()[::-1] if self._is_many else [self.picture.layer]:
+            try:
+                requests.append(self._request(layer, where, settings))
+            except UnetstyleError as error:
+                self._fail(layer.name, failure(error))
+        return requests
 
     def _request(self, layer: napari.layers.Image, where: str, settings: Settings) -> RunRequest:
         picture = self.picture.value(layer)
@@ -183,31 +189,32 @@ class SegmentPanel(QWidget):
             return None
         return self._request(layer, scope.SCREEN, read_settings())
 
-    def _start_next(self) -> None:
-        if not self._queue:
-            return
-        request = self._running = self._queue.popleft()
+    def _on_begun(self, request: RunRequest) -> None:
         self.preview.pause()
-        self.segment.setEnabled(False)
-        self.progress.begin("starting…")
-        steps = self._calls.iter_segment(request.image, request.model, request.options, request.store)
-        self._slot.start(iter_fresh(steps))
-
-    def _on_done(self, outcome: Outcome) -> None:
-        request, self._running = self._running, None
         self._on_where_changed()
-        self.progress.hide()
-        assert request is not None
+        self.progress.begin(f"{request.placement.name}: starting…" if self._is_many else "starting…")
+
+    def _on_ended(self, request: RunRequest, outcome: Outcome) -> None:
         match outcome:
             case Finished(value=fresh):
                 self._deliver(request, fresh)
             case Failed():
-                self.message.fail(outcome)
+                self._fail(request.placement.name, outcome)
             case Cancelled():
                 self.message.say("Stopped. Nothing was changed.")
-        self.preview.touch()
-        self._start_next()
         self.run_ended.emit(outcome)
+
+    def _on_emptied(self) -> None:
+        self.progress.hide()
+        self._on_where_changed()
+        self.preview.touch()
+
+    def _fail(self, picture: str, failed: Failed) -> None:
+        """Say an error; with several pictures, say which one it was and keep those before."""
+        named = Failed(f"{picture}: {failed.sentence}", failed.details) if self._is_many else failed
+        self._problems.append(named)
+        sentences = "\n".join(problem.sentence for problem in self._problems)
+        self.message.fail(Failed(sentences, "\n".join(problem.details for problem in self._problems)))
 
     def _deliver(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result; where its picture is not what it was, offer it instead."""
@@ -215,11 +222,14 @@ class SegmentPanel(QWidget):
         if not changes:
             self.results.take(request, fresh)
             return
-        self.message.ask(
+        row = MessageRow()
+        row.ask(
             f"{request.placement.name!r} was {' and '.join(changes)} during the run. The result is for the picture "
             "as it was.",
             ("Add the labels", lambda: self.results.add(request, fresh)),
         )
+        row.answered.connect(row.deleteLater)
+        self.offers.addWidget(row)
 
     def _on_picture_changed(self) -> None:
         layer = self.picture.layer
