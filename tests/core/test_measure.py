@@ -226,6 +226,18 @@ def test_what_cannot_be_measured_is_said() -> None:
         measure(labels, as_image(np.ones((6, 6))), stains="hed")
     with pytest.raises(ImageError, match="8 bits"):
         measure(labels, as_image(np.full((6, 6, 3), 200.0)), stains="hed")
+    with pytest.raises(ImageError, match="int32"):
+        measure(labels, as_image(np.full((6, 6, 3), 200, np.int32)), stains="hed")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_labels_of_any_integer_type(dtype: type) -> None:
+    labels = np.zeros((9, 9), dtype)
+    labels[2:5, 3:8] = 1
+    table = measure(labels)
+    assert table["label"].tolist() == [1]
+    assert table["area"].tolist() == [15]
+    assert table["perimeter"] == regionprops_table(labels.astype(int), properties=["perimeter"])["perimeter"]
 
 
 def test_reports_progress() -> None:

@@ -7,8 +7,9 @@ once from their runs, several times faster, so that a table can follow a brush.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,11 @@ def _check_stains(stains: str, image: Image | None) -> None:
     if image is None or image.size("C") not in (3, 4):
         raise ImageError(
             f"Stains are separated in RGB pictures only; this one has {image.size('C') if image else 'no'} channels."
+        )
+    if np.dtype(image.array.dtype) not in (np.uint8, np.uint16) and np.dtype(image.array.dtype).kind != "f":
+        raise ImageError(
+            f"Stains need colors of 8 or 16 bits, or from 0 to 1; these are {image.array.dtype}. "
+            "Convert the picture to 8 bits first."
         )
 
 
@@ -318,8 +324,8 @@ class _Statistics:
         self.low, self.high = np.full((2, channels, count), [[[np.inf]], [[-np.inf]]])
 
     @np.errstate(all="ignore")  # NaN and Inf among the pixels come out as such
-    def add(self, values: NDArray[np.float64], runs: Runs, member: NDArray[np.int64]) -> None:
-        """Add pixels ``(channels, n)`` of some runs of the objects `member`."""
+    def add(self, values: Iterable[NDArray[np.float64]], runs: Runs, member: NDArray[np.int64]) -> None:
+        """Add the pixels of some runs of the objects `member`, channel by channel."""
         count = len(self._pixels)
         pixels = np.bincount(member, runs.length, minlength=count)
         total = np.maximum(self._pixels + pixels, 1)
@@ -349,8 +355,8 @@ def _iter_intensities(objects: _Objects, frame: Frame, stains: str) -> Steps[Tab
         runs, member = objects.runs[near], objects.member[near]
         if len(runs):
             pixels = frame.read(part).reshape(frame.channels, -1)[:, runs.positions() - part.start * plane]
-            values = np.concatenate([pixels.astype(np.float64), _separated(pixels, stains)])
-            statistics.add(values, runs, member)
+            channels = (channel.astype(np.float64) for channel in pixels)
+            statistics.add(chain(channels, _separated(pixels, stains)), runs, member)
         yield progress
     columns: Table = {}
     deviation = statistics.deviation
