@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
 from napari_unetstyle.widgets.main_dock import MainDock
@@ -27,6 +28,21 @@ def make_dock(make_napari_viewer: Callable[..., Any], core: FakeCore, qtbot: Any
         viewer = make_napari_viewer()
         dock = MainDock(viewer, core.calls)
         viewer.window.add_dock_widget(dock, name="UNet", area="right")
+        dock.viewer = viewer
+        dock.models.refresh()
+        return dock
+
+    return make
+
+
+@pytest.fixture
+def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
+    """The dock on a viewer without a window: the same widgets, a second sooner."""
+
+    def make() -> MainDock:
+        viewer = ViewerModel()
+        dock = MainDock(viewer, core.calls)
+        qtbot.addWidget(dock)
         dock.viewer = viewer
         dock.models.refresh()
         return dock

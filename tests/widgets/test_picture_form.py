@@ -14,8 +14,8 @@ MS = WAIT * 1000
 
 
 @pytest.fixture
-def dock(make_dock: Any) -> Any:
-    return make_dock()
+def dock(make_windowless_dock: Any) -> Any:
+    return make_windowless_dock()
 
 
 def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: Any) -> None:

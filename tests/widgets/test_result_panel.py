@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import QItemSelectionModel, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unetstyle.widgets import draft
@@ -18,7 +17,6 @@ from napari_unetstyle.widgets.saving import FORMATS
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
-HORIZONTAL = Qt.Orientation.Horizontal
 
 
 def labels_of(viewer: Any) -> list[Any]:
@@ -26,8 +24,8 @@ def labels_of(viewer: Any) -> list[Any]:
 
 
 @pytest.fixture
-def dock(make_dock: Any, run: Any) -> Any:
-    dock = make_dock()
+def dock(make_windowless_dock: Any, run: Any) -> Any:
+    dock = make_windowless_dock()
     dock.viewer.add_image(blobs(), name="slide7", scale=(0.5, 0.5), units=("um", "um"))
     run(dock)
     return dock
@@ -109,19 +107,6 @@ def test_a_large_picture_shows_its_visible_part_first(
         np.testing.assert_array_equal(outlines.mask, outline_mask(layer.data))
 
 
-def test_the_visible_part_is_the_whole_there(dock: Any, qtbot: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(draft, "LARGE", 10)
-    results = dock.segment.results
-    results._draft.show_part(results.output, 0.73, 0)
-    qtbot.waitUntil(lambda: results._draft.drawing.outlines is not None, timeout=MS)
-    assert not results.output.layer.visible
-    outlines = results._draft.drawing.outlines
-    results.refine(0.73, 0)
-    qtbot.waitUntil(lambda: results.output.layer.data.max() == 2, timeout=MS)
-    np.testing.assert_array_equal(outlines.mask, outline_mask(results.output.layer.data))
-    assert results.output.layer.visible
-
-
 def test_undo_after_refining_does_not_bring_old_patches_back(box: Any, layer: Any, qtbot: Any) -> None:
     box.fewer.setValue(box.fewer.value() - 23)
     qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
@@ -173,73 +158,13 @@ def test_copy_as_python(dock: Any, box: Any) -> None:
     assert "slide7" in text  # no file: it says what `image` is
 
 
-# The table ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def table(dock: Any, box: Any, layer: Any, click: Any, qtbot: Any) -> Any:
-    click(box.table)
-    qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
-    return dock.segment.results._table
-
-
-def test_the_table_shows_every_object(table: Any, layer: Any) -> None:
-    assert table.model.rowCount() == 5
-    assert list(layer.features["class_name"]) == ["nucleus"] * 5
-    assert list(layer.features["mean"]) == [200, 190, 180, 170, 160]
-
-
-def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any) -> None:
-    index = table.model.index(3, 0)
-    flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-    table.view.selectionModel().select(index, flags)
-    assert layer.selected_label == 4
-    layer.selected_label = 2
-    assert table.selected_label == 2
-
-
-def test_the_table_sorts_by_number(table: Any) -> None:
-    column = next(i for i in range(table.model.columnCount()) if table.model.headerData(i, HORIZONTAL) == "mean")
-    table.view.sortByColumn(column, Qt.SortOrder.AscendingOrder)
-    assert list(table.model.labels()) == [5, 4, 3, 2, 1]
-    table.view.selectRow(0)
-    assert table.selected_label == 5
-
-
-def test_the_table_follows_painting(table: Any, layer: Any, qtbot: Any) -> None:
-    layer.data_setitem((np.array([50, 51]), np.array([60, 60])), 9)
-    qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=1000)
-    assert list(layer.features["area"]) == [64] * 5 + [2]
-    assert list(layer.features["class_name"])[-1] == ""
-    layer.undo()
-    qtbot.waitUntil(lambda: table.model.rowCount() == 5, timeout=1000)
-
-
-def test_only_what_changed_is_measured_again(table: Any, layer: Any, core: Any, qtbot: Any) -> None:
-    layer.data[layer.data == 2] = 0  # erased
-    layer.data_setitem((np.array([22, 23]), np.array([40, 41])), 1)  # and 1 grew into 3
-    qtbot.waitUntil(lambda: table.model.rowCount() == 4, timeout=MS)
-    assert core.measured == [None, {1, 2, 3}]
-    assert list(layer.features["index"]) == [1, 3, 4, 5]
-    assert list(layer.features["area"]) == [66, 62, 64, 64]
-
-
-def test_closing_the_table_releases_its_button(dock: Any, box: Any, table: Any, click: Any, qtbot: Any) -> None:
-    dock.viewer.window.remove_dock_widget(table)
-    qtbot.waitUntil(lambda: not box.table.isChecked(), timeout=MS)
-    click(box.table)
-    assert dock.segment.results._table is not table
-    click(box.table)
-    qtbot.waitUntil(lambda: dock.segment.results._table is None, timeout=MS)
-
-
 # Save ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["labels", "table", "rois", "geojson"])
-def test_save_writes_what_is_shown(dock: Any, table: Any, layer: Any, qtbot: Any, tmp_path: Any, key: str) -> None:
+def test_save_writes_what_is_shown(dock: Any, layer: Any, qtbot: Any, tmp_path: Any, key: str) -> None:
     layer.data_setitem((np.array([50, 51]), np.array([60, 60])), 9)
-    qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=MS)
+    qtbot.waitUntil(lambda: len(layer.features) == 6, timeout=MS)
     results = dock.segment.results
     results.ask_where_to_save(key)
     (dialog,) = results.findChildren(QFileDialog)

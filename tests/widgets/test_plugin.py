@@ -1,0 +1,60 @@
+"""The plugin as napari sees it: settings, samples, menu."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from npe2 import PluginManifest
+
+from napari_unetstyle import _sample_data
+from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.settings import PLUGIN, Settings, read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def plugin(npe2pm: Any) -> Any:
+    npe2pm.register(PluginManifest.from_file(ROOT / "napari.yaml"))
+    return npe2pm
+
+
+def test_settings_of_the_preferences_page(plugin: Any, plugin_settings: Any) -> None:
+    from napari.settings import get_plugin_settings
+
+    page = get_plugin_settings(PLUGIN)
+    assert read_settings() == Settings(memory=256 * 2**20)
+    page.segmentation.device, page.segmentation.memory, page.segmentation.model_folder = "cpu", 100, "~/models"
+    assert read_settings() == Settings(device="cpu", memory=100 * 2**20, model_folder=Path("~/models").expanduser())
+
+
+def test_without_the_manifest_there_are_defaults(npe2pm: Any) -> None:
+    assert read_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("sample", "axes"),
+    [
+        (_sample_data.nuclei_fluorescence, ["y", "x"]),
+        (_sample_data.nuclei_he, ["y", "x"]),
+        (_sample_data.axons_sem, ["y", "x"]),
+        (_sample_data.timelapse_two_channels, ["t", "c", "y", "x"]),
+    ],
+)
+def test_samples_have_axes_and_pixel_size(sample: Any, axes: list[str]) -> None:
+    ((_, arguments, kind),) = sample()
+    assert kind == "image"
+    assert arguments["axis_labels"] == axes
+    assert arguments["units"][-2:] == ["micrometer", "micrometer"]
+    assert arguments["scale"][-1] < 1
+    assert arguments["rgb"] == (sample is _sample_data.nuclei_he)
+
+
+def test_the_dock_opens_from_the_menu_and_only_once(make_napari_viewer: Any, plugin: Any) -> None:
+    viewer = make_napari_viewer()
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN)
+    assert isinstance(widget, MainDock)
+    assert viewer.window.add_plugin_dock_widget(PLUGIN)[0] is dock
+    assert list(viewer.window.dock_widgets) == [f"UNet ({PLUGIN})"]
