@@ -331,6 +331,16 @@ def test_pictures_that_differ_in_suffix_only(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_names_that_are_no_text(tmp_path: Path, model: Model) -> None:
+    odd = tmp_path / "in" / os.fsdecode(b"caf\xe9.tif")
+    picture(tmp_path / "in" / "plain.tif").rename(odd)
+    report = done([odd.parent], tmp_path / "out", model, files=FolderFiles(table=True))
+    assert states(report) == {"caf\\udce9.tif": "done"}
+    assert report.table is not None
+    assert "caf\\udce9.tif," in report.table.read_text(encoding="utf-8")
+
+
 def test_two_pictures_of_one_name(tmp_path: Path) -> None:
     picture(tmp_path / "1" / "a.tif")
     picture(tmp_path / "2" / "a.tif")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,23 @@ print(len(store.list()), "torch" in sys.modules)
 """
     command = [sys.executable, "-c", code, str(saved_folder.parent)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["1", "False"]
+
+
+def test_two_writers_lose_nothing(store: ModelStore) -> None:
+    network = create_network(tiny())
+
+    def save(version: int) -> int:
+        try:
+            return store.save(tiny(version=version), network).version
+        except (ModelFileError, OutputError):
+            return 0
+
+    with ThreadPoolExecutor(4) as pool:
+        saved = list(pool.map(save, [v for v in range(1, 21) for _ in range(2)]))
+    assert sorted(filter(None, saved)) == list(range(1, 21))
+    assert [spec.version for spec in store.list()] == list(range(1, 21))
+    assert store.problems() == {}
+    assert all(store.load(f"tiny@{v}").network is not None for v in range(1, 21))
 
 
 # What was touched ------------------------------------------------------------------------------------------------

@@ -24,13 +24,13 @@ from napari_unetstyle.core.imaging.tiff_structure import check_structure
 
 LARGE = 2**27
 LARGEST_BLOCK = 2**31
-_CACHE = 2**28
+_CACHE = 2**26
 _COARSEST = 10.0
 _CENTIMETER, _INCH = 3, 2
 _MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
 _WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 
-# what tifffile and the decoders raise on damaged files
+# what tifffile and the decoders raise on damaged files, besides tifffile's own
 _DAMAGED = (
     ArithmeticError,
     AssertionError,
@@ -186,11 +186,13 @@ def _touched(wanted: range, chunk: int) -> list[int]:
 
 def _guarded(path: Path, work: Callable[[], _R]) -> _R:
     """The result of `work`, with whatever a decoder raises turned into one kind of error."""
+    import tifffile
+
     try:
         return work()
     except UnetstyleError:
         raise
-    except _DAMAGED as error:
+    except (*_DAMAGED, tifffile.TiffFileError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageFileError(
             f"{path} is truncated, damaged or of an unknown kind: {reason}. Copy or export it again."

@@ -65,8 +65,13 @@ def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Pa
     if path.is_dir():
         ours = out.resolve()
         inside = (file for file in path.rglob("*") if is_image_file(file) and file.is_file())
-        return [(file, file.relative_to(path).as_posix()) for file in inside if ours not in file.resolve().parents]
-    return [(path, path.absolute().relative_to(_common_folder(named)).as_posix())]
+        return [(file, _name(file, path)) for file in inside if ours not in file.resolve().parents]
+    return [(path, _name(path.absolute(), _common_folder(named)))]
+
+
+def _name(file: Path, below: Path) -> str:
+    """What tables and people get to see; bytes that are no text (Linux allows them) are written out."""
+    return file.relative_to(below).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:
