@@ -25,7 +25,7 @@ def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: 
     click(form.change)
     form.editor.axes.setText("TYX")
     form.editor.unit.setCurrentIndex(form.editor.unit.findData("um"))
-    form.editor.size.setValue(0.25)
+    form.editor.pixel_size.setValue(0.25)
     click(form.editor.use)
     assert form.info.text() == "T 5 · 50×40 · 0.25 µm/px"
     assert not form.editor.isVisibleTo(form)

@@ -22,8 +22,8 @@ class AxesEditor(QWidget):
         super().__init__(parent)
         self.axes = QLineEdit()
         self.axes.setToolTip("One letter per axis: T time, C channel or color, Z depth, Y rows, X columns")
-        self.size = self._size_box()
-        self.depth = self._size_box()
+        self.pixel_size = self._size_box()
+        self.slice_step = self._size_box()
         self.unit = combo()
         self.unit.setMinimumContentsLength(4)
         for words, unit in _UNITS:
@@ -48,14 +48,14 @@ class AxesEditor(QWidget):
 
     def _lay_out(self) -> None:
         size = QHBoxLayout()
-        size.addWidget(self.size, 3)
+        size.addWidget(self.pixel_size, 3)
         size.addWidget(self.unit, 2)
         form = self._form = QFormLayout(self)
         form.setContentsMargins(8, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Axes", self.axes)
         form.addRow("Pixel size", size)
-        form.addRow("Slice step", self.depth)
+        form.addRow("Slice step", self.slice_step)
         form.addRow(self.problem)
         form.addRow(self.use)
 
@@ -64,8 +64,8 @@ class AxesEditor(QWidget):
         self.problem.hide()
         self.axes.setText(statement.axes)
         self.unit.setCurrentIndex(self.unit.findData(statement.geometry.unit))
-        self.size.setValue(statement.geometry.spacing[-1])
-        self.depth.setValue(statement.geometry.spacing[0])
+        self.pixel_size.setValue(statement.geometry.spacing[-1])
+        self.slice_step.setValue(statement.geometry.spacing[0])
         self._show_rows()
 
     def value(self) -> Statement:
@@ -81,8 +81,8 @@ class AxesEditor(QWidget):
         unit = self.unit.currentData()
         if unit == "px":
             return Statement(axes=axes, geometry=unknown(dims))
-        depth = [self.depth.value()] if "Z" in axes else []
-        spacing = (*depth, *[self.size.value()] * (dims - len(depth)))
+        depth = [self.slice_step.value()] if "Z" in axes else []
+        spacing = (*depth, *[self.pixel_size.value()] * (dims - len(depth)))
         return Statement(axes=axes, geometry=Geometry(spacing=spacing, unit=unit))
 
     def refuse(self, sentence: str) -> None:
@@ -92,8 +92,8 @@ class AxesEditor(QWidget):
 
     def _show_rows(self) -> None:
         is_known = self.unit.currentData() != "px"
-        self.size.setEnabled(is_known)
-        self._form.setRowVisible(self.depth, is_known and "Z" in self.axes.text().upper())
+        self.pixel_size.setEnabled(is_known)
+        self._form.setRowVisible(self.slice_step, is_known and "Z" in self.axes.text().upper())
 
     def _on_use(self) -> None:
         try:

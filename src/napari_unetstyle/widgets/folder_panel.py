@@ -82,6 +82,7 @@ class FolderPanel(QWidget):
         for part in (self.progress, self.message, self.words, self.pictures):
             layout.addWidget(part)
         self.pictures.setFixedHeight(_ROWS * self.pictures.fontMetrics().height() + 12)
+        self.pictures.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # the rest is in the tool tip
         self.pictures.hide()
         self.words.hide()
 

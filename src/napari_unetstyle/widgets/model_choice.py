@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.parts import combo, form, label, name
 from napari_unetstyle.widgets.summary import model_title
@@ -28,10 +28,16 @@ class ModelChoice(QWidget):
         self.output.addItem("separate objects", "objects")
         self.output.addItem("areas", "areas")
         self.purpose = label()
-        rows = self._form = form(self)
-        rows.addRow(name("Model"), self.models)
-        rows.addRow(self.purpose)
-        rows.addRow(name("As"), self.output)
+        model_row, output_row = form(), form()
+        model_row.addRow(name("Model"), self.models)
+        output_row.addRow(name("As"), self.output)
+        self._output_row = QWidget()
+        self._output_row.setLayout(output_row)
+        layout = QVBoxLayout(self)  # a form would cut words that wrap
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(model_row)
+        layout.addWidget(self.purpose)
+        layout.addWidget(self._output_row)
         self.models.currentIndexChanged.connect(self._on_chosen)
         self.output.currentIndexChanged.connect(self.changed)
         self._on_chosen()
@@ -66,5 +72,5 @@ class ModelChoice(QWidget):
     def _on_chosen(self) -> None:
         spec = self.spec
         self.purpose.setText(spec.card.summary if spec else "No model is installed. Import one under Models.")
-        self._form.setRowVisible(self.output, spec is not None and spec.separation is not None)
+        self._output_row.setVisible(spec is not None and spec.separation is not None)
         self.changed.emit()

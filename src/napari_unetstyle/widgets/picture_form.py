@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
@@ -61,12 +61,17 @@ class PictureForm(QWidget):
         line = QHBoxLayout()
         line.addWidget(self.info, 1)
         line.addWidget(self.change)
-        rows = self._form = form(self)
-        rows.addRow(name("Picture"), self.layers)
-        rows.addRow(line)
-        rows.addRow(self.editor)
-        rows.addRow(name("Channel"), self.channel)
-        rows.addRow(self.ruler)
+        picture_row, channel_row = form(), form()
+        picture_row.addRow(name("Picture"), self.layers)
+        channel_row.addRow(name("Channel"), self.channel)
+        self._channel_row = QWidget()
+        self._channel_row.setLayout(channel_row)
+        layout = QVBoxLayout(self)  # a form would cut words that wrap
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(picture_row)
+        layout.addLayout(line)
+        for part in (self.editor, self._channel_row, self.ruler):
+            layout.addWidget(part)
         self.editor.hide()
 
     def _connect(self) -> None:
@@ -164,7 +169,7 @@ class PictureForm(QWidget):
 
     def _show_channels(self, picture: Picture | None) -> None:
         count = 0 if picture is None or picture.layer.rgb else picture.image.size("C")
-        self._form.setRowVisible(self.channel, count > 1)
+        self._channel_row.setVisible(count > 1)
         if picture is None or count < 2:
             return
         names = picture.image.channel_names
