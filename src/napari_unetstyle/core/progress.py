@@ -40,14 +40,23 @@ _WHOLE = 1000
 
 def share(steps: Steps[T], start: float, stop: float) -> Steps[T]:
     """A job as the part ``start`` to ``stop`` (in 0..1) of a longer one: same result, progress out of 1000."""
+
+    def scaled(progress: Progress) -> Progress:
+        done = start + (stop - start) * progress.fraction
+        return Progress(round(done * _WHOLE), _WHOLE, progress.message)
+
+    return through(steps, scaled)
+
+
+def through(steps: Steps[T], each: Callable[[Progress], Progress]) -> Steps[T]:
+    """A job with the same result whose progress has gone through `each`; closing it closes `steps`."""
     try:
         while True:
             try:
                 progress = next(steps)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            done = start + (stop - start) * progress.fraction
-            yield Progress(round(done * _WHOLE), _WHOLE, progress.message)
+            yield each(progress)
     finally:
         steps.close()
 

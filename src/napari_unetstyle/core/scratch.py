@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetstyle.core.errors import OutputError
-from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.progress import Progress, Steps, through
 
 T = TypeVar("T")
 
@@ -55,18 +55,13 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None
 
 def releasing(steps: Steps[T], *arrays: NDArray[Any]) -> Steps[T]:
     """A job that fills or reads scratch arrays, without their pages piling up in memory."""
-    try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            finally:
-                for array in arrays:
-                    release(array)
-            yield progress
-    finally:
-        steps.close()
+
+    def let_go(progress: Progress) -> Progress:
+        for array in arrays:
+            release(array)
+        return progress
+
+    return through(steps, let_go)
 
 
 def release(array: NDArray[Any]) -> None:

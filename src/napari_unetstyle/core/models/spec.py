@@ -6,33 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_unetstyle.core.networks.spec import NetworkSpec
+
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research use only, not a medical device."
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetworkSpec(_Part):
-    """The network's architecture.
-
-    Attributes
-    ----------
-    kind
-        Architecture family.
-    spatial_dims
-        2 or 3.
-    in_channels
-        Channels of the normalized picture.
-    widths
-        Feature channels of each level, full resolution first; the depth is one less than their number.
-    """
-
-    kind: Literal["unet"] = "unet"
-    spatial_dims: Literal[2, 3] = 2
-    in_channels: Annotated[int, Field(ge=1, le=64)] = 1
-    widths: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=2, max_length=8)]
 
 
 class ClassSpec(_Part):

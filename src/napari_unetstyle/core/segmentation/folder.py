@@ -22,7 +22,7 @@ from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.store import Model, ModelStore
-from napari_unetstyle.core.progress import Progress, Steps, share
+from napari_unetstyle.core.progress import Progress, Steps, share, through
 from napari_unetstyle.core.segmentation.fitting import model_sha256
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.measure import iter_measure
@@ -202,16 +202,12 @@ def _shown(
     steps: Steps[PictureStatus], running: PictureStatus, before: int, size: int, total: int, number: int, count: int
 ) -> Steps[PictureStatus]:
     """The job of one picture with its progress as part of the whole run."""
-    try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            done = before + int(progress.fraction * size)
-            yield FolderProgress(done, total, f"{running.name}: {progress.message}", running, number, count)
-    finally:
-        steps.close()
+
+    def in_the_run(progress: Progress) -> FolderProgress:
+        done = before + int(progress.fraction * size)
+        return FolderProgress(done, total, f"{running.name}: {progress.message}", running, number, count)
+
+    return through(steps, in_the_run)
 
 
 def _check(model: Model, options: SegmentOptions, files: FolderFiles) -> None:
