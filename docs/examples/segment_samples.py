@@ -14,7 +14,7 @@ from skimage.exposure import rescale_intensity
 from skimage.io import imsave
 from skimage.segmentation import mark_boundaries
 
-from napari_unetstyle.core import Image, SegmentResult, read_image, segment, write_labels
+from napari_unetstyle.core import Image, ModelStore, SegmentResult, read_image, segment, write_labels
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = {
@@ -29,7 +29,11 @@ def main(folder: Path) -> None:
     """Segment every sample into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     print("Research use only, not a medical device.\n")
+    installed = {spec.name for spec in ModelStore().list()}
     for name, (model, options) in SAMPLES.items():
+        if model not in installed:
+            print(f"{name}: left out, as the model {model!r} is not installed")
+            continue
         image = read_image(ROOT / "sample_data" / name)
         result = segment(image, model=model, **options)
         labels, outlines = folder / name, folder / f"{Path(name).stem}-outlines.png"
