@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
 from napari_unetstyle.widgets.main_dock import NARROWEST
 from tests.widgets.fake_core import WAIT, blobs
@@ -73,6 +75,35 @@ def test_measuring_one_object_sets_the_scale(dock: Any, core: Any, click: Any, r
     assert core.options[-1].object_diameter == 5
     click(form.ruler.button)  # forget
     assert form.value().object_diameter is None
+
+
+def test_a_line_drawn_with_the_mouse_is_read_when_it_is_finished(dock: Any, click: Any, qtbot: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(blobs())
+    click(form.ruler.button)
+    line = dock.viewer.layers[-1]
+
+    def event(kind: str, position: tuple[float, float]) -> Any:
+        return read_only_mouse_event(type=kind, is_dragging=True, position=position, modifiers=[], pos=position)
+
+    mouse_press_callbacks(line, event("mouse_press", (10, 10)))
+    qtbot.wait(20)  # Qt has time to do something too early
+    for step in range(1, 13):
+        mouse_move_callbacks(line, event("mouse_move", (10, 10 + step)))
+    assert form.value().object_diameter is None
+    mouse_release_callbacks(line, event("mouse_release", (10, 22)))
+    qtbot.waitUntil(lambda: form.value().object_diameter is not None, timeout=MS)
+    assert form.value().object_diameter == pytest.approx(12, abs=0.5)  # napari starts a line a little off
+
+
+def test_selecting_a_layer_chooses_its_picture(dock: Any) -> None:
+    form = dock.segment.picture
+    first, second = dock.viewer.add_image(blobs(), name="a"), dock.viewer.add_image(blobs(), name="b")
+    assert form.layer is second
+    dock.viewer.layers.selection = {first}
+    assert form.layer is first
+    dock.viewer.add_labels(blobs())
+    assert form.layer is first
 
 
 def test_deleting_the_line_ends_measuring(dock: Any, click: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,24 @@ def test_a_large_picture_shows_its_visible_part_first(
     assert layer.visible
     for outlines in filter(None, drawn):
         np.testing.assert_array_equal(outlines.mask, outline_mask(layer.data))
+
+
+def test_data_of_another_shape_are_touched_and_not_saved(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
+    results = dock.segment.results
+    layer.data = np.zeros((3, 4, 5), int)
+    assert results.output.is_touched
+    results.save("labels", Path("never.tif"), results.output)
+    assert "shape (3, 4, 5)" in results.message.text
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    assert layer.data.shape == (3, 4, 5)
+
+
+def test_refining_goes_on_without_the_picture(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
+    dock.viewer.layers.remove("slide7")
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    assert labels_of(dock.viewer) == [layer]
 
 
 def test_undo_after_refining_does_not_bring_old_patches_back(box: Any, layer: Any, qtbot: Any) -> None:

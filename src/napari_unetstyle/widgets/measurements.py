@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -45,7 +46,7 @@ class Measurements(QObject):
         self._calls = calls
         self._output: Output | None = None
         self._last: Snapshot | None = None
-        self._followed: list[Any] = []
+        self._followed: WeakSet[Any] = WeakSet()
         self._slot = JobSlot(self)
         self._slot.done.connect(self._on_done)
         self._rest = QTimer(self)
@@ -58,10 +59,11 @@ class Measurements(QObject):
         self._rest.stop()
         self._output = output
         if output is None:
+            self._last = None
             self._slot.cancel()
             return
         if output.layer not in self._followed:
-            self._followed.append(output.layer)
+            self._followed.add(output.layer)
             follow(self, output.layer.events.paint, self._on_paint)
             follow(self, output.layer.events.set_data, self._on_paint)
         self._measure()
@@ -72,7 +74,7 @@ class Measurements(QObject):
 
     def _measure(self) -> None:
         output = self._output
-        if output is None or not output.is_open:
+        if output is None or not output.is_open or output.is_reshaped:
             return
         self._measuring = output
         before = self._last if self._last is not None and self._last.output is output else None

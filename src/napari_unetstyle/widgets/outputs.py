@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, class_colors, features
 
 if TYPE_CHECKING:
@@ -79,10 +80,15 @@ class Output:
         return self.layer in self._viewer.layers
 
     @property
+    def is_reshaped(self) -> bool:
+        """Whether the layer's data no longer lie on the picture's grid."""
+        return tuple(self.layer.data.shape) != tuple(self.placement.to_layer(self.result.labels).shape)
+
+    @property
     def is_touched(self) -> bool:
         """Whether anybody painted in the layer or replaced its data since this dock wrote them."""
         if self._is_suspect and not self._is_painted:
-            self._is_painted = self._sum != checksum(self.labels)
+            self._is_painted = self.is_reshaped or self._sum != checksum(self.labels)
             self._is_suspect = False
         return self._is_painted
 
@@ -92,20 +98,35 @@ class Output:
         return self._is_painted or self._is_suspect
 
     @property
+    def is_free(self) -> bool:
+        """Whether the layer may be written to: it is open, and nobody has touched it."""
+        return self.is_open and not self.is_touched
+
+    @property
     def labels(self) -> NDArray[Any]:
-        """What the layer shows now, paint included, in the order T Z Y X."""
+        """What the layer shows now, paint included, in the order T Z Y X.
+
+        Raises
+        ------
+        ImageError
+            If its data were replaced by others that do not lie on the picture.
+        """
+        if self.is_reshaped:
+            raise ImageError(
+                f"Layer {self.layer.name!r} has other data now, of shape {tuple(self.layer.data.shape)}, which do not "
+                f"lie on {self.placement.name!r}. Segment the picture again."
+            )
         return self.placement.to_labels(self.layer.data)
 
     def can_take(self, result: SegmentResult, placement: Placement) -> bool:
-        """Whether `result` may replace the layer's data: same picture, same grid, untouched and open."""
+        """Whether another run's result may replace the data: same picture, same place, and the layer is free."""
         return (
-            self.is_open
-            and placement.layer is self.placement.layer
+            placement.layer is self.placement.layer
             and placement.changes(self._viewer) == []
             and self.placement.changes(self._viewer) == []
             and result.labels.shape == self.result.labels.shape
             and result.output == self.result.output
-            and not self.is_touched
+            and self.is_free
         )
 
     def write(self, fresh: Fresh) -> None:

@@ -78,6 +78,7 @@ class PictureForm(QWidget):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             follow(self, event, self.refresh)
+        follow(self, self._viewer.layers.selection.events.active, self._on_selected)
         self.layers.currentIndexChanged.connect(self._on_layer_chosen)
         self.channel.currentIndexChanged.connect(self._on_channel_chosen)
         self.change.clicked.connect(self._on_change)
@@ -146,7 +147,8 @@ class PictureForm(QWidget):
     def _follow_layer(self, layer: napari.layers.Image) -> None:
         if layer not in self._followed:
             self._followed.add(layer)
-            for event in (layer.events.name, layer.events.data, layer.events.scale, layer.events.units):
+            events = layer.events
+            for event in (events.name, events.data, events.scale, events.units, events.axis_labels):
                 follow(self, event, self.refresh)
 
     def show_picture(self) -> None:
@@ -179,6 +181,12 @@ class PictureForm(QWidget):
                 self.channel.addItem(names[i] if i < len(names) else f"channel {i}", i)
             self.channel.addItem("all channels", None)
             self.channel.setCurrentIndex(self.channel.findData(self.channel_of(picture)))
+
+    def _on_selected(self) -> None:
+        active = self._viewer.layers.selection.active
+        if active is not self.layer and active in self.pictures():
+            self.refresh()  # a layer may be selected before it is announced
+            self.choose(active)
 
     def _on_layer_chosen(self) -> None:
         self.editor.hide()

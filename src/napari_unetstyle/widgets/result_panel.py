@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.draft import Draft
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
 from napari_unetstyle.widgets.layers import METADATA
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -127,7 +128,7 @@ class ResultPanel(QWidget):
             self.message.fail(outcome)
         if not isinstance(outcome, Finished) or output is not self.output:
             return
-        if output.can_take(outcome.value.result, output.placement):
+        if output.is_free:
             output.write(outcome.value)
             self.box.show_result()
             self._show_numbers()
@@ -137,9 +138,8 @@ class ResultPanel(QWidget):
     def _keep_paint(self, output: Output, fresh: Fresh) -> None:
         request = self.request
         assert request is not None
-        why = "was painted" if output.is_touched else "or its picture was changed"
         self.add(request, fresh)
-        self.box.say(f"{output.layer.name!r} {why}, so it was left as it is and these labels are in a new layer.")
+        self.box.say(f"{output.layer.name!r} was painted, so it was left as it is; these labels are in a new layer.")
 
     def copy(self, key: str) -> None:
         """Put the shown run on the clipboard as text that makes the same labels again."""
@@ -174,7 +174,11 @@ class ResultPanel(QWidget):
         if self._saving.is_busy:
             self.message.say("The file before is still being written.")
             return
-        shown = as_shown(output)
+        try:
+            shown = as_shown(output)
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+            return
         self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown)))
 
     def _on_saved(self, outcome: Outcome) -> None:

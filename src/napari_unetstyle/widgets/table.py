@@ -181,7 +181,7 @@ class MeasurementTable(Dockable):
     def _show_object(self, chosen: int, *, may_move: bool = True) -> None:
         """Outline an object on the canvas, moving there if it is out of sight."""
         output = self._output
-        if output is None or not output.is_open:
+        if output is None or not output.is_open or output.is_reshaped:
             return
         found = find_object(output.labels, chosen)
         if found is None:
