@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtCore import QItemSelectionModel, Qt
 
 from napari_unetstyle.widgets import draft
@@ -54,6 +56,28 @@ def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any
     assert layer.selected_label == 4
     layer.selected_label = 2
     assert table.selected_label == 2
+
+
+def test_a_click_on_an_object_selects_its_row(table: Any, layer: Any) -> None:
+    def event(kind: str, position: tuple[float, float]) -> Any:
+        return read_only_mouse_event(type=kind, is_dragging=False, position=position, modifiers=[], pos=position)
+
+    def clicked(row: float, column: float) -> int | None:
+        mouse_press_callbacks(layer, event("mouse_press", (row / 2, column / 2)))  # a pixel is half a micrometer
+        mouse_release_callbacks(layer, event("mouse_release", (row / 2, column / 2)))
+        return table.selected_label
+
+    assert clicked(23, 26) == 2
+    assert layer.selected_label == 2
+    assert table.drawing.outlines.origin == (18, 20)
+    assert clicked(50, 50) == 2  # background selects nothing
+
+
+def test_a_closed_table_hears_no_click(dock: Any, table: Any, layer: Any, qtbot: Any) -> None:
+    with qtbot.waitSignal(table.destroyed, timeout=MS):
+        dock.viewer.window.remove_dock_widget(table)
+    assert not any("MeasurementTable" in repr(callback) for callback in layer.mouse_drag_callbacks)
+    layer.selected_label = 3
 
 
 def test_the_table_sorts_by_number(table: Any) -> None:

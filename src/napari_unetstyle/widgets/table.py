@@ -115,15 +115,16 @@ class MeasurementTable(Dockable):
         self.view.selectionModel().selectionChanged.connect(self._on_row)
         follow(self, viewer.dims.events.current_step, self.hide_object)
         follow(self, viewer.layers.events.removed, self.hide_object)
-        self.undocked.connect(self.hide_object)
+        self.undocked.connect(lambda: self.show_output(None))
 
     def show_output(self, output: Output | None) -> None:
         """Show the table of an output; the selected object stays selected."""
         selected = self.selected_label
         if output is not self._output:
+            self._forget()
             self._output, selected = output, None
             if output is not None:
-                follow(self, output.layer.events.selected_label, self._on_object)
+                output.layer.events.selected_label.connect(self._on_object)
                 output.layer.mouse_drag_callbacks.append(self._on_click)
         self.title.setText("" if output is None else f"{output.layer.name}: click a row or an object")
         if output is not None and self.model.set_frame(output.layer.features):
@@ -132,6 +133,12 @@ class MeasurementTable(Dockable):
         if selected is not None:
             self._select_row(selected)
             self._show_object(selected, may_move=False)
+
+    def _forget(self) -> None:
+        """Hear nothing more from the layer."""
+        if self._output is not None:
+            self._output.layer.events.selected_label.disconnect(self._on_object)
+            self._output.layer.mouse_drag_callbacks.remove(self._on_click)
 
     @property
     def selected_label(self) -> int | None:
