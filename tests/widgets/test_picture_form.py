@@ -9,6 +9,7 @@ import pytest
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
+from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.widgets.main_dock import NARROWEST
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -32,6 +33,26 @@ def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: 
     assert form.info.text() == "T 5 · 50×40 · 0.25 µm/px"
     assert not form.editor.isVisibleTo(form)
     assert form.value().image.axes == "TYX"
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ("nuclei-he.tif", "RGB · 384×384 · 0.5 µm/px"),
+        ("timelapse-two-channels.tif", "T 5 · 2 channels · 160×160 · 0.5 µm/px"),
+    ],
+)
+def test_what_naparis_reader_drops_is_taken_from_the_file(dock: Any, sample: str, words: str) -> None:
+    dock.viewer.open(sample_folder() / sample, plugin="napari")
+    assert dock.segment.picture.info.text() == words
+
+
+def test_a_layer_that_is_not_its_file_says_nothing_of_it(dock: Any) -> None:
+    (layer,) = dock.viewer.open(sample_folder() / "nuclei-fluorescence.tif", plugin="napari")
+    assert "0.5 µm/px" in dock.segment.picture.info.text()
+    cut = dock.viewer.add_image(layer.data[:100], metadata={"path": layer.source.path})
+    dock.segment.picture.choose(cut)
+    assert "no pixel size" in dock.segment.picture.info.text()
 
 
 def test_axes_that_cannot_be_are_refused_in_words(dock: Any, click: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +91,17 @@ def statement_of(layer: napari.layers.Layer) -> Statement:
     """What a layer says about itself."""
     axes, is_assumed = axes_of(layer)
     return Statement(axes=axes, geometry=geometry_of(layer, axes), is_assumed=is_assumed)
+
+
+def completed(own: Statement, other: Statement | None) -> Statement:
+    """What a layer says about itself, and where it says nothing what another source does."""
+    if other is None or len(other.axes) != len(own.axes):
+        return own
+    if own.is_assumed and not other.is_assumed:
+        own = replace(own, axes=other.axes, is_assumed=False, geometry=geo.unknown(len(other.geometry.spacing)))
+    if not own.geometry.is_physical and own.axes == other.axes:
+        own = replace(own, geometry=other.geometry)
+    return own
 
 
 def image_from_layer(layer: napari.layers.Image, statement: Statement | None = None) -> Image:

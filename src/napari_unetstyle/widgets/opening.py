@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+    from napari_unetstyle.widgets.layers import Statement
+
 PATH = "path"
+_TIFF = (".tif", ".tiff")
 _UNITS = {"px": "pixel", "um": "micrometer", "mm": "millimeter"}
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -76,6 +79,40 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
     placement = Placement.of(like, image.axes)
     data = placement.to_layer(array.reshape(image.label_shape).astype(np.int32))
     return viewer.add_labels(data, name=path.stem, **placement.arguments)
+
+
+def statement_in_file(layer: napari.layers.Image) -> Statement | None:
+    """What the TIFF file of a layer says about its axes and pixel size, which napari's own reader drops.
+
+    None if there is no such file, or the layer does not hold its pixels as they are stored.
+    """
+    from napari_unetstyle.core.errors import UnetstyleError
+    from napari_unetstyle.core.imaging.files import read_image
+    from napari_unetstyle.widgets.layers import Statement
+
+    path = path_of(layer)
+    if path is None or layer.multiscale or not path.lower().endswith(_TIFF):
+        return None
+    try:
+        image = read_image(path)
+    except UnetstyleError:
+        return None
+    if tuple(image.array.shape) != tuple(layer.data.shape):
+        return None
+    return Statement(axes=image.axes, geometry=image.geometry, is_assumed=bool(image.notes))
+
+
+def file_with(image: Image, layer: napari.layers.Layer) -> str | None:
+    """The file that holds a picture's pixels, or None if they only live in napari."""
+    from napari_unetstyle.core.errors import UnetstyleError
+    from napari_unetstyle.core.imaging.files import read_image
+
+    path = path_of(layer)
+    try:
+        stored = None if path is None else read_image(path, image.axes)
+    except UnetstyleError:
+        return None
+    return path if stored is not None and tuple(stored.array.shape) == tuple(image.array.shape) else None
 
 
 def path_of(layer: napari.layers.Layer) -> str | None:

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.axes_editor import AxesEditor
-from napari_unetstyle.widgets.layers import METADATA, Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.layers import METADATA, Statement, completed, image_from_layer, statement_of
+from napari_unetstyle.widgets.opening import statement_in_file
 from napari_unetstyle.widgets.parts import combo, follow, form, label, name
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
@@ -44,6 +45,7 @@ class PictureForm(QWidget):
         self._viewer = viewer
         self._followed: WeakSet[Any] = WeakSet()
         self._stated: WeakKeyDictionary[Any, Statement] = WeakKeyDictionary()
+        self._in_files: WeakKeyDictionary[Any, Statement | None] = WeakKeyDictionary()
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
         self.layers = combo()
@@ -125,10 +127,16 @@ class PictureForm(QWidget):
         return self._channels.setdefault(picture.layer, current_channel(picture.layer, picture.image, self._viewer))
 
     def statement(self, layer: napari.layers.Image) -> Statement:
-        """What is known about a layer: what a person said, else what the layer says itself."""
+        """What is known about a layer: what a person said, else the layer itself, else its file."""
         stated = self._stated.get(layer)
-        axes = layer.ndim + bool(layer.rgb)
-        return stated if stated is not None and len(stated.axes) == axes else statement_of(layer)
+        if stated is not None and len(stated.axes) == layer.ndim + bool(layer.rgb):
+            return stated
+        own = statement_of(layer)
+        if own.geometry.is_physical and not own.is_assumed:
+            return own
+        if layer not in self._in_files:
+            self._in_files[layer] = statement_in_file(layer)
+        return completed(own, self._in_files[layer])
 
     def refresh(self) -> None:
         """List the pictures that are open, and keep the chosen one if it still is."""

@@ -16,7 +16,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as
 from napari_unetstyle.widgets.layers import METADATA
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import ask_for_path, path_of
+from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of
 from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
@@ -148,7 +148,7 @@ class ResultPanel(QWidget):
             return
         write = as_python if key == "python" else as_command_line
         options = deciding(vars_of(output.result.options))
-        text = write(output.image, request.model, options, path_of(request.layer))
+        text = write(output.image, request.model, options, file_with(output.image, request.layer))
         QApplication.clipboard().setText(text)
         painted = " Your paint is not in it." if output.is_touched else ""
         self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")

@@ -30,7 +30,7 @@ def choices(image: Image | None) -> list[tuple[str, str]]:
         (WHOLE, "all slices" if is_stack else "whole picture"),
         *([(SLICE, "this slice")] if is_stack else []),
         (SCREEN, f"on screen{this}"),
-        (SHAPE, f"inside the selected shape{this}"),
+        (SHAPE, f"in shape{this}"),
         (ALL, "all open pictures"),
         folder,
     ]
