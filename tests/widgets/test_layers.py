@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
+from napari_unetstyle.widgets.outputs import Output, iter_fresh
 from tests.widgets.fake_core import blobs, undecided
 
 NAMES = {"T": 2, "C": 3, "Z": 2, "Y": 12, "X": 16}
@@ -79,6 +81,26 @@ def test_units_axis_names_and_provenance_go_along() -> None:
     assert labels.axis_labels == layer.axis_labels
     assert labels.metadata["unetstyle"]["provenance"]["model"]["name"] == "nuclei"
     assert list(labels.features["index"]) == [1, 2, 3, 4, 5]
+
+
+def test_labels_on_disk_are_painted_and_checked_like_others() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(blobs())
+    result = result_for(layer)
+    on_disk = scratch.zeros(result.labels.shape, result.labels.dtype, in_memory=0)
+    on_disk[:] = result.labels
+    fresh = run(iter_fresh(_at_once(result.changed(labels=on_disk))))
+    output = Output(viewer, image_from_layer(layer), fresh, Placement.of(layer, "YX"), "labels")
+    output.layer.refresh()
+    assert not output.is_touched
+    output.layer.paint((40, 40), 7)
+    assert output.is_touched
+    assert 7 in output.labels
+
+
+def _at_once(result: Any) -> Any:
+    return result
+    yield
 
 
 def test_areas_have_the_colors_of_their_classes() -> None:

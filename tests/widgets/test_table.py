@@ -10,8 +10,9 @@ from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtCore import QItemSelectionModel, Qt
 
-from napari_unetstyle.widgets import draft
+from napari_unetstyle.widgets import draft, measurements
 from napari_unetstyle.widgets.overlay import outline_mask
+from napari_unetstyle.widgets.table import MeasurementTable
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -78,6 +79,19 @@ def test_a_closed_table_hears_no_click(dock: Any, table: Any, layer: Any, qtbot:
         dock.viewer.window.remove_dock_widget(table)
     assert not any("MeasurementTable" in repr(callback) for callback in layer.mouse_drag_callbacks)
     layer.selected_label = 3
+
+
+def test_a_picture_too_large_to_follow_shows_the_runs_own_table(
+    make_windowless_dock: Any, run: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(measurements, "MOST", 100)
+    dock = make_windowless_dock()
+    dock.viewer.add_image(blobs(), name="huge")
+    run(dock)
+    table = MeasurementTable(dock.viewer)
+    table.show_output(dock.segment.results.output)
+    assert table.model.rowCount() == 5
+    assert "too large" in table.title.text()
 
 
 def test_the_table_sorts_by_number(table: Any) -> None:

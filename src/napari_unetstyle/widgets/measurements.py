@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
     from napari_unetstyle.widgets.outputs import Output
 
+MOST = 10**8  # pixels; above, copies of the labels would not fit beside the picture
 REST = 250  # milliseconds without paint before objects are measured anew
 
 
@@ -74,7 +75,7 @@ class Measurements(QObject):
 
     def _measure(self) -> None:
         output = self._output
-        if output is None or not output.is_open or output.is_reshaped:
+        if output is None or not output.is_open or output.is_reshaped or is_too_large(output):
             return
         self._measuring = output
         before = self._last if self._last is not None and self._last.output is output else None
@@ -89,6 +90,11 @@ class Measurements(QObject):
                 self.measured.emit(output)
             case Failed():
                 self.failed.emit(outcome)
+
+
+def is_too_large(output: Output) -> bool:
+    """Whether the table keeps to what the run itself has measured."""
+    return output.result.labels.size > MOST
 
 
 def iter_snapshot(calls: CoreCalls, output: Output, before: Snapshot | None) -> Steps[Snapshot]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -64,10 +64,10 @@ class ModelChoice(QWidget):
         return self._specs.get(self.reference or "")
 
     @property
-    def wanted_output(self) -> str:
-        """``"objects"`` or ``"areas"``."""
+    def wanted_output(self) -> Literal["objects", "areas"]:
+        """What the labels are to mean."""
         separates = self.spec is not None and self.spec.separation is not None
-        return self.output.currentData() if separates else "areas"
+        return "objects" if separates and self.output.currentData() == "objects" else "areas"
 
     def _on_chosen(self) -> None:
         spec = self.spec

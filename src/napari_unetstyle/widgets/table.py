@@ -9,6 +9,7 @@ from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Q
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout
 
 from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.measurements import is_too_large
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.parts import follow, label
 from napari_unetstyle.widgets.scope import canvas_map
@@ -126,7 +127,7 @@ class MeasurementTable(Dockable):
             if output is not None:
                 output.layer.events.selected_label.connect(self._on_object)
                 output.layer.mouse_drag_callbacks.append(self._on_click)
-        self.title.setText("" if output is None else f"{output.layer.name}: click a row or an object")
+        self.title.setText("" if output is None else f"{output.layer.name}: {_hint(output)}")
         if output is not None and self.model.set_frame(output.layer.features):
             self.view.resizeColumnsToContents()
         self.hide_object()
@@ -224,6 +225,12 @@ class MeasurementTable(Dockable):
             shown = list(self._viewer.dims.displayed)[-2:]
             ahead = self._viewer.dims.ndim - layer.ndim
             self._viewer.scene.camera.center = (0, *(float(world[axis - ahead]) for axis in shown))
+
+
+def _hint(output: Output) -> str:
+    if is_too_large(output):
+        return "as the run has measured it; the picture is too large to follow what you paint"
+    return "click a row or an object"
 
 
 def find_object(labels: np.ndarray[Any, Any], chosen: int) -> tuple[tuple[int, ...], tuple[int, int], Any] | None:
