@@ -79,7 +79,7 @@ class FakeCore:
         self.previews.append(options)
         result = yield from iter_decide(undecided(image, options.changed(box=None)))
         (y0, y1), (x0, x1) = options.box
-        return result.labels[(*options.frames[0], slice(y0, y1), slice(x0, x1))]
+        return result.labels[(*(options.frames or [()])[0], slice(y0, y1), slice(x0, x1))]
 
     def iter_measure(self, *arguments: Any, only: set[int] | None = None, **options: Any) -> Steps[Any]:
         self.measured.append(only)

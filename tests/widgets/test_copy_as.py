@@ -17,6 +17,7 @@ from napari_unetstyle.cli import values
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.result_panel import vars_of
@@ -90,6 +91,9 @@ def test_dock_python_and_command_line_make_the_same_labels(
     viewer.window.add_dock_widget(dock, name="UNet")
     dock.models.refresh()
     dock.segment.empty.add(SAMPLE)
+    viewer.canvas.size, viewer.scene.camera.zoom, viewer.scene.camera.center = (300, 300), 2.5, (0, 90, 90)
+    where = dock.segment.where
+    where.setCurrentIndex(where.findData(scope.SCREEN))
     with qtbot.waitSignal(dock.segment.run_ended, timeout=WAIT * 3000):
         click(dock.segment.segment)
     results = dock.segment.results
@@ -97,12 +101,13 @@ def test_dock_python_and_command_line_make_the_same_labels(
         results.box.fewer.setValue(results.box.fewer.value() - 10)
         results.box.smallest.setValue(5)
     labels = results.output.layer.data
-    assert labels.max() > 10
+    assert labels.max() > 5
 
     results.copy("python")
-    scope: dict[str, Any] = {}
-    exec(QApplication.clipboard().text(), scope)
-    np.testing.assert_array_equal(scope["labels"], labels)
+    assert results.output.result.options.box is not None
+    names: dict[str, Any] = {}
+    exec(QApplication.clipboard().text(), names)
+    np.testing.assert_array_equal(names["labels"], labels)
 
     results.copy("command")
     monkeypatch.chdir(tmp_path)

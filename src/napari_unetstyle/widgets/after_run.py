@@ -163,7 +163,7 @@ class AfterRun(QGroupBox):
             self.smallest.setDecimals(max(0, min(6, math.ceil(-math.log10(pixel)))))
             self.smallest.setRange(0, 1e9)
             self.smallest.setSingleStep(max(pixel * 5, 10 ** -self.smallest.decimals()))
-            self.smallest.setValue(result.options.min_pixels * pixel)
+            self.smallest.setValue((result.options.min_pixels or 0) * pixel)
 
     def _on_rest(self) -> None:
         if self._output is None:

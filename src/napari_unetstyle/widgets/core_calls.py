@@ -44,7 +44,7 @@ def _iter_preview(
         fitted = yield from share(iter_fit(image, store.load(model), whole), 0.0, 0.5)
         kept.clear()
         kept[key] = fitted
-    (index,) = options.frames or ((),)
+    index = (options.frames or image.frames(2))[0]
     box = tuple(slice(*sides) for sides in options.box or ())
     return (yield from share(iter_preview(kept[key], index, box), 0.5, 1.0))
 

@@ -46,13 +46,14 @@ def narrowed(
     OptionError
         If nothing of the picture is on screen, or no closed shape is selected.
     """
-    frames = (current_frame(layer, image, viewer),)
-    if key == SLICE:
-        return options.changed(frames=frames)
+    if key not in (SLICE, SCREEN, SHAPE):
+        return options
+    if len(image.frames(2)) > 1:
+        options = options.changed(frames=(current_frame(layer, image, viewer),))
     if key == SCREEN:
-        return options.changed(frames=frames, box=visible_box(layer, image, viewer))
+        return options.changed(box=visible_box(layer, image, viewer))
     if key == SHAPE:
-        return options.changed(frames=frames, polygon=selected_polygon(layer, image, viewer))
+        return options.changed(polygon=selected_polygon(layer, image, viewer))
     return options
 
 
