@@ -20,6 +20,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleEr
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
+from napari_unetstyle.core.imaging.lzw import is_valid_lzw
 from napari_unetstyle.core.imaging.tiff_structure import check_structure
 
 LARGE = 2**27
@@ -28,6 +29,7 @@ _CACHE = 2**26
 _COARSEST = 10.0
 _CENTIMETER, _INCH = 3, 2
 _MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
+_LZW = 5
 _WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 
 # what tifffile and the decoders raise on damaged files, besides tifffile's own
@@ -87,6 +89,7 @@ def _read(path: Path, axes: str | None, directories: int) -> Image:
         if len(tiff.series) > 1:
             notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
+        _guard_decoder(series)
         array = _array(path, series)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
@@ -117,7 +120,9 @@ class TiffBlocks:
         self._path = path
         opened = tifffile.TiffFile(path)
         weakref.finalize(self, opened.close)
-        self._array: Any = zarr.open_array(opened.series[0].aszarr(level=0), mode="r")
+        series = opened.series[0]
+        _guard_decoder(series)
+        self._array: Any = zarr.open_array(series.aszarr(level=0), mode="r")
         self.shape: tuple[int, ...] = tuple(self._array.shape)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
         self._chunks: tuple[int, ...] = tuple(self._array.chunks)
@@ -224,6 +229,23 @@ def _color_notes(photometric: int, path: Path, *, is_imagej: bool) -> tuple[str,
     if photometric == _WHITE_IS_ZERO:
         return (f"{path.name} stores white as 0; its values were taken as they are.",)
     return ()
+
+
+def _guard_decoder(series: Any) -> None:
+    """Have damaged LZW data refused before the decoder sees them, which might crash."""
+    if series.keyframe.compression != _LZW:
+        return
+    for page in {id(page.keyframe): page.keyframe for page in series if page is not None}.values():
+        page.decode = _checking_lzw(page.decode)
+
+
+def _checking_lzw(decode: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(data: bytes | None, *args: Any, **options: Any) -> Any:
+        if data is not None and not is_valid_lzw(bytes(data)):
+            raise ValueError("its LZW data are damaged")
+        return decode(data, *args, **options)
+
+    return checked
 
 
 def _array(path: Path, series: Any) -> ArrayLike:

@@ -30,6 +30,8 @@ _NEEDED = {
 }
 _BASIC = {_WIDTH: 0, _HEIGHT: 0, _BITS: 1, _SAMPLES: 1}  # and their values where they are not stated
 _UNCOMPRESSED, _SEPARATE = 1, 2
+# none, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, WebP, zstd; a flipped bit can name a stranger one
+_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 34887, 34925, 34926, 34927, 50000, 50001}
 _HIGHEST_RATIO = 2**16  # a constant block in zstd has 2**15
 _MOST_DIRECTORIES = 2**22
 _CLASSIC_LIMIT = 2**32
@@ -131,7 +133,10 @@ def _whole(tags: Tags, size: int) -> bool:
     blocks, block = _blocks(tags)
     if len(counts) < blocks:
         raise EOFError(f"{blocks} blocks of pixels are promised, but {len(counts)} are listed")
-    if _number(tags, _COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED:
+    compression = _number(tags, _COMPRESSION, _UNCOMPRESSED)
+    if compression not in _COMPRESSIONS:
+        raise EOFError(f"its compression ({compression}) is not known")
+    if compression == _UNCOMPRESSED:
         bits = math.prod(_number(tags, code, default) for code, default in _BASIC.items())
         if 8 * stored.sum() < bits:
             raise EOFError(f"{bits // 8} bytes of pixels are promised, but {stored.sum():.0f} are stored")
