@@ -10,7 +10,6 @@ center) are trained on one trunk; the export keeps the one that separates best o
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -40,6 +39,7 @@ from napari_unetstyle.core.training.targets import near_contact, seed_target
 SEPARATIONS = ("distance", "boundary", "center")
 INPUT = InputSpec(channels="rgb")
 NETWORK = NetworkSpec(in_channels=3, widths=(16, 32, 64, 128, 256))
+FOREGROUND, SEED = (0.4, 0.5, 0.6, 0.7), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # thresholds to choose from
 BATCHES = ((8, 160), (6, 192), (3, 256))
 DIAMETERS = (8.0, 75.0)
 SHARES = (0.2, 0.15, 0.25, 0.25, 0.15)  # of the domains: nuclei that touch in many ways need more
@@ -143,7 +143,8 @@ def training_batches(data: Path) -> Batches:
     return Batches([[source(e) for e in examples(data, d, "train").values()] for d in splits.NUCLEI])
 
 
-Picture = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Bytes = np.ndarray[Any, Any]
+Picture = tuple[Bytes, Bytes]
 
 
 def pictures(data: Path, domain: str, part: splits.Part) -> list[Picture]:
@@ -166,18 +167,34 @@ def draft(network: nn.Module, separation: str) -> tuple[ModelSpec, nn.Module]:
     return spec, bundle.with_logits(network, [0, 1, 2 + SEPARATIONS.index(separation)])
 
 
-def probabilities(model: Path, domains: dict[str, list[Picture]]) -> dict[str, list[np.ndarray[Any, Any]]]:
-    """Probability bytes of every picture, by domain."""
-    return {name: [segment(p, model=model).probability_bytes for p, _ in known] for name, known in domains.items()}
+def probabilities(network: nn.Module, domains: dict[str, list[Picture]]) -> dict[str, list[Bytes]]:
+    """Bytes ``(2 + 3, Y, X)`` of every picture, by domain: both classes and all three seed maps.
+
+    Whole pictures in one pass, which is what the program gives for all but the largest of them.
+    """
+    network.eval()
+    return {name: [_bytes(network, pixels) for pixels, _ in known] for name, known in domains.items()}
+
+
+def _bytes(network: nn.Module, pixels: Bytes) -> Bytes:
+    image = select_channels(np.moveaxis(np.atleast_3d(pixels), -1, 0), INPUT, 3)
+    normal = Intensity.of(image.reshape(3, -1)).normalize(image)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(normal)[np.newaxis])[0]
+    chances = torch.cat([logits[:2].softmax(0), logits[2:].sigmoid()])
+    return (255 * chances).round().byte().numpy()
 
 
 def scores(
-    values: dict[str, list[np.ndarray[Any, Any]]], domains: dict[str, list[Picture]], foreground: float, seed: float
+    values: dict[str, list[Bytes]], domains: dict[str, list[Picture]], separation: str, foreground: float, seed: float
 ) -> dict[str, list[Score]]:
-    """Quality of each picture at these thresholds, by domain."""
+    """Quality of each picture with this seed map and these thresholds, by domain."""
+    channels = [0, 1, 2 + SEPARATIONS.index(separation)]
     options = {"foreground_threshold": foreground, "seed_threshold": seed}
     return {
-        name: [score(objects(v, **options)[0], truth) for v, (_, truth) in zip(values[name], known, strict=True)]
+        name: [
+            score(objects(v[channels], **options)[0], truth) for v, (_, truth) in zip(values[name], known, strict=True)
+        ]
         for name, known in domains.items()
     }
 
@@ -190,22 +207,23 @@ def merit(by_domain: dict[str, list[Score]]) -> float:
 def choose(network: nn.Module, data: Path) -> tuple[ModelSpec, nn.Module]:
     """The seed map and the thresholds that are best on validation pictures."""
     domains = {name: pictures(data, name, "val") for name in splits.NUCLEI}
-    best: tuple[float, ModelSpec, nn.Module] | None = None
-    for separation in SEPARATIONS:
-        spec, thin = draft(network, separation)
-        with tempfile.TemporaryDirectory() as folder:
-            bundle.write_model(spec, thin, Path(folder))
-            values = probabilities(Path(folder), domains)
-        grid = itertools.product((0.35, 0.4, 0.45, 0.5, 0.55, 0.6), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8))
-        results = {pair: scores(values, domains, *pair) for pair in grid}
-        (foreground, seed), found = max(results.items(), key=lambda item: merit(item[1]))
-        row = ", ".join(f"{name} {np.mean([s.precision for s in found[name]]):.3f}" for name in domains)
-        say(f"validation AP@0.5, {separation}, thresholds {foreground} and {seed}: {row}; merit {merit(found):.4f}")
-        if best is None or merit(found) > best[0]:
-            thresholds = {"foreground_threshold": foreground, "seed_threshold": seed}
-            best = merit(found), spec.model_copy(update=thresholds), thin
-    assert best is not None
-    return best[1], best[2]
+    values = probabilities(network, domains)
+    best = {name: best_thresholds(values, domains, name) for name in SEPARATIONS}
+    separation = max(best, key=lambda name: best[name][0])
+    _, foreground, seed = best[separation]
+    spec, thin = draft(network, separation)
+    return spec.model_copy(update={"foreground_threshold": foreground, "seed_threshold": seed}), thin
+
+
+def best_thresholds(
+    values: dict[str, list[Bytes]], domains: dict[str, list[Picture]], separation: str
+) -> tuple[float, float, float]:
+    """Merit, foreground threshold and seed threshold of a seed map."""
+    results = {pair: scores(values, domains, separation, *pair) for pair in itertools.product(FOREGROUND, SEED)}
+    (foreground, seed), found = max(results.items(), key=lambda item: merit(item[1]))
+    row = ", ".join(f"{name} {np.mean([s.precision for s in known]):.3f}" for name, known in found.items())
+    say(f"validation AP@0.5, {separation}, thresholds {foreground} and {seed}: {row}; merit {merit(found):.4f}")
+    return merit(found), foreground, seed
 
 
 def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
@@ -256,7 +274,12 @@ def export(data: Path, out: Path, target: Path) -> None:
     bundle.set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
     training = f"{state.step} steps of about 0.2 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
-    provenance = {"recipe": "recipes/nuclei.py", "steps": str(state.step), "date": date.today().isoformat()}
+    provenance = {
+        "recipe": "recipes/nuclei.py",
+        "steps": str(state.step),
+        "minutes": f"{state.seconds / 60:.0f}",
+        "date": date.today().isoformat(),
+    }
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
     bundle.write_model(spec, thin, target)
     table = measured(target, data)
