@@ -157,8 +157,12 @@ def test_the_choice_follows_names_and_deletions(dock: Any) -> None:
     assert form.layer is second
 
 
-def test_no_word_widens_the_dock(dock: Any) -> None:
+def test_no_word_widens_the_dock(dock: Any, run: Any) -> None:
     dock.viewer.add_image(blobs(), name="a name that is much too long for a dock of three hundred pixels " * 3)
+    run(dock)
+    dock.segment.picture.change.click()
     dock.segment.message.say("A sentence that goes on and on. " * 20)
+    dock.segment.progress.begin("a name that is much too long for a bar: starting…")
+    dock.segment.folder.show()
     assert dock.segment.minimumSizeHint().width() <= NARROWEST
     assert dock.models.minimumSizeHint().width() <= NARROWEST

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
@@ -21,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import NumberBox, label
 from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
@@ -51,7 +50,7 @@ class AfterRun(QGroupBox):
         self.summary, self.said, self.notes = label(), label(), label()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
         self.fewer.setRange(2, 98)
-        self.smallest = QDoubleSpinBox()
+        self.smallest = NumberBox()
         self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
         self.outline.setChecked(True)
         self.original = QPushButton("Show original")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.widgets.layers import Statement
-from napari_unetstyle.widgets.parts import combo, label
+from napari_unetstyle.widgets.parts import NumberBox, combo, label
 
 _UNITS = (("unknown", "px"), ("µm", "um"), ("mm", "mm"))
 
@@ -38,12 +38,12 @@ class AxesEditor(QWidget):
         self.axes.returnPressed.connect(self._on_use)
 
     @staticmethod
-    def _size_box() -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
+    def _size_box() -> NumberBox:
+        box = NumberBox()
         box.setDecimals(4)
         box.setRange(1e-4, 1e5)
-        box.setMinimumWidth(100)
-        box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        box.setMinimumWidth(90)
+        box.setStepType(NumberBox.StepType.AdaptiveDecimalStepType)
         return box
 
     def _lay_out(self) -> None:

@@ -73,9 +73,10 @@ class FolderPanel(QWidget):
         self._connect()
 
     def _lay_out(self) -> None:
-        rows = form()
+        rows = self._rows = form()
         rows.addRow(name("Folder"), self.choose)
         rows.addRow(name("Results"), self.choose_out)
+        rows.setRowVisible(self.choose_out, False)  # until there is a folder to have results of
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
@@ -105,6 +106,7 @@ class FolderPanel(QWidget):
         self.folder = folder
         self.choose.setText(folder.name)
         self.choose.setToolTip(str(folder))
+        self._rows.setRowVisible(self.choose_out, True)
         self.set_out(folder.with_name(f"{folder.name}-labels"))
 
     def set_out(self, folder: Path) -> None:

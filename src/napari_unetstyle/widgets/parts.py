@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import QLocale, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
 
 NAME_WIDTH = 62  # of the names left of the fields, the same in every form
 
@@ -27,6 +27,16 @@ def label(text: str = "") -> QLabel:
     words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return words
+
+
+class NumberBox(QDoubleSpinBox):
+    """A number without the zeros that only take room."""
+
+    def textFromValue(self, value: float) -> str:
+        """The shortest text, in the person's own way to write numbers."""
+        locale = self.locale()
+        locale.setNumberOptions(QLocale.NumberOption.OmitGroupSeparator)
+        return str(locale.toString(value, "g", 7))
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:

@@ -21,6 +21,7 @@ from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.saving import FORMATS, as_shown
+from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.table import MeasurementTable
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class ResultPanel(QWidget):
             return
         write = as_python if key == "python" else as_command_line
         options = deciding(vars_of(output.result.options))
-        text = write(output.image, request.model, options, file_with(output.image, request.layer))
+        text = write(output.image, anywhere(request), options, file_with(output.image, request.layer))
         QApplication.clipboard().setText(text)
         painted = " Your paint is not in it." if output.is_touched else ""
         self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")
@@ -243,6 +244,12 @@ class ResultPanel(QWidget):
             if output.layer is active and output is not self.output:
                 self._show(output)
                 return
+
+
+def anywhere(request: RunRequest) -> str:
+    """What names the run's model outside napari too, where the folder chosen in the settings is not known."""
+    is_known = read_settings().model_folder is None or request.store.is_bundled(request.model)
+    return request.model if is_known else str(request.store.folder(request.model))
 
 
 def vars_of(options: Any) -> dict[str, Any]:
