@@ -323,3 +323,10 @@ def test_a_size_the_model_does_not_know_is_found_out_and_said(picture, model):
 def test_an_empty_picture_has_no_typical_size(model):
     result = segment(np.zeros((90, 80), np.uint8), model)
     assert result.provenance["scale"] == 1
+
+
+def test_specks_are_dropped_by_the_size_of_the_objects_unless_said_otherwise(picture, model, whole):
+    typical = np.pi / 4 * whole.options.object_diameter**2
+    assert whole.options.min_pixels == round(typical / 32)
+    assert segment(picture, model, min_pixels=0).count >= whole.count
+    assert segment(picture, model, output="areas").options.min_pixels == 0

@@ -66,7 +66,12 @@ def segment_pictures(
         float | None,
         typer.Option(help="Probability (0-1) from which a pixel counts. [default: the model's]", rich_help_panel=_WHAT),
     ] = None,
-    min_pixels: Annotated[int, typer.Option(help="Drop objects with fewer pixels.", min=0, rich_help_panel=_WHAT)] = 0,
+    min_pixels: Annotated[
+        int | None,
+        typer.Option(
+            help="Drop objects with fewer pixels. Default: 1/32 of a typical object.", min=0, rich_help_panel=_WHAT
+        ),
+    ] = None,
     object_diameter: Annotated[
         float | None,
         typer.Option(

@@ -31,6 +31,7 @@ Index = tuple[int, ...]
 Box = tuple[slice, ...]
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _SCALES = (1 / 32, 32.0)
+SPECK = 1 / 32  # of the typical object's area
 _MICROMETERS = {"um": 1.0, "mm": 1e3}
 _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
@@ -171,6 +172,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         scale = _scale(image, spec, options)
         if scale != 1.0:
             groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+    options = options.changed(min_pixels=_smallest(scale, options, spec))
     notes += _size_notes(scale, options, spec)
     return Fitted(
         image=image,
@@ -327,6 +329,16 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
     covered = np.cumsum(areas)
     area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
     return float(round(2 * (area / np.pi) ** 0.5, 1))
+
+
+def _smallest(scale: float, options: SegmentOptions, spec: ModelSpec) -> int:
+    """Pixels below which an object is a speck, unless a person said so: a part of the typical object's area."""
+    if options.min_pixels is not None:
+        return options.min_pixels
+    if options.output == "areas" or spec.input.object_diameter is None:
+        return 0
+    diameter = options.object_diameter or spec.input.object_diameter / scale
+    return round(SPECK * np.pi / 4 * diameter**2)
 
 
 def _size_notes(scale: float, options: SegmentOptions, spec: ModelSpec) -> list[str]:

@@ -28,7 +28,8 @@ class SegmentOptions:
     threshold
         Foreground probability in (0, 1) from which a pixel counts; None: the model's.
     min_pixels
-        Objects (or connected areas of a class) with fewer pixels are dropped.
+        Objects (or connected areas of a class) with fewer pixels are dropped. None: for objects a small part of
+        the typical object's area, if the model knows it; nothing for areas.
     box
         ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
         Statistics are the whole picture's.
@@ -57,7 +58,7 @@ class SegmentOptions:
     output: Literal["objects", "areas"] | None = None
     object_diameter: float | None = None
     threshold: float | None = None
-    min_pixels: int = 0
+    min_pixels: int | None = None
     box: tuple[tuple[int, int], ...] | None = None
     polygon: tuple[tuple[float, float], ...] | None = None
     frames: tuple[tuple[int, ...], ...] | None = None
@@ -73,7 +74,7 @@ class SegmentOptions:
         _require(self.output in (None, "objects", "areas"), "output", self.output, "'objects' or 'areas'")
         _require(self.statistics in ("picture", "frame"), "statistics", self.statistics, "'picture' or 'frame'")
         _require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "a number in (0, 1)")
-        _require(self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
+        _require(self.min_pixels is None or self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
         _require(self.tile is None or self.tile >= 16, "tile", self.tile, "16 or more")
         _require(self.backend in BACKENDS, "backend", self.backend, " or ".join(map(repr, BACKENDS)))
         diameter = self.object_diameter

@@ -228,14 +228,14 @@ def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *
     values, threshold = result.probability_bytes[key], result.options.threshold or 0.5
     if result.output == "areas":
         classes = values[: 1 + len(result.classes)]
-        yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels)
+        yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels or 0)
         return area_table(out, result.classes, result.geometry)
     owners = yield from iter_objects(
         values,
         out,
         foreground_threshold=threshold,
         seed_threshold=result.seed_threshold,
-        min_pixels=result.options.min_pixels,
+        min_pixels=result.options.min_pixels or 0,
         first_id=first_id,
     )
     return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
