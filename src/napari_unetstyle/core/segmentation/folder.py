@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -185,9 +186,9 @@ def iter_segment_folder(
     _check_writable(target)
     job = _Job(target, loaded, options, axes, spacing, files)
     sizes = [_size(entry.path) for entry in entries]
+    total = sum(sizes)
     ended: list[PictureStatus] = []
-    for number, entry in enumerate(entries):
-        before, total = sum(sizes[:number]), sum(sizes)
+    for number, (entry, before) in enumerate(zip(entries, accumulate([0, *sizes]), strict=False)):
         finished = None if force else job.finished(entry)
         if finished is None:
             running = job.status(entry, "running")
