@@ -230,7 +230,7 @@ def _drained(steps: Steps[FolderReport], line: Callable[[PictureStatus], str]) -
 def _text_line(picture: PictureStatus) -> str:
     if picture.state == "failed":
         return f"{picture.name}: failed"
-    what = f"{picture.count} {picture.output}" if picture.output == "objects" else f"{picture.count} classes"
+    what = f"{picture.count} objects" if picture.output == "objects" else "areas"
     how = "unchanged, skipped" if picture.state == "skipped" else f"{picture.seconds:.1f} s"
     return f"{picture.name}: {what}, {how} -> {picture.labels}"
 

@@ -84,7 +84,7 @@ class PictureStatus:
     state
         ``"running"``, ``"done"``, ``"skipped"`` (finished earlier and unchanged) or ``"failed"``.
     count
-        Number of objects (or of classes, for areas).
+        Number of objects; for areas of rows in the table, one for each class and frame.
     output
         ``"objects"`` or ``"areas"``.
     seconds
