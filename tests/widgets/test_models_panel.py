@@ -66,6 +66,15 @@ def test_import_of_an_edited_model_is_refused_in_words(panel: ModelsPanel, forei
     assert panel.import_folder.isEnabled()
 
 
+def test_a_name_that_is_taken_can_be_another(panel: ModelsPanel, tmp_path: Path, qtbot: Any, click: Any) -> None:
+    other = tiny_model(tmp_path / "other", name="bundled", seed=5).folder
+    import_and_wait(panel, other, qtbot)
+    assert names(panel) == ["bundled"]
+    with qtbot.waitSignal(panel._slot.done, timeout=MS):
+        click(panel.message.buttons()["Import as bundled-2"])
+    assert names(panel) == ["bundled", "bundled-2"]
+
+
 def test_delete_asks_first(panel: ModelsPanel, foreign: Path, qtbot: Any, click: Any) -> None:
     import_and_wait(panel, foreign, qtbot)
     click(panel.delete)

@@ -27,6 +27,14 @@ class ModelFileError(UnetstyleError, ValueError):
     """A model folder or file is incomplete, edited, damaged or of a newer schema."""
 
 
+class ModelNameTakenError(ModelFileError):
+    """Another model has this name; `free_name` is one that nobody has."""
+
+    def __init__(self, message: str, free_name: str) -> None:
+        super().__init__(message)
+        self.free_name = free_name
+
+
 class OutputError(UnetstyleError, OSError):
     """A result could not be written; what was there before is whole."""
 

@@ -79,7 +79,8 @@ class Measurements(QObject):
             return
         self._measuring = output
         before = self._last if self._last is not None and self._last.output is output else None
-        self._slot.replace(lambda: iter_snapshot(self._calls, output, before))
+        labels = output.labels
+        self._slot.replace(lambda: iter_snapshot(self._calls, output, labels, before))
 
     def _on_done(self, outcome: Outcome) -> None:
         output = self._measuring
@@ -97,9 +98,9 @@ def is_too_large(output: Output) -> bool:
     return output.result.labels.size > MOST
 
 
-def iter_snapshot(calls: CoreCalls, output: Output, before: Snapshot | None) -> Steps[Snapshot]:
-    """Measure what the layer shows now; of what was measured before, only the objects that changed."""
-    result, labels = output.result, output.labels.copy()  # a person may go on painting
+def iter_snapshot(calls: CoreCalls, output: Output, labels: NDArray[Any], before: Snapshot | None) -> Steps[Snapshot]:
+    """Measure `labels`, the layer's data; of what was measured before, only the objects that changed."""
+    result, labels = output.result, labels.copy()  # a person may go on painting
     changed = changed_labels(before.labels, labels) if before is not None and before.result is result else None
     table = yield from _iter_table(calls, output.image, result, labels, changed)
     if before is not None and changed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from qtpy.QtCore import QSignalBlocker, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QGridLayout, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import ModelNameTakenError, UnetstyleError
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -92,7 +93,7 @@ class ModelsPanel(QWidget):
         self.problems.setVisible(bool(problems))
         self.changed.emit(self._specs)
 
-    def import_from(self, path: Path) -> None:
+    def import_from(self, path: Path, name: str | None = None) -> None:
         """Import a model folder or file, off the GUI thread, as its weights are checked."""
         if self._slot.is_busy:
             return
@@ -100,13 +101,15 @@ class ModelsPanel(QWidget):
         self.import_folder.setEnabled(False)
         self.import_file.setEnabled(False)
         self.message.say(f"Checking {path.name}…", dismiss="Hide")
-        self._slot.start(as_steps(lambda: store.import_(path)))
+        self._slot.start(as_steps(lambda: _imported(store, path, name)))
 
     def _on_imported(self, outcome: Outcome) -> None:
         self.import_folder.setEnabled(True)
         self.import_file.setEnabled(True)
         self.message.clear()
         match outcome:
+            case Finished(value=_NameTaken(sentence=sentence, path=path, free_name=free_name)):
+                self.message.ask(sentence, (f"Import as {free_name}", lambda: self.import_from(path, free_name)))
             case Finished(value=spec):
                 self.refresh(choose=_reference(spec))
                 self.message.say(f"{model_title(spec)} is installed.")
@@ -143,6 +146,22 @@ class ModelsPanel(QWidget):
         is_own = spec is not None and not self.store.is_bundled(_reference(spec))
         self.delete.setEnabled(is_own)
         self.delete.setToolTip("" if is_own else "This model came with the package and stays.")
+
+
+@dataclass(frozen=True)
+class _NameTaken:
+    """Why a model was not imported, and under which name it can be."""
+
+    sentence: str
+    path: Path
+    free_name: str
+
+
+def _imported(store: ModelStore, path: Path, name: str | None) -> ModelSpec | _NameTaken:
+    try:
+        return store.import_(path, name=name)
+    except ModelNameTakenError as error:
+        return _NameTaken(str(error), path, error.free_name)
 
 
 def _reference(spec: ModelSpec) -> str:

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unetstyle.core.errors import ModelFileError, ModelNotFoundError, OutputError
+from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError, OutputError
 from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
@@ -267,9 +267,11 @@ class ModelStore:
             if model.spec == spec:
                 return spec
             if model.spec.name == spec.name:
-                raise ModelFileError(
+                free = self.free_name(spec.name)
+                raise ModelNameTakenError(
                     f"Another model named {spec.name!r} is installed ({model.folder}), and a name never changes its "
-                    f"meaning. Import this one under a name of its own, for example {self.free_name(spec.name)!r}."
+                    f"meaning. Import this one under a name of its own, for example {free!r}.",
+                    free,
                 )
         target = self.root / reference(spec)
         try:
