@@ -112,6 +112,17 @@ def test_areas_have_the_colors_of_their_classes() -> None:
     np.testing.assert_allclose(labels.colormap.map(1), [0xE4 / 255, 0x1A / 255, 0x1C / 255, 1], atol=0.01)
 
 
+def test_objects_have_strong_colors() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(blobs())
+    labels = add_labels(viewer, result_for(layer), Placement.of(layer, "YX"), "labels")
+    colors = labels.colormap.map(np.arange(1, 200))
+    assert (colors[:, :3].max(axis=1) - colors[:, :3].min(axis=1) > 0.5).all()  # none is gray
+    assert (colors[:, 3] == 1).all()
+    assert labels.colormap.map(0)[3] == 0
+    assert (np.abs(np.diff(colors[:, :3], axis=0)).max(axis=1) > 0.2).all()
+
+
 # What a layer says --------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -259,8 +260,7 @@ def add_labels(
         metadata={METADATA: {"provenance": result.provenance, "notes": list(result.notes)}},
         **like.arguments,
     )
-    if result.output == "areas":
-        layer.colormap = class_colors(result.classes)
+    layer.colormap = colors_of(result)
     return layer
 
 
@@ -270,6 +270,26 @@ def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:
 
     columns = {"index" if name == "label" else name: values for name, values in table.items()}
     return pd.DataFrame(columns)
+
+
+def colors_of(result: SegmentResult) -> Any:
+    """Colors for the labels of a result."""
+    return class_colors(result.classes) if result.output == "areas" else object_colors()
+
+
+def object_colors(count: int = 48) -> Any:
+    """Strong colors for object ids, neighbors in number far apart in hue; none is gray, as the pictures are."""
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    golden = (5**0.5 - 1) / 2
+    hues = (i * golden % 1 for i in range(count))
+    colors = [(*colorsys.hls_to_rgb(hue, (0.55, 0.7)[i % 2], 1.0), 1.0) for i, hue in enumerate(hues)]
+    return CyclicLabelColormap(
+        colors=np.rint(np.array(colors) * 255).astype(np.float32) / 255,  # what a graphics card can tell apart
+        controls=np.linspace(0, 1, count + 1),
+        interpolation="zero",
+        display_name="objects",
+    )
 
 
 def class_colors(classes: tuple[ClassSpec, ...]) -> Any:

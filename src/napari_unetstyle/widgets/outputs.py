@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, class_colors, features
+from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, features
 
 if TYPE_CHECKING:
     import napari.layers
@@ -141,8 +141,6 @@ class Output:
             layer.mode = mode
             layer.features = fresh.features
             layer.metadata[METADATA] = {"provenance": result.provenance, "notes": list(result.notes)}
-            if result.output == "areas":
-                layer.colormap = class_colors(result.classes)
         self._sum, self._is_painted, self._is_suspect = fresh.sum, False, False
 
     @contextlib.contextmanager
