@@ -69,6 +69,7 @@ def test_a_folder_is_done_listed_resumed_and_opened(dock: Any, folder: Path, cli
     image, labels = dock.viewer.layers
     np.testing.assert_array_equal(labels.data, tifffile.imread(folder.with_name("slides-labels") / "a.tif"))
     assert labels.data.shape == image.data.shape
+    assert labels.name == "a labels"
 
 
 def test_the_button_waits_for_a_folder(dock: Any, folder: Path) -> None:
@@ -79,6 +80,18 @@ def test_the_button_waits_for_a_folder(dock: Any, folder: Path) -> None:
     assert not dock.segment.segment.isEnabled()
     dock.segment.folder.set_folder(folder)
     assert dock.segment.segment.isEnabled()
+
+
+def test_areas_opened_from_a_folder_keep_their_colors(dock: Any, folder: Path, click: Any, qtbot: Any) -> None:
+    dock.segment.model.output.setCurrentIndex(1)
+    panel = dock.segment.folder
+    panel.set_folder(folder)
+    dock.segment.empty.folder.click()
+    segment_folder(dock, click, qtbot)
+    panel.pictures.itemDoubleClicked.emit(panel.pictures.item(0))
+    np.testing.assert_allclose(
+        dock.viewer.layers[-1].colormap.map(1)[:3], [0xE4 / 255, 0x1A / 255, 0x1C / 255], atol=0.01
+    )
 
 
 def test_no_state_is_lost_between_two_messages() -> None:

@@ -70,15 +70,20 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
 
     from napari_unetstyle.core.errors import ImageFileError
     from napari_unetstyle.core.imaging.files import read_image
-    from napari_unetstyle.widgets.layers import Placement, image_from_layer
+    from napari_unetstyle.core.models.spec import ClassSpec
+    from napari_unetstyle.core.segmentation.output import label_info
+    from napari_unetstyle.widgets.layers import Placement, class_colors, image_from_layer, object_colors
 
+    info = label_info(path)
+    classes = tuple(ClassSpec(**row) for row in info.get("classes", ()))
+    colors = class_colors(classes) if info.get("output") == "areas" else object_colors()
     labels, image = read_image(path), image_from_layer(like)
     array = np.asarray(labels.array)
     if array.size != math.prod(image.label_shape):
         raise ImageFileError(f"{path} has shape {array.shape}, which does not fit the picture {like.name!r}.")
     placement = Placement.of(like, image.axes)
     data = placement.to_layer(array.reshape(image.label_shape).astype(np.int32))
-    return viewer.add_labels(data, name=path.stem, **placement.arguments)
+    return viewer.add_labels(data, name=f"{path.stem} labels", colormap=colors, **placement.arguments)
 
 
 def statement_in_file(layer: napari.layers.Image) -> Statement | None:
