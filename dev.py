@@ -78,8 +78,9 @@ def test(arguments: list[str]) -> int:
 def bench(arguments: list[str]) -> int:
     """Run the benchmarks that need no data; with ``--data FOLDER``, those that do."""
     install("test", "bench")
-    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
-    chosen = [script for script in scripts if ('"--data"' in script.read_text()) == ("--data" in arguments)]
+    texts = {script: script.read_text() for script in sorted((ROOT / "benchmarks").glob("*.py"))}
+    scripts = [script for script, text in texts.items() if "__main__" in text]
+    chosen = [script for script in scripts if ('"--data"' in texts[script]) == ("--data" in arguments)]
     return max([call(PYTHON, script, *arguments) for script in chosen], default=0)
 
 
