@@ -35,6 +35,8 @@ SPECK = 1 / 32  # of the typical object's area
 _MICROMETERS = {"um": 1.0, "mm": 1e3}
 _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
+_SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
+_SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -324,11 +326,13 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         for one in logits
     ]
     areas = np.sort(np.concatenate([np.bincount(labels.ravel())[1:] for labels in found]))
-    if len(areas) < _SIZE_OBJECTS:
+    if len(areas) < _SIZE_OBJECTS or areas.sum() < _SIZE_SHARE * sum(labels.size for labels in found):
         return None
     covered = np.cumsum(areas)
     area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    return float(round(2 * (area / np.pi) ** 0.5, 1))
+    known = spec.input.object_diameter or 1.0
+    low, high = (known / scale for scale in reversed(_SIZE_SCALES))
+    return float(np.clip(round(2 * (area / np.pi) ** 0.5, 1), low, high))
 
 
 def _smallest(scale: float, options: SegmentOptions, spec: ModelSpec) -> int:
