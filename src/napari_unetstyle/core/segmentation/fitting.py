@@ -37,6 +37,7 @@ _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
 _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
+_SIZE_MARGIN = 1.4  # clumps look like large objects, fragments like small ones
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -330,9 +331,16 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         return None
     covered = np.cumsum(areas)
     area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    known = spec.input.object_diameter or 1.0
-    low, high = (known / scale for scale in reversed(_SIZE_SCALES))
-    return float(np.clip(round(2 * (area / np.pi) ** 0.5, 1), low, high))
+    return _believed(2 * (area / np.pi) ** 0.5, spec)
+
+
+def _believed(diameter: float, spec: ModelSpec) -> float:
+    """The diameter to go by: a little beyond what the model handles counts as its limit, far beyond is limited."""
+    known = spec.input.object_diameter or diameter
+    low, high = spec.input.object_diameters or (known, known)
+    if low / _SIZE_MARGIN <= diameter <= high * _SIZE_MARGIN:
+        return float(round(np.clip(diameter, low, high), 1))
+    return float(round(np.clip(diameter, known / _SIZE_SCALES[1], known / _SIZE_SCALES[0]), 1))
 
 
 def _smallest(scale: float, options: SegmentOptions, spec: ModelSpec) -> int:
