@@ -281,7 +281,7 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
             "electron microscopy and immunohistochemistry were not trained. Dense clumps and overlapping nuclei "
             "may merge. Measured on pictures of the same source as the training pictures but not among them; other "
             "microscopes can be worse, so look at the outlines. Trained briefly: touching nuclei in H&E merge or split "
-            "more often than Dice suggests, and blank pictures are not always left empty (a few specks; more in clouds)."
+            "more often than Dice suggests, and blank pictures are not always left empty (specks; more in clouds)."
         ),
         measured=table,
     )
