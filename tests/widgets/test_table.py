@@ -140,3 +140,16 @@ def test_the_visible_part_is_the_whole_there(dock: Any, qtbot: Any, monkeypatch:
     qtbot.waitUntil(lambda: results.output.layer.data.max() == 2, timeout=MS)
     np.testing.assert_array_equal(outlines.mask, outline_mask(results.output.layer.data))
     assert results.output.layer.visible
+
+
+def test_a_stack_is_measured_as_it_was_segmented(make_dock: Any, run: Any, click: Any, qtbot: Any) -> None:
+    dock = make_dock()
+    stack = np.stack([blobs(), blobs()])
+    dock.viewer.add_image(stack, name="stack", axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5), units=("um",) * 3)
+    run(dock)
+    layer = dock.viewer.layers["stack nuclei"]
+    click(dock.segment.results.box.table)
+    qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
+    assert len(layer.features) == 10
+    assert "area_um2" in layer.features
+    assert not [column for column in layer.features if column.startswith("volume")]

@@ -112,11 +112,18 @@ def _iter_table(
     calls: CoreCalls, image: Image, result: SegmentResult, labels: NDArray[Any], only: set[int] | None
 ) -> Steps[Table]:
     """The core's measurements; each object has the class that the run gave to it."""
-    is_color = image.axes.endswith("C") and image.size("C") in (3, 4)
+    is_color = image.axes.endswith("C") and image.size("C") in (3, 4) and image.array.dtype in ("uint8", "uint16")
     classes = dict(zip(result.objects["label"].tolist(), result.objects["class_name"].tolist(), strict=True))
+    dims = labels.ndim - len(result.frames[0])  # what was segmented slice by slice is measured slice by slice
     return (
         yield from calls.iter_measure(
-            labels, image, geometry=image.geometry, classes=classes, stains="hed" if is_color else None, only=only
+            labels,
+            image,
+            geometry=image.geometry,
+            classes=classes,
+            stains="hed" if is_color else None,
+            only=only,
+            dims=dims,
         )
     )
 
