@@ -13,7 +13,7 @@ from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.geometry import UNITS, in_known_unit
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.imaging.resample import Resampler
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
@@ -400,6 +400,3 @@ def model_sha256(folder: Path) -> str:
     from napari_unetstyle.core.files import sha256_of
 
     return sha256_of(folder / "model.json")
-
-
-__all__ = ["Fitted", "iter_fit", "model_sha256", "scaled_shape"]

@@ -35,9 +35,8 @@ from napari_unetstyle.core.segmentation.output import (
     write_rois,
     write_table,
 )
-from napari_unetstyle.core.segmentation.result import SegmentResult
+from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 from napari_unetstyle.core.segmentation.segment import iter_segment
-from napari_unetstyle.core.segmentation.table import Table
 
 _A_DAY = 86400
 SIDECARS = ".napari-unetstyle"

@@ -20,8 +20,8 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Frame, Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
-from napari_unetstyle.core.segmentation.table import Table
 
 STAINS = {"hed": ("hematoxylin", "eosin", "dab"), "hdx": ("hematoxylin", "dab")}
 """Separations by scikit-image's matrices (Ruifrok and Johnston 2001), and the stains that each gives."""

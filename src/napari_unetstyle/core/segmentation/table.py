@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
-
-Table = dict[str, NDArray[Any]]
 
 
 def object_table(
