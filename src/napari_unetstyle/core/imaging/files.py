@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
-from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
 from napari_unetstyle.core.imaging.tiff import read_tiff
@@ -64,7 +63,7 @@ def read_image(
             f"Pixel size {spacing} has {len(spacing)} numbers, but {file} has the spatial axes {spatial}: "
             "give one number for each."
         )
-    return dataclasses.replace(image, geometry=Geometry(spacing=tuple(map(float, spacing)), unit="um"))
+    return dataclasses.replace(image, geometry=image.geometry.with_spacing(spacing, "um"))
 
 
 def _reader(file: Path) -> Reader:

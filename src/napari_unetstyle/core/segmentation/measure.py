@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -105,7 +105,7 @@ def iter_measure(
         _check_stains(stains, image)
     geometry = geometry or (image.geometry if image else Geometry(spacing=(1.0,) * (dims or labels.ndim)))
     dims = dims or min(len(geometry.spacing), labels.ndim)
-    geometry = replace(geometry, spacing=geometry.spacing[-dims:])
+    geometry = geometry.sizes(dims)
     indices = list(np.ndindex(labels.shape[:-dims]))
     tables = []
     for i, index in enumerate(indices):
