@@ -141,8 +141,8 @@ class Geometry:
         if unit not in _MICROMETERS or not self.is_physical:
             raise ImageError(f"A pixel size in {self.unit} cannot be told in {unit!r}: state it in um or mm.")
         factor = _MICROMETERS[self.unit] / _MICROMETERS[unit]
-        scaled = {name: tuple(factor * v for v in getattr(self, name)) for name in ("spacing", "origin")}
-        return replace(self, unit=unit, **scaled)
+        spacing, origin = (tuple(factor * v for v in values) for values in (self.spacing, self.origin))
+        return replace(self, unit=unit, spacing=spacing, origin=origin)
 
     def with_spacing(self, spacing: tuple[float, ...], unit: str) -> Geometry:
         """Another pixel size in the same place; a place in pixels is kept as numbers."""
