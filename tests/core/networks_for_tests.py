@@ -10,11 +10,11 @@ from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
 
 def random_unet(
-    *, dims: int = 2, channels: int = 2, widths: tuple[int, ...] = (4, 6, 8), out: int = 3, seed: int = 0
+    *, dims: int = 2, channels: int = 2, widths: tuple[int, ...] = (4, 6, 8), out: int = 3, seed: int = 0, **axes
 ) -> UNet:
     """A network in eval mode whose every parameter differs from its neutral value."""
     torch.manual_seed(seed)
-    network = UNet(NetworkSpec(spatial_dims=dims, in_channels=channels, widths=widths), out)
+    network = UNet(NetworkSpec(spatial_dims=dims, in_channels=channels, widths=widths, **axes), out)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, ConvBlock):

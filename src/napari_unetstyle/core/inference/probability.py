@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +16,14 @@ from torch import Tensor
 
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.inference.statistics import Picture
-from napari_unetstyle.core.inference.streaming import Band, Stream, bands
+from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps
 
 Box = tuple[slice, ...]
-_STRIP_PIXELS = 2**17  # small enough for the caches of a CPU
+_STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
 _STRIP_PIXELS_GPU = 2**21
-_WIDEST = 2**13  # longer rows are cut into bands, so that memory does not grow with the picture
+_WIDEST = 2**13  # longer rows are cut into columns, so that memory does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +38,24 @@ class Engine:
         ``torch.float32``, or a half type for mixed precision.
     tile
         Strips hold about the square of this many pixels; None: as many as suit the device.
+    dims
+        Spatial dimensions of what it runs on.
+    memory
+        Bytes that the network may take while it runs; larger pictures are cut into columns.
     """
 
     device: torch.device
     dtype: torch.dtype = torch.float32
     tile: int | None = None
+    dims: int = 2
+    memory: int = 2**30
 
     @property
     def strip_pixels(self) -> int:
         """Pixels that go through the network at once."""
         if self.tile is not None:
             return self.tile**2
-        return _STRIP_PIXELS if self.device.type == "cpu" else _STRIP_PIXELS_GPU
+        return _STRIP_PIXELS[self.dims] if self.device.type == "cpu" else _STRIP_PIXELS_GPU
 
     def tensor(self, pixels: NDArray[np.float32]) -> Tensor:
         """Pixels ``(C, *spatial)`` as a batch of one, laid out as the convolutions like it."""
@@ -77,80 +86,138 @@ def iter_probabilities(
     box
         Part of the picture; a part gets the same values as in the whole.
     """
-    columns = list(bands(box[-1].start, box[-1].stop, picture.shape[-1], _WIDEST, network.depth))
-    for i, column in enumerate(columns):
-        for progress in _iter_band(network, picture, out, box, column, engine, seeds=seeds):
-            yield Progress(i * progress.total + progress.step, len(columns) * progress.total, "Segmenting")
-
-
-def _iter_band(
-    network: UNet, picture: Picture, out: NDArray[np.uint8], box: Box, column: Band, engine: Engine, *, seeds: bool
-) -> Steps[None]:
-    pixels, smallest = engine.strip_pixels, 1 << network.depth
-    while True:
-        strips = _strips(network, picture.shape, box, column, pixels)
+    whole, done = _area(box[1:]), 0
+    columns, pixels = deque(_columns(network, box, picture.shape, engine)), engine.strip_pixels
+    while columns:
+        column = columns.popleft()
+        cut = Cut.of(network, (box[0], *column), picture.shape, pixels)
         try:
-            yield from _iter_strips(network, picture, out, box, column, strips, engine, seeds=seeds)
+            for progress in _iter_cut(network, picture, out, box, cut, engine, seeds=seeds):
+                step = done + progress.fraction * _area(column)
+                yield Progress(round(1000 * step / whole), 1000, "Segmenting")
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            height = strips[0].stop - strips[0].start
-            if height <= smallest:
+            pixels, smaller = _one_step_down(network, column, cut, pixels)
+            if not smaller:
                 raise DeviceError(
-                    f"Not enough memory on {engine.device} even for strips of {height} rows. "
-                    "Close other programs, choose device 'cpu', or give a smaller 'tile'."
+                    f"Not enough memory on {engine.device} even for {cut}. "
+                    "Close other programs, choose device 'cpu', or segment a smaller part."
                 ) from error
-            pixels //= 2
+            columns.extendleft(reversed(smaller))
             _release(engine.device)
         else:
-            return
+            done += _area(column)
 
 
-def _iter_strips(
-    network: UNet,
-    picture: Picture,
-    out: NDArray[np.uint8],
-    box: Box,
-    column: Band,
-    strips: list[slice],
-    engine: Engine,
-    *,
-    seeds: bool,
+@dataclass(frozen=True)
+class Cut:
+    """A part of the picture and what must be computed to know it exactly: strips of rows of one column.
+
+    Attributes
+    ----------
+    bands
+        The part with its halo, for each axis.
+    rows
+        Height of the strips.
+    """
+
+    bands: tuple[Band, ...]
+    rows: int
+
+    @classmethod
+    def of(cls, network: UNet, part: Box, shape: tuple[int, ...], pixels: int) -> Cut:
+        """For a part of a picture of `shape`, in strips of about `pixels`."""
+        reaches = [Reach.of(network, axis) for axis in range(len(part))]
+        each = [bands(s.start, s.stop, n, 1, r)[0] for s, n, r in zip(part, shape, reaches, strict=True)]
+        plane = math.prod(band.width for band in each[1:])
+        window = reaches[0].window
+        rows = pixels // plane // window * window or max(pixels // plane, _fewest_rows(network))
+        return cls(tuple(each), min(rows, each[0].width))
+
+    def strips(self) -> list[slice]:
+        """Ranges of the first axis, in order."""
+        start, stop = self.bands[0].outer_start, self.bands[0].outer_stop
+        return [slice(a, min(a + self.rows, stop)) for a in range(start, stop, self.rows)]
+
+    @property
+    def plane(self) -> tuple[int, ...]:
+        """Lengths of the axes that are not cut into strips."""
+        return tuple(band.width for band in self.bands[1:])
+
+    def __str__(self) -> str:
+        return f"strips of {' x '.join(map(str, (self.rows, *self.plane)))} pixels"
+
+
+def _fewest_rows(network: UNet) -> int:
+    """Rows of a picture are cheap, so strips are whole windows; slices of a volume are not."""
+    return Reach.of(network, 0).window if network.head.weight.ndim == 4 else 1
+
+
+def _columns(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) -> list[Box]:
+    """Parts of the axes that are not streamed: as few as the memory allows."""
+    counts = [1] * (len(box) - 1)
+    counts[-1] = max(1, math.ceil((box[-1].stop - box[-1].start) / max(_WIDEST, Reach.of(network, -1).window)))
+    while True:
+        parts = [_split(s, n) for s, n in zip(box[1:], counts, strict=True)]
+        widest = (box[0], *(max(part, key=lambda s: s.stop - s.start) for part in parts))
+        cut = Cut.of(network, widest, shape, engine.strip_pixels)
+        axis = _longest(network, widest[1:])
+        if axis is None or stream_bytes(network, cut.rows, cut.plane, engine.dtype.itemsize) <= engine.memory:
+            return list(itertools.product(*parts))
+        counts[axis] += 1
+
+
+def _split(whole: slice, count: int) -> list[slice]:
+    edges = [whole.start + (whole.stop - whole.start) * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _longest(network: UNet, column: Box) -> int | None:
+    """The axis along which it helps most to cut a column; None if hardly more than halos would be left."""
+    margins = [Reach.of(network, axis + 1).halo for axis in range(len(column))]
+    spare = [s.stop - s.start - margin for s, margin in zip(column, margins, strict=True)]
+    return int(np.argmax(spare)) if max(spare) > 0 else None
+
+
+def _one_step_down(network: UNet, column: Box, cut: Cut, pixels: int) -> tuple[int, list[Box]]:
+    """What to try when memory was missing: half the rows in a strip, then half the column; [] if nothing is left."""
+    if cut.rows > _fewest_rows(network):
+        return min(pixels, cut.rows * math.prod(cut.plane)) // 2, [column]
+    axis = _longest(network, column)
+    if axis is None:
+        return pixels, []
+    halves = _split(column[axis], 2)
+    return pixels, [(*column[:axis], half, *column[axis + 1 :]) for half in halves]
+
+
+def _area(column: Box) -> int:
+    return math.prod(s.stop - s.start for s in column)
+
+
+def _iter_cut(
+    network: UNet, picture: Picture, out: NDArray[np.uint8], box: Box, cut: Cut, engine: Engine, *, seeds: bool
 ) -> Steps[None]:
-    stream = Stream(network)
-    middle = tuple(_outer(s, n, network.depth) for s, n in zip(box[1:-1], picture.shape[1:-1], strict=True))
+    stream = Stream(network, most=cut.rows if out.ndim > 3 else None)
+    strips, plane = cut.strips(), tuple(band.outer for band in cut.bands[1:])
     done = strips[0].start
     for i, strip in enumerate(strips):
-        pixels = picture.read(strip, *middle, slice(column.outer_start, column.outer_stop))
-        logits = stream.push(engine.tensor(pixels), last=i == len(strips) - 1)
-        if logits is not None:
-            _write(out, to_bytes(logits, seeds=seeds), done, box, middle, column)
+        pixels = engine.tensor(picture.read(strip, *plane))
+        for logits in stream.push(pixels, last=i == len(strips) - 1):
+            _write(out, to_bytes(logits, seeds=seeds), done, box, cut)
             done += logits.shape[2]
         yield Progress(i + 1, len(strips))
 
 
-def _strips(network: UNet, shape: tuple[int, ...], box: Box, column: Band, pixels: int) -> list[slice]:
-    """Ranges of the first axis, with the halo that `box` needs, whole pooling windows high."""
-    window = 1 << network.depth
-    outer = _outer(box[0], shape[0], network.depth)
-    plane = (column.outer_stop - column.outer_start) * int(np.prod([s.stop - s.start for s in box[1:-1]]))
-    height = max(window, pixels // max(plane, 1) // window * window)
-    return [slice(a, min(a + height, outer.stop)) for a in range(outer.start, outer.stop, height)]
-
-
-def _outer(inner: slice, size: int, depth: int) -> slice:
-    (band,) = bands(inner.start, inner.stop, size, size, depth)
-    return slice(band.outer_start, band.outer_stop)
-
-
-def _write(out: NDArray[np.uint8], values: NDArray[np.uint8], row: int, box: Box, middle: Box, column: Band) -> None:
-    first, last = max(row, box[0].start), min(row + values.shape[1], box[0].stop)
+def _write(out: NDArray[np.uint8], values: NDArray[np.uint8], row: int, box: Box, cut: Cut) -> None:
+    """Put rows ``row, row + 1, …`` of a column in their place in `out`, which is `box`."""
+    band, *others = cut.bands
+    first, last = max(row, band.start), min(row + values.shape[1], band.stop)
     if first >= last:
         return
-    inner = tuple(slice(s.start - m.start, s.stop - m.start) for s, m in zip(box[1:-1], middle, strict=True))
-    wanted = values[(slice(None), slice(first - row, last - row), *inner, column.inner)]
-    there = slice(column.start - box[-1].start, column.stop - box[-1].start)
-    out[(slice(None), slice(first - box[0].start, last - box[0].start), ..., there)] = wanted
+    there = (slice(first, last), *(slice(other.start, other.stop) for other in others))
+    wanted = values[(slice(None), slice(first - row, last - row), *(other.inner for other in others))]
+    out[(slice(None), *(slice(s.start - b.start, s.stop - b.start) for s, b in zip(there, box, strict=True)))] = wanted
 
 
 def to_bytes(logits: Tensor, *, seeds: bool) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Push a picture through a UNet strip by strip: exact, without halo, each pixel computed once.
 
 Every layer keeps the few rows that it still needs (two for a 3x3 convolution, the odd row before a
-pooling, a queue for each skip connection), so the strips together give the logits of the whole picture.
+pooling that halves, a queue for each skip connection), so the strips together give the logits of the whole picture.
 The picture's own border is the network's own padding. The stream runs along the first spatial axis: rows
 of a picture, slices of a volume.
 """
@@ -9,6 +9,8 @@ of a picture, slices of a volume.
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,21 +31,23 @@ Pieces = list[Tensor]  # the same in several pieces, in order
 
 
 class _Convolution:
-    """3x3(x3) convolution with padding 1, then ReLU; keeps the last two input rows."""
+    """Convolution that keeps the size, then ReLU; keeps the last two input rows if it looks along the stream."""
 
     def __init__(self, block: ConvBlock) -> None:
         self._weight, self._bias = block.conv.weight, block.conv.bias
         self._convolve = _CONVOLVE[self._weight.ndim - 2]
-        self._padding = (0, *(1,) * (self._weight.ndim - 3))
+        reach = [side // 2 for side in self._weight.shape[2:]]
+        self._border = reach[0]
+        self._padding = (0, *reach[1:])
         self._kept: Rows = None
 
     def push(self, groups: list[Pieces], *, last: bool) -> Rows:
         """Take the next rows, the channels of one group after those of the other."""
         rows = self._padded(groups, last=last)
-        if rows is None or rows.shape[STREAM] < 3:
+        if rows is None or rows.shape[STREAM] <= 2 * self._border:
             self._kept = rows
             return None
-        self._kept = _last(rows, 2)
+        self._kept = _last(rows, 2 * self._border)
         return self._convolve(rows, self._weight, self._bias, padding=self._padding).relu_()
 
     def _padded(self, groups: list[Pieces], *, last: bool) -> Rows:
@@ -51,34 +55,34 @@ class _Convolution:
         like = self._kept if self._kept is not None else groups[0][0] if groups[0] else None
         if like is None:
             return None
-        top = 1 if self._kept is None else self._kept.shape[STREAM]
+        top = self._border if self._kept is None else self._kept.shape[STREAM]
+        bottom = self._border if last else 0
         count = sum(piece.shape[STREAM] for piece in groups[0])
-        if count == 0 and not last:
+        if count == 0 and not bottom:
             return self._kept
-        shape = (like.shape[0], self._weight.shape[1], top + count + last, *like.shape[STREAM + 1 :])
+        shape = (like.shape[0], self._weight.shape[1], top + count + bottom, *like.shape[STREAM + 1 :])
         padded = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=_LAYOUT[like.ndim])
         if self._kept is None:
             padded.narrow(STREAM, 0, top).zero_()
         else:
             padded.narrow(STREAM, 0, top).copy_(self._kept)
         _fill(padded.narrow(STREAM, top, count), groups)
-        if last:
-            padded.narrow(STREAM, top + count, 1).zero_()
+        padded.narrow(STREAM, top + count, bottom).zero_()
         return padded
 
 
 class _Pool:
-    """2x max-pool that rounds up; keeps the row that does not fill a window yet."""
+    """Max-pool that rounds up; keeps the row that does not fill a window yet."""
 
-    def __init__(self, pool: nn.Module) -> None:
-        self._pool = pool
+    def __init__(self, pool: nn.Module, stride: int) -> None:
+        self._pool, self._stride = pool, stride
         self._kept: Rows = None
 
     def push(self, rows: Rows, *, last: bool) -> Rows:
         if rows is None and self._kept is None:
             return None
         rows = torch.cat([piece for piece in (self._kept, rows) if piece is not None], STREAM)
-        odd = 0 if last else rows.shape[STREAM] % 2
+        odd = 0 if last else rows.shape[STREAM] % self._stride
         self._kept = _last(rows, odd)
         full = rows.shape[STREAM] - odd
         return self._pool(rows.narrow(STREAM, 0, full)) if full else None
@@ -112,25 +116,43 @@ class _Queue:
 class _Level:
     """One level of the U: encoder, everything below it, and the decoder that joins both."""
 
-    def __init__(self, network: UNet, level: int) -> None:
+    def __init__(self, network: UNet, level: int, most: int | None) -> None:
         self._encoder = _stages(network.encoder[level])
         self._below: _Level | None = None
+        self._most = most
         if level < network.depth:
-            self._pool = _Pool(network.pool)
-            self._below = _Level(network, level + 1)
+            stride = network.strides[level][0]
+            self._pool = _Pool(network.pool[level], stride)
+            self._below = _Level(network, level + 1, most and -(-most // stride))
             self._up = network.up[level]
             self._decoder = _stages(network.decoder[level])
             self._skip, self._raised = _Queue(), _Queue()
 
-    def push(self, rows: Rows, *, last: bool) -> Rows:
+    def push(self, rows: Rows, *, last: bool) -> Iterator[Tensor]:
+        """Take the next rows and give the features that are ready, in pieces of at most `most` rows."""
         encoded = _through(self._encoder, [_pieces(rows)], last=last)
         if self._below is None:
-            return encoded
-        deep = self._below.push(self._pool.push(encoded, last=last), last=last)
+            yield from _pieces(encoded)
+            return
         self._skip.put(encoded)
-        self._raised.put(None if deep is None else self._up(deep))
+        pooled = self._pool.push(encoded, last=last)
+        encoded = None
+        waiting: Rows = None
+        for deep in self._below.push(pooled, last=last):
+            if waiting is not None:
+                self._raised.put(self._up(waiting))
+                yield from self._decoded(last=False)
+            waiting = deep
+        self._raised.put(None if waiting is None else self._up(waiting))
+        yield from self._decoded(last=last)
+
+    def _decoded(self, *, last: bool) -> Iterator[Tensor]:
         ready = min(self._skip.rows, self._raised.rows)
-        return _through(self._decoder, [self._skip.take(ready), self._raised.take(ready)], last=last)
+        step = self._most or max(ready, 1)
+        for start in range(0, max(ready, 1), step):
+            count = min(step, ready - start)
+            groups = [self._skip.take(count), self._raised.take(count)]
+            yield from _pieces(_through(self._decoder, groups, last=last and start + count == ready))
 
 
 def _stages(block: nn.Module) -> list[_Convolution]:
@@ -177,27 +199,54 @@ class Stream:
     network
         From :func:`~napari_unetstyle.core.inference.statistics.fold`: its normalization is folded into the
         convolutions, so no layer looks at more than its neighborhood.
+    most
+        Rows that come out at once, so that what lags behind does not take memory all together at the end;
+        None: all that are ready.
     """
 
-    def __init__(self, network: UNet) -> None:
-        self._level = _Level(network, 0)
+    def __init__(self, network: UNet, most: int | None = None) -> None:
+        self._level = _Level(network, 0, most)
         self._head = network.head
 
-    def push(self, rows: Tensor, *, last: bool) -> Rows:
+    def push(self, rows: Tensor, *, last: bool) -> Iterator[Tensor]:
         """Take the next rows ``(N, C, rows, ...)`` and give the logits that are ready, in order.
 
-        The logits lag behind by about the receptive field's radius; with `last` the rest comes out.
+        The logits lag behind by about the receptive field's radius; with `last` the rest comes out. What is
+        given has to be taken to its end before the next rows are pushed.
         """
-        with torch.inference_mode():
-            features = self._level.push(rows, last=last)
-            return None if features is None else self._head(features)
+        pieces = self._level.push(rows, last=last)
+        while True:
+            with torch.inference_mode():  # not around the yield, where other code runs
+                features = next(pieces, None)
+                logits: Rows = None if features is None else self._head(features)
+            if logits is None:
+                return
+            yield logits
 
 
-def halo(depth: int) -> int:
-    """Receptive field radius of a UNet of that depth, rounded up to whole pooling windows, in pixels."""
-    window = 1 << depth
-    radius = 4 * (window - 1) + 2 * window + window  # two convolutions a side of the U, two below, one window
-    return -(-radius // window) * window
+@dataclass(frozen=True)
+class Reach:
+    """How far a network looks along one axis, in pixels.
+
+    Attributes
+    ----------
+    window
+        Pixels that become one at the lowest level; a range that begins on whole windows is pooled as in the whole.
+    halo
+        Receptive field radius, rounded up to whole windows.
+    """
+
+    window: int
+    halo: int
+
+    @classmethod
+    def of(cls, network: UNet, axis: int) -> Reach:
+        """Of a spatial axis, counted from 0 (or from the end)."""
+        steps = [1, *itertools.accumulate((stride[axis] for stride in network.strides), operator.mul)]
+        looks = [side // 2 * step for side, step in zip((k[axis] for k in network.kernels), steps, strict=True)]
+        window = steps[-1]
+        radius = 4 * sum(looks[:-1]) + 2 * looks[-1] + window  # two convolutions a side of the U, two below, pooling
+        return cls(window, -(-radius // window) * window)
 
 
 @dataclass(frozen=True)
@@ -214,15 +263,59 @@ class Band:
         """The range, counted from the start of the wider one."""
         return slice(self.start - self.outer_start, self.stop - self.outer_start)
 
+    @property
+    def outer(self) -> slice:
+        """The wider range."""
+        return slice(self.outer_start, self.outer_stop)
 
-def bands(start: int, stop: int, size: int, widest: int, depth: int) -> Iterator[Band]:
-    """Cut ``start:stop`` of an axis of length `size` into bands of at most `widest`, with exact halos.
+    @property
+    def width(self) -> int:
+        """Length of the wider range."""
+        return self.outer_stop - self.outer_start
+
+
+def bands(start: int, stop: int, size: int, count: int, reach: Reach) -> list[Band]:
+    """Cut ``start:stop`` of an axis of length `size` into `count` bands, with exact halos.
 
     Outer ranges begin on whole pooling windows, so that windows fall as in the whole picture.
     """
-    window, margin = (1 << depth), halo(depth)
-    count = max(1, -(-(stop - start) // max(widest, window)))
     edges = [start + (stop - start) * i // count for i in range(count + 1)]
-    for a, b in itertools.pairwise(edges):
-        outer = max(0, (a - margin) // window * window)
-        yield Band(a, b, outer, min(size, b + margin))
+    return [
+        Band(a, b, max(0, (a - reach.halo) // reach.window * reach.window), min(size, b + reach.halo))
+        for a, b in itertools.pairwise(edges)
+    ]
+
+
+def stream_bytes(network: UNet, rows: int, plane: tuple[int, ...], itemsize: int = 4) -> int:
+    """Memory that a :class:`Stream` takes at its peak, in bytes.
+
+    What every layer keeps, plus the largest work of one layer: its input with the kept rows, its output and the
+    output of the layer before.
+
+    Parameters
+    ----------
+    network
+        The network.
+    rows
+        Rows that are pushed, and come out, at once.
+    plane
+        Lengths of the other axes, with halos.
+    itemsize
+        Bytes of a number.
+    """
+    kept, work, lag = 0, 0, 0
+    for level in reversed(range(network.depth + 1)):
+        width, below = next(network.encoder[level].parameters()).shape[:2]
+        border = network.kernels[level][0] // 2
+        steps = [math.prod(stride[axis] for stride in network.strides[:level]) for axis in range(1 + len(plane))]
+        pixels = math.prod(-(-n // step) for n, step in zip(plane, steps[1:], strict=True))
+        high = -(-rows // steps[0])
+        kept += pixels * 2 * border * (below + width)
+        work = max(work, pixels * (3 * high + 2 * border) * width)
+        if level < network.depth:
+            lag = network.strides[level][0] * lag + network.strides[level][0] - 1
+            kept += pixels * (2 * border * 3 * width + (lag + high) * width)
+            work = max(work, pixels * (5 * high + 4 * border) * width)
+            lag += 2 * border
+        lag += 2 * border
+    return itemsize * (kept + work)

@@ -58,11 +58,13 @@ class ImageNorm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution (no bias), image-level normalization, ReLU."""
+    """Convolution (no bias) with a kernel of 1 or 3 along each axis, image-level normalization, ReLU."""
 
-    def __init__(self, dims: int, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, ...]) -> None:
         super().__init__()
-        self.conv: nn.Conv2d | nn.Conv3d = _CONV[dims](channels_in, channels_out, 3, padding=1, bias=False)
+        padding = tuple(side // 2 for side in kernel)
+        convolution = _CONV[len(kernel)]
+        self.conv: nn.Conv2d | nn.Conv3d = convolution(channels_in, channels_out, kernel, padding=padding, bias=False)
         self.norm = ImageNorm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,20 +75,21 @@ class ConvBlock(nn.Module):
 class DoubleConv(nn.Sequential):
     """Two convolution blocks in a row, as at every level of the UNet."""
 
-    def __init__(self, dims: int, channels_in: int, channels_out: int) -> None:
-        super().__init__(ConvBlock(dims, channels_in, channels_out), ConvBlock(dims, channels_out, channels_out))
+    def __init__(self, channels_in: int, channels_out: int, kernel: tuple[int, ...]) -> None:
+        super().__init__(ConvBlock(channels_in, channels_out, kernel), ConvBlock(channels_out, channels_out, kernel))
 
 
 class UNet(nn.Module):
     """UNet (Ronneberger et al. 2015): double 3x3 convolutions, max-pool down, transposed convolution up.
 
     Any picture size is allowed: pooling rounds up (a last odd row is pooled alone) and what comes up is
-    cut to the size of its skip connection.
+    cut to the size of its skip connection. Strides and kernels may differ between axes and levels, for volumes
+    with thick slices.
 
     Parameters
     ----------
     spec
-        Dimensions, input channels and widths (one per level, top first).
+        Dimensions, input channels, widths (one per level, top first), strides and kernels.
     out_channels
         Channels of the logits.
     """
@@ -94,14 +97,16 @@ class UNet(nn.Module):
     def __init__(self, spec: NetworkSpec, out_channels: int) -> None:
         super().__init__()
         dims, widths = spec.spatial_dims, spec.widths
-        self.encoder = nn.ModuleList(
-            DoubleConv(dims, below, width) for below, width in zip((spec.in_channels, *widths), widths, strict=False)
-        )
-        self.pool: nn.MaxPool2d | nn.MaxPool3d = _POOL[dims](2, ceil_mode=True)
+        self.strides, self.kernels = spec.level_strides, spec.level_kernels
+        levels = zip((spec.in_channels, *widths), widths, self.kernels, strict=False)
+        self.encoder = nn.ModuleList(DoubleConv(below, width, kernel) for below, width, kernel in levels)
+        self.pool = nn.ModuleList(_POOL[dims](stride, ceil_mode=True) for stride in self.strides)
+        steps = zip(itertools.pairwise(widths), self.strides, strict=True)
         self.up = nn.ModuleList(
-            _TRANSPOSED[dims](deep, width, 2, stride=2) for width, deep in itertools.pairwise(widths)
+            _TRANSPOSED[dims](deep, width, stride, stride=stride) for (width, deep), stride in steps
         )
-        self.decoder = nn.ModuleList(DoubleConv(dims, 2 * width, width) for width in widths[:-1])
+        raised = zip(widths[:-1], self.kernels, strict=False)
+        self.decoder = nn.ModuleList(DoubleConv(2 * width, width, kernel) for width, kernel in raised)
         self.head: nn.Conv2d | nn.Conv3d = _CONV[dims](widths[0], out_channels, 1)
 
     @property
@@ -114,7 +119,7 @@ class UNet(nn.Module):
         return self.head(self._level(x, 0))  # type: ignore[no-any-return]
 
     def _level(self, x: Tensor, level: int) -> Tensor:
-        skip: Tensor = self.encoder[level](x if level == 0 else self.pool(x))
+        skip: Tensor = self.encoder[level](x if level == 0 else self.pool[level - 1](x))
         if level == self.depth:
             return skip
         raised = self.up[level](self._level(skip, level + 1))

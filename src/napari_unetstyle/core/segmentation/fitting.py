@@ -279,7 +279,8 @@ def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engin
     if options.amp and not possible:
         notes.append(f"{device} has no instructions for mixed precision; full precision was used.")
     amp = possible and (harmless if options.amp is None else options.amp)
-    return Engine(device=device, dtype=torch.bfloat16 if amp else torch.float32, tile=options.tile)
+    dtype = torch.bfloat16 if amp else torch.float32
+    return Engine(device=device, dtype=dtype, tile=options.tile, dims=spec.network.spatial_dims)
 
 
 def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> float:
