@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging import medical
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
 from napari_unetstyle.core.imaging.tiff import read_tiff
 
 Reader = Callable[[Path, str | None], Image]
 
-SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg")
+SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *medical.SUFFIXES)
 _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
     (b"II*\0", read_tiff),
     (b"MM\0*", read_tiff),
@@ -34,7 +36,10 @@ def is_image_file(path: str | os.PathLike[str]) -> bool:
 def read_image(
     path: str | os.PathLike[str], axes: str | None = None, spacing: tuple[float, ...] | None = None
 ) -> Image:
-    """Read a picture file: TIFF (lazily if large; ImageJ and OME metadata are used), PNG or JPEG.
+    """Read a picture file: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA or MHD.
+
+    Large files are read lazily where their format allows it; truncated and damaged ones are refused before anything of
+    them is seen.
 
     Parameters
     ----------
@@ -43,7 +48,7 @@ def read_image(
     axes
         One letter per stored axis out of ``T C Z Y X``, where the file does not say, or says wrong.
     spacing
-        Pixel size ``(Z)YX`` in micrometers, in place of the stored one. A size that is neither given nor
+        Pixel size ``(Z)YX`` in micrometers, in place of the stored one; origin and direction are kept. A size that is neither given nor
         stored stays unknown (unit ``"px"``).
 
     Raises
@@ -70,6 +75,7 @@ def _reader(file: Path) -> Reader:
     try:
         with file.open("rb") as opened:
             start = opened.read(16)
+        volume = medical.header_reader(first_bytes(file, medical.SNIFFED))
     except FileNotFoundError as error:
         raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
     except IsADirectoryError as error:
@@ -79,5 +85,7 @@ def _reader(file: Path) -> Reader:
     for signature, reader in _SIGNATURES:
         if start.startswith(signature):
             return reader
+    if volume is not None:
+        return lambda path, axes: medical.image_of(path, volume(path), axes)
     what = "is empty" if not start else "is not a picture that can be read"
-    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG or JPEG file.")
+    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA or MHD file.")

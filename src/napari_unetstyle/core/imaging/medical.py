@@ -1,0 +1,245 @@
+"""Volumes of the clinic: NIfTI, NRRD and MetaImage. Only here is the order X Y Z of the files turned into Z Y X."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, OutputError
+from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import ArrayLike, Image
+from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
+from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
+from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
+from napari_unetstyle.core.imaging.payload import Payload, encoded
+from napari_unetstyle.core.imaging.volume_header import Affine, NewVolume, VolumeHeader
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
+SNIFFED = 600  # bytes that tell the kind
+OWN_AXES = ("YX", "ZYX", "TYX", "TZYX")
+
+
+def header_reader(start: bytes) -> Callable[[Path], VolumeHeader] | None:
+    """What reads the header of a file that starts (decompressed) with these bytes; None if it is no such volume."""
+    known = ((is_nifti, read_nifti_header), (is_nrrd, read_nrrd_header), (is_metaimage, read_metaimage_header))
+    return next((reader for is_kind, reader in known if is_kind(start)), None)
+
+
+def medical_suffix(path: str | Path) -> str:
+    """The suffix of a volume, ``".nii.gz"`` included; empty for other files."""
+    name = Path(path).name.lower()
+    return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+
+
+def image_of(path: Path, header: VolumeHeader, axes: str | None = None) -> Image:
+    """The volume that a checked header describes: axes Z Y X, geometry in mm, lazy if it is large and uncompressed.
+
+    Parameters
+    ----------
+    path
+        The file, for names and messages.
+    header
+        As read from it.
+    axes
+        One letter per array axis, slowest first, where the file does not say, or says wrong.
+
+    Raises
+    ------
+    ImageFileError
+        If the voxels are not all there, or damaged.
+    ImageError
+        If an axis is not known, or the position is sheared, singular or not finite.
+    """
+    shape, letters = _shape_and_letters(path, header, axes)
+    geometry, notes = _geometry(path, header, letters)
+    payload = Payload(
+        path=header.path,
+        offset=header.offset,
+        encoding=header.encoding,
+        skip=header.skip,
+        dtype=header.dtype,
+        shape=shape,
+    )
+    array = rescaled(payload.read(), header.slope, header.intercept)
+    name = path.name[: -len(medical_suffix(path))] if medical_suffix(path) else path.stem
+    return Image(array=array, axes=letters, geometry=geometry, name=name, notes=(*header.notes, *notes))
+
+
+def write_medical(
+    path: Path,
+    pieces: Iterable[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    axes: str,
+    geometry: Geometry,
+    info: dict[str, Any],
+) -> Path:
+    """Write a volume piece by piece, compressed (but for ``.nii``), in the format that the suffix names.
+
+    Parameters
+    ----------
+    path
+        ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha``
+    pieces
+        The array in C order, cut anywhere, of any type that `dtype` can hold exactly.
+    shape, dtype, axes
+        Of the array; the axes are T Z Y X or fewer, in this order.
+    geometry
+        Its place; written in mm.
+    info
+        Kept as JSON.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is another, or the file cannot be written; what was there before is whole.
+    """
+    suffix = medical_suffix(path)
+    if suffix not in WRITABLE:
+        raise OutputError(f"Could not write {path}: give a name that ends in one of {', '.join(WRITABLE)}.")
+    stored = dtype.newbyteorder("<")
+    placed = geometry.in_unit("mm") if geometry.is_physical else geometry
+    new = NewVolume(
+        sizes=shape[::-1],
+        letters=axes[::-1],
+        dtype=stored,
+        affine=turned(placed.affine),
+        unit=placed.unit,
+        is_anatomical=geometry.is_anatomical,
+        info={**info, "axes": axes, "world": "patient" if geometry.is_anatomical else "none"},
+    )
+    voxels = (np.ascontiguousarray(piece, stored) for piece in pieces)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        _write(file, suffix, new, (voxel.tobytes() for voxel in voxels))
+    return path
+
+
+def _write(file: BinaryIO, suffix: str, new: NewVolume, voxels: Iterable[bytes]) -> None:
+    if suffix == ".nii":
+        file.writelines(chain([nifti_header(new)], voxels))
+    elif suffix == ".nii.gz":
+        file.writelines(encoded(chain([nifti_header(new)], voxels), "gzip"))
+    elif suffix == ".nrrd":
+        file.writelines(chain([nrrd_header(new)], encoded(voxels, "gzip")))
+    else:
+        start = file.write(metaimage_header(new))
+        file.writelines(encoded(voxels, "zlib"))
+        stored = file.tell() - start
+        file.seek(0)
+        file.write(metaimage_header(new, stored))
+
+
+def turned(affine: Affine) -> Affine:
+    """An affine with the order of its array axes and of its world axes turned round: XYZ to ZYX, and back."""
+    dims = len(affine) - 1
+    order = [*range(dims)[::-1], dims]
+    return affine[order][:, order]
+
+
+def rescaled(array: NDArray[Any], slope: float, intercept: float) -> ArrayLike:
+    """Values = slope * stored + intercept: integers where they stay integers, else float32 or float64.
+
+    What is mapped from a file is rescaled when it is read.
+    """
+    if (slope, intercept) == (1, 0):
+        return array
+    lazy = Rescaled(array, slope, intercept)
+    return lazy if isinstance(array, np.memmap) else lazy[...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled:
+    """An array whose values are rescaled when they are read."""
+
+    array: NDArray[Any]
+    slope: float
+    intercept: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest type that holds every value."""
+        stored = self.array.dtype
+        if stored.kind in "ui" and self.slope.is_integer() and self.intercept.is_integer():
+            ends = [int(self.slope) * end + int(self.intercept) for end in _range(stored)]
+            for candidate in (np.int16, np.int32):
+                if np.iinfo(candidate).min <= min(ends) and max(ends) <= np.iinfo(candidate).max:
+                    return np.dtype(candidate)
+        return np.dtype(np.float32 if stored.itemsize <= 2 or stored == np.float32 else np.float64)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        if self.dtype.kind == "f":
+            return np.asarray(np.asarray(self.array[key], np.float64) * self.slope + self.intercept, self.dtype)
+        return np.asarray(np.asarray(self.array[key], np.int64) * int(self.slope) + int(self.intercept), self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+
+def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
+
+
+def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of the array, slowest first; axes of length 1 that nobody named are left out."""
+    shape, letters = header.sizes[::-1], header.letters[::-1]
+    stated = (axes or _own_axes(header)).upper()
+    idle = {i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a == "?"}
+    if stated and len(stated) != len(shape):
+        idle |= {i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a not in stated}
+    if len(stated) != len(shape):
+        shape = tuple(n for i, n in enumerate(shape) if i not in idle)
+        letters = "".join(a for i, a in enumerate(letters) if i not in idle)
+    if stated:
+        return shape, stated
+    if "?" in letters:
+        example = letters.replace("?", "T", 1).replace("?", "C", 1)
+        other = letters.replace("?", "C", 1).replace("?", "T", 1)
+        raise ImageError(
+            f"{path} has {len(shape)} axes of lengths {shape} and does not say what the one of length "
+            f"{shape[letters.index('?')]} is. State all axes, for example axes={example!r} if it is time or "
+            f"axes={other!r} if it holds channels."
+        )
+    return shape, letters
+
+
+def _own_axes(header: VolumeHeader) -> str:
+    axes = str(header.info.get("axes", ""))
+    return axes if axes in OWN_AXES else ""
+
+
+def _geometry(path: Path, header: VolumeHeader, letters: str) -> tuple[Geometry, tuple[str, ...]]:
+    """The place of the volume; of axes that a person stated otherwise than the file only the sizes."""
+    affine = turned(header.affine)
+    spatial = "".join(a for a in letters if a in "ZYX")
+    known = "".join(a for a in header.letters[::-1] if a in "ZYX")
+    try:
+        whole = Geometry.from_affine(affine, header.unit, is_anatomical=header.is_anatomical)
+    except ImageError as error:
+        raise ImageError(f"{path} says where it lies in a way that cannot be used. {error}") from error
+    if spatial == known:
+        return whole, ()
+    if spatial == "YX" and not affine[0, 1:3].any() and not affine[1:3, 0].any():  # a plane that lies in its world
+        return Geometry.from_affine(affine[1:, 1:], header.unit), ()
+    sizes = dict(zip(known, whole.spacing, strict=True))
+    spacing = tuple(sizes.get(a, 1.0) for a in "ZYX" if a in spatial)
+    note = f"The file has the axes {known} in space, but {spatial} were stated: its place was left out."
+    return Geometry(spacing=spacing, unit=whole.unit), (note,)

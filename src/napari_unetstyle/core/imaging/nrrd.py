@@ -1,0 +1,309 @@
+"""The headers of NRRD files (teem.sourceforge.net/nrrd/format.html), in the order of the file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging.volume_header import (
+    LONGEST_TEXT,
+    Affine,
+    NewVolume,
+    VolumeHeader,
+    beside,
+    check_sizes,
+    own_info,
+)
+
+_MAGIC = b"NRRD000"
+_TYPES = {
+    "i1": "int8, int8_t, signed char",
+    "u1": "uint8, uint8_t, uchar, unsigned char",
+    "i2": "int16, int16_t, short, short int, signed short, signed short int",
+    "u2": "uint16, uint16_t, ushort, unsigned short, unsigned short int",
+    "i4": "int32, int32_t, int, signed int",
+    "u4": "uint32, uint32_t, uint, unsigned int",
+    "i8": "int64, int64_t, longlong, long long, long long int, signed long long, signed long long int",
+    "u8": "uint64, uint64_t, ulonglong, unsigned long long, unsigned long long int",
+    "f4": "float",
+    "f8": "double",
+}
+_NAMES = {name: code for code, names in _TYPES.items() for name in names.split(", ")}
+_WORLDS = {  # signs that turn the world to left, back, head
+    "left-posterior-superior": (1, 1, 1),
+    "lps": (1, 1, 1),
+    "right-anterior-superior": (-1, -1, 1),
+    "ras": (-1, -1, 1),
+    "left-anterior-superior": (1, -1, 1),
+    "las": (1, -1, 1),
+}
+_SPACES = {**dict.fromkeys(_WORLDS, 3), "scanner-xyz": 3, "3d-right-handed": 3, "3d-left-handed": 3}
+_UNITS = {"mm": (1.0, "mm"), "millimeter": (1.0, "mm"), "cm": (10.0, "mm"), "m": (1e3, "mm"), "um": (1.0, "um"),
+          "µm": (1.0, "um"), "micron": (1.0, "um"), "microns": (1.0, "um"), "nm": (1e-3, "um")}  # fmt: skip
+_SPATIAL, _TIME = ("domain", "space"), ("time",)
+_CHANNELS = ("vector", "covariant-vector", "rgb-color", "rgba-color", "2-vector", "3-vector", "4-vector", "3-color",
+             "4-color", "scalar", "3-gradient", "point")  # fmt: skip
+_ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
+_SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue|Color)")
+
+Fields = dict[str, str]
+
+
+def is_nrrd(start: bytes) -> bool:
+    """Whether bytes are the start of an NRRD file."""
+    return start.startswith(_MAGIC)
+
+
+def read_nrrd_header(path: Path) -> VolumeHeader:
+    """Read and check the header of a ``.nrrd`` file, or of an ``.nhdr`` file with its voxels beside it.
+
+    Raises
+    ------
+    ImageFileError
+        If the header is damaged, or its voxels are stored in a way that cannot be read.
+    ImageError
+        If the pixel size is none, or the voxels are no real numbers.
+    """
+    fields, pairs, offset = _parsed(path)
+    sizes = _whole_numbers(path, fields, "sizes")
+    check_sizes(path, sizes)
+    if fields.get("dimension") != str(len(sizes)):
+        raise _damaged(path, f"it says {fields.get('dimension')} dimensions and {len(sizes)} sizes")
+    vectors = _vectors(path, fields, len(sizes))
+    letters = _letters(path, fields, sizes, vectors)
+    affine, unit, is_anatomical, notes = _place(path, fields, letters, vectors)
+    info = own_info(pairs.get("napari-unetstyle", "")) or _segments(pairs)
+    data = fields.get("data file", fields.get("datafile"))
+    return VolumeHeader(
+        path=path if data is None else beside(path, data),
+        sizes=sizes,
+        letters=letters,
+        dtype=_dtype(path, fields),
+        offset=_offset(path, fields, offset if data is None else 0),
+        encoding=_encoding(path, fields),
+        affine=affine,
+        unit=unit,
+        is_anatomical=is_anatomical,
+        notes=notes,
+        info=info,
+    )
+
+
+def nrrd_header(new: NewVolume) -> bytes:
+    """The header of a gzip-compressed ``.nrrd`` file, with the classes as 3D Slicer's segments."""
+    dims = len(new.affine) - 1
+    spatial = iter(range(dims))
+    columns = [next(spatial) if a in "XYZ" else None for a in new.letters]
+    lines = [  # a list of volumes, as ITK refuses time
+        "NRRD0005",
+        f"type: {_TYPES[new.dtype.str[1:]].split(', ')[0]}",
+        f"dimension: {len(new.sizes)}",
+        "space: left-posterior-superior" if new.is_anatomical else f"space dimension: {dims}",
+        f"sizes: {' '.join(map(str, new.sizes))}",
+        f"space directions: {' '.join('none' if c is None else _vector(new.affine[:-1, c]) for c in columns)}",
+        f"kinds: {' '.join('list' if c is None else 'domain' for c in columns)}",
+        *(["endian: little"] if new.dtype.itemsize > 1 else []),
+        "encoding: gzip",
+        *([f"space units: {' '.join([json.dumps(new.unit)] * dims)}"] if new.unit != "px" else []),
+        f"space origin: {_vector(new.affine[:-1, -1])}",
+        f"napari-unetstyle:={json.dumps(new.info)}",
+        *_segment_lines(new),
+    ]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def _damaged(path: Path, what: str) -> ImageFileError:
+    return ImageFileError(f"{path} is truncated or damaged: {what}. Copy or export it again.")
+
+
+def _parsed(path: Path) -> tuple[Fields, Fields, int]:
+    """Fields, key/value pairs, and where the header ends."""
+    with path.open("rb") as file:
+        text = file.read(LONGEST_TEXT)
+    end = min((m.end() for m in [re.search(rb"\r?\n\r?\n", text)] if m), default=len(text))
+    fields: Fields = {}
+    pairs: Fields = {}
+    for line in text[:end].decode("utf-8", "replace").splitlines()[1:]:
+        if (pair := re.match(r"([^:#]+):=(.*)", line)) is not None:
+            pairs[pair[1]] = pair[2]
+        elif (stated := re.match(r"([^:#]+): *(.*)", line)) is not None:
+            fields[stated[1].strip().lower()] = stated[2].strip()
+    if end == len(text) and not {"data file", "datafile"} & fields.keys():
+        raise _damaged(path, "its header does not end")
+    return fields, pairs, end
+
+
+def _numbers(path: Path, text: str, what: str) -> list[float]:
+    try:
+        return [float(word) for word in text.replace(",", " ").strip("() ").split()]
+    except ValueError as error:
+        raise _damaged(path, f"{what} is {text!r}") from error
+
+
+def _whole_numbers(path: Path, fields: Fields, name: str) -> tuple[int, ...]:
+    words = fields.get(name, "").split()
+    if not words or not all(word.isascii() and word.isdigit() and len(word) < 20 for word in words):
+        raise _damaged(path, f"{name} is {fields.get(name)!r}")
+    return tuple(map(int, words))
+
+
+def _vectors(path: Path, fields: Fields, count: int) -> list[list[float] | None]:
+    """Step in the world along each axis; None for axes that have none."""
+    text = fields.get("space directions", "")
+    words = re.findall(r"\([^)]*\)|none", text)
+    if not text:
+        return [None] * count
+    vectors = [None if word == "none" else _numbers(path, word, "space directions") for word in words]
+    dims = {len(vector) for vector in vectors if vector is not None}
+    if len(vectors) != count or len(dims) != 1 or dims != {sum(v is not None for v in vectors)}:
+        raise _damaged(path, f"space directions is {text!r}")
+    return [None if v is None or all(map(math.isnan, v)) else v for v in vectors]  # NaN means none in old files
+
+
+def _letters(path: Path, fields: Fields, sizes: tuple[int, ...], vectors: list[list[float] | None]) -> str:
+    kinds = fields.get("kinds", "").lower().split() or ["???"] * len(sizes)
+    spacings = _numbers(path, fields["spacings"], "spacings") if "spacings" in fields else [math.nan] * len(sizes)
+    if len(kinds) != len(sizes) or len(spacings) != len(sizes):
+        raise _damaged(path, f"it has {len(sizes)} axes, {len(kinds)} kinds and {len(spacings)} spacings")
+    has_vectors = any(v is not None for v in vectors)
+    spatial = [
+        vector is not None if has_vectors else kind in _SPATIAL or (kind == "???" and not math.isnan(spacing))
+        for kind, vector, spacing in zip(kinds, vectors, spacings, strict=True)
+    ]
+    if len(sizes) == 2 and not has_vectors and set(kinds) == {"???"}:
+        spatial = [True, True]
+    space = iter("XYZ")
+    return "".join(
+        next(space, "?") if is_spatial else "T" if kind in _TIME else "C" if kind in _CHANNELS else "?"
+        for kind, is_spatial in zip(kinds, spatial, strict=True)
+    )
+
+
+def _place(
+    path: Path, fields: Fields, letters: str, vectors: list[list[float] | None]
+) -> tuple[Affine, str, bool, tuple[str, ...]]:
+    dims = sum(a in "XYZ" for a in letters)
+    space = fields.get("space", "").lower()
+    if not any(v is not None for v in vectors):
+        return _plain_place(path, fields, letters)
+    affine = np.eye(dims + 1)
+    affine[:-1, :-1] = np.array([v for v in vectors if v is not None]).T
+    origin = _numbers(path, fields["space origin"], "space origin") if "space origin" in fields else [0.0] * dims
+    if len(origin) != dims:
+        raise _damaged(path, f"space origin is {fields['space origin']!r}")
+    affine[:-1, -1] = origin
+    signs = _WORLDS.get(space) if dims == 3 else None
+    if signs is not None:
+        affine = np.diag([*signs, 1.0]) @ affine
+    factor, unit, notes = _unit(fields.get("space units", ""), is_anatomical=signs is not None)
+    affine[:-1] *= factor
+    return affine, unit, signs is not None, notes
+
+
+def _plain_place(path: Path, fields: Fields, letters: str) -> tuple[Affine, str, bool, tuple[str, ...]]:
+    """Pixel size alone, from the older fields."""
+    dims = sum(a in "XYZ" for a in letters)
+    if "spacings" not in fields:
+        return np.eye(dims + 1), "px", False, ()
+    every = _numbers(path, fields["spacings"], "spacings")
+    spacing = [abs(size) for size, a in zip(every, letters, strict=True) if a in "XYZ"]
+    if not all(map(math.isfinite, spacing)) or not all(spacing):
+        raise ImageError(f"{path} says that its pixel size is {spacing}, which is none. Export it again.")
+    factor, unit, notes = _unit(fields.get("units", ""), is_anatomical=False)
+    return np.diag([*[factor * s for s in spacing], 1.0]), unit, False, notes
+
+
+def _unit(text: str, *, is_anatomical: bool) -> tuple[float, str, tuple[str, ...]]:
+    """Factor to a known unit, the unit, and a note where it was not said."""
+    names = {name.strip().lower() for name in re.findall(r'"([^"]*)"', text)} - {""}
+    known = [_UNITS[name] for name in names if name in _UNITS]
+    if len(names) == 1 and known:
+        return *known[0], ()
+    if is_anatomical and not names:
+        return 1.0, "mm", ()
+    what = " and ".join(sorted(names)) or "none"
+    return 1.0, "mm", (f"The unit of the file's pixel size is not known ({what}); it was taken to be millimeters.",)
+
+
+def _dtype(path: Path, fields: Fields) -> np.dtype[Any]:
+    name = " ".join(fields.get("type", "").lower().split())
+    if name not in _NAMES:
+        raise _damaged(path, f"type is {fields.get('type')!r}")
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower())
+    if order is None and np.dtype(_NAMES[name]).itemsize > 1:
+        raise _damaged(path, f"endian is {fields.get('endian')!r}")
+    return np.dtype(f"{order or '<'}{_NAMES[name]}")
+
+
+def _encoding(path: Path, fields: Fields) -> str:
+    encoding = fields.get("encoding", "").lower()
+    if encoding not in _ENCODINGS:
+        raise ImageFileError(
+            f"{path} stores its voxels as {encoding or 'nothing known'}; raw and gzip can be read. Save it as one of "
+            "these."
+        )
+    return _ENCODINGS[encoding]
+
+
+def _offset(path: Path, fields: Fields, offset: int) -> int:
+    skips = [fields.get(name, fields.get(name.replace(" ", ""), "0")) for name in ("line skip", "byte skip")]
+    if skips != ["0", "0"]:
+        raise ImageFileError(f"{path} skips lines or bytes before its voxels, which is not supported. Save it plainly.")
+    return offset
+
+
+def _segments(pairs: Fields) -> dict[str, Any]:
+    """Classes of a segmentation of 3D Slicer, as :func:`write_labels` would keep them."""
+    rows: dict[str, Fields] = {}
+    for key, value in pairs.items():
+        if (part := _SEGMENT.fullmatch(key)) is not None:
+            rows.setdefault(part[1], {})[part[2]] = value
+    classes = [
+        {"value": int(row["LabelValue"]), "name": row.get("Name", ""), "color": _hex(row.get("Color", ""))}
+        for row in rows.values()
+        if row.get("LabelValue", "").isdecimal()
+    ]
+    return {"output": "areas", "classes": classes} if classes else {}
+
+
+def _hex(color: str) -> str:
+    try:
+        red, green, blue = (min(255, max(0, round(255 * float(part)))) for part in color.split())
+    except (ValueError, OverflowError):
+        return "#ffffff"
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+# Writing ---------------------------------------------------------------------------------------------------------
+
+
+def _vector(values: Affine) -> str:
+    return f"({','.join(repr(float(v)) for v in values)})"
+
+
+def _segment_lines(new: NewVolume) -> list[str]:
+    if new.info.get("output") != "areas":
+        return []
+    extent = " ".join(f"0 {n - 1}" for n, a in zip(new.sizes, new.letters, strict=True) if a in "XYZ")
+    lines = ["Segmentation_MasterRepresentation:=Binary labelmap"]
+    for i, row in enumerate(new.info["classes"]):
+        red, green, blue = (value / 255 for value in bytes.fromhex(row["color"].removeprefix("#")))
+        name = " ".join(row["name"].split())
+        lines += [
+            f"Segment{i}_ID:=Segment_{row['value']}",
+            f"Segment{i}_Name:={name}",
+            f"Segment{i}_Color:={red:.6f} {green:.6f} {blue:.6f}",
+            f"Segment{i}_LabelValue:={row['value']}",
+            f"Segment{i}_Layer:=0",
+            f"Segment{i}_Extent:={extent}",
+        ]
+    return lines

@@ -1,0 +1,130 @@
+"""What a volume file says about its voxels, in the order of the file: X first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageFileError
+
+LONGEST_TEXT = 2**20  # bytes of a header that is text
+Affine = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeHeader:
+    """The header of a volume, checked.
+
+    Attributes
+    ----------
+    path
+        File of the voxels.
+    sizes
+        Length of each axis, fastest first.
+    letters
+        What each of these axes is: X, Y, Z, T, C, or ``?`` where the file does not say. X, Y and Z are those of
+        `affine`, in this order.
+    dtype
+        Of the voxels as stored, with their byte order.
+    offset, encoding, skip
+        As in :class:`~napari_unetstyle.core.imaging.payload.Payload`.
+    affine
+        Maps an index XYZ (or XY) to the world XYZ, homogeneous; world axes go left, back and to the head (LPS)
+        if `is_anatomical`.
+    unit
+        ``"px"``, ``"um"`` or ``"mm"``.
+    is_anatomical
+        Whether the world is a patient.
+    slope, intercept
+        Value = slope * stored + intercept.
+    notes
+        Sentences a person should see.
+    info
+        What this program wrote into the file besides, or what the format says about its labels.
+    """
+
+    path: Path
+    sizes: tuple[int, ...]
+    letters: str
+    dtype: np.dtype[Any]
+    offset: int
+    encoding: str
+    skip: int = 0
+    affine: Affine
+    unit: str
+    is_anatomical: bool
+    slope: float = 1.0
+    intercept: float = 0.0
+    notes: tuple[str, ...] = ()
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVolume:
+    """What the header of a file to be written has to say, in the order of the file.
+
+    Attributes
+    ----------
+    sizes, letters, dtype, affine, unit, is_anatomical
+        As in :class:`VolumeHeader`.
+    info
+        To be kept, as JSON, where the format can.
+    """
+
+    sizes: tuple[int, ...]
+    letters: str
+    dtype: np.dtype[Any]
+    affine: Affine
+    unit: str
+    is_anatomical: bool
+    info: dict[str, Any]
+
+
+def check_sizes(path: Path, sizes: tuple[int, ...]) -> None:
+    """Refuse a volume without voxels, or with an absurd number of axes or voxels.
+
+    Raises
+    ------
+    ImageFileError
+        If a length is below 1, or no computer could address the voxels.
+    """
+    voxels = 1
+    for size in sizes:
+        voxels *= size
+    if not 2 <= len(sizes) <= 7 or min(sizes) < 1 or voxels > 2**56:
+        raise ImageFileError(
+            f"{path} is truncated or damaged: its header says that it has the size {' x '.join(map(str, sizes))}. "
+            "Copy or export it again."
+        )
+
+
+def own_info(text: bytes | str) -> dict[str, Any]:
+    """What this program once kept as JSON; empty for what others wrote."""
+    try:
+        info = json.loads(text)
+    except ValueError:  # UnicodeDecodeError is one, too
+        return {}
+    is_own = isinstance(info, dict) and str(info.get("program", "")).startswith("napari-unetstyle")
+    return info if is_own else {}
+
+
+def beside(header: Path, name: str) -> Path:
+    """The file of voxels that a header names: in its own folder or below.
+
+    Raises
+    ------
+    ImageFileError
+        If it names several files, or one elsewhere.
+    """
+    is_one = name.upper() != "LIST" and not name.upper().startswith("LIST ") and "%" not in name and name
+    target = (header.parent / name).resolve() if is_one else None
+    if target is None or header.parent.resolve() not in target.parents:
+        raise ImageFileError(
+            f"{header} has its voxels in {name!r}; one file in the same folder can be read. Save it as one file."
+        )
+    return target
