@@ -54,7 +54,7 @@ class FakeCore:
     """Counts runs; `hold` makes them wait before each step until `release`."""
 
     def __init__(self, steps: int = 4) -> None:
-        self.steps, self.runs, self.closed = steps, 0, 0
+        self.steps, self.runs, self.closed, self.loads = steps, 0, 0, 0
         self.options: list[SegmentOptions] = []
         self.measured: list[set[int] | None] = []
         self.previews: list[SegmentOptions] = []
@@ -69,6 +69,7 @@ class FakeCore:
             iter_segment=self.iter_segment,
             iter_preview=self.iter_preview,
             iter_measure=self.iter_measure,
+            iter_load=self.iter_load,
             store=self.store,
         )
 
@@ -84,6 +85,10 @@ class FakeCore:
     def iter_measure(self, *arguments: Any, only: set[int] | None = None, **options: Any) -> Steps[Any]:
         self.measured.append(only)
         return (yield from iter_measure(*arguments, only=only, **options))
+
+    def iter_load(self) -> Steps[None]:
+        self.loads += 1
+        yield Progress(0, 1)
 
     def hold(self) -> None:
         self._gate.clear()

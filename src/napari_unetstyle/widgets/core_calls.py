@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_unetstyle.widgets.loading import iter_load
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -86,6 +88,8 @@ class CoreCalls:
         ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
     iter_measure
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
+    iter_load
+        ``()`` to a job that loads what the others need.
     store
         ``(model folder or None)`` to a model store.
     """
@@ -95,4 +99,5 @@ class CoreCalls:
     iter_preview: Callable[..., Steps[NDArray[Any]]] = _iter_preview
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
+    iter_load: Callable[[], Steps[None]] = iter_load
     store: Callable[[Path | None], ModelStore] = _store

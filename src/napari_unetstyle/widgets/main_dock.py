@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 WIDTH, NARROWEST = 340, 300
+QUIET = 300  # milliseconds after which a shown dock has been drawn
 
 
 class MainDock(Dockable):
@@ -50,9 +53,27 @@ class MainDock(Dockable):
         self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
         self.undocked.connect(self.close_down)
         QTimer.singleShot(0, self.models.refresh)
+        self._calls, self._loading, self._is_loaded = calls, JobSlot(self), False
+        self._quiet = QTimer(self)
+        self._quiet.setSingleShot(True)
+        self._quiet.setInterval(QUIET)
+        self._quiet.timeout.connect(self._load)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Whoever opens the dock will want to segment."""
+        super().showEvent(event)
+        if not self._is_loaded:
+            self._quiet.start()
+
+    def _load(self) -> None:
+        """Load in the background what the first run would have to wait for."""
+        self._is_loaded = True
+        self._loading.start(self._calls.iter_load())
 
     def close_down(self) -> None:
         """Stop everything that is under way; this dock was closed."""
+        self._quiet.stop()
+        self._loading.cancel()
         self.segment.close_down()
         self.deleteLater()
 
