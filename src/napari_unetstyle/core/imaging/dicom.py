@@ -1,0 +1,331 @@
+"""DICOM pictures: which series a folder holds, and one of them as a volume.
+
+Nothing about the patient is read into an :class:`Image`; what a series is called by its scanner is only kept for a
+person who chooses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging.dicom_header import PREAMBLE, Plane, Stored, description_of, is_dicom, read_planes
+from napari_unetstyle.core.imaging.dicom_pixels import read_pixels
+from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+
+SUFFIXES = (".dcm", ".dicom", ".ima")
+_SAME_DIRECTION, _SAME_SIZE = 2e-3, 1e-3
+_LISTED = 12
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """Slices that belong together.
+
+    Attributes
+    ----------
+    number
+        Place in the list of :func:`find_series`, from 1.
+    modality
+        ``"CT"``, ``"MR"``, …
+    series_number
+        The scanner's own number of the series, or None.
+    part
+        Which of several acquisitions at the same place, e.g. ``"echo 2 of 3"``; else empty.
+    planes
+        The slices, in no order.
+    """
+
+    number: int
+    part: str
+    planes: tuple[Plane, ...] = field(repr=False)
+
+    @property
+    def _stored(self) -> Stored:
+        return self.planes[0].stored
+
+    @property
+    def uid(self) -> str:
+        """Series Instance UID, which can lead to the patient: not for logs."""
+        return self._stored.series_uid
+
+    @property
+    def description(self) -> str:
+        """What the scanner calls the series, which can name the patient: read only for a person who chooses."""
+        return description_of(self._stored.path)
+
+    @property
+    def modality(self) -> str:
+        """``"CT"``, ``"MR"``, …; ``"DICOM"`` where the file has no such code."""
+        return self._stored.modality
+
+    @property
+    def series_number(self) -> int | None:
+        """The scanner's own number of the series."""
+        return self._stored.series_number
+
+    @property
+    def count(self) -> int:
+        """Number of slices or frames."""
+        return len(self.planes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._stored.rows, self._stored.columns
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, each once."""
+        return tuple(dict.fromkeys(plane.stored.path for plane in self.planes))
+
+    @property
+    def name(self) -> str:
+        """A name without anything about the patient, such as ``"CT 3"``."""
+        return " ".join(str(part) for part in (self.modality, self.series_number, self.part) if part not in (None, ""))
+
+    @property
+    def summary(self) -> str:
+        """Kind, count and size in words, without anything about the patient."""
+        number = "" if self.series_number is None else f" (series {self.series_number})"
+        part = f", {self.part}" if self.part else ""
+        what = "slice" if is_placed(self.planes[0]) else "frame"
+        many = "" if self.count == 1 else "s"
+        return f"{self.modality}{number}{part}, {self.count} {what}{many} of {self.size[0]} x {self.size[1]}"
+
+    def problem(self) -> str:
+        """Why the slices make no volume, in words; empty if they do."""
+        try:
+            stacked(self.planes)
+        except ImageError as error:
+            return str(error)
+        return ""
+
+
+def find_series(folder: Source) -> list[Series]:
+    """The series of pictures among DICOM files, without their pixels.
+
+    Files that hold no pictures (reports, plans, directories) and other files are left out. Slices belong together if
+    they have the same series, frame of reference, size and direction; acquisitions at the same place (echoes, times,
+    b-values) become series of their own.
+
+    Parameters
+    ----------
+    folder
+        A folder, searched in depth; a file; or files.
+
+    Returns
+    -------
+    list of Series
+        In the order of the scanner's numbers; empty if there are none.
+
+    Raises
+    ------
+    ImageFileError
+        If a DICOM file is truncated or damaged: without it a volume might look whole.
+    """
+    groups: list[list[Plane]] = []
+    for path in _files(folder):
+        for plane in _planes(path):
+            group = next((group for group in reversed(groups) if _belong_together(group[0], plane)), None)
+            if group is None:
+                groups.append([plane])
+            else:
+                group.append(plane)
+    groups.sort(key=lambda group: _order(group[0].stored))
+    parts = [part for group in groups for part in split(group)]
+    return [Series(number=i + 1, part=part, planes=planes) for i, (part, planes) in enumerate(parts)]
+
+
+def read_series(path: Source, series: int | str | None = None, axes: str | None = None) -> Image:
+    """Read one series as a volume ``ZYX`` in the patient (mm), its slices in the order in which they lie.
+
+    Pictures that say nothing of a place in the patient (X-ray, photographs) become ``YX``, frames that follow one
+    another in time ``TYX``; colors are the last axis. Values are those that the files state (Hounsfield units, say).
+
+    Parameters
+    ----------
+    path
+        A folder, a file, or files.
+    series
+        Which series, if there are several: its number in the list of :func:`find_series`, from 1, or its Series
+        Instance UID.
+    axes
+        One letter per axis, where the file does not say what its frames are, or says wrong.
+
+    Raises
+    ------
+    ImageError
+        If there are several series and `series` does not say which one (they are listed), or the slices make no
+        regular grid: a tilted gantry, missing slices, two at one place, uneven distances.
+    ImageFileError
+        If a file is truncated or damaged, or there is no picture.
+    MissingExtraError
+        If the pixels are compressed in a way that needs further packages.
+    """
+    found = find_series(path)
+    if not found:
+        raise ImageFileError(f"{_named(path)} holds no DICOM pictures. Give a DICOM file, or a folder of them.")
+    return image_of(_chosen(found, series, path), axes)
+
+
+def image_of(series: Series, axes: str | None = None) -> Image:
+    """The volume (or picture) of one series; see :func:`read_series`."""
+    stack = stacked(series.planes)
+    colors = (
+        "C" if series.planes[0].stored.samples > 1 or series.planes[0].stored.photometric == "PALETTE COLOR" else ""
+    )
+    letters = (axes or "").upper() or _stated(stack, series) + colors
+    array = read_pixels(stack.planes)
+    if "Z" not in letters and "T" not in letters and array.shape[0] == 1 and len(letters) == array.ndim - 1:
+        array = array[0]
+    return Image(
+        array=array,
+        axes=letters,
+        geometry=_geometry(stack, letters),
+        name=series.name,
+        notes=(*stack.notes, *_notes(series, array)),
+    )
+
+
+def _geometry(stack: Stack, letters: str) -> Geometry:
+    spatial = "".join(a for a in "ZYX" if a in letters)
+    if len(spatial) == len(stack.geometry.spacing):
+        return stack.geometry
+    if len(spatial) < len(stack.geometry.spacing):
+        return stack.geometry.sizes(len(spatial))
+    size = stack.planes[0].thickness or stack.geometry.spacing[0]
+    return Geometry(spacing=(size, *stack.geometry.spacing), unit=stack.geometry.unit)
+
+
+def _stated(stack: Stack, series: Series) -> str:
+    if "?" not in stack.axes:
+        return stack.axes
+    raise ImageError(
+        f"The {series.count} frames of {series.modality} pictures do not say whether they are slices or times. State "
+        "the axes: axes='ZYX' for slices, axes='TYX' for times (with a C at the end for colors)."
+    )
+
+
+def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
+    stored = series.planes[0].stored
+    notes = []
+    if stored.photometric == "MONOCHROME1":
+        notes.append("White is stored as 0 (MONOCHROME1); the values were turned over, so that bright is high.")
+    if stored.is_lossy:
+        notes.append("The pixels were once compressed with loss.")
+    if stored.expected > series.count and not series.part and stored.frames == 1:
+        notes.append(f"The acquisition had {stored.expected} slices, of which this series holds {series.count}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        notes.append("Some values are no finite numbers.")
+    return tuple(notes)
+
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+
+def _files(source: Source) -> Iterable[Path]:
+    if not isinstance(source, (str, os.PathLike)):
+        return [Path(path) for path in source]
+    path = Path(source)
+    if not path.is_dir():
+        return [path]
+    inside = sorted(path.rglob("*"))
+    return [file for file in inside if file.is_file() and not file.name.startswith(".") and _is_meant(file)]
+
+
+def _is_meant(file: Path) -> bool:
+    """Whether a file in a folder is DICOM, or ought to be."""
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as opened:
+            return is_dicom(opened.read(PREAMBLE + 4))
+    except OSError as error:
+        raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _planes(path: Path) -> tuple[Plane, ...]:
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(PREAMBLE + 4)
+    except FileNotFoundError as error:
+        raise ImageFileError(f"There is no file {path}. Check the name and the folder.") from error
+    except OSError as error:
+        raise ImageFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not is_dicom(start):
+        what = "is no DICOM file, or damaged at its start" if start else "is empty"
+        raise ImageFileError(f"{path} {what}. Copy or export it again, or take it out of the folder.")
+    return read_planes(path)
+
+
+# Series ----------------------------------------------------------------------------------------------------------
+
+
+def _belong_together(one: Plane, other: Plane) -> bool:
+    a, b = one.stored, other.stored
+    if a is b and one.position is None and other.position is None:
+        return True
+    return (
+        is_placed(one)
+        and is_placed(other)
+        and a.series_uid == b.series_uid
+        and a.frame_of_reference == b.frame_of_reference
+        and (a.rows, a.columns, a.samples, a.photometric, a.kind, a.allocated, a.is_signed, a.has_lookup)
+        == (b.rows, b.columns, b.samples, b.photometric, b.kind, b.allocated, b.is_signed, b.has_lookup)
+        and _are_close(one.cosines, other.cosines, _SAME_DIRECTION)
+        and _are_close(one.spacing, other.spacing, _SAME_SIZE * min(one.spacing or (1.0,)))
+    )
+
+
+def _are_close(one: tuple[float, ...] | None, other: tuple[float, ...] | None, within: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(abs(a - b) <= within for a, b in zip(one, other, strict=True))
+
+
+def _order(stored: Stored) -> tuple[float, str, int]:
+    number = stored.series_number
+    return (float("inf") if number is None else number, stored.series_uid, stored.instance)
+
+
+def _chosen(found: Sequence[Series], series: int | str | None, path: Source) -> Series:
+    if series is None and len(found) == 1:
+        return found[0]
+    text = str(series)
+    fitting = [one for one in found if text in (str(one.number), one.uid)]
+    if series is not None and len(fitting) == 1:
+        return fitting[0]
+    listed = "; ".join(f"{one.number}: {one.summary}" for one in found[:_LISTED])
+    more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    said = (
+        "" if series is None else f", and {text if isinstance(series, int) else 'what was asked for'} is none of them"
+    )
+    raise SeveralSeriesError(
+        f"{_named(path)} holds {len(found)} series{said}. State one by its number, series=1 in Python or --series 1 on "
+        f"the command line: {listed}{more}.",
+        tuple(found),
+    )
+
+
+class SeveralSeriesError(ImageError):
+    """There are several series, and nobody said which one; `series` are those found."""
+
+    def __init__(self, message: str, series: tuple[Series, ...]) -> None:
+        super().__init__(message)
+        self.series = series
+
+
+def _named(path: Source) -> str:
+    return str(path) if isinstance(path, (str, os.PathLike)) else f"The choice of {len(path)} files"

@@ -1,0 +1,236 @@
+"""Slices of one series put in order by where they lie, and the grid that they make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.dicom_header import Plane
+from napari_unetstyle.core.imaging.geometry import Geometry
+
+SAME_PLACE = 1e-3  # mm; nearer slices lie on one another
+ASIDE, TILTED = 0.05, 0.5  # of a pixel, by which a slice may lie beside the line through the first one
+UNEVEN, NOTED = 0.2, 0.01  # of the distance between slices
+_ORTHOGONAL = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Slices in the order in which they lie.
+
+    Attributes
+    ----------
+    planes
+        From the first to the last along the normal of the slices (row direction cross column direction).
+    axes
+        ``"ZYX"``, ``"TYX"``, ``"YX"``, or ``"?YX"`` if the file does not say what its frames are.
+    geometry
+        Of the spatial axes, in mm, in the patient where the files say so.
+    notes
+        Sentences that a person should read.
+    """
+
+    planes: tuple[Plane, ...]
+    axes: str
+    geometry: Geometry
+    notes: tuple[str, ...] = ()
+
+
+def is_placed(plane: Plane) -> bool:
+    """Whether a slice says where it lies in the patient."""
+    return plane.position is not None and plane.cosines is not None
+
+
+def along_normal(planes: Sequence[Plane]) -> NDArray[np.float64]:
+    """Places in mm of slices along their common normal."""
+    normal = axes_of(planes[0])[2]
+    places: NDArray[np.float64] = np.array([plane.position for plane in planes]) @ normal
+    return places
+
+
+def axes_of(plane: Plane) -> NDArray[np.float64]:
+    """Unit vectors ``XYZ`` along columns, rows and slices, as rows ``(3, 3)``.
+
+    Raises
+    ------
+    ImageError
+        If the first two are no directions at right angles.
+    """
+    given = np.array(plane.cosines, float).reshape(2, 3)
+    lengths = np.linalg.norm(given, axis=1)
+    if not (np.abs(lengths - 1) < 1e-2).all():
+        raise ImageError("The directions of rows and columns are not of length 1. The series is damaged.")
+    row, column = given / lengths[:, np.newaxis]
+    if abs(row @ column) > _ORTHOGONAL:
+        raise ImageError("Rows and columns are not at right angles. Resample the series onto a straight grid first.")
+    normal = np.cross(row, column)
+    return np.array([row, column, normal / np.linalg.norm(normal)])
+
+
+def stacked(planes: Sequence[Plane]) -> Stack:
+    """Put the slices of one series in order.
+
+    Raises
+    ------
+    ImageError
+        If they make no regular grid: a tilted gantry, missing slices, two at one place, uneven distances.
+    """
+    if not all(map(is_placed, planes)):
+        return _unplaced(planes)
+    places = along_normal(planes)
+    order = np.argsort(places, kind="stable")
+    ordered = tuple(planes[i] for i in order)
+    step, notes = _step(places[order], ordered)
+    notes = (*notes, *_straight(ordered, step))
+    spacing, spacing_notes = _pixel_size(ordered[0])
+    geometry = geo.unknown(3) if spacing is None else _geometry(ordered[0], (step, *spacing))
+    return Stack(planes=ordered, axes="ZYX", geometry=geometry, notes=(*notes, *spacing_notes))
+
+
+def _geometry(first: Plane, spacing: tuple[float, ...]) -> Geometry:
+    """DICOM tells ``XYZ``; both the world axes and the order of the array axes are turned round here."""
+    direction = axes_of(first).T[::-1, ::-1]
+    return Geometry(
+        spacing=spacing,
+        unit="mm",
+        origin=tuple((first.position or ())[::-1]),
+        direction=tuple(map(tuple, direction.tolist())),
+        is_anatomical=True,
+    )
+
+
+def _unplaced(planes: Sequence[Plane]) -> Stack:
+    stored = planes[0].stored
+    if any(plane.stored is not stored for plane in planes):
+        raise ImageError(
+            f"{len(planes)} slices do not say where they lie, so they cannot be put in order. Give one file at a time."
+        )
+    spacing, notes = _pixel_size(planes[0])
+    geometry = geo.unknown(2) if spacing is None else Geometry(spacing=spacing, unit="mm")
+    axes = "YX" if len(planes) == 1 else "TYX" if stored.is_time else "?YX"
+    return Stack(planes=tuple(planes), axes=axes, geometry=geometry, notes=notes)
+
+
+def _pixel_size(plane: Plane) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
+    if plane.is_at_detector:
+        return plane.spacing, ("The pixel size holds at the detector; in the patient it is smaller.",)
+    return plane.spacing, ()
+
+
+def _step(places: NDArray[np.float64], planes: Sequence[Plane]) -> tuple[float, tuple[str, ...]]:
+    """Distance between the centers of slices, and what to say of it."""
+    if len(places) == 1:
+        return _thickness(planes[0])
+    gaps = np.diff(places)
+    _check_apart(gaps)
+    usual = float(np.median(gaps))
+    if (wide := np.flatnonzero(gaps > (1 + UNEVEN) * usual)).size or (gaps < (1 - UNEVEN) * usual).any():
+        raise ImageError(_uneven(gaps, usual, wide))
+    step = float(places[-1] - places[0]) / len(gaps)
+    off = np.abs(places - places[0] - step * np.arange(len(places))).max()
+    if off > 0.5 * step:
+        raise ImageError(
+            f"The distance between slices drifts from {gaps[0]:.4g} to {gaps[-1]:.4g} mm, so that some would be shown "
+            f"{off:.3g} mm away from where they lie. Resample the series onto a regular grid first."
+        )
+    if np.abs(gaps - step).max() <= NOTED * step:
+        return step, ()
+    return step, (
+        f"The distance between slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm; {step:.4g} mm was taken, "
+        f"which is at most {off:.2g} mm off.",
+    )
+
+
+def _thickness(plane: Plane) -> tuple[float, tuple[str, ...]]:
+    if plane.thickness is not None:
+        return plane.thickness, ()
+    size = plane.spacing[0] if plane.spacing else 1.0
+    return size, ("The slice does not say how thick it is; it was taken to be as thick as a pixel.",)
+
+
+def _check_apart(gaps: NDArray[np.float64]) -> None:
+    twice = np.flatnonzero(gaps < SAME_PLACE)
+    if twice.size:
+        raise ImageError(
+            f"{twice.size} of {len(gaps) + 1} slices lie where another one lies (number {_numbers(twice + 2)} by "
+            "position). The series holds several acquisitions, or the same slices twice. Keep the files of one "
+            "acquisition and try again."
+        )
+
+
+def _uneven(gaps: NDArray[np.float64], usual: float, wide: NDArray[np.intp]) -> str:
+    counts = gaps / usual
+    if np.abs(counts - np.rint(counts)).max() <= UNEVEN:
+        missing = int((np.rint(counts) - 1).sum())
+        where = ", ".join(f"{i + 1} and {i + 2}" for i in wide[:5].tolist())
+        more = " and elsewhere" if wide.size > 5 else ""
+        return (
+            f"{missing} of {len(gaps) + 1 + missing} slices are missing (between slices {where}{more}, by position; "
+            f"they are {usual:.4g} mm apart). Copy or export the whole series again."
+        )
+    return (
+        f"The distance between slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm, so they make no regular "
+        "volume. Resample the series onto a regular grid first, or give a part that is regular."
+    )
+
+
+def _straight(planes: Sequence[Plane], step: float) -> tuple[str, ...]:
+    """Slices have to lie upon one another along their normal; what to say of those that nearly do."""
+    first, size = planes[0], min(planes[0].spacing or (1.0,))
+    normal = axes_of(first)[2]
+    steps = np.array([plane.position for plane in planes]) - np.array(first.position)
+    aside = np.linalg.norm(steps - np.outer(steps @ normal, normal), axis=1)
+    if aside.max() <= ASIDE * size:
+        return ()
+    angle = math.degrees(math.atan2(aside[-1], step * (len(planes) - 1)))
+    if aside.max() <= TILTED * size:
+        return (f"The slices are shifted against one another by up to {aside.max():.2g} mm, which was left out.",)
+    raise ImageError(
+        f"The slices are shifted against one another by up to {aside.max():.4g} mm (a gantry tilt of {angle:.1f} "
+        "degrees), so they make no straight volume. Resample the series onto a straight grid first."
+    )
+
+
+def split(planes: Sequence[Plane]) -> list[tuple[str, tuple[Plane, ...]]]:
+    """Acquisitions at the same places (echoes, times, …) as parts of their own, each with a name.
+
+    If nothing that the files say tells them apart, they stay together, and are refused when they are stacked.
+    """
+    whole = [("", tuple(planes))]
+    if len(planes) < 2 or not all(map(is_placed, planes)):
+        return whole
+    times = _most_at_one_place(planes)
+    if times == 1:
+        return whole
+    for name in dict.fromkeys(name for plane in planes for name in plane.tells):
+        parts: dict[str, list[Plane]] = {}
+        for plane in planes:
+            parts.setdefault(str(plane.tells.get(name)), []).append(plane)
+        if len(parts) == times and all(_most_at_one_place(part) == 1 for part in parts.values()):
+            ordered = sorted(parts.items(), key=lambda part: _sortable(part[0]))
+            return [(f"{name} {i + 1} of {times}", tuple(part)) for i, (_, part) in enumerate(ordered)]
+    return whole
+
+
+def _most_at_one_place(planes: Sequence[Plane]) -> int:
+    places = np.sort(along_normal(planes))
+    borders = np.flatnonzero(np.diff(places) >= SAME_PLACE) + 1
+    return max(map(len, np.split(places, borders)))
+
+
+def _sortable(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return math.inf, text
+
+
+def _numbers(values: Iterable[int]) -> str:
+    listed = [str(int(value)) for value in values]
+    return ", ".join(listed[:5]) + (", …" if len(listed) > 5 else "")

@@ -1,0 +1,503 @@
+"""DICOM series become volumes that lie where the scanner says, or are refused in words."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, UnetstyleError
+from napari_unetstyle.core.imaging import dicom
+from napari_unetstyle.core.imaging.geometry import Geometry
+from tests.core import dicom_for_tests as made
+from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries
+
+PLACE = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40.0, 12.0, 7.0), is_anatomical=True)
+TEST_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
+
+
+@pytest.fixture
+def volume() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).integers(0, 3000, (6, 5, 7)).astype(np.uint16)
+
+
+def corners(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.array(list(itertools.product(*[(0, n - 1) for n in shape])))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UnetstyleError) as caught:
+        dicom.read_series(folder)
+    return str(caught.value)
+
+
+# Geometry --------------------------------------------------------------------------------------------------------
+
+
+def check_against_simpleitk(folder: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    image = dicom.read_series(folder)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    other = reader.Execute()
+    assert np.array_equal(sitk.GetArrayFromImage(other), np.asarray(image.array))
+    for corner in corners(image.array.shape):
+        theirs = other.TransformIndexToPhysicalPoint([int(i) for i in corner[::-1]])
+        assert np.abs(image.geometry.to_world(corner) - theirs[::-1]).max() < 1e-4
+    assert image.geometry.is_anatomical
+
+
+@pytest.mark.parametrize("orientation", AXIS_ORIENTATIONS[::5], ids=str)
+def test_axis_orientations_agree_with_simpleitk(orientation: Any, tmp_path: Path, volume: Any) -> None:
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40, 12, 7), direction=orientation)
+    check_against_simpleitk(made.write_volume(tmp_path, volume, place))
+
+
+@settings(max_examples=12)
+@given(place=geometries(), seed=st.integers(0, 99))
+def test_oblique_series_agree_with_simpleitk(place: Geometry, seed: int) -> None:
+    volume = np.random.default_rng(seed).integers(0, 3000, (4, 3, 5)).astype(np.int16)
+    with tempfile.TemporaryDirectory() as folder:
+        check_against_simpleitk(made.write(Path(folder), made.slices(volume, place), seed=seed))
+
+
+@settings(max_examples=12)
+@given(place=geometries(), order=st.permutations(range(4)))
+def test_every_voxel_lies_where_it_was_scanned(place: Geometry, order: list[int]) -> None:
+    volume = np.arange(4 * 3 * 5, dtype=np.int16).reshape(4, 3, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        single, multi = Path(folder) / "single", Path(folder) / "multi"
+        made.write_volume(single, volume, place)
+        made.write(multi, [made.enhanced(volume, place, order)])
+        images = [dicom.read_series(single), dicom.read_series(multi)]
+    assert np.array_equal(np.asarray(images[0].array) * 2 - 1000, images[1].array)
+    for image in images:
+        index = np.argwhere(np.ones(volume.shape))
+        scanned = place.to_world(index)
+        found = image.geometry.to_world(index)
+        values = np.asarray(image.array).ravel()
+        own = (values + 1000) // 2 if image is images[1] else values
+        assert np.abs(found - scanned[own]).max() < 1e-4
+
+
+def test_slices_are_ordered_by_position_not_by_name_or_number(tmp_path: Path, volume: Any) -> None:
+    def misnumber(ds: Any, i: int) -> None:
+        ds.InstanceNumber = [4, 1, 6, 2, 5, 3][i]
+
+    made.write(tmp_path, made.slices(volume, PLACE, misnumber), seed=5)
+    image = dicom.read_series(tmp_path)
+    assert np.array_equal(image.array, volume)
+    assert image.geometry == PLACE
+    assert (image.axes, image.name, image.notes) == ("ZYX", "CT 3", ())
+
+
+def test_a_single_slice_keeps_its_place(tmp_path: Path, volume: Any) -> None:
+    made.write(tmp_path, made.slices(volume, PLACE)[2:3])
+    image = dicom.read_series(next(tmp_path.iterdir()))
+    assert image.array.shape == (1, 5, 7)
+    assert image.geometry.spacing == PLACE.spacing
+    assert np.allclose(image.geometry.origin, PLACE.to_world((2, 0, 0)))
+
+
+# What makes no volume --------------------------------------------------------------------------------------------
+
+
+def tilted(degrees: float) -> Any:
+    def tilt(ds: Any, i: int) -> None:
+        x, y, z = map(float, ds.ImagePositionPatient)
+        ds.ImagePositionPatient = made.decimals((x, y + i * 2.5 * np.tan(np.radians(degrees)), z))
+
+    return tilt
+
+
+def test_gantry_tilt_is_refused_with_its_angle(tmp_path: Path, volume: Any) -> None:
+    message = refusal(made.write_volume(tmp_path, volume, PLACE, change=tilted(15)))
+    assert "gantry tilt of 15.0 degrees" in message
+
+
+def test_a_shift_of_less_than_half_a_pixel_is_said(tmp_path: Path, volume: Any) -> None:
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=tilted(0.5)))
+    assert "shifted" in " ".join(image.notes)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"), [([2], "1 of 6 slices are missing (between slices 2 and 3"), ([2, 3], "2 of 6")]
+)
+def test_missing_slices_are_refused_with_their_place(gone: list[int], said: str, tmp_path: Path, volume: Any) -> None:
+    files = [ds for i, ds in enumerate(made.slices(volume, PLACE)) if i not in gone]
+    assert said in refusal(made.write(tmp_path, files))
+
+
+def test_a_series_cut_at_its_end_is_said_where_the_file_knows(tmp_path: Path, volume: Any) -> None:
+    made.write(tmp_path, made.slices(volume, PLACE, ImagesInAcquisition=6)[:4])
+    assert "6 slices, of which this series holds 4" in " ".join(dicom.read_series(tmp_path).notes)
+
+
+def test_slices_at_one_place_are_refused(tmp_path: Path, volume: Any) -> None:
+    files = made.slices(volume, PLACE)
+    message = refusal(made.write(tmp_path, [*files, *made.slices(volume[:1], PLACE)]))
+    assert "1 of 7 slices lie where another one lies (number 2 by position)" in message
+
+
+def moved(by: Any) -> Any:
+    def move(ds: Any, i: int) -> None:
+        x, y, z = map(float, ds.ImagePositionPatient)
+        ds.ImagePositionPatient = made.decimals((x, y, z + by(i)))
+
+    return move
+
+
+def test_uneven_distances_are_refused(tmp_path: Path, volume: Any) -> None:
+    message = refusal(made.write_volume(tmp_path, volume, PLACE, change=moved(lambda i: 0.2 * i * i)))
+    assert "varies from 2.7 to 4.3 mm" in message
+
+
+def test_slightly_uneven_distances_are_said(tmp_path: Path, volume: Any) -> None:
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=moved(lambda i: 0.1 * (i % 2))))
+    assert "varies from 2.4 to 2.6 mm" in image.notes[0]
+
+
+def test_distances_that_drift_are_refused(tmp_path: Path) -> None:
+    volume = np.zeros((40, 5, 7), np.int16)
+    folder = made.write_volume(tmp_path, volume, PLACE, change=moved(lambda i: 0.01 * i * i))
+    assert "drifts" in refusal(folder) or "varies" in refusal(folder)
+
+
+def test_slices_without_a_place_are_not_stacked(tmp_path: Path, volume: Any) -> None:
+    def forget(ds: Any, i: int) -> None:
+        del ds.ImagePositionPatient, ds.ImageOrientationPatient
+
+    made.write_volume(tmp_path, volume, PLACE, change=forget)
+    assert len(dicom.find_series(tmp_path)) == 6
+    image = dicom.read_series(next(tmp_path.iterdir()))
+    assert (image.axes, image.geometry) == ("YX", Geometry(spacing=(0.75, 0.5), unit="mm"))
+
+
+def test_directions_not_at_right_angles_are_refused(tmp_path: Path, volume: Any) -> None:
+    def shear(ds: Any, i: int) -> None:
+        ds.ImageOrientationPatient = [1, 0, 0, 0.1, 0.995, 0]
+
+    assert "right angles" in refusal(made.write_volume(tmp_path, volume, PLACE, change=shear))
+
+
+# Several series --------------------------------------------------------------------------------------------------
+
+
+def two_series(folder: Path, volume: Any) -> Path:
+    made.write(folder / "a", made.slices(volume, PLACE))
+    made.write(
+        folder / "b", made.slices(volume[:3] + 1, PLACE, SeriesInstanceUID="1.2.3.5", SeriesNumber=1, Modality="MR")
+    )
+    (folder / "readme.txt").write_text("not DICOM")
+    return folder
+
+
+def test_several_series_are_listed_and_one_can_be_chosen(tmp_path: Path, volume: Any) -> None:
+    folder = two_series(tmp_path, volume)
+    found = dicom.find_series(folder)
+    assert [(one.number, one.modality, one.count, one.size) for one in found] == [
+        (1, "MR", 3, (5, 7)),
+        (2, "CT", 6, (5, 7)),
+    ]
+    assert found[1].description == made.PATIENT["SeriesDescription"]
+    message = refusal(folder)
+    assert "1: MR (series 1), 3 slices of 5 x 7; 2: CT (series 3), 6 slices of 5 x 7" in message
+    assert "series=1" in message
+    assert "--series 1" in message
+    assert "canary" not in message.lower()
+    assert np.array_equal(dicom.read_series(folder, series=2).array, volume)
+    assert np.array_equal(dicom.read_series(folder, series="1.2.3.5").array, volume[:3] + 1)
+    with pytest.raises(ImageError, match="7 is none of them"):
+        dicom.read_series(folder, series=7)
+
+
+def test_echoes_at_the_same_place_are_series_of_their_own(tmp_path: Path, volume: Any) -> None:
+    for echo in (5.5, 11.0):
+        made.write(tmp_path / str(echo), made.slices(volume + int(echo), PLACE, EchoTime=echo))
+    found = dicom.find_series(tmp_path)
+    assert [one.part for one in found] == ["echo 1 of 2", "echo 2 of 2"]
+    assert np.array_equal(dicom.read_series(tmp_path, series=2).array, volume + 11)
+
+
+def test_times_in_one_file_are_series_of_their_own(tmp_path: Path, volume: Any) -> None:
+    ds = made.enhanced(np.concatenate([volume, volume]), PLACE)
+    for i, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        group.PlanePositionSequence[0].ImagePositionPatient = made.decimals(made.place_of_slice(PLACE, i % 6))
+        group.FrameContentSequence[0].DimensionIndexValues = [1 + i // 6, 1 + i % 6]
+    made.write(tmp_path, [ds])
+    assert [(one.part, one.count) for one in dicom.find_series(tmp_path)] == [
+        ("dimension 1 1 of 2", 6),
+        ("dimension 1 2 of 2", 6),
+    ]
+
+
+def test_frames_of_unknown_meaning_are_asked_for(tmp_path: Path, volume: Any) -> None:
+    ds = made.header(modality="XA")
+    made.set_pixels(ds, volume, frames=6)
+    made.write(tmp_path, [ds])
+    assert "axes='TYX'" in refusal(tmp_path)
+    assert dicom.read_series(tmp_path, axes="TYX").axes == "TYX"
+    assert dicom.read_series(tmp_path, axes="zyx").axes == "ZYX"
+    ds.FrameIncrementPointer, ds.FrameTime = 0x00181063, 40
+    made.write(tmp_path, [ds])
+    assert dicom.read_series(tmp_path).axes == "TYX"
+
+
+# Values ----------------------------------------------------------------------------------------------------------
+
+
+def test_rescale_is_applied_slice_by_slice(tmp_path: Path, volume: Any) -> None:
+    def scale(ds: Any, i: int) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept = 1 + i % 2, -1024
+
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=scale))
+    factors = np.array([1, 2, 1, 2, 1, 2])[:, np.newaxis, np.newaxis]
+    assert image.array.dtype == np.int16
+    assert np.array_equal(image.array, volume.astype(int) * factors - 1024)
+
+
+def test_fractions_become_float32(tmp_path: Path, volume: Any) -> None:
+    def scale(ds: Any, i: int) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept = made.decimals([0.25 * (i + 1), 0.5])
+
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=scale))
+    factors = 0.25 * (np.arange(6) + 1)[:, np.newaxis, np.newaxis]
+    assert image.array.dtype == np.float32
+    assert np.allclose(image.array, volume * factors + 0.5)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4"])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, JPEG2000Lossless])
+def test_stored_types_are_read_as_pydicom_reads_them(dtype: str, syntax: Any, tmp_path: Path) -> None:
+    if syntax in (RLELossless, JPEG2000Lossless) and dtype[1] == "4":
+        pytest.skip("32 bits are not compressed")
+    if syntax == JPEG2000Lossless:
+        pytest.importorskip("openjpeg")
+    limits = np.iinfo(dtype)
+    values = np.random.default_rng(1).integers(limits.min, limits.max, (2, 40, 48), dtype=dtype, endpoint=True)
+
+    def store(ds: Any, i: int) -> None:
+        if syntax == ExplicitVRBigEndian:
+            ds.set_original_encoding(False, False)
+            ds.PixelData = values[i].astype(values.dtype.newbyteorder(">")).tobytes()
+            if values.itemsize == 1:  # 8-bit values are swapped in pairs there
+                ds.PixelData, ds["PixelData"].VR = values[i].view(np.uint16).byteswap().tobytes(), "OW"
+        if syntax in (RLELossless, JPEG2000Lossless):
+            ds.compress(syntax)
+        ds.file_meta.TransferSyntaxUID = syntax
+
+    folder = made.write(tmp_path, made.slices(values, PLACE, store))
+    image = dicom.read_series(folder)
+    assert image.array.dtype == np.dtype(dtype)
+    assert np.array_equal(image.array, values)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_that_do_not_count_are_dropped(signed: bool, tmp_path: Path) -> None:
+    values = np.arange(-2048 if signed else 0, 2048 if signed else 4096, 273)[:15].reshape(1, 3, 5)
+    stored = (values.astype(np.int32) & 0x0FFF | 0xA000).astype(np.uint16)
+
+    def store(ds: Any, i: int) -> None:
+        ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, int(signed)
+
+    image = dicom.read_series(made.write_volume(tmp_path, stored, PLACE, change=store))
+    assert np.array_equal(image.array, values)
+
+
+@pytest.mark.parametrize(("dtype", "total"), [("u2", 4095), ("i2", -1)])
+def test_white_as_zero_is_turned_over_and_said(dtype: str, total: int, tmp_path: Path, volume: Any) -> None:
+    values = (volume.astype(int) - (1500 if dtype == "i2" else 0)).astype(dtype)
+
+    def invert(ds: Any, i: int) -> None:
+        ds.PhotometricInterpretation = "MONOCHROME1"
+        ds.BitsStored, ds.HighBit = 12, 11
+
+    image = dicom.read_series(made.write_volume(tmp_path, values, PLACE, change=invert))
+    assert np.array_equal(image.array, total - values.astype(int))
+    assert "MONOCHROME1" in " ".join(image.notes)
+
+
+def test_colors_are_the_last_axis(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (4, 6, 3)).astype(np.uint8)
+    ds = made.header(modality="US")
+    made.set_pixels(ds, values[..., 0])
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 1
+    ds.PixelData = np.moveaxis(values, -1, 0).tobytes()
+    made.write(tmp_path, [ds])
+    image = dicom.read_series(tmp_path)
+    assert image.axes == "YXC"
+    assert np.array_equal(image.array, values)
+
+
+# Damage ----------------------------------------------------------------------------------------------------------
+
+
+def truncations(data: bytes, count: int, seed: int) -> list[int]:
+    """Lengths, half of them near the pixels and the end."""
+    rng = np.random.default_rng(seed)
+    return [*rng.integers(1, len(data), count - count // 2), *(len(data) - rng.integers(1, 40, count // 2))]
+
+
+def check_truncated(tmp_path: Path, ds: Any, count: int, seed: int) -> None:
+    path = tmp_path / "one.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    data = path.read_bytes()
+    assert dicom.read_series(path).array.size
+    for length in truncations(data, count, seed):
+        path.write_bytes(data[:length])
+        with pytest.raises(UnetstyleError):
+            dicom.read_series(path)
+
+
+def kinds_of_files(volume: Any) -> dict[str, Any]:
+    plain, rle = made.slices(volume[:2], PLACE)
+    rle.compress(RLELossless)
+    return {"plain": plain, "rle": rle, "enhanced": made.enhanced(volume, PLACE)}
+
+
+@pytest.mark.parametrize("kind", ["plain", "rle", "enhanced"])
+def test_truncated_files_are_refused(kind: str, tmp_path: Path, volume: Any) -> None:
+    check_truncated(tmp_path, kinds_of_files(volume)[kind], 40, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "rle", "enhanced"])
+def test_300_truncations_are_refused(kind: str, tmp_path: Path, volume: Any) -> None:
+    check_truncated(tmp_path, kinds_of_files(volume)[kind], 300, seed=0)
+
+
+def test_a_truncated_last_slice_does_not_shorten_the_volume(tmp_path: Path, volume: Any) -> None:
+    made.write_volume(tmp_path, volume, PLACE)
+    last = max(tmp_path.iterdir(), key=lambda file: float(pydicom.dcmread(file).ImagePositionPatient[2]))
+    whole = last.read_bytes()
+    for length in (0, 100, 300, 700, len(whole) - 1):
+        last.write_bytes(whole[:length])
+        with pytest.raises(ImageFileError, match=last.name):
+            dicom.read_series(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"Rows": 60000, "Columns": 60000}, {"NumberOfFrames": 2**31 - 1}, {"Rows": 0}, {"BitsStored": 17}]
+)
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_headers_that_lie_about_size_allocate_nothing(
+    changes: dict[str, int], is_compressed: bool, tmp_path: Path, volume: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = made.slices(volume[:1], PLACE)[0]
+    if is_compressed:
+        ds.compress(RLELossless)
+    for keyword, value in changes.items():
+        setattr(ds, keyword, value)
+    made.write(tmp_path, [ds])
+    monkeypatch.setattr(dicom, "read_pixels", lambda planes: pytest.fail("pixels were read"))
+    assert "damaged" in refusal(tmp_path)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_mutated_files_are_read_or_refused(data: st.DataObject) -> None:
+    volume = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.dcm"
+        made.enhanced(volume, PLACE).save_as(path, enforce_file_format=True)
+        bytes_ = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = int(data.draw(st.floats(0, 1, exclude_max=True)) * len(bytes_))
+            bytes_[place] = data.draw(st.integers(0, 255))
+        path.write_bytes(bytes_)
+        try:
+            image = dicom.read_series(path)
+        except UnetstyleError as error:
+            said, size = str(error).lower(), 0
+        else:
+            said, size = " ".join((image.name, *image.notes)).lower(), image.array.size
+        assert "canary" not in said
+        assert size <= 2 * 3 * 4
+
+
+def test_a_missing_decoder_is_named(tmp_path: Path, volume: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = made.slices(volume[:1], PLACE)[0]
+    ds.compress(RLELossless)
+    made.write(tmp_path, [ds])
+    from pydicom.pixels.decoders.base import Decoder
+
+    monkeypatch.setattr(Decoder, "is_available", property(lambda self: False))
+    with pytest.raises(MissingExtraError, match=r"RLE Lossless.*napari-unetstyle\[dicom\]"):
+        dicom.read_series(tmp_path)
+
+
+def test_an_unknown_transfer_syntax_is_named(tmp_path: Path, volume: Any) -> None:
+    ds = made.slices(volume[:1], PLACE)[0]
+    ds.compress(RLELossless)
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
+    made.write(tmp_path, [ds])
+    with pytest.raises(ImageFileError, match="MPEG2"):
+        dicom.read_series(tmp_path)
+
+
+def test_folders_without_pictures_say_so(tmp_path: Path) -> None:
+    assert "holds no DICOM pictures" in refusal(tmp_path)
+    assert "no file" in refusal(tmp_path / "missing.dcm")
+
+
+# The files that come with pydicom ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(TEST_FILES.glob("*.dcm")), ids=lambda path: path.name)
+def test_packaged_files_are_read_as_pydicom_reads_them_or_refused(path: Path) -> None:
+    try:
+        image = dicom.read_series(path)
+    except UnetstyleError:
+        return
+    reference = pydicom.dcmread(path, force=True)
+    if reference.PhotometricInterpretation == "PALETTE COLOR":
+        return
+    stored = reference.pixel_array.astype(np.float64)
+    slope, intercept = float(reference.get("RescaleSlope", 1)), float(reference.get("RescaleIntercept", 0))
+    slope = float(reference.get("DoseGridScaling", slope))
+    assert np.allclose(np.asarray(image.array).reshape(stored.shape), stored * slope + intercept, rtol=1e-6)
+
+
+def test_most_packaged_files_open() -> None:
+    opened = 0
+    for path in TEST_FILES.glob("*.dcm"):
+        try:
+            dicom.read_series(path)
+        except UnetstyleError:
+            continue
+        opened += 1
+    assert opened >= 45
+
+
+def test_speed_of_a_series(tmp_path: Path) -> None:
+    volume = np.zeros((100, 64, 64), np.int16)
+    folder = made.write_volume(tmp_path, volume, PLACE)
+    sitk = pytest.importorskip("SimpleITK")
+
+    def ours() -> Any:
+        return dicom.read_series(folder)
+
+    def theirs() -> Any:
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+        return reader.Execute()
+
+    assert fastest(ours) < 2 * fastest(theirs)
+
+
+def fastest(call: Any) -> float:
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        call()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
