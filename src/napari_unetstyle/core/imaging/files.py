@@ -48,8 +48,8 @@ def read_image(
     axes
         One letter per stored axis out of ``T C Z Y X``, where the file does not say, or says wrong.
     spacing
-        Pixel size ``(Z)YX`` in micrometers, in place of the stored one; origin and direction are kept. A size that is neither given nor
-        stored stays unknown (unit ``"px"``).
+        Pixel size ``(Z)YX`` in micrometers, in place of the stored one; origin and direction are kept. A size that is
+        neither given nor stored stays unknown (unit ``"px"``).
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,7 @@ from napari_unetstyle.core.imaging.image import ArrayLike, Image
 from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
-from napari_unetstyle.core.imaging.payload import Payload, encoded
+from napari_unetstyle.core.imaging.payload import Payload, damage_in_words, encoded, first_bytes
 from napari_unetstyle.core.imaging.volume_header import Affine, NewVolume, VolumeHeader
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -33,10 +34,22 @@ def header_reader(start: bytes) -> Callable[[Path], VolumeHeader] | None:
     return next((reader for is_kind, reader in known if is_kind(start)), None)
 
 
-def medical_suffix(path: str | Path) -> str:
+def medical_suffix(path: str | os.PathLike[str]) -> str:
     """The suffix of a volume, ``".nii.gz"`` included; empty for other files."""
     name = Path(path).name.lower()
     return max((suffix for suffix in SUFFIXES if name.endswith(suffix)), key=len, default="")
+
+
+def volume_info(path: Path) -> dict[str, Any]:
+    """What :func:`write_medical` kept in a file, or the classes of a segmentation of 3D Slicer; else empty.
+
+    Raises
+    ------
+    ImageFileError
+        If the header is damaged.
+    """
+    reader = header_reader(first_bytes(path, SNIFFED))
+    return reader(path).info if reader is not None else {}
 
 
 def image_of(path: Path, header: VolumeHeader, axes: str | None = None) -> Image:
@@ -68,7 +81,8 @@ def image_of(path: Path, header: VolumeHeader, axes: str | None = None) -> Image
         dtype=header.dtype,
         shape=shape,
     )
-    array = rescaled(payload.read(), header.slope, header.intercept)
+    with damage_in_words(path):
+        array = rescaled(payload.read(), header.slope, header.intercept)
     name = path.name[: -len(medical_suffix(path))] if medical_suffix(path) else path.stem
     return Image(array=array, axes=letters, geometry=geometry, name=name, notes=(*header.notes, *notes))
 
@@ -105,6 +119,11 @@ def write_medical(
     suffix = medical_suffix(path)
     if suffix not in WRITABLE:
         raise OutputError(f"Could not write {path}: give a name that ends in one of {', '.join(WRITABLE)}.")
+    if len(shape) != len(axes) or len(geometry.spacing) != sum(a in "ZYX" for a in axes):
+        raise OutputError(
+            f"Could not write {path}: axes {axes} do not fit labels of shape {shape} and a pixel size "
+            f"{geometry.spacing}. Nothing was written."
+        )
     stored = dtype.newbyteorder("<")
     placed = geometry.in_unit("mm") if geometry.is_physical else geometry
     new = NewVolume(

@@ -153,19 +153,19 @@ def nifti_header(new: NewVolume) -> bytes:
 
 def _parsed(path: Path, start: bytes) -> Any:
     """The fields of the header, whatever its version and byte order."""
-    for order in "<>":
-        for layout in (_ONE.newbyteorder(order), _TWO.newbyteorder(order)):
-            if len(start) < layout.itemsize:
-                continue
-            header = np.frombuffer(start, layout, 1)[0]
-            if header["sizeof_hdr"] != layout.itemsize:
-                continue
-            if header["magic"].startswith((b"ni1", b"ni2")) or not header["magic"].startswith(b"n+"):
-                raise ImageFileError(
-                    f"{path} is a header whose voxels are in another file (.hdr and .img). Convert the pair into one "
-                    ".nii file."
-                )
-            return header
+    layouts = (_ONE.newbyteorder("<"), _ONE.newbyteorder(">"), _TWO.newbyteorder("<"), _TWO.newbyteorder(">"))
+    for layout in layouts:
+        if len(start) < layout.itemsize:
+            continue
+        header = np.frombuffer(start, layout, 1)[0]
+        if header["sizeof_hdr"] != layout.itemsize:
+            continue
+        if not header["magic"].startswith(b"n+"):
+            raise ImageFileError(
+                f"{path} is a header whose voxels are in another file (.hdr and .img). Convert the pair into one "
+                ".nii file."
+            )
+        return header
     raise ImageFileError(f"{path} is truncated or damaged: it is shorter than its header. Copy or export it again.")
 
 

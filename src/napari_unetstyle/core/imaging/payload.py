@@ -63,11 +63,11 @@ class Payload:
 
         Raises
         ------
-        ImageFileError
-            If the file is shorter than it has to be, or damaged; before anything of that size is allocated.
+        EOFError, ValueError, OSError, zlib.error
+            If the file is shorter than it has to be (before anything of that size is allocated), or damaged; see
+            :func:`damage_in_words`.
         """
-        with damage_in_words(self.path):
-            return self._plain() if self.encoding == "raw" else self._decoded()
+        return self._plain() if self.encoding == "raw" else self._decoded()
 
     def _plain(self) -> NDArray[Any]:
         stored = self.path.stat().st_size - self.offset

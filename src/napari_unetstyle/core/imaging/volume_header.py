@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,9 @@ def beside(header: Path, name: str) -> Path:
     ImageFileError
         If it names several files, or one elsewhere.
     """
-    is_one = name.upper() != "LIST" and not name.upper().startswith("LIST ") and "%" not in name and name
-    target = (header.parent / name).resolve() if is_one else None
-    if target is None or header.parent.resolve() not in target.parents:
+    is_one = name.isprintable() and name and not re.match(r"LIST\b", name, re.IGNORECASE) and "%" not in name
+    if not is_one or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ImageFileError(
             f"{header} has its voxels in {name!r}; one file in the same folder can be read. Save it as one file."
         )
-    return target
+    return header.parent / name

@@ -1,4 +1,4 @@
-"""Results as files: label TIFF, CSV table, ImageJ ROIs, QuPath GeoJSON. Each replaces an old one in one step."""
+"""Results as files: labels, CSV table, ImageJ ROIs, QuPath GeoJSON. Each replaces an old one in one step."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
 from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
@@ -29,6 +30,9 @@ _ROWS = 64
 _RELEASED = 32  # bands, after which memory of labels on disk is given back
 _IMAGEJ_LIMIT = 2**32 - 2**25  # tifffile's own for ImageJ's kind of TIFF
 _TYPES = (np.uint8, np.uint16, np.uint32)
+_VOLUME_TYPES = (*_TYPES, np.int64)
+_EXACT = 2**53  # other programs take numbers through float64
+_KEPT_IN_VOLUMES = ("output", "program", "intended_use", "model", "classes")
 _OME_UNITS = {"um": "µm", "mm": "mm"}
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same result gives the same bytes
 
@@ -41,22 +45,26 @@ def write_labels(
     geometry: Geometry | None = None,
     classes: Sequence[ClassSpec] = (),
 ) -> Path:
-    """Write labels as TIFF, compressed, in the smallest type that holds them, plane by plane.
+    """Write labels compressed, in the smallest type that holds them, piece by piece; the suffix chooses the format.
 
-    Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF (uint32), as ImageJ has no larger integers. Both keep
-    the pixel size, and as JSON (``Image > Show Info`` in ImageJ, the image description in OME) the names and
-    colors of the classes and how the labels were made.
+    ``.nii.gz``, ``.nii``, ``.nrrd`` and ``.mha`` keep the place in the patient (spacing, origin and direction, in
+    millimeters) and the names and colors of the classes; in ``.nrrd`` these are segments of 3D Slicer. Their ids go up
+    to 2**53.
+
+    Everything else becomes TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
+    (uint32), as ImageJ has no larger integers. Both keep the pixel size, and as JSON (``Image > Show Info`` in ImageJ,
+    the image description in OME) the names and colors of the classes and how the labels were made.
 
     Parameters
     ----------
     path
-        ``.tif``
+        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``
     labels
         A result, or ids of any integer type with `axes`, `geometry` and `classes`.
     axes
         Axes of an array out of ``T Z Y X``; only needed where it has more than two.
     geometry
-        Pixel size of an array; unknown if None.
+        Pixel size and place of an array; unknown if None.
     classes
         Names and colors for an array.
 
@@ -76,6 +84,10 @@ def write_labels(
         axes = axes or "TZYX"[-array.ndim :]
         geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
     info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
+    if medical_suffix(path):
+        dtype = _smallest_type(array, Path(path), _VOLUME_TYPES, _EXACT, "a volume")
+        kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
+        return write_medical(Path(path), _bands(array), array.shape, dtype, axes, geometry, kept)
     dtype = _smallest_type(array, Path(path))
     colored = classes if info.get("output") == "areas" else ()
     is_narrow_stack = array.ndim > 2 and array.shape[-1] == 1  # tifffile would make one plane of it
@@ -149,6 +161,8 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     import tifffile
 
     try:
+        if medical_suffix(path):
+            return volume_info(Path(path))
         with tifffile.TiffFile(path) as tiff:
             text = (tiff.imagej_metadata or {}).get("Info", "")
             if tiff.ome_metadata:
@@ -163,17 +177,23 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
 # TIFF ------------------------------------------------------------------------------------------------------------
 
 
-def _smallest_type(array: NDArray[Any], path: Path) -> np.dtype[Any]:
+def _smallest_type(
+    array: NDArray[Any],
+    path: Path,
+    types: Sequence[type[np.integer[Any]]] = _TYPES,
+    limit: int = 2**32 - 1,
+    what: str = "a TIFF",
+) -> np.dtype[Any]:
     if array.dtype.kind not in "bui":
         raise OutputError(f"Could not write {path}: labels must be integers, got {array.dtype}.")
     ranges = [(int(strip.min()), int(strip.max())) for strip in _bands(array)]
     low, high = min((a for a, _ in ranges), default=0), max((b for _, b in ranges), default=0)
-    for candidate in _TYPES:
-        if low >= 0 and high <= np.iinfo(candidate).max:
+    for candidate in types:
+        if low >= 0 and high <= min(limit, np.iinfo(candidate).max):
             return np.dtype(candidate)
     raise OutputError(
-        f"Could not write {path}: label ids run from {low} to {high}; a TIFF of labels holds 0 to "
-        f"{np.iinfo(_TYPES[-1]).max}. Number the objects anew. Nothing was written."
+        f"Could not write {path}: label ids run from {low} to {high}; {what} of labels holds 0 to {limit}. "
+        "Number the objects anew. Nothing was written."
     )
 
 
