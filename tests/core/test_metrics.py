@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from skimage.segmentation import relabel_sequential
 
-from napari_unetstyle.core import evaluate, metrics
+from napari_unetstyle.core import evaluate
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.metrics import pair as pieces
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=8)
 labels = hnp.arrays(np.int32, st.shared(shapes, key="shape"), elements=st.integers(0, 4))
@@ -73,7 +74,7 @@ def test_areas_agree_with_a_slow_implementation(prediction: NDArray[Any], truth:
 def test_pieces_never_change_a_score(prediction: NDArray[Any], truth: NDArray[Any], output: Any, piece: int) -> None:
     whole = evaluate(prediction, truth, output=output)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "_PIECE", piece)
+        patch.setattr(pieces, "PIECE", piece)
         assert evaluate(prediction, truth, output=output) == whole
 
 
