@@ -35,9 +35,10 @@ def _iter_refine(result: SegmentResult, *, threshold: float, min_pixels: int) ->
 def _iter_preview(
     image: Image, model: str, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
 ) -> Steps[NDArray[Any]]:
-    """Labels of ``options.box``; `kept` holds the model fitted to the picture from one call to the next."""
+    """Labels of ``options.box``; `kept` holds the fitted model, and what was computed, between calls."""
     from napari_unetstyle.core.progress import share
     from napari_unetstyle.core.segmentation.fitting import iter_fit
+    from napari_unetstyle.core.segmentation.remembered import Remembered
     from napari_unetstyle.core.segmentation.segment import iter_preview
 
     whole = options.changed(box=None, frames=None)
@@ -45,7 +46,7 @@ def _iter_preview(
     if key not in kept:
         fitted = yield from share(iter_fit(image, store.load(model), whole), 0.0, 0.5)
         kept.clear()
-        kept[key] = fitted
+        kept[key] = Remembered.of(fitted)
     index = (options.frames or image.frames(2))[0]
     box = tuple(slice(*sides) for sides in options.box or ())
     return (yield from share(iter_preview(kept[key], index, box), 0.5, 1.0))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.widgets.run_request import RunRequest
 
-REST = 200  # milliseconds in which the camera does not move
+REST = 150  # milliseconds in which the camera does not move
 LARGEST = 10**6  # pixels in view
 COLOR = "#ffd24a"
 KEY = "preview"
