@@ -34,19 +34,45 @@ def tiny_model(root, *, name: str = "tiny", separation: str | None = "distance",
         separation=separation,
         card=Card(purpose="tests", summary="blobs, badly", training_data="none", license="MIT"),
     )
-    network = random_unet(channels=in_channels, out=spec.out_channels, seed=seed)
-    _balance(network, in_channels)
+    return _stored(root, spec, seed)
+
+
+def tiny_volume_model(root, *, separation: str | None = None, seed: int = 0, region: int = 48, **given):
+    """A 3D model of two classes, with thick slices in its upper level unless `strides` and `kernels` are given."""
+    axes = {"strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3))}
+    axes |= {key: given.pop(key) for key in axes if key in given}
+    spec = ModelSpec(
+        name="tiny3d",
+        network=NetworkSpec(spatial_dims=3, in_channels=1, widths=(4, 6, 8), **axes),
+        input=InputSpec(channels="gray", region=region, **given),
+        classes=tuple(ClassSpec(value=i, name=name, color="#e41a1c") for i, name in enumerate(("one", "two"), 1)),
+        separation=separation,
+        card=Card(purpose="tests", summary="blobs, badly", training_data="none", license="MIT"),
+    )
+    return _stored(root, spec, seed)
+
+
+def _stored(root, spec: ModelSpec, seed: int):
+    network = spec.network
+    axes = {"widths": network.widths, "strides": network.strides, "kernels": network.kernels}
+    random = random_unet(
+        dims=network.spatial_dims, channels=network.in_channels, out=spec.out_channels, seed=seed, **axes
+    )
+    _balance(random, network, has_seeds=spec.separation is not None)
     store = ModelStore(root)
-    store.save(spec, network)
-    return store.load(name)
+    store.save(spec, random)
+    return store.load(spec.name)
 
 
-def _balance(network: UNet, channels: int) -> None:
+def _balance(network: UNet, spec: NetworkSpec, *, has_seeds: bool) -> None:
     """Shift the head so that about a third of a smooth picture is foreground, and half of that is seeds."""
-    coarse = torch.randn(1, channels, 32, 32, generator=torch.Generator().manual_seed(0))
-    smooth = torch.nn.functional.interpolate(coarse, scale_factor=4, mode="bilinear")
+    side = {2: 32, 3: 8}[spec.spatial_dims]
+    coarse = torch.randn(1, spec.in_channels, *(side,) * spec.spatial_dims, generator=torch.Generator().manual_seed(0))
+    mode = {2: "bilinear", 3: "trilinear"}[spec.spatial_dims]
+    smooth = torch.nn.functional.interpolate(coarse, scale_factor=4, mode=mode)
     with torch.no_grad():
         logits = network(smooth)[0]
-        network.head.bias[1] -= (logits[1] - logits[0]).quantile(0.65)
-        if len(logits) > 2:
-            network.head.bias[2] -= logits[2].quantile(0.8)
+        for index in range(1, len(logits) - has_seeds):
+            network.head.bias[index] -= (logits[index] - logits[0]).quantile(0.65)
+        if has_seeds:
+            network.head.bias[-1] -= logits[-1].quantile(0.8)

@@ -46,9 +46,10 @@ class Resampler:
         return np.ascontiguousarray(result)
 
 
-def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
-    """Shape of a picture scaled by `scale`, at least one pixel along each axis."""
-    return tuple(max(1, round(n * scale)) for n in shape)
+def scaled_shape(shape: tuple[int, ...], scale: float | tuple[float, ...]) -> tuple[int, ...]:
+    """Shape of a picture scaled by `scale` (one factor, or one for each axis), at least one pixel along each axis."""
+    factors = scale if isinstance(scale, tuple) else (scale,) * len(shape)
+    return tuple(max(1, round(n * factor)) for n, factor in zip(shape, factors, strict=True))
 
 
 def _support(weights: csr_array | None, wanted: slice) -> slice:

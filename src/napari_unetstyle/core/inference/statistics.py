@@ -8,6 +8,7 @@ follow from picture and model alone, and become part of the convolution. What re
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 
 from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
 
-REGIONS_PIXELS = 2**19  # at most this many pixels (about 0.5 Mpx) are looked at
-_CELL = 64  # side of the cells in which content is measured
+REGIONS_PIXELS = 2**19  # at most this many pixels (about 0.5 Mpx), or voxels, are looked at
+_REGIONS_3D = 4  # regions of a volume, at least
+_CELL = {2: 64, 3: 32}  # side of the cells in which content is measured, by dimensions
 _STRIDE = 4  # every fourth pixel along each axis is enough to see whether a cell is blank
 _OCTAVES = 3.0  # a cell this many doublings above the noise counts as full of content
 
@@ -47,10 +49,11 @@ class Region:
 def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
     """Boxes that statistics are taken from: an even lattice over what is not blank.
 
-    A picture of at most 0.5 Mpx is taken whole. Otherwise boxes of `side` pixels on a lattice of half
-    that step are ranked by content (how far the spread of each 64-pixel cell lies above the noise of the
-    quietest cells), and of those at least half as full as the fullest, evenly spaced ones are taken until
-    0.5 Mpx are reached. The choice depends on the pixels and `side` only.
+    A picture of at most 0.5 Mpx (a volume of 80 x 80 x 80) is taken whole. Otherwise boxes of `side` pixels on a
+    lattice of half that step are ranked by content (how far the spread of each cell of 64 pixels, in volumes 32,
+    lies above the noise of the quietest cells), and of those at least half as full as the fullest, evenly spaced
+    ones are taken until 0.5 Mpx are reached. Boxes of a volume are made smaller, the longest side first, so that
+    there are four. The choice depends on the pixels and `side` only.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
     shape = pictures[0].shape
     if len(pictures) * np.prod(shape) <= REGIONS_PIXELS:
         return [Region(i, tuple(slice(0, n) for n in shape)) for i in range(len(pictures))]
-    sides = tuple(min(side, n) for n in shape)
+    sides = _sides(shape, side)
     spread = np.stack([cell_spread(picture) for picture in pictures])
     content = _content(spread)
     candidates = [Region(i, box) for i in range(len(pictures)) for box in _lattice(shape, sides)]
@@ -73,17 +76,24 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
     return [full[i] for i in picks]
 
 
+def _sides(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
+    if len(shape) == 3:
+        sizes = range(side, 0, -1)
+        side = next(s for s in sizes if math.prod(min(s, n) for n in shape) <= REGIONS_PIXELS // _REGIONS_3D)
+    return tuple(min(side, n) for n in shape)
+
+
 def cell_spread(picture: Picture) -> NDArray[np.float32]:
-    """Standard deviation inside each 64-pixel cell (largest over the channels), read band by band."""
-    bands = range(0, picture.shape[0], _CELL)
-    rows = [_band_spread(picture.read(slice(y, min(y + _CELL, picture.shape[0])))) for y in bands]
+    """Standard deviation inside each cell (largest over the channels), read band by band."""
+    height, cell = picture.shape[0], _CELL[len(picture.shape)]
+    rows = [_band_spread(picture.read(slice(y, min(y + cell, height)))) for y in range(0, height, cell)]
     return np.stack(rows)
 
 
 def _band_spread(pixels: NDArray[Any]) -> NDArray[np.float32]:
     sparse = pixels[(slice(None), *(slice(None, None, _STRIDE),) * (pixels.ndim - 1))].astype(np.float32)
     sparse = np.where(np.isfinite(sparse), sparse, np.nan)
-    cell = _CELL // _STRIDE
+    cell = _CELL[pixels.ndim - 1] // _STRIDE
     spatial = [-(-n // cell) for n in sparse.shape[2:]]
     spread = np.zeros(spatial, np.float32)
     for index in np.ndindex(*spatial):
@@ -112,7 +122,8 @@ def _lattice(shape: tuple[int, ...], sides: tuple[int, ...]) -> list[tuple[slice
 
 
 def _cells(box: tuple[slice, ...]) -> tuple[slice, ...]:
-    return tuple(slice(s.start // _CELL, -(-s.stop // _CELL)) for s in box)
+    cell = _CELL[len(box)]
+    return tuple(slice(s.start // cell, -(-s.stop // cell)) for s in box)
 
 
 class _PooledNorm(nn.Module):

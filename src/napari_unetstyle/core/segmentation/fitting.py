@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +31,16 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 Box = tuple[slice, ...]
+Scale = tuple[float, ...]
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _SCALES = (1 / 32, 32.0)
 SPECK = 1 / 32  # of the typical object's area
-_MICROMETERS = {"um": 1.0, "mm": 1e3}
+_SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
 _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
+_PART_PIXELS = 2**22  # resampled at once
 _SIZE_MARGIN = 1.4  # clumps look like large objects, fragments like small ones
 
 
@@ -60,7 +64,7 @@ class Fitted:
     options
         With every choice resolved.
     scale
-        Factor from the picture's grid to the model's.
+        Factor from the picture's grid to the model's, for each spatial axis.
     frames
         Indices along the leading label axes that are segmented.
     notes
@@ -70,7 +74,7 @@ class Fitted:
     image: Image
     model: Model
     options: SegmentOptions
-    scale: float
+    scale: Scale
     frames: tuple[Index, ...]
     engine: Engine
     groups: dict[Index, _Group]
@@ -99,7 +103,7 @@ class Fitted:
         picture = self.prepared(index)
         resampler = Resampler(picture.shape, self.image.frame(index, self.dims).shape)
         inner = resampler.needs(box)
-        small = out if inner == box and self.scale == 1 else _scratch(self, inner)
+        small = out if picture.shape == resampler.target else _scratch(self, inner)
         yield from self._iter_flips(index, picture, inner, small)
         if small is not out:
             _bring_back(resampler, small, inner, box, out)
@@ -173,10 +177,10 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         diameter = _typical_diameter(groups[frames[0]], spec, engine)
         options = options.changed(object_diameter=diameter)
         scale = _scale(image, spec, options)
-        if scale != 1.0:
+        if set(scale) != {1.0}:
             groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     options = options.changed(min_pixels=_smallest(scale, options, spec))
-    notes += _size_notes(scale, options, spec)
+    notes += _size_notes(image, scale, options, spec)
     return Fitted(
         image=image,
         model=model,
@@ -190,7 +194,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
 
 
 def _iter_fit_groups(
-    image: Image, model: Model, options: SegmentOptions, scale: float, frames: tuple[Index, ...], engine: Engine
+    image: Image, model: Model, options: SegmentOptions, scale: Scale, frames: tuple[Index, ...], engine: Engine
 ) -> Steps[dict[Index, _Group]]:
     """Statistics for each frame: one set for all frames of the picture, or one for each."""
     everything = tuple(image.frames(model.spec.network.spatial_dims))
@@ -203,7 +207,7 @@ def _iter_fit_groups(
 
 
 def _fit_group(
-    image: Image, model: Model, options: SegmentOptions, scale: float, group: tuple[Index, ...], engine: Engine
+    image: Image, model: Model, options: SegmentOptions, scale: Scale, group: tuple[Index, ...], engine: Engine
 ) -> _Group:
     from napari_unetstyle.core.inference.probability import regions_tensor
     from napari_unetstyle.core.inference.statistics import choose_regions, fold
@@ -226,7 +230,7 @@ def _piece(pictures: list[Prepared], region: Region) -> NDArray[Any]:
 
 
 def _prepared(
-    image: Image, model: Model, options: SegmentOptions, scale: float, index: Index, intensity: Intensity | None
+    image: Image, model: Model, options: SegmentOptions, scale: Scale, index: Index, intensity: Intensity | None
 ) -> Prepared:
     spec = model.spec
     channel = options.channel
@@ -283,23 +287,30 @@ def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engin
     return Engine(device=device, dtype=dtype, tile=options.tile, dims=spec.network.spatial_dims)
 
 
-def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> float:
-    """Factor that brings the picture to the size the model knows: by objects, else by pixel size."""
-    scale, diameter, known = 1.0, options.object_diameter, spec.input.object_diameter
+def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
+    """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
+    dims = spec.network.spatial_dims
+    scale, diameter, known = (1.0,) * dims, options.object_diameter, spec.input.object_diameter
     if diameter is not None and known is not None:
         low, high = spec.input.object_diameters or (known, known)
-        scale = 1.0 if low <= diameter <= high else known / diameter
+        scale = (1.0 if low <= diameter <= high else known / diameter,) * dims
     elif spec.input.spacing is not None and image.geometry.is_physical:
-        wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um")
-        scale = image.geometry.spacing[-1] * _MICROMETERS[image.geometry.unit]
-        scale /= wanted.spacing[-1] * _MICROMETERS[wanted.unit]
-    if not _SCALES[0] <= scale <= _SCALES[1]:
+        wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
+        ratios = zip(image.geometry.spacing[-dims:], wanted.spacing, strict=True)
+        scale = tuple(1.0 if abs(have / want - 1) < _SAME_SPACING else have / want for have, want in ratios)
+    if not all(_SCALES[0] <= factor <= _SCALES[1] for factor in scale):
         raise OptionError(
-            f"The picture would have to be scaled by {scale:.3g} for this model; allowed are "
+            f"The picture would have to be scaled by {_factor(scale)} for this model; allowed are "
             f"{_SCALES[0]:.3g} to {_SCALES[1]:.3g}. Check the pixel size "
             f"({image.geometry.spacing} {UNITS[image.geometry.unit]}) or the object diameter."
         )
     return scale
+
+
+def _factor(scale: Scale) -> str:
+    """A scale in words: one number if it is the same along all axes."""
+    shown = [f"{factor:.3g}" for factor in scale]
+    return shown[0] if len(set(shown)) == 1 else " x ".join(shown)
 
 
 def _is_size_open(options: SegmentOptions, spec: ModelSpec) -> bool:
@@ -332,7 +343,12 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         return None
     covered = np.cumsum(areas)
     area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    return _believed(2 * (area / np.pi) ** 0.5, spec)
+    return _believed(2 * (area / _ball(spec)) ** (1 / spec.network.spatial_dims), spec)
+
+
+def _ball(spec: ModelSpec) -> float:
+    """Pixels of a disk, or voxels of a ball, of radius 1."""
+    return float(np.pi if spec.network.spatial_dims == 2 else 4 / 3 * np.pi)
 
 
 def _believed(diameter: float, spec: ModelSpec) -> float:
@@ -344,23 +360,27 @@ def _believed(diameter: float, spec: ModelSpec) -> float:
     return float(round(np.clip(diameter, known / _SIZE_SCALES[1], known / _SIZE_SCALES[0]), 1))
 
 
-def _smallest(scale: float, options: SegmentOptions, spec: ModelSpec) -> int:
+def _smallest(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
     """Pixels below which an object is a speck, unless a person said so: a part of the typical object's area."""
     if options.min_pixels is not None:
         return options.min_pixels
     if options.output == "areas" or spec.input.object_diameter is None:
         return 0
-    diameter = options.object_diameter or spec.input.object_diameter / scale
-    return round(SPECK * np.pi / 4 * diameter**2)
+    dims = spec.network.spatial_dims
+    diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
+    return round(SPECK * _ball(spec) * (diameter / 2) ** dims)
 
 
-def _size_notes(scale: float, options: SegmentOptions, spec: ModelSpec) -> list[str]:
-    if scale == 1.0:
+def _size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelSpec) -> list[str]:
+    if spec.input.spacing is not None and not image.geometry.is_physical:
+        size = " x ".join(f"{s:g}" for s in spec.input.spacing)
+        return [f"The picture does not say how large its pixels are; they were taken to be {size} {spec.input.unit}."]
+    if set(scale) == {1.0}:
         return []
     if options.object_diameter is None or spec.input.spacing is not None:
-        return [f"The picture was scaled by {scale:.3g} to the pixel size that the model knows."]
+        return [f"The picture was scaled by {_factor(scale)} to the pixel size that the model knows."]
     return [
-        f"Objects are about {options.object_diameter:g} pixels wide, so the picture was scaled by {scale:.3g} "
+        f"Objects are about {options.object_diameter:g} pixels wide, so the picture was scaled by {_factor(scale)} "
         "for the model. If that is wrong, give the diameter of one object."
     ]
 
@@ -372,28 +392,32 @@ def _scratch(fitted: Fitted, box: Box) -> NDArray[np.uint8]:
     return scratch.zeros(shape, np.uint8, fitted.options.memory)
 
 
-def _bring_back(
-    resampler: Resampler, small: NDArray[np.uint8], inner: Box, box: Box, out: NDArray[np.uint8], rows: int = 256
-) -> None:
-    """Resample probabilities to the picture's grid, band by band."""
-    for start in range(box[0].start, box[0].stop, rows):
-        part = (slice(start, min(start + rows, box[0].stop)), *box[1:])
+def _bring_back(resampler: Resampler, small: NDArray[np.uint8], inner: Box, box: Box, out: NDArray[np.uint8]) -> None:
+    """Resample probabilities to the picture's grid, part by part."""
+    for part in _parts(box):
         needs = resampler.needs(part)
         there = tuple(slice(n.start - i.start, n.stop - i.start) for n, i in zip(needs, inner, strict=True))
         values = resampler.apply(small[(slice(None), *there)], part)
         out[:, part[0].start - box[0].start : part[0].stop - box[0].start] = np.rint(values).astype(np.uint8)
 
 
-def _clear_nonfinite(picture: Prepared, box: Box, out: NDArray[np.uint8], rows: int = 256) -> int:
+def _clear_nonfinite(picture: Prepared, box: Box, out: NDArray[np.uint8]) -> int:
     count = 0
-    for start in range(box[0].start, box[0].stop, rows):
-        part = (slice(start, min(start + rows, box[0].stop)), *box[1:])
+    for part in _parts(box):
         bad = ~np.isfinite(picture.stored(*part)).all(axis=0)
-        values = out[:, start - box[0].start : part[0].stop - box[0].start]
+        values = out[:, part[0].start - box[0].start : part[0].stop - box[0].start]
         values[:, bad] = 0
         values[0, bad] = 255
         count += int(bad.sum())
     return count
+
+
+def _parts(box: Box) -> Iterator[Box]:
+    """A box in bands of rows, or of slices, of a few megapixels."""
+    plane = math.prod(s.stop - s.start for s in box[1:])
+    rows = max(1, _PART_PIXELS // plane)
+    for start in range(box[0].start, box[0].stop, rows):
+        yield (slice(start, min(start + rows, box[0].stop)), *box[1:])
 
 
 def model_sha256(folder: Path) -> str:

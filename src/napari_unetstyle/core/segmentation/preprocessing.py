@@ -109,7 +109,7 @@ class Prepared:
     channel
         Index of the only channel to take, or None.
     scale
-        Factor on the picture's size.
+        Factor on the picture's size along each spatial axis.
     intensity
         Statistics to normalize with; None gives the pixels as they are stored.
     """
@@ -121,7 +121,7 @@ class Prepared:
         in_channels: int,
         *,
         channel: int | None = None,
-        scale: float = 1.0,
+        scale: float | tuple[float, ...] = 1.0,
         intensity: Intensity | None = None,
     ) -> None:
         self._frame, self._spec, self._in_channels, self._channel = frame, spec, in_channels, channel

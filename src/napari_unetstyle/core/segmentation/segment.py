@@ -105,7 +105,8 @@ def iter_segment_fitted(fitted: Fitted) -> Steps[SegmentResult]:
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
         steps = iter_frame_bytes(fitted, index, probability_bytes)
-        nonfinite += yield from share(steps, 0.9 * i / count, 0.9 * (i + 1) / count)
+        counted = (i + 1, count) if count > 1 else None
+        nonfinite += yield from share(steps, 0.9 * i / count, 0.9 * (i + 1) / count, counted)
     notes = (*fitted.notes, *([f"{nonfinite} pixels are NaN or Inf; they count as background."] if nonfinite else []))
     return (yield from share(iter_decide(_undecided(fitted, probability_bytes, notes)), 0.9, 1.0))
 
@@ -284,7 +285,7 @@ def _provenance(fitted: Fitted, notes: tuple[str, ...]) -> dict[str, Any]:
         "model": {"name": spec.name, "version": spec.version, "sha256": model_sha256(fitted.model.folder)},
         "picture": {"shape": list(image.array.shape), "axes": image.axes, "type": str(np.dtype(image.array.dtype))},
         "options": fitted.options.stated(),
-        "scale": fitted.scale,
+        "scale": fitted.scale[0] if len(set(fitted.scale)) == 1 else list(fitted.scale),
         "device": str(fitted.engine.device),
         "precision": str(fitted.engine.dtype).removeprefix("torch."),
         "notes": list(notes),
