@@ -10,23 +10,20 @@ training scales them from 0.6 to 2.5.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import bundle
+import areas
 import numpy as np
 import splits
-import torch
-from measure import interval
 from skimage.io import imread
-from torch import Tensor, nn
-from training import arguments, say, train
+from torch import Tensor
+from training import arguments, train
 
 from napari_unetstyle.core import segment
-from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
+from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
-from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
+from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.training.augmentation import (
     Augmentation,
     appear,
@@ -43,7 +40,6 @@ from napari_unetstyle.core.training.augmentation import (
     shot_noise,
 )
 from napari_unetstyle.core.training.blanks import background, blank
-from napari_unetstyle.core.training.losses import class_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 
 CLASSES = (
@@ -95,9 +91,7 @@ class Batches:
     def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One batch from a generator."""
         count, side = BATCHES[rng.integers(len(BATCHES))]
-        patches = [self.patch((side, side), rng) for _ in range(count)]
-        classes = np.stack([p.labels[0] for p in patches]).astype(np.int64)
-        return normalized(patches), torch.from_numpy(classes)
+        return areas.batch([self.patch((side, side), rng) for _ in range(count)])
 
     def patch(self, shape: tuple[int, int], rng: np.random.Generator) -> Example:
         """One augmented patch, intensity not yet normalized."""
@@ -113,45 +107,22 @@ class Batches:
 
     def plain(self, rng: np.random.Generator) -> Tensor:
         """Images of four patches of 256 pixels, not augmented in appearance."""
-        return normalized([draw_patch(self._example(rng), (256, 256), WARP, rng) for _ in range(4)])
+        return areas.normalized([draw_patch(self._example(rng), (256, 256), WARP, rng) for _ in range(4)])
 
     def _example(self, rng: np.random.Generator) -> Example:
         animal = self.animals[rng.integers(len(self.animals))]
         return animal[rng.integers(len(animal))]
 
 
-def normalized(patches: list[Example]) -> Tensor:
-    """Images as the network sees them, each with its own statistics."""
-    images = [Intensity.of(p.image.reshape(1, -1)).normalize(p.image) for p in patches]
-    return torch.from_numpy(np.stack(images))
-
-
-def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross entropy and Dice of the classes."""
-    images, classes = batch
-    return class_loss(network(images), classes)
-
-
-def measured(model: Path, data: Path, part: splits.Part) -> tuple[Measurement, ...]:
+def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
     """Dice of each class, through the whole program."""
-    found = [(segment(pixels, model=model).labels, truth) for pixels, truth in pictures(data, part).values()]
-    rows = []
-    for known in CLASSES:
-        values = [dice(labels == known.value, truth == known.value) for labels, truth in found]
-        low, high = interval(values)
-        say(f"{part} {known.name} Dice {', '.join(f'{v:.3f}' for v in values)}")
-        row = {"value": float(np.mean(values)), "low": low, "high": high}
-        rounded = {key: round(value, 4) for key, value in row.items()}
-        rows.append(
-            Measurement(data=f"axon_sem, other animals, {known.name}", metric="Dice", count=len(values), **rounded)
-        )
-    return tuple(rows)
 
+    def of(part: splits.Part) -> tuple[Measurement, ...]:
+        found = [(segment(pixels, model=model).labels, truth) for pixels, truth in pictures(data, part).values()]
+        return areas.dice_rows(found, CLASSES, "axon_sem, other animals")
 
-def dice(labels: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
-    """Of two masks; 1 if both are empty."""
-    total = int(labels.sum()) + int(truth.sum())
-    return 2 * int((labels & truth).sum()) / total if total else 1.0
+    of("val")
+    return of("test")
 
 
 def card(table: tuple[Measurement, ...], training: str) -> Card:
@@ -173,22 +144,19 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 def export(data: Path, out: Path, target: Path) -> None:
     """Write the model folder `target` from the checkpoint in `out`."""
-    state = bundle.averaged(UNet(NETWORK, 1 + len(CLASSES)), out)
     batches = Batches.of(data)
-    bundle.set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(40)))
-    training = f"{state.step} steps of about 0.2 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
-    spec = ModelSpec(
+    areas.export(
         name="axon-myelin",
         network=NETWORK,
-        input=INPUT,
+        given=INPUT,
         classes=CLASSES,
-        card=card((), training),
-        provenance={"recipe": "recipes/axon_myelin.py", "steps": str(state.step), "date": date.today().isoformat()},
+        out=out,
+        target=target,
+        plain=(batches.plain(np.random.default_rng((7, i))) for i in range(40)),
+        amount="about 0.2 Mpx",
+        card=card,
+        measured=lambda model: measured(model, data),
     )
-    bundle.write_model(spec, state.average, target)
-    measured(target, data, "val")
-    table = measured(target, data, "test")
-    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), state.average, target)
 
 
 def main() -> None:
@@ -197,7 +165,7 @@ def main() -> None:
     if given.export:
         export(given.data, given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), areas.loss, given)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Deterministic by the sha256 of the file stems, about 65/10/25. Pictures of one a
 - axon_sem: by animal, the part of the stem before ``_`` (``sub-rat3``);
 - fluo256: crops of one acquisition look alike, so pictures whose background level, brightness, noise and
   nuclei's size agree closely (single linkage of robust, standardized statistics) form a group;
-- the other nuclei domains: by picture, as nothing tells their acquisitions apart.
+- the other nuclei domains: by picture, as nothing tells their acquisitions apart;
+- hippocampus: by case.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ def axons(data: Path) -> dict[str, Part]:
     return split({stem: stem.split("_")[0] for stem in stems})
 
 
+def hippocampus(data: Path) -> dict[str, Part]:
+    """Part of each volume of hippocampus, by stem; one volume is one case."""
+    stems = [path.name.removesuffix(".nii.gz") for path in (data / "hippocampus" / "images").glob("*.nii.gz")]
+    return split({stem: stem for stem in stems})
+
+
 def _alike(data: Path, domain: str, stems: list[str]) -> dict[str, str]:
     """Group of each picture: the first stem of those that look like the same acquisition."""
     from scipy.cluster.hierarchy import fcluster, linkage
@@ -90,3 +97,4 @@ if __name__ == "__main__":
         print(name, dict(Counter(nuclei(root, name).values())))
     print("fluo256 groups", sorted(Counter(_alike(root, "fluo256", sorted(nuclei(root, "fluo256"))).values()).values()))
     print("axon_sem", axons(root))
+    print("hippocampus", dict(Counter(hippocampus(root).values())))

@@ -53,8 +53,8 @@ class Warp:
     zoom
         Smallest and largest scale factor, drawn log-uniformly.
     turn
-        Chance of a rotation by any angle (in the plane of the last two axes); right angles and flips
-        are always drawn.
+        Chance of a rotation by any angle (in the plane of the last two axes); flips are always drawn, and right
+        angles unless `exchange` is false.
     bend
         Chance of an elastic deformation (Simard et al. 2003).
     amplitude
@@ -63,6 +63,12 @@ class Warp:
         Chance that the patch is centered on a random object or labeled area instead of anywhere.
     mirror_depth
         Whether the first axis of a volume may be flipped.
+    exchange
+        Whether the last two axes may be exchanged.
+    angle
+        Largest rotation in the plane of the last two axes, in radians.
+    tilt
+        Largest rotation of a volume out of that plane, about each of the other axes, in radians.
     """
 
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -71,6 +77,9 @@ class Warp:
     amplitude: float = 4.0
     focus: float = 0.25
     mirror_depth: bool = True
+    exchange: bool = True
+    angle: float = np.pi / 4
+    tilt: float = 0.0
 
 
 def unit_range(image: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -104,17 +113,26 @@ def _linear_map(dims: int, warp: Warp, rng: np.random.Generator) -> NDArray[np.f
     """Patch offsets to picture offsets: zoom, rotation, flips and exchange of the last two axes."""
     low, high = warp.zoom
     zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    angle = rng.uniform(-np.pi / 4, np.pi / 4) if rng.random() < warp.turn else 0.0
-    turn = np.eye(dims)
-    turn[-2:, -2:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    is_turned = rng.random() < warp.turn
+    turn = _rotation(dims, (-2, -1), rng.uniform(-warp.angle, warp.angle) if is_turned else 0.0)
+    for plane in [(0, 1), (0, 2)] if dims == 3 and is_turned and warp.tilt else []:
+        turn = turn @ _rotation(dims, plane, rng.uniform(-warp.tilt, warp.tilt))
     flips = rng.choice([-1.0, 1.0], dims)
     if dims > 2 and not warp.mirror_depth:
         flips[0] = 1.0
     axes = np.eye(dims)
-    if rng.random() < 0.5:
+    if warp.exchange and rng.random() < 0.5:
         axes[-2:] = axes[[-1, -2]]
     linear: NDArray[np.float64] = turn @ np.diag(flips) @ axes / zoom
     return linear
+
+
+def _rotation(dims: int, plane: tuple[int, int], angle: float) -> NDArray[np.float64]:
+    turn, (a, b) = np.eye(dims), plane
+    turn[a, a] = turn[b, b] = np.cos(angle)
+    turn[b, a] = np.sin(angle)
+    turn[a, b] = -turn[b, a]
+    return turn
 
 
 def _center(

@@ -1,0 +1,185 @@
+"""Train the hippocampus model: T1-weighted MR, anterior and posterior part, in volumes.
+
+    python recipes/hippocampus.py --data FOLDER --out FOLDER --minutes 90
+    python recipes/hippocampus.py --data FOLDER --out FOLDER --export FOLDER/hippocampus
+
+Split by case (see ``splits.py``). The files differ in intensity by a factor of 1000 and are stored in one
+orientation; training normalizes each patch for itself and mirrors it along every axis, so that neither matters.
+The weights stand under the licence of the data, CC BY-SA 4.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import areas
+import numpy as np
+import SimpleITK as sitk
+import splits
+from torch import Tensor
+from training import arguments, train
+
+from napari_unetstyle.core import segment
+from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
+from napari_unetstyle.core.networks.plan import plan
+from napari_unetstyle.core.networks.unet import UNet
+from napari_unetstyle.core.training.augmentation import (
+    Augmentation,
+    appear,
+    blur,
+    contrast,
+    gamma,
+    low_resolution,
+    noise,
+    random_convolution,
+    saturate,
+    shading,
+    sharpen,
+)
+from napari_unetstyle.core.training.blanks import blank
+from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
+
+CLASSES = (
+    ClassSpec(value=1, name="anterior", color="#4477aa"),
+    ClassSpec(value=2, name="posterior", color="#ee6677"),
+)
+SPACING = (1.0, 1.0, 1.0)
+SIDES = (32, 48, 32)
+STRIDES, KERNELS = plan(SPACING, SIDES)
+INPUT = InputSpec(channels="gray", spacing=SPACING, unit="mm", region=48)
+NETWORK = NetworkSpec(spatial_dims=3, in_channels=1, widths=(16, 32, 64, 128), strides=STRIDES, kernels=KERNELS)
+WARP = Warp(zoom=(0.8, 1.25), turn=0.6, angle=0.5, tilt=0.3, bend=0.3, amplitude=3.0, focus=0.5, exchange=False)
+BATCHES = ((3, SIDES), (4, (32, 40, 24)), (2, (40, 56, 40)))
+BLANK = 0.03
+APPEARANCE: tuple[tuple[float, Augmentation], ...] = (
+    (0.4, gamma),
+    (0.3, contrast),
+    (0.1, saturate),
+    (0.05, random_convolution),
+    (0.3, shading),
+    (0.15, low_resolution),
+    (0.15, blur),
+    (0.1, sharpen),
+    (0.3, noise),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume with its true class values ``(Z, Y, X)``."""
+
+    image: Image
+    truth: areas.Labels
+
+
+def cases(data: Path, part: splits.Part) -> dict[str, Case]:
+    """The volumes of one part, by stem."""
+    folder = data / "hippocampus"
+    stems = sorted(stem for stem, place in splits.hippocampus(data).items() if place == part)
+    return {stem: _case(folder, stem) for stem in stems}
+
+
+def _case(folder: Path, stem: str) -> Case:
+    stored = sitk.ReadImage(str(folder / "images" / f"{stem}.nii.gz"))
+    truth = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "masks" / f"{stem}.nii.gz")))
+    pixels = sitk.GetArrayFromImage(stored)
+    return Case(as_image(pixels, axes="ZYX", spacing=stored.GetSpacing()[::-1], unit="mm"), truth)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Draws batches of normalized images ``(N, 1, Z, Y, X)`` and classes ``(N, Z, Y, X)``."""
+
+    examples: tuple[Example, ...]
+
+    @classmethod
+    def of(cls, data: Path) -> Batches:
+        """From the training part."""
+        known = cases(data, "train").values()
+        return cls(tuple(Example.of_areas(np.asarray(case.image.array)[np.newaxis], case.truth) for case in known))
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One batch from a generator."""
+        count, sides = BATCHES[rng.integers(len(BATCHES))]
+        return areas.batch([self.patch(sides, rng) for _ in range(count)])
+
+    def patch(self, sides: tuple[int, ...], rng: np.random.Generator) -> Example:
+        """One augmented patch, intensity not yet normalized."""
+        if rng.random() < BLANK:
+            return blank(1, sides, rng)
+        warp = replace(WARP, zoom=(0.95, 1.05)) if rng.random() < 0.3 else WARP
+        patch = draw_patch(self._example(rng), sides, warp, rng)
+        return replace(patch, image=appear(patch.image, rng, APPEARANCE))
+
+    def plain(self, rng: np.random.Generator) -> Tensor:
+        """Images of four patches, not augmented in appearance."""
+        return areas.normalized([draw_patch(self._example(rng), SIDES, WARP, rng) for _ in range(4)])
+
+    def _example(self, rng: np.random.Generator) -> Example:
+        return self.examples[rng.integers(len(self.examples))]
+
+
+def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
+    """Dice of each class, through the whole program."""
+
+    def of(part: splits.Part) -> tuple[Measurement, ...]:
+        found = [(segment(case.image, model=model).labels, case.truth) for case in cases(data, part).values()]
+        return areas.dice_rows(found, CLASSES, f"hippocampus, {part} cases")
+
+    return (*of("val"), *of("test"))
+
+
+def card(table: tuple[Measurement, ...], training: str) -> Card:
+    """What a person must know."""
+    return Card(
+        purpose="Anterior and posterior hippocampus, as areas of two classes, in T1-weighted MR volumes.",
+        summary="hippocampus, anterior and posterior: MR volumes",
+        training_data=(
+            "Volumes of Task04 Hippocampus, Medical Segmentation Decathlon (CC BY-SA 4.0): crops of about "
+            f"35 x 50 x 35 mm around one hippocampus, 1 mm voxels. {training}"
+        ),
+        license="CC-BY-SA-4.0",
+        attribution=(
+            "Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 4128 (2022); data of "
+            "Vanderbilt University Medical Center, CC BY-SA 4.0. The weights were made from them and stand under the "
+            "same licence."
+        ),
+        limits=(
+            "Crops around one hippocampus only: in a whole head it will mark other tissue; choose the part first. "
+            "Healthy adults and adults with psychotic disorder, one center, T1-weighted MPRAGE; other contrasts, "
+            "children and lesions were not trained. Look at the outlines."
+        ),
+        measured=table,
+    )
+
+
+def export(data: Path, out: Path, target: Path) -> None:
+    """Write the model folder `target` from the checkpoint in `out`."""
+    batches = Batches.of(data)
+    areas.export(
+        name="hippocampus",
+        network=NETWORK,
+        given=INPUT,
+        classes=CLASSES,
+        out=out,
+        target=target,
+        plain=(batches.plain(np.random.default_rng((7, i))) for i in range(40)),
+        amount="about 0.15 megavoxels",
+        card=card,
+        measured=lambda model: measured(model, data),
+    )
+
+
+def main() -> None:
+    """Read the command line."""
+    given = arguments(__doc__, minutes=90)
+    if given.export:
+        export(given.data, given.out, given.export)
+    else:
+        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), areas.loss, given)
+
+
+if __name__ == "__main__":
+    main()
