@@ -174,10 +174,15 @@ def read_series(path: Source, series: int | str | None = None, axes: str | None 
     MissingExtraError
         If the pixels are compressed in a way that needs further packages.
     """
+    return image_of(series_of(path, series), axes)
+
+
+def series_of(path: Source, series: int | str | None = None) -> Series:
+    """The only series, or the one that is asked for; see :func:`read_series`."""
     found = find_series(path)
     if not found:
         raise ImageFileError(f"{_named(path)} holds no DICOM pictures. Give a DICOM file, or a folder of them.")
-    return image_of(_chosen(found, series, path), axes)
+    return _chosen(found, series, path)
 
 
 def image_of(series: Series, axes: str | None = None) -> Image:

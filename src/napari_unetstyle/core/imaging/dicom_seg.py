@@ -1,0 +1,265 @@
+"""Labels as DICOM-SEG: the only output that carries the patient, because that is what a PACS accepts.
+
+It refers to the pictures of the source series, and has its study, patient and frame of reference.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle import __version__
+from napari_unetstyle.core.errors import ImageFileError, MissingExtraError, OutputError
+from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging.dicom import Series, Source, series_of
+from napari_unetstyle.core.imaging.dicom_header import guarded, opened
+from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, stacked
+from napari_unetstyle.core.imaging.geometry import Geometry
+
+SUFFIX = ".dcm"
+MOST_SEGMENTS = 1000
+_SCHEME = "99UNETSTYLE"
+_SERIES_NUMBER = 1000  # far from those of scanners
+_AWAY = 1e-3  # mm
+
+# what a source has to state, if only as unknown, for its segmentation to be whole
+_OFTEN_MISSING = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One label of a segmentation.
+
+    Attributes
+    ----------
+    value
+        Label in the array, from 1.
+    name
+        What it is.
+    color
+        ``"#rrggbb"``
+    """
+
+    value: int
+    name: str
+    color: str
+
+
+def write_segmentation(
+    path: Path,
+    labels: NDArray[Any],
+    geometry: Geometry,
+    segments: Sequence[Segment],
+    source: Source | Series,
+    *,
+    series: int | str | None = None,
+    algorithm: str = "UNet",
+    version: str = __version__,
+) -> Path:
+    """Write labels of a DICOM series as DICOM-SEG (binary, one segment for each label).
+
+    Parameters
+    ----------
+    path
+        ``.dcm``
+    labels
+        Labels ``ZYX`` on the grid of the series as :func:`~napari_unetstyle.core.imaging.dicom.read_series` gives it.
+    geometry
+        Place of the labels; has to be that of the series.
+    segments
+        Names and colors of the labels; every label in the array has to be among them.
+    source
+        The series that was segmented: its folder or files, or what `find_series` found.
+    series
+        Which one, if the folder holds several.
+    algorithm, version
+        Of the model.
+
+    Raises
+    ------
+    MissingExtraError
+        If highdicom is not installed.
+    OutputError
+        If the labels do not lie on the series, or cannot be stored; what was at `path` is whole.
+    ImageError, ImageFileError
+        If the series cannot be read.
+    """
+    _check_highdicom()
+    stack = stacked((source if isinstance(source, Series) else series_of(source, series)).planes)
+    _check_fit(path, labels, geometry, stack)
+    _check_segments(path, labels, segments)
+    headers, frames = _headers(stack)
+    masks = _on_frames(labels, stack, frames)
+    with warnings.catch_warnings(), atomic_path(path) as temporary:
+        warnings.simplefilter("ignore")  # they quote what the source says of the patient
+        _segmentation(path, masks, headers, segments, algorithm, version).save_as(temporary)
+    return path
+
+
+def _check_highdicom() -> None:
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            'DICOM-SEG needs the package highdicom: pip install "napari-unetstyle[dicom]". Other formats do without.'
+        ) from error
+
+
+def _check_fit(path: Path, labels: NDArray[Any], geometry: Geometry, stack: Stack) -> None:
+    problem = None
+    shape = (len(stack.planes), stack.planes[0].stored.rows, stack.planes[0].stored.columns)
+    if not all(map(is_placed, stack.planes)) or not stack.geometry.is_physical:
+        problem = "its source does not say where it lies in the patient. Choose another format, such as .nii.gz"
+    elif not all(plane.stored.frame_of_reference for plane in stack.planes):
+        problem = "its source has no frame of reference. Choose another format, such as .nii.gz"
+    elif tuple(labels.shape) != shape:
+        problem = f"labels of shape {tuple(labels.shape)} do not fit the series of shape {shape}. Give the series that "
+        problem += "was segmented (series=…)"
+    elif _distance(geometry, stack.geometry, shape) > _AWAY:
+        problem = f"the labels lie {_distance(geometry, stack.geometry, shape):.3g} mm beside the series. Give the "
+        problem += "series that was segmented (series=…)"
+    if problem is not None:
+        raise OutputError(f"Could not write {path}: {problem}. Nothing was written.")
+
+
+def _distance(one: Geometry, other: Geometry, shape: tuple[int, ...]) -> float:
+    """The most by which two grids differ at their corners, in mm."""
+    if one.unit not in ("um", "mm") or len(one.spacing) != 3:
+        return float("inf")
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    return float(np.abs(one.in_unit("mm").to_world(corners) - other.to_world(corners)).max())
+
+
+def _check_segments(path: Path, labels: NDArray[Any], segments: Sequence[Segment]) -> None:
+    known = {segment.value for segment in segments}
+    unknown = sorted({int(value) for plane in labels for value in np.unique(plane)} - known - {0})
+    if unknown:
+        raise OutputError(
+            f"Could not write {path}: label {unknown[0]} has no name ({len(unknown)} in all). Name every label."
+        )
+    if not segments or len(segments) > MOST_SEGMENTS:
+        raise OutputError(
+            f"Could not write {path}: DICOM-SEG was asked to hold {len(segments)} segments; 1 to {MOST_SEGMENTS} are "
+            "allowed. Write areas, or choose another format, such as .nii.gz."
+        )
+
+
+# The source ------------------------------------------------------------------------------------------------------
+
+
+def _headers(stack: Stack) -> tuple[list[Any], int]:
+    """Whole headers of the source files, in the order of the slices; and the number of frames of a multi-frame file."""
+    import pydicom
+
+    headers = []
+    for stored in dict.fromkeys(plane.stored for plane in stack.planes):
+        with guarded(stored.path), opened(stored.path) as file:
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)  # type: ignore[arg-type]
+        if "StudyInstanceUID" not in header or "SOPInstanceUID" not in header:
+            raise ImageFileError(f"{stored.path} names no study, so that nothing can refer to it. Export it again.")
+        for keyword in _OFTEN_MISSING:
+            if keyword not in header:
+                setattr(header, keyword, "")
+        headers.append(header)
+    frames = stack.planes[0].stored.frames
+    if len(headers) > 1 and any(plane.stored.frames > 1 for plane in stack.planes):
+        raise OutputError("The series lies in several files of several frames, which DICOM-SEG cannot refer to here.")
+    return headers, frames
+
+
+def _on_frames(labels: NDArray[Any], stack: Stack, frames: int) -> NDArray[Any]:
+    """Labels in the order of the source's frames: those of a multi-frame file may be in any, and more than are used."""
+    if frames == 1:
+        return labels
+    ordered = np.zeros((frames, *labels.shape[1:]), labels.dtype)
+    ordered[[plane.frame for plane in stack.planes]] = labels
+    return ordered
+
+
+# The segmentation ------------------------------------------------------------------------------------------------
+
+
+def _segmentation(
+    path: Path,
+    masks: NDArray[Any],
+    headers: Sequence[Any],
+    segments: Sequence[Segment],
+    algorithm: str,
+    version: str,
+) -> Any:
+    import highdicom
+
+    try:
+        return highdicom.seg.Segmentation(
+            source_images=headers,
+            pixel_array=_numbered(masks, [segment.value for segment in segments]),
+            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[_description(i, s, algorithm, version) for i, s in enumerate(segments, 1)],
+            series_instance_uid=highdicom.UID(),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="napari-unetstyle",
+            manufacturer_model_name=_short(algorithm, 64),
+            software_versions=__version__,
+            device_serial_number="none",
+            content_label="SEGMENTATION",
+            content_description="Research use only, not a medical device",
+            series_description="Segmentation, research use only",
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise OutputError(
+            f"Could not write {path}: the source series lacks something that DICOM-SEG needs ({type(error).__name__}). "
+            "Choose another format, such as .nii.gz. Nothing was written."
+        ) from None  # its message may quote what the source says of the patient
+
+
+def _numbered(masks: NDArray[Any], values: Sequence[int]) -> NDArray[np.uint16]:
+    """The number of the segment, from 1, in the place of each label."""
+    order = np.argsort(values)
+    ordered, numbers = np.array(values)[order], (order + 1).astype(np.uint16)
+    out = np.zeros(masks.shape, np.uint16)
+    for target, plane in zip(out, masks, strict=True):
+        inside = plane > 0
+        target[inside] = numbers[np.searchsorted(ordered, plane[inside])]
+    return out
+
+
+def _description(number: int, segment: Segment, algorithm: str, version: str) -> Any:
+    """A label as a segment; its name is a code of our own, as the model's classes are words."""
+    import highdicom
+    from pydicom.sr.codedict import codes
+
+    meaning = _short(segment.name, 64)
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=meaning,
+        segmented_property_category=codes.SCT.AnatomicalStructure,
+        segmented_property_type=highdicom.sr.CodedConcept(_code(segment.name), _SCHEME, meaning),
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name=_short(algorithm, 64), family=codes.DCM.ArtificialIntelligence, version=_short(version, 64)
+        ),
+        tracking_uid=highdicom.UID(),
+        tracking_id=_short(f"{segment.name} {segment.value}", 64),
+        display_color=highdicom.color.CIELabColor.from_rgb(*bytes.fromhex(segment.color.removeprefix("#"))),
+    )
+
+
+def _code(name: str) -> str:
+    return re.sub("[^A-Z0-9]+", "_", name.upper()).strip("_")[:16] or "SEGMENT"
+
+
+def _short(text: str, length: int) -> str:
+    """Text as the standard allows it: without backslashes and control characters, and not too long."""
+    return re.sub(r"[\\\x00-\x1f]", " ", text)[:length].strip() or "unnamed"
