@@ -425,7 +425,7 @@ def test_not_a_picture(content: bytes, sentence: str, suffix: str, tmp_path: Pat
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(ImageFileError, match="no file"):
         read_image(tmp_path / "x.tif")
-    with pytest.raises(ImageFileError, match="is a folder"):
+    with pytest.raises(ImageFileError, match="holds no DICOM pictures"):
         read_image(tmp_path)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
-from napari_unetstyle.core.imaging import medical
+from napari_unetstyle.core.imaging import dicom, medical
+from napari_unetstyle.core.imaging.dicom import read_series
+from napari_unetstyle.core.imaging.dicom_header import is_dicom
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
@@ -16,7 +18,7 @@ from napari_unetstyle.core.imaging.tiff import read_tiff
 
 Reader = Callable[[Path, str | None], Image]
 
-SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *medical.SUFFIXES)
+SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *medical.SUFFIXES, *dicom.SUFFIXES)
 _SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
     (b"II*\0", read_tiff),
     (b"MM\0*", read_tiff),
@@ -34,9 +36,12 @@ def is_image_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read_image(
-    path: str | os.PathLike[str], axes: str | None = None, spacing: tuple[float, ...] | None = None
+    path: str | os.PathLike[str],
+    axes: str | None = None,
+    spacing: tuple[float, ...] | None = None,
+    series: int | str | None = None,
 ) -> Image:
-    """Read a picture file: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA or MHD.
+    """Read a picture file: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM.
 
     Large files are read lazily where their format allows it; truncated and damaged ones are refused before anything of
     them is seen.
@@ -44,12 +49,15 @@ def read_image(
     Parameters
     ----------
     path
-        The file; its kind is seen from its contents, whatever its suffix.
+        The file, whose kind is seen from its contents, whatever its suffix; or a folder of DICOM files.
     axes
         One letter per stored axis out of ``T C Z Y X``, where the file does not say, or says wrong.
     spacing
         Pixel size ``(Z)YX`` in micrometers, in place of the stored one; origin and direction are kept. A size that is
         neither given nor stored stays unknown (unit ``"px"``).
+    series
+        Which series of a DICOM folder, if there are several: its number in the list of
+        :func:`~napari_unetstyle.core.imaging.dicom.find_series`, or its Series Instance UID.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def read_image(
         If its axes are not known or its pixels cannot be used.
     """
     file = Path(path)
-    image = _reader(file)(file, axes)
+    image = _reader(file, series)(file, axes)
     if spacing is None:
         return image
     spatial = "".join(a for a in "ZYX" if a in image.axes)
@@ -71,21 +79,25 @@ def read_image(
     return dataclasses.replace(image, geometry=image.geometry.with_spacing(spacing, "um"))
 
 
-def _reader(file: Path) -> Reader:
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(16)
-        volume = medical.header_reader(first_bytes(file, medical.SNIFFED))
-    except FileNotFoundError as error:
-        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
-    except IsADirectoryError as error:
-        raise ImageFileError(f"{file} is a folder. Give a picture file.") from error
-    except OSError as error:
-        raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error
+def _reader(file: Path, series: int | str | None) -> Reader:
+    start = b"" if file.is_dir() else _start_of(file)
     for signature, reader in _SIGNATURES:
         if start.startswith(signature):
             return reader
+    if file.is_dir() or is_dicom(start):
+        return lambda path, axes: read_series(path, series, axes)
+    volume = medical.header_reader(first_bytes(file, medical.SNIFFED))
     if volume is not None:
         return lambda path, axes: medical.image_of(path, volume(path), axes)
     what = "is empty" if not start else "is not a picture that can be read"
-    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA or MHD file.")
+    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file.")
+
+
+def _start_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(medical.SNIFFED)
+    except FileNotFoundError as error:
+        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
+    except OSError as error:
+        raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error

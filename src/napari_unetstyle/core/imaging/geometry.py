@@ -74,8 +74,9 @@ class Geometry:
         """
         matrix = np.asarray(affine, float)
         columns = matrix[:-1, :-1]
-        spacing = np.linalg.norm(columns, axis=0)
-        if not np.isfinite(matrix).all() or not spacing.all():
+        with np.errstate(all="ignore"):
+            spacing = np.linalg.norm(columns, axis=0)
+        if not np.isfinite([*matrix.ravel(), *spacing]).all() or not spacing.all():
             raise ImageError(f"The affine matrix {matrix.tolist()} is not finite or singular; it places nothing.")
         return cls(
             spacing=tuple(spacing.tolist()),

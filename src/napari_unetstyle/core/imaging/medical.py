@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import ArrayLike, Image
 from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
@@ -133,7 +134,7 @@ def write_medical(
         affine=turned(placed.affine),
         unit=placed.unit,
         is_anatomical=geometry.is_anatomical,
-        info={**info, "axes": axes, "world": "patient" if geometry.is_anatomical else "none"},
+        info={**info, "axes": axes, "unit": placed.unit, "world": "patient" if geometry.is_anatomical else "none"},
     )
     voxels = (np.ascontiguousarray(piece, stored) for piece in pieces)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -250,6 +251,8 @@ def _geometry(path: Path, header: VolumeHeader, letters: str) -> tuple[Geometry,
     affine = turned(header.affine)
     spatial = "".join(a for a in letters if a in "ZYX")
     known = "".join(a for a in header.letters[::-1] if a in "ZYX")
+    if len(known) < 2:
+        return geo.unknown(len(spatial)), ()
     try:
         whole = Geometry.from_affine(affine, header.unit, is_anatomical=header.is_anatomical)
     except ImageError as error:

@@ -98,7 +98,7 @@ def metaimage_header(new: NewVolume, stored: int = 0) -> bytes:
         "Offset": _words(affine[:-1, -1]),
         "ElementSpacing": _words(spacing),
         "DimSize": " ".join(map(str, new.sizes)),
-        _OWN: json.dumps({**new.info, "unit": new.unit}),
+        _OWN: json.dumps(new.info),
         "ElementType": next(name for name, code in _TYPES.items() if code == new.dtype.str[1:]),
         "ElementDataFile": "LOCAL",
     }

@@ -71,6 +71,7 @@ _SCANNER = 1
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's world goes right, front and up
 _APART = 0.01  # of a voxel
 _EXACT = 1e-5  # mm; a quaternion in float32 can be off by much more
+_HALF_TURN = 1e-7  # as nifti1_io.c has it
 _LONGEST = 32767
 _MAGIC = {348: b"n+1", 540: b"n+2\0\r\n\x1a\n"}
 
@@ -172,7 +173,7 @@ def _parsed(path: Path, start: bytes) -> Any:
 def _axes(path: Path, header: Any) -> tuple[tuple[int, ...], str]:
     count = int(header["dim"][0])
     sizes = tuple(int(n) for n in header["dim"][1 : 1 + max(0, count)])
-    check_sizes(path, sizes)
+    check_sizes(path, sizes if len(sizes) == count else ())
     letters = ["X", "Y", "Z", "?", "?", "?", "?"][:count]
     step = float(header["pixdim"][4])
     if count > 3 and sizes[3] > 1 and int(header["units"]) & 0x38 in _SECONDS and step > 0 and step != 1:
@@ -246,6 +247,8 @@ def _place(path: Path, header: Any, sizes: tuple[int, ...]) -> tuple[Affine, str
     if not has_s and qform is not None:
         return _LPS @ qform * scaled, unit, True, ()
     sform = np.vstack([np.asarray(header["srow"], float), [0, 0, 0, 1]])
+    if not np.isfinite(sform).all():
+        raise ImageError(f"{path} says that it lies at {sform.tolist()} (sform), which is nowhere. Export it again.")
     notes = () if qform is None else _disagreement(sform, qform, sizes)
     return _LPS @ sform * scaled, unit, True, notes
 
@@ -268,7 +271,7 @@ def _qform(path: Path, header: Any, sizes: tuple[int, ...]) -> Affine:
         raise ImageError(
             f"{path} says that it is turned by the quaternion {(b, c, d)}, which is none. Export it again."
         )
-    a = math.sqrt(max(0.0, rest))
+    a = math.sqrt(rest) if rest > _HALF_TURN else 0.0
     a, b, c, d = np.array([a, b, c, d]) / math.sqrt(a * a + b * b + c * c + d * d)
     turned = [
         [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],

@@ -79,6 +79,8 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     letters = _letters(path, fields, sizes, vectors)
     affine, unit, is_anatomical, notes = _place(path, fields, letters, vectors)
     info = own_info(pairs.get("napari-unetstyle", "")) or _segments(pairs)
+    if info.get("unit") == "px":
+        unit, notes = "px", ()
     data = fields.get("data file", fields.get("datafile"))
     return VolumeHeader(
         path=path if data is None else beside(path, data),
@@ -195,12 +197,16 @@ def _place(
     space = fields.get("space", "").lower()
     if not any(v is not None for v in vectors):
         return _plain_place(path, fields, letters)
-    affine = np.eye(dims + 1)
-    affine[:-1, :-1] = np.array([v for v in vectors if v is not None]).T
-    origin = _numbers(path, fields["space origin"], "space origin") if "space origin" in fields else [0.0] * dims
-    if len(origin) != dims:
+    columns = np.array([v for v in vectors if v is not None]).T
+    origin = (
+        _numbers(path, fields["space origin"], "space origin") if "space origin" in fields else [0.0] * len(columns)
+    )
+    if len(origin) != len(columns):
         raise _damaged(path, f"space origin is {fields['space origin']!r}")
-    affine[:-1, -1] = origin
+    if np.any(columns[dims:, :dims]) or np.any(columns[:dims, dims:]):
+        raise ImageError(f"{path} mixes space with its other axes (space directions), which cannot be shown.")
+    affine = np.eye(dims + 1)
+    affine[:-1, :-1], affine[:-1, -1] = columns[:dims, :dims], origin[:dims]
     signs = _WORLDS.get(space) if dims == 3 else None
     if signs is not None:
         affine = np.diag([*signs, 1.0]) @ affine

@@ -98,9 +98,9 @@ def check_sizes(path: Path, sizes: tuple[int, ...]) -> None:
     for size in sizes:
         voxels *= size
     if not 2 <= len(sizes) <= 7 or min(sizes) < 1 or voxels > 2**56:
+        said = " x ".join(map(str, sizes)) or "of nothing"
         raise ImageFileError(
-            f"{path} is truncated or damaged: its header says that it has the size {' x '.join(map(str, sizes))}. "
-            "Copy or export it again."
+            f"{path} is truncated or damaged: its header says that it has the size {said}. Copy or export it again."
         )
 
 
