@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from napari_unetstyle.core import evaluate, write_labels
+from napari_unetstyle.core import Geometry, evaluate, read_image, write_labels
 from tests.cli.cli_for_tests import Shell
 
 
@@ -53,3 +53,88 @@ def test_what_cannot_be_compared(shell: Shell, pair: tuple[Path, Path], tmp_path
     assert "same shape" in done.err
     assert shell("evaluate", pair[0], tmp_path / "gone.tif").code == 2
     assert shell("evaluate", *pair, "--objects", "--areas").code == 2
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> tuple[Path, Path]:
+    truth = np.zeros((6, 20, 20), np.uint8)
+    truth[2:5, 4:12, 4:12], truth[1:3, 14:18, 3:9] = 1, 2
+    place = Geometry(spacing=(3.0, 0.5, 0.5), unit="mm", origin=(-100.0, 20.0, 7.0), is_anatomical=True)
+    for name, labels in (("prediction", np.roll(truth, 1, axis=2)), ("truth", truth)):
+        write_labels(tmp_path / f"{name}.nii.gz", labels, axes="ZYX", geometry=place)
+    return tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz"
+
+
+def test_scans_have_distances_and_volumes(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
+    done = shell("evaluate", *scans, "--csv", tmp_path / "scores.csv")
+    assert (done.code, done.err) == (0, "")
+    assert "HD95                  0.5 mm" in done.out
+    assert "NSD at 1 mm           1.0000" in done.out
+    assert "volume 0.144 for 0.144 ml (+0.0%)" in done.out
+    scores = json.loads(shell("evaluate", *scans, "--json", "--tolerance", "0.4").out)
+    pair = [np.asarray(read_image(path).array) for path in scans]
+    expected = evaluate(*pair, output="areas", spacing=(3.0, 0.5, 0.5), tolerance=0.4)
+    assert scores["classes"]["2"] == pytest.approx(expected["classes"][2], rel=1e-6)
+    assert scores["nsd"] < 1
+    header, *rows = (tmp_path / "scores.csv").read_text().splitlines()
+    assert header.startswith("class,class_name,dice,iou,hd95_mm,assd_mm,nsd_1_mm,volume_predicted_ml")
+    assert [row.split(",")[0] for row in rows] == ["1", "2", ""]
+
+
+def test_differences_lie_where_the_truth_lies(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
+    assert shell("evaluate", *scans, "--differences", tmp_path / "where.nii.gz").code == 0
+    where, truth = read_image(tmp_path / "where.nii.gz"), read_image(scans[1])
+    prediction = np.asarray(read_image(scans[0]).array)
+    np.testing.assert_array_equal(np.asarray(where.array) > 0, prediction != np.asarray(truth.array))
+    np.testing.assert_allclose(where.geometry.affine, truth.geometry.affine, atol=1e-5)
+
+
+def test_a_class_that_is_missing_is_null_in_json(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
+    empty = read_image(scans[1])
+    write_labels(tmp_path / "empty.nii.gz", np.zeros((6, 20, 20), np.uint8), axes="ZYX", geometry=empty.geometry)
+    scores = json.loads(shell("evaluate", tmp_path / "empty.nii.gz", scans[1], "--json").out)
+    assert scores["classes"]["1"]["hd95"] is None
+    assert scores["classes"]["1"]["nsd"] == 0
+    assert "HD95 inf mm" in shell("evaluate", tmp_path / "empty.nii.gz", scans[1]).out
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"spacing": (3.0, 0.5, 0.6)}, "Pixel sizes differ: 3 × 0.5 × 0.6 mm in the prediction"),
+        ({"origin": (-100.0, 20.0, 8.0)}, "different places"),
+        ({"direction": ((1, 0, 0), (0, 1, 0), (0, 0, -1))}, "mirrored"),
+    ],
+)
+def test_another_grid_is_refused(
+    change: dict[str, object], sentence: str, shell: Shell, scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import dataclasses
+
+    image = read_image(scans[0])
+    other = dataclasses.replace(image.geometry, **change)  # type: ignore[arg-type]
+    write_labels(tmp_path / "other.nii.gz", np.asarray(image.array), axes="ZYX", geometry=other)
+    done = shell("evaluate", tmp_path / "other.nii.gz", scans[1])
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.err
+    stated = shell("evaluate", tmp_path / "other.nii.gz", scans[1], "--spacing", "3,0.5,0.5", "--unit", "mm")
+    assert "HD95                  0.5 mm" in stated.out
+
+
+def test_slides_need_a_tolerance_for_nsd(shell: Shell, pair: tuple[Path, Path]) -> None:
+    done = shell("evaluate", *pair, "--areas", "--spacing", "0.5")
+    assert "ASSD" in done.out
+    assert "NSD" not in done.out
+    assert "--tolerance" in done.err
+    assert "NSD at 0.6 um" in shell("evaluate", *pair, "--tolerance", "0.6", "--spacing", "0.5").out
+    assert shell("evaluate", *pair, "--tolerance", "1", "--objects").code == 2
+    assert shell("evaluate", *pair, "--areas", "--spacing", "1,1,1").code == 2
+    assert shell("evaluate", *pair, "--areas", "--spacing", "1", "--unit", "inch").code == 2
+
+
+def test_objects_as_a_table_and_where_they_differ(shell: Shell, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    done = shell("evaluate", *pair, "--csv", tmp_path / "o.csv", "--differences", tmp_path / "where.tif")
+    assert done.code == 0
+    assert "panoptic_quality" in (tmp_path / "o.csv").read_text()
+    where = np.asarray(read_image(tmp_path / "where.tif").array)
+    assert set(np.unique(where)) == {0, 1, 2, 3}

@@ -1,0 +1,190 @@
+"""Two label pictures against each other: only where both lie on the same grid in the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.metrics import Differences, iter_evaluate
+from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.progress import Steps
+
+TOLERANCE_MM = 1.0  # of NSD where nobody states one and sizes are in millimeters
+
+_SAME_SIZE = 1e-4  # of a pixel; over 500 pixels that is a twentieth of one
+_SAME_PLACE = 0.1  # pixels
+_COLORS = {  # orange, blue and pink stay apart for color-blind eyes
+    "false positive": ("#e66100", "#ffa766", "#a84700"),
+    "false negative": ("#1a85ff", "#8cc1ff", "#0a4f9e"),
+    "other": ("#d35fb7", "#f3aee2", "#92307a"),
+}
+
+
+def iter_compare(
+    prediction: Image,
+    truth: Image,
+    *,
+    output: Literal["objects", "areas"] = "areas",
+    ignore: int | None = None,
+    tolerance: float | None = None,
+    geometry: Geometry | None = None,
+) -> Steps[dict[str, Any]]:
+    """Scores of :func:`~napari_unetstyle.core.metrics.evaluate` for two label pictures, as a job.
+
+    Parameters
+    ----------
+    prediction, truth
+        Label pictures; float values are taken if all are whole numbers, as some programs store labels so.
+    output, ignore
+        As in `evaluate`.
+    tolerance
+        Of NSD, in the unit of the pictures; if None, 1 mm where sizes are in mm, otherwise there is no NSD.
+    geometry
+        Pixel size of both, in place of what they say; where they lie is then not compared.
+
+    Raises
+    ------
+    ImageError
+        If shapes, axes, pixel sizes or places differ, or the pictures hold no labels.
+    """
+    place = geometry or common_geometry(prediction, truth)
+    pair = (whole_labels(prediction, "prediction"), whole_labels(truth, "truth"))
+    if output == "objects":
+        return (yield from iter_evaluate(*pair, output=output, ignore=ignore, tolerance=tolerance))
+    if tolerance is None and place.unit == "mm":
+        tolerance = TOLERANCE_MM
+    options: dict[str, Any] = {"spacing": place.spacing, "unit": place.unit, "tolerance": tolerance}
+    return (yield from iter_evaluate(*pair, output=output, ignore=ignore, **options))
+
+
+def common_geometry(prediction: Image, truth: Image) -> Geometry:
+    """The grid that two label pictures share; what one does not say is taken from the other.
+
+    Raises
+    ------
+    ImageError
+        If they have different axes, shapes, pixel sizes or places.
+    """
+    if prediction.label_axes != truth.label_axes:
+        raise ImageError(
+            f"The axes of the prediction are {prediction.axes}, those of the truth {truth.axes}. State what they are."
+        )
+    if prediction.label_shape != truth.label_shape:
+        raise ImageError(
+            f"Prediction and truth must have the same shape, but they have {prediction.label_shape} and "
+            f"{truth.label_shape}. Compare labels of the same picture."
+        )
+    first, second = prediction.geometry, truth.geometry
+    if not first.is_physical or not second.is_physical:
+        return second if second.is_physical else first
+    first = first.in_unit(second.unit)
+    if not np.allclose(first.spacing, second.spacing, rtol=_SAME_SIZE, atol=0):
+        raise ImageError(
+            f"Pixel sizes differ: {_sizes(first)} in the prediction, {_sizes(second)} in the truth. "
+            "Compare labels on the same grid, or state the size that holds for both."
+        )
+    if first.is_anatomical == second.is_anatomical:
+        _check_same_place(first, second, truth)
+    return second
+
+
+def _check_same_place(first: Geometry, second: Geometry, truth: Image) -> None:
+    shape = [truth.size(axis) for axis in second.axes]
+    corners = np.array(list(product(*((0, n - 1) for n in shape))))
+    apart = float(np.linalg.norm(first.to_world(corners) - second.to_world(corners), axis=1).max())
+    if apart > _SAME_PLACE * min(second.spacing):
+        raise ImageError(
+            f"Prediction and truth lie in different places: corners are up to {apart:.4g} {second.unit} apart, or "
+            "mirrored. Compare labels of the same scan; if they are, bring one onto the grid of the other first."
+        )
+
+
+def _sizes(geometry: Geometry) -> str:
+    return f"{' × '.join(f'{s:.6g}' for s in geometry.spacing)} {geometry.unit}"
+
+
+def whole_labels(image: Image, name: str) -> Any:
+    """The labels of a picture in the order T Z Y X; not copied, if they are whole numbers in that order.
+
+    Raises
+    ------
+    ImageError
+        If there are several channels, or values that are no whole numbers.
+    """
+    if image.size("C") > 1:
+        raise ImageError(
+            f"The {name} has {image.size('C')} channels; labels are one whole number for each pixel. "
+            "Save the labels themselves, not a picture of them."
+        )
+    array = image.array
+    if image.axes != image.label_axes:
+        stored = np.asarray(array)
+        kept = image.axes.replace("C", "")
+        if "C" in image.axes:
+            stored = stored.take(0, axis=image.axes.index("C"))
+        array = stored.transpose([kept.index(axis) for axis in image.label_axes])
+    return array if np.dtype(array.dtype).kind != "f" else _whole(np.asarray(array), name)
+
+
+def _whole(values: NDArray[Any], name: str) -> NDArray[np.int64]:
+    exact = 2 ** (np.finfo(values.dtype).nmant + 1)
+    if not (np.isfinite(values).all() and (np.abs(values) <= exact).all() and (values == np.rint(values)).all()):
+        raise ImageError(
+            f"The {name} has values of type {values.dtype} that are no whole numbers; labels are whole numbers. "
+            "Is it a picture or a probability map?"
+        )
+    return values.astype(np.int64)
+
+
+def difference_classes(found: Differences, names: Mapping[int, str] | None = None) -> tuple[ClassSpec, ...]:
+    """Names and colors for labels of differences: orange is too much, blue too little, pink something else.
+
+    Parameters
+    ----------
+    found
+        What :func:`~napari_unetstyle.core.metrics.differences` gives.
+    names
+        Name of each class.
+    """
+    counts = dict.fromkeys(_COLORS, 0)
+    classes = []
+    for label, kind in found.kinds.items():
+        color = _COLORS[kind.kind][counts[kind.kind] % 3]
+        counts[kind.kind] += 1
+        classes.append(
+            ClassSpec(value=label, name=_words(kind.kind, kind.predicted, kind.true, names or {}), color=color)
+        )
+    return tuple(classes)
+
+
+def _words(kind: str, predicted: int | None, true: int | None, names: Mapping[int, str]) -> str:
+    if predicted is None or true is None:
+        return "not matched" if kind == "other" else kind
+    first, second = (names.get(value) or f"class {value}" for value in (predicted, true))
+    if kind == "other":
+        return f"{first} instead of {second}"
+    return f"{kind}: {first if predicted else second}"
+
+
+def with_sizes(image: Image, spacing: tuple[float, ...], unit: str) -> Geometry:
+    """The pixel size of a label picture as a person states it.
+
+    Raises
+    ------
+    ImageError
+        If there is not one number for each spatial axis, or they are not allowed.
+    """
+    if len(spacing) != len(image.geometry.spacing):
+        raise ImageError(
+            f"Pixel size {spacing} has {len(spacing)} numbers, but the labels have the spatial axes "
+            f"{image.geometry.axes}: give one number for each."
+        )
+    return replace(image.geometry.sizes(len(spacing)), spacing=spacing, unit=unit)
