@@ -1,0 +1,197 @@
+"""Which series of a DICOM folder to open: a person is shown them and chooses; nothing waits meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari import current_viewer
+from napari.utils.notifications import show_info
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout
+
+from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.opening import LayerData, layer_data
+from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.progress_row import ProgressRow
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.imaging.dicom import Series
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.progress import Steps
+
+TITLE = "DICOM series"
+SERIES = "series"  # in a layer's metadata: number of its series in the folder
+_SHOWN = 8  # rows, before the list scrolls
+
+
+class SeriesChooser(Dockable):
+    """A list of series with a button that opens those that are chosen, each as a layer.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layers.
+    series
+        What a folder holds.
+    folder
+        Where they come from; kept with the layers.
+    """
+
+    opened = Signal(list)  # of layers
+    finished = Signal()  # nothing is left to choose
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, series: Sequence[Series], folder: Path | None = None) -> None:
+        super().__init__()
+        self._viewer, self._series, self._folder = viewer, list(series), folder
+        self._slot = JobSlot(self)
+        self.words = label(f"{len(series)} series were found. Choose what to open.")
+        self.list = QListWidget()
+        self.problem = label()
+        self.open, self.cancel = QPushButton("Open"), QPushButton("Close")
+        self.progress, self.message = ProgressRow(), MessageRow()
+        self._lay_out()
+        self._fill()
+        self._connect()
+        self._on_chosen()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        for part in (self.words, self.list, self.problem, self.open, self.cancel, self.progress, self.message):
+            layout.addWidget(part)
+        layout.addStretch()
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.list.setAlternatingRowColors(True)
+        self.progress.hide()
+
+    def _fill(self) -> None:
+        for one in self._series:
+            item = QListWidgetItem(f"{one.description or 'without a description'}\n{one.summary}")
+            item.setData(Qt.ItemDataRole.UserRole, one.problem())
+            item.setToolTip(item.text())
+            self.list.addItem(item)
+        height = max((self.list.sizeHintForRow(i) for i in range(self.list.count())), default=20)
+        self.list.setFixedHeight(height * min(max(len(self._series), 1), _SHOWN) + 8)
+        first = next((i for i in range(self.list.count()) if not self._problem(i)), 0)
+        self.list.setCurrentRow(first)
+
+    def _connect(self) -> None:
+        self.list.itemSelectionChanged.connect(self._on_chosen)
+        self.list.itemDoubleClicked.connect(lambda _: self.open.click())
+        self.open.clicked.connect(self._on_open)
+        self.cancel.clicked.connect(self.finished)
+        self.progress.stop.clicked.connect(self._slot.cancel)
+        self._slot.progressed.connect(self.progress.show_progress)
+        self._slot.busy_changed.connect(self._on_busy)
+        self._slot.done.connect(self._on_read)
+        self.undocked.connect(self.close_down)
+
+    def close_down(self) -> None:
+        """Stop reading; this list was closed."""
+        self._slot.cancel()
+        self.deleteLater()
+
+    def chosen(self) -> list[Series]:
+        """The series that are selected and can be opened."""
+        rows = sorted(self.list.row(item) for item in self.list.selectedItems())
+        return [self._series[row] for row in rows if not self._problem(row)]
+
+    def _problem(self, row: int) -> str:
+        return str(self.list.item(row).data(Qt.ItemDataRole.UserRole))
+
+    def _on_chosen(self) -> None:
+        rows = sorted(self.list.row(item) for item in self.list.selectedItems())
+        problems = [self._problem(row) for row in rows if self._problem(row)]
+        self.problem.setText("\n".join(f"Cannot be opened: {problem}" for problem in problems))
+        self.problem.setVisible(bool(problems))
+        self.open.setEnabled(bool(self.chosen()) and not self._slot.is_busy)
+
+    def _on_open(self) -> None:
+        self.message.clear()
+        self.progress.begin("reading…")
+        self._slot.start(_iter_read(self.chosen()))
+
+    def _on_busy(self, is_busy: bool) -> None:
+        self.progress.setVisible(is_busy)
+        self.list.setEnabled(not is_busy)
+        self._on_chosen()
+
+    def _on_read(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self.message.fail(outcome)
+        if not isinstance(outcome, Finished):
+            return
+        layers = [self._add(one, image) for one, image in outcome.value]
+        notes = [f"{image.name}: {note}" for _, image in outcome.value for note in image.notes]
+        self.opened.emit(layers)
+        if not notes:
+            self.finished.emit()
+            return
+        self.message.say("\n".join(notes))
+
+    def _add(self, one: Series, image: Image) -> napari.layers.Image:
+        data, arguments, _ = layer_data(image, self._folder)
+        arguments["metadata"][SERIES] = one.number
+        return self._viewer.add_image(data, **arguments)
+
+
+def _iter_read(chosen: Sequence[Series]) -> Steps[list[tuple[Series, Image]]]:
+    """Read series one after the other, as a job."""
+    from napari_unetstyle.core.imaging.dicom import image_of
+    from napari_unetstyle.core.progress import Progress
+
+    images = []
+    for i, one in enumerate(chosen):
+        yield Progress(i, len(chosen), f"{one.name}: {one.count} slices")
+        images.append((one, image_of(one)))
+    return images
+
+
+def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | list[tuple[None]]:
+    """Layer data of a DICOM file, of files, or of a folder, for napari's readers.
+
+    Where there are several series, a list of them opens beside the canvas, and napari is told that there is nothing to
+    add yet.
+
+    Raises
+    ------
+    UnetstyleError
+        If nothing can be read; or if there are several series and no viewer in which a person could choose.
+    """
+    from napari_unetstyle.core.imaging.dicom import find_series, image_of, series_of
+
+    folder = Path(path) if isinstance(path, (str, Path)) else Path(path[0]).parent
+    found, viewer = find_series(path), _viewer()
+    if len(found) > 1 and viewer is not None:
+        show_series(viewer, found, folder)
+        return [(None,)]
+    image = image_of(found[0]) if len(found) == 1 else image_of(series_of(path))
+    if image.notes:
+        show_info(" ".join(image.notes))
+    return [layer_data(image, folder)]
+
+
+def show_series(viewer: napari.viewer.Viewer, series: Sequence[Series], folder: Path) -> SeriesChooser:
+    """List series beside the canvas, in the place of a list that is there already."""
+    window = viewer.window
+    for widget in [widget for title, widget in window.dock_widgets.items() if title == TITLE]:
+        window.remove_dock_widget(widget)
+    chooser = SeriesChooser(viewer, series, folder)
+    window.add_dock_widget(chooser, name=TITLE, area="right")
+    chooser.finished.connect(lambda: window.remove_dock_widget(chooser))
+    return chooser
+
+
+def _viewer() -> napari.viewer.Viewer | None:
+    """The viewer in front, if it has a window."""
+    viewer = current_viewer()
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    return viewer if getattr(viewer, "window", None) is not None else None
