@@ -10,7 +10,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging import dicom_seg
 from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.dicom import Series, Source
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
@@ -33,6 +35,7 @@ _TYPES = (np.uint8, np.uint16, np.uint32)
 _VOLUME_TYPES = (*_TYPES, np.int64)
 _EXACT = 2**53  # other programs take numbers through float64
 _KEPT_IN_VOLUMES = ("output", "program", "intended_use", "model", "classes")
+_PLAIN_COLOR = "#e41a1c"
 _OME_UNITS = {"um": "µm", "mm": "mm"}
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same result gives the same bytes
 
@@ -44,12 +47,17 @@ def write_labels(
     axes: str | None = None,
     geometry: Geometry | None = None,
     classes: Sequence[ClassSpec] = (),
+    source: Source | Series | None = None,
+    series: int | str | None = None,
 ) -> Path:
     """Write labels compressed, in the smallest type that holds them, piece by piece; the suffix chooses the format.
 
     ``.nii.gz``, ``.nii``, ``.nrrd`` and ``.mha`` keep the place in the patient (spacing, origin and direction, in
     millimeters) and the names and colors of the classes; in ``.nrrd`` these are segments of 3D Slicer. Their ids go up
     to 2**53.
+
+    ``.dcm`` is DICOM-SEG: it refers to the series that was segmented (`source`) and carries its patient and frame of
+    reference, which no other format does.
 
     Everything else becomes TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
     (uint32), as ImageJ has no larger integers. Both keep the pixel size, and as JSON (``Image > Show Info`` in ImageJ,
@@ -58,7 +66,7 @@ def write_labels(
     Parameters
     ----------
     path
-        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``
+        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha`` or ``.dcm``
     labels
         A result, or ids of any integer type with `axes`, `geometry` and `classes`.
     axes
@@ -67,11 +75,15 @@ def write_labels(
         Pixel size and place of an array; unknown if None.
     classes
         Names and colors for an array.
+    source, series
+        For DICOM-SEG the DICOM folder or files that were segmented, and which series of them.
 
     Raises
     ------
     OutputError
         If an id cannot be stored or the file cannot be written; what was there before is whole.
+    MissingExtraError
+        If DICOM-SEG is asked for and highdicom is not installed.
     """
     info: dict[str, Any] = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER}
     if isinstance(labels, SegmentResult):
@@ -83,7 +95,14 @@ def write_labels(
         array = np.asanyarray(labels)
         axes = axes or "TZYX"[-array.ndim :]
         geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
+        info = {"output": output, **info} if output else info
     info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
+    if Path(path).suffix.lower() == dicom_seg.SUFFIX:
+        if source is None:
+            raise OutputError(f"Could not write {path}: DICOM-SEG refers to its series. State it: source=FOLDER.")
+        segments = _segments(labels, array, classes)
+        made_by = {"algorithm": info["model"]["name"], "version": info["model"]["version"]} if "model" in info else {}
+        return dicom_seg.write_segmentation(Path(path), array, geometry, segments, source, series=series, **made_by)
     if medical_suffix(path):
         dtype = _smallest_type(array, Path(path), _VOLUME_TYPES, _EXACT, "a volume")
         kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
@@ -172,6 +191,26 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+# DICOM-SEG -------------------------------------------------------------------------------------------------------
+
+
+def _segments(
+    labels: SegmentResult | NDArray[Any], array: NDArray[Any], classes: Sequence[ClassSpec]
+) -> list[dicom_seg.Segment]:
+    """A segment for each class, or for each object with the name of its class."""
+    if classes and not (isinstance(labels, SegmentResult) and labels.output == "objects"):
+        return [dicom_seg.Segment(value=c.value, name=c.name, color=c.color) for c in classes]
+    objects = labels.objects if isinstance(labels, SegmentResult) else {}
+    owners = dict(zip(objects.get("label", []), objects.get("class", []), strict=True))
+    known = {c.value: c for c in classes}
+    ids = sorted({int(i) for plane in _planes(array) for i in np.unique(plane)} - {0})
+    owned = [(i, known.get(int(owners.get(i, 0)))) for i in ids]
+    return [
+        dicom_seg.Segment(value=i, name=f"{c.name} {i}" if c else f"object {i}", color=c.color if c else _PLAIN_COLOR)
+        for i, c in owned
+    ]
 
 
 # TIFF ------------------------------------------------------------------------------------------------------------
