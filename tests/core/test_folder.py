@@ -294,8 +294,8 @@ def test_progress_rises_and_names_every_picture(slides: Path, tmp_path: Path, mo
     ends = [p.picture for p in seen if p.picture is not None and p.picture.state != "running"]
     assert [end.name for end in ends] == ["a.tif", "b.tif", "more/c.tif"]
     assert {p.picture.state for p in seen if p.picture} == {"running", "done"}
-    assert [p.number for p in seen] == sorted(p.number for p in seen)
-    assert {p.count for p in seen} == {3}
+    assert [p.counted for p in seen] == sorted(p.counted for p in seen)
+    assert {p.counted for p in seen} == {(1, 3), (2, 3), (3, 3)}
 
 
 # Which pictures ----------------------------------------------------------------------------------------------------

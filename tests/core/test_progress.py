@@ -46,6 +46,21 @@ def test_a_share_is_a_part_of_the_whole_and_keeps_the_result():
     assert fractions[-1] == 1
 
 
+def test_what_a_person_counts_is_the_outermost_that_can_be_counted():
+    def slices():
+        for i in range(2):
+            yield from share(job(2), i / 2, (i + 1) / 2, (i + 1, 2))
+        yield Progress(1, 1, "writing")
+
+    def pictures():
+        yield from share(slices(), 0, 0.5, (1, 3))
+        yield from share(job(1), 0.5, 1)
+
+    assert [p.done for p in slices()] == ["1/2", "1/2", "2/2", "2/2", "100%"]
+    assert [p.done for p in share(slices(), 0, 0.5)] == ["1/2", "1/2", "2/2", "2/2", "50%"]
+    assert [p.done for p in pictures()] == ["1/3"] * 5 + ["100%"]
+
+
 def test_closing_the_whole_closes_the_part():
     closed = []
     steps = share(job(closed=closed), 0, 1)

@@ -330,3 +330,9 @@ def test_specks_are_dropped_by_the_size_of_the_objects_unless_said_otherwise(pic
     assert whole.options.min_pixels == round(typical / 32)
     assert segment(picture, model, min_pixels=0).count >= whole.count
     assert segment(picture, model, output="areas").options.min_pixels == 0
+
+
+def test_a_stack_counts_its_slices(picture, model):
+    stack = np.stack([picture, picture])
+    seen = [p.done for p in iter_segment(as_image(stack, axes="ZYX"), model) if p.message == "Segmenting"]
+    assert list(dict.fromkeys(seen)) == ["1/2", "2/2"]

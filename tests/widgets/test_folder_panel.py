@@ -102,8 +102,8 @@ def test_no_state_is_lost_between_two_messages() -> None:
 
     def steps() -> Any:
         for number in range(3):
-            yield FolderProgress(number, 3, "", status(number, "running"), number, 3)
-            yield FolderProgress(number, 3, "", status(number, "done"), number, 3)
+            yield FolderProgress(number, 3, "", (number + 1, 3), status(number, "running"))
+            yield FolderProgress(number, 3, "", (number + 1, 3), status(number, "done"))
         return "report"
 
     *_, last = folder_panel.iter_listed(steps())

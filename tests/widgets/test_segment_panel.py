@@ -171,6 +171,17 @@ def test_two_pictures_are_done_one_after_the_other(dock: Any, qtbot: Any, click:
     }
 
 
+def test_progress_counts_the_pictures(dock: Any, core: Any, qtbot: Any, click: Any) -> None:
+    dock.viewer.add_image(blobs(count=3), name="slide9")
+    where = dock.segment.where
+    where.setCurrentIndex(where.findText("all open pictures"))
+    said = []
+    dock.segment._queue.progressed.connect(lambda _: said.append(dock.segment.progress.bar.format()))
+    click(dock.segment.segment)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    assert [words.partition(" ")[0] for words in dict.fromkeys(said)] == ["1/2", "2/2"]
+
+
 def test_one_bad_picture_does_not_stop_the_others(dock: Any, qtbot: Any, click: Any) -> None:
     dock.viewer.add_image(np.zeros((1, 2, 1, 1, 8, 8), np.uint8), name="strange")
     dock.viewer.add_image(blobs(count=3), name="slide9")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from napari_unetstyle.cli import folder_report
+from napari_unetstyle.cli import segment_arguments as arguments
 from napari_unetstyle.cli.values import parse_box, parse_channel, parse_frames, parse_polygon, parse_spacing
 
 if TYPE_CHECKING:
@@ -45,128 +45,46 @@ For ImageJ and QuPath, with shape, intensity and stains of every nucleus:
 Run the same line again and what is finished and unchanged is skipped; a bad picture does not stop the others.
 """
 
-_PICTURE, _WHAT, _WHERE, _HOW, _FILES = "Picture", "What to find", "Where", "How to run", "What to write"
-
 
 def segment_pictures(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Files, folders (with subfolders) or patterns: TIFF, PNG, JPEG.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; names and subfolders are kept.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name (see [models list]), name@version, or a model folder.")
-    ] = "nuclei",
-    objects: Annotated[
-        bool, typer.Option("--objects", help="Each object gets its own number.", rich_help_panel=_WHAT)
-    ] = False,
-    areas: Annotated[
-        bool, typer.Option("--areas", help="Each pixel gets the number of its class.", rich_help_panel=_WHAT)
-    ] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Probability (0-1) from which a pixel counts. [default: the model's]", rich_help_panel=_WHAT),
-    ] = None,
-    min_pixels: Annotated[
-        int | None,
-        typer.Option(
-            help="Drop objects with fewer pixels. Default: 1/32 of a typical object.", min=0, rich_help_panel=_WHAT
-        ),
-    ] = None,
-    object_diameter: Annotated[
-        float | None,
-        typer.Option(
-            help="Diameter of a typical object in pixels of the picture. [default: estimated]", rich_help_panel=_WHAT
-        ),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option(help="Take one channel only: number from 0, or name.", rich_help_panel=_PICTURE)
-    ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(
-            help="Axes as stored, one letter each of T C Z Y X, where the file does not say.", rich_help_panel=_PICTURE
-        ),
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(
-            help="Pixel size in micrometers, Y,X or Z,Y,X (or one number for Y and X). [default: as stored]",
-            rich_help_panel=_PICTURE,
-        ),
-    ] = None,
-    box: Annotated[
-        str | None, typer.Option(help="Only this part, in pixels: 'y0,y1;x0,x1'.", rich_help_panel=_WHERE)
-    ] = None,
-    polygon: Annotated[
-        str | None,
-        typer.Option(
-            help="Only inside a polygon: 'y,x;y,x;y,x' in pixels, or a GeoJSON file (as QuPath saves it).",
-            rich_help_panel=_WHERE,
-        ),
-    ] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            help="Only these frames or slices, from 0: '0;4;7'; of T and Z: '0,2;1,2'.", rich_help_panel=_WHERE
-        ),
-    ] = None,
-    statistics: Annotated[
-        str,
-        typer.Option(
-            help="Brightness of a stack is judged for the whole [picture] or for each [frame].", rich_help_panel=_WHERE
-        ),
-    ] = "picture",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_HOW)] = "auto",
-    amp: Annotated[
-        bool | None,
-        typer.Option(
-            "--amp/--no-amp",
-            help="Mixed precision. [default: where the model is known to keep its labels]",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average over mirrored pictures: slower, steadier.", rich_help_panel=_HOW)
-    ] = False,
-    tile: Annotated[
-        int | None, typer.Option(help="Pixels at once; never changes a label.", min=16, rich_help_panel=_HOW)
-    ] = None,
-    memory: Annotated[
-        int | None, typer.Option(help="Megabytes for results before they go to disk.", min=1, rich_help_panel=_HOW)
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Do what is finished already once more.", rich_help_panel=_HOW)
-    ] = False,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="One table of all pictures' objects or areas.", rich_help_panel=_FILES)
-    ] = False,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="In the table, shape and intensity, too.", rich_help_panel=_FILES)
-    ] = False,
-    stains: Annotated[
-        str | None,
-        typer.Option(help="In the table, the stains of H&E (hed) or DAB (hdx), too.", rich_help_panel=_FILES),
-    ] = None,
-    rois: Annotated[bool, typer.Option("--rois", help="Outlines for ImageJ.", rich_help_panel=_FILES)] = False,
-    geojson: Annotated[bool, typer.Option("--geojson", help="Outlines for QuPath.", rich_help_panel=_FILES)] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Probabilities as TIFF (255 is 1).", rich_help_panel=_FILES)
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="On stdout one JSON object a line: each picture, then a summary; nothing else."),
-    ] = False,
+    pictures: arguments.Pictures,
+    out: arguments.OutputFolder,
+    model: arguments.ModelName = "nuclei",
+    objects: arguments.Objects = False,
+    areas: arguments.Areas = False,
+    threshold: arguments.Threshold = None,
+    min_pixels: arguments.MinPixels = None,
+    object_diameter: arguments.ObjectDiameter = None,
+    channel: arguments.Channel = None,
+    axes: arguments.Axes = None,
+    spacing: arguments.Spacing = None,
+    box: arguments.Box = None,
+    polygon: arguments.Polygon = None,
+    frames: arguments.Frames = None,
+    statistics: arguments.Statistics = "picture",
+    device: arguments.Device = "auto",
+    amp: arguments.MixedPrecision = None,
+    plane: arguments.Plane = "YX",
+    link: arguments.Link = False,
+    flip: arguments.Flip = False,
+    tile: arguments.Tile = None,
+    memory: arguments.Memory = None,
+    force: arguments.Force = False,
+    csv: arguments.WithTable = False,
+    measure: arguments.Measured = False,
+    stains: arguments.Stains = None,
+    rois: arguments.Rois = False,
+    geojson: arguments.GeoJson = False,
+    probabilities: arguments.Probabilities = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Segment pictures; see HELP."""
-    from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
     from napari_unetstyle.core.segmentation.options import make_options
 
-    if objects and areas:
-        raise OptionError("--objects and --areas exclude each other: give one of them.")
     options = make_options(
         channel=parse_channel(channel),
-        output="objects" if objects else "areas" if areas else None,
+        output=_output(objects=objects, areas=areas),
         object_diameter=object_diameter,
         threshold=threshold,
         min_pixels=min_pixels,
@@ -174,6 +92,8 @@ def segment_pictures(
         polygon=parse_polygon(polygon),
         frames=parse_frames(frames),
         statistics=statistics,
+        plane=plane,
+        link=link,
         flip=flip,
         tile=tile,
         device=device,
@@ -191,12 +111,25 @@ def segment_pictures(
     steps = iter_segment_folder(
         pictures, out, model, options, axes=axes, spacing=parse_spacing(spacing), files=files, force=force
     )
+    _finish(steps, as_json=as_json)
+
+
+def _output(*, objects: bool, areas: bool) -> str | None:
+    from napari_unetstyle.core.errors import OptionError
+
+    if objects and areas:
+        raise OptionError("--objects and --areas exclude each other: give one of them.")
+    return "objects" if objects else "areas" if areas else None
+
+
+def _finish(steps: Steps[FolderReport], *, as_json: bool) -> None:
+    """Run to the end, say what became of every picture, and exit with a code that means it."""
     try:
-        report = _drained(steps, _json_line if as_json else _text_line)
+        report = _drained(steps, folder_report.json_line if as_json else folder_report.text_line)
     except KeyboardInterrupt as stop:
         typer.echo("Stopped. What is finished is kept; the same command goes on from there.", err=True)
         raise typer.Exit(STOPPED) from stop
-    (_json_summary if as_json else _text_summary)(report)
+    (folder_report.echo_json_summary if as_json else folder_report.echo_text_summary)(report)
     if failed := report.having("failed"):
         raise typer.Exit(ALL_FAILED if len(failed) == len(report.pictures) else SOME_FAILED)
 
@@ -204,19 +137,19 @@ def segment_pictures(
 def _drained(steps: Steps[FolderReport], line: Callable[[PictureStatus], str]) -> FolderReport:
     """Run with a bar on stderr that knows the time left; one line on stdout for each picture."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from napari_unetstyle.core.progress import run
 
-    columns = (TextColumn("{task.fields[what]}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    what, done = TextColumn("{task.fields[what]}"), TextColumn("{task.fields[done]}")
     console = Console(stderr=True)
+    columns = (what, BarColumn(), done, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task("", total=None, what="Starting")
+        task = bar.add_task("", total=None, what="Starting", done="")
 
         def show(progress: Any) -> None:
             step: FolderProgress = progress
-            what = f"{step.number + 1}/{step.count} {step.message}"
-            bar.update(task, completed=step.step, total=step.total, what=what[:60])
+            bar.update(task, completed=step.step, total=step.total, what=step.message[:60], done=step.done)
             if step.picture is not None and step.picture.state != "running":
                 text = line(step.picture)
                 if console.is_terminal and sys.stdout.isatty():
@@ -225,46 +158,3 @@ def _drained(steps: Steps[FolderReport], line: Callable[[PictureStatus], str]) -
                     typer.echo(text)
 
         return run(steps, show)
-
-
-def _text_line(picture: PictureStatus) -> str:
-    if picture.state == "failed":
-        return f"{picture.name}: failed"
-    what = f"{picture.count} objects" if picture.output == "objects" else "areas"
-    how = "unchanged, skipped" if picture.state == "skipped" else f"{picture.seconds:.1f} s"
-    return f"{picture.name}: {what}, {how} -> {picture.labels}"
-
-
-def _text_summary(report: FolderReport) -> None:
-    done, skipped, failed = (report.having(state) for state in ("done", "skipped", "failed"))
-    counts = [f"{len(done)} done", f"{len(skipped)} skipped (finished earlier and unchanged)", f"{len(failed)} failed"]
-    kept = [counts[0], *(counts[1:2] if skipped else []), *(counts[2:] if failed else [])]
-    typer.echo(f"{', '.join(kept)}." + (f" Table: {report.table}" if report.table else ""))
-    for note in dict.fromkeys(note for picture in report.pictures for note in picture.notes):
-        typer.echo(f"Note: {note}", err=True)
-    if failed:
-        typer.echo(f"\n{len(failed)} of {len(report.pictures)} pictures failed:", err=True)
-    for picture in failed:
-        typer.echo(f"  {picture.name}: {picture.message}", err=True)
-
-
-def _json_line(picture: PictureStatus) -> str:
-    fields = {
-        "picture": str(picture.path),
-        "name": picture.name,
-        "state": picture.state,
-        "labels": None if picture.state == "failed" else str(picture.labels),
-        "output": picture.output or None,
-        "count": picture.count,
-        "seconds": picture.seconds,
-        "error": picture.message or None,
-        "notes": list(picture.notes),
-    }
-    return json.dumps(fields)
-
-
-def _json_summary(report: FolderReport) -> None:
-    counts = {state: len(report.having(state)) for state in ("done", "skipped", "failed")}
-    typer.echo(json.dumps({"summary": counts, "table": str(report.table) if report.table else None}))
-    for picture in report.having("failed"):
-        typer.echo(f"{picture.name}: {picture.message}", err=True)

@@ -19,16 +19,24 @@ class Progress:
         Steps done and steps in all (``0 <= step <= total``), all of about the same cost.
     message
         What is being done, for a person.
+    counted
+        The slice (or picture) that is being done, from 1, and how many there are; None where there is only one.
     """
 
     step: int
     total: int
     message: str = ""
+    counted: tuple[int, int] | None = None
 
     @property
     def fraction(self) -> float:
         """Share done, from 0 to 1."""
         return self.step / self.total if self.total else 1.0
+
+    @property
+    def done(self) -> str:
+        """``31/48`` where there is something to count, otherwise ``65%``."""
+        return "{}/{}".format(*self.counted) if self.counted else f"{self.fraction:.0%}"
 
 
 Steps = Generator[Progress, None, T]
@@ -38,12 +46,15 @@ Steps = Generator[Progress, None, T]
 _WHOLE = 1000
 
 
-def share(steps: Steps[T], start: float, stop: float) -> Steps[T]:
-    """A job as the part ``start`` to ``stop`` (in 0..1) of a longer one: same result, progress out of 1000."""
+def share(steps: Steps[T], start: float, stop: float, counted: tuple[int, int] | None = None) -> Steps[T]:
+    """A job as the part ``start`` to ``stop`` (in 0..1) of a longer one: same result, progress out of 1000.
+
+    Where a person can count the parts, `counted` says which one this is; otherwise the job's own count stays.
+    """
 
     def scaled(progress: Progress) -> Progress:
         done = start + (stop - start) * progress.fraction
-        return Progress(round(done * _WHOLE), _WHOLE, progress.message)
+        return Progress(round(done * _WHOLE), _WHOLE, progress.message, counted or progress.counted)
 
     return through(steps, scaled)
 

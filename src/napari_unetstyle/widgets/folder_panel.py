@@ -38,7 +38,7 @@ class Listed(Progress):
 
 def iter_listed(steps: Steps[FolderReport]) -> Steps[FolderReport]:
     """The core's folder run with every state repeated in every step."""
-    known: dict[int, PictureStatus] = {}
+    known: dict[Path, PictureStatus] = {}  # in the order of the run
     try:
         while True:
             try:
@@ -46,8 +46,8 @@ def iter_listed(steps: Steps[FolderReport]) -> Steps[FolderReport]:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             if step.picture is not None:
-                known[step.number] = step.picture
-            yield Listed(step.step, step.total, step.message, tuple(known[i] for i in sorted(known)))
+                known[step.picture.path] = step.picture
+            yield Listed(step.step, step.total, step.message, step.counted, tuple(known.values()))
     finally:
         steps.close()
 

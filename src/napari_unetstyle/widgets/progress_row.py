@@ -43,7 +43,7 @@ class ProgressRow(QWidget):
             return
         left = time_left(progress.fraction, time.monotonic() - self._started)
         self.bar.setValue(round(_WHOLE * progress.fraction))
-        self.bar.setFormat(" · ".join(part for part in (f"{progress.fraction:.0%}", left) if part))
+        self.bar.setFormat(" · ".join(part for part in (progress.done, left) if part))
         self.bar.setToolTip(progress.message)
 
     def show_stopping(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_unetstyle.core.progress import share
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import JobSlot, Outcome
 from napari_unetstyle.widgets.outputs import iter_fresh
@@ -16,7 +17,7 @@ from napari_unetstyle.widgets.run_request import RunRequest
 class RunQueue(QObject):
     """Runs requests in order; one that fails does not stop the rest."""
 
-    begun = Signal(object)  # RunRequest
+    begun = Signal(int)  # which one, from 1
     progressed = Signal(object)  # Progress
     ended = Signal(object, object)  # RunRequest, Outcome
     emptied = Signal()
@@ -25,6 +26,7 @@ class RunQueue(QObject):
         super().__init__(parent)
         self._calls = calls
         self._waiting: deque[RunRequest] = deque()
+        self._count = 0
         self._running: RunRequest | None = None
         self.slot = JobSlot(self)
         self.slot.progressed.connect(self.progressed)
@@ -39,6 +41,7 @@ class RunQueue(QObject):
         """Begin, unless runs are under way."""
         if not self.is_busy:
             self._waiting = deque(requests)
+            self._count = len(self._waiting)
             self._start_next()
 
     def stop(self) -> None:
@@ -51,9 +54,11 @@ class RunQueue(QObject):
             self.emptied.emit()
             return
         request = self._running = self._waiting.popleft()
-        self.begun.emit(request)
+        number, count = self._count - len(self._waiting), self._count
+        self.begun.emit(number)
         steps = self._calls.iter_segment(request.image, request.model, request.options, request.store)
-        self.slot.start(iter_fresh(steps))
+        counted = (number, count) if count > 1 else None
+        self.slot.start(share(iter_fresh(steps), (number - 1) / count, number / count, counted))
 
     def _on_done(self, outcome: Outcome) -> None:
         request, self._running = self._running, None

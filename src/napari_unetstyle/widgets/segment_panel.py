@@ -189,10 +189,11 @@ class SegmentPanel(QWidget):
             return None
         return self._request(layer, scope.SCREEN, read_settings())
 
-    def _on_begun(self, request: RunRequest) -> None:
+    def _on_begun(self, number: int) -> None:
         self.preview.pause()
         self._on_where_changed()
-        self.progress.begin(f"{request.placement.name}: starting…" if self._is_many else "starting…")
+        if number == 1:
+            self.progress.begin("starting…")
 
     def _on_ended(self, request: RunRequest, outcome: Outcome) -> None:
         match outcome:

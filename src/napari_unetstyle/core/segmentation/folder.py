@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -107,11 +108,9 @@ class PictureStatus:
 
 @dataclass(frozen=True, slots=True)
 class FolderProgress(Progress):
-    """A step of a folder run; `picture` is the one it is about, `number` its place from 0 to `count` - 1."""
+    """A step of a folder run; `picture` is the one it is about, and `counted` says which of several it is."""
 
     picture: PictureStatus | None = None
-    number: int = 0
-    count: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,30 +183,50 @@ def iter_segment_folder(
     entries = find_entries([Path(given) for given in inputs], target)
     _check_writable(target)
     job = _Job(target, loaded, options, axes, spacing, files)
-    sizes = [_size(entry.path) for entry in entries]
-    total = sum(sizes)
-    ended: list[PictureStatus] = []
-    for number, (entry, before) in enumerate(zip(entries, accumulate([0, *sizes]), strict=False)):
-        finished = None if force else job.finished(entry)
-        if finished is None:
-            running = job.status(entry, "running")
-            steps = job.iter_picture(entry)
-            finished = yield from _shown(steps, running, before, sizes[number], total, number, len(entries))
-        ended.append(finished)
-        yield FolderProgress(before + sizes[number], total, finished.name, finished, number, len(entries))
+    ended = yield from _iter_pictures(job, entries, force=force)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
 
 
-def _shown(
-    steps: Steps[PictureStatus], running: PictureStatus, before: int, size: int, total: int, number: int, count: int
-) -> Steps[PictureStatus]:
-    """The job of one picture with its progress as part of the whole run."""
+def _iter_pictures(job: _Job, entries: Sequence[Entry], *, force: bool) -> Steps[list[PictureStatus]]:
+    """What became of each picture, in order."""
+    ended: list[PictureStatus] = []
+    for entry, place in zip(entries, _places(entries), strict=True):
+        status = None if force else job.finished(entry)
+        if status is None:
+            during = partial(place.during, job.status(entry, "running"))
+            status = yield from through(job.iter_picture(entry), during)
+        ended.append(status)
+        yield place.after(status)
+    return ended
 
-    def in_the_run(progress: Progress) -> FolderProgress:
-        done = before + int(progress.fraction * size)
-        return FolderProgress(done, total, f"{running.name}: {progress.message}", running, number, count)
 
-    return through(steps, in_the_run)
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a picture lies in the progress of the run: `start` to `start` + `size` of `total` bytes."""
+
+    start: int
+    size: int
+    total: int
+    counted: tuple[int, int] | None
+
+    def during(self, picture: PictureStatus, progress: Progress) -> FolderProgress:
+        """A step of the picture as one of the run."""
+        done = self.start + int(progress.fraction * self.size)
+        message = f"{picture.name}: {progress.message}"
+        return FolderProgress(done, self.total, message, self.counted or progress.counted, picture)
+
+    def after(self, picture: PictureStatus) -> FolderProgress:
+        """The step at the end of the picture."""
+        return FolderProgress(self.start + self.size, self.total, picture.name, self.counted, picture)
+
+
+def _places(entries: Sequence[Entry]) -> list[_Place]:
+    sizes = [_size(entry.path) for entry in entries]
+    starts = accumulate([0, *sizes[:-1]])
+    return [
+        _Place(start=start, size=size, total=sum(sizes), counted=(i + 1, len(sizes)) if len(sizes) > 1 else None)
+        for i, (start, size) in enumerate(zip(starts, sizes, strict=True))
+    ]
 
 
 def _check(model: Model, options: SegmentOptions, files: FolderFiles) -> None:
