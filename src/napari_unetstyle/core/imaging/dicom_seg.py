@@ -100,9 +100,11 @@ def write_segmentation(
     _check_segments(path, labels, segments)
     headers, frames = _headers(stack)
     masks = _on_frames(labels, stack, frames)
-    with warnings.catch_warnings(), atomic_path(path) as temporary:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote what the source says of the patient
-        _segmentation(path, masks, headers, segments, algorithm, version).save_as(temporary)
+        segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
+        with atomic_path(path) as temporary:
+            segmentation.save_as(temporary)
     return path
 
 
@@ -217,7 +219,7 @@ def _segmentation(
             content_description="Research use only, not a medical device",
             series_description="Segmentation, research use only",
         )
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, ValueError) as error:
         raise OutputError(
             f"Could not write {path}: the source series lacks something that DICOM-SEG needs ({type(error).__name__}). "
             "Choose another format, such as .nii.gz. Nothing was written."

@@ -47,6 +47,7 @@ def write_labels(
     axes: str | None = None,
     geometry: Geometry | None = None,
     classes: Sequence[ClassSpec] = (),
+    output: Literal["objects", "areas"] | None = None,
     source: Source | Series | None = None,
     series: int | str | None = None,
 ) -> Path:
@@ -75,6 +76,8 @@ def write_labels(
         Pixel size and place of an array; unknown if None.
     classes
         Names and colors for an array.
+    output
+        Whether the values of an array are those of objects or of classes, if that is known.
     source, series
         For DICOM-SEG the DICOM folder or files that were segmented, and which series of them.
 
@@ -100,8 +103,10 @@ def write_labels(
     if Path(path).suffix.lower() == dicom_seg.SUFFIX:
         if source is None:
             raise OutputError(f"Could not write {path}: DICOM-SEG refers to its series. State it: source=FOLDER.")
-        segments = _segments(labels, array, classes)
-        made_by = {"algorithm": info["model"]["name"], "version": info["model"]["version"]} if "model" in info else {}
+        segments = _segments(labels, array, () if info.get("output") == "objects" else classes)
+        made_by = (
+            {"algorithm": info["model"]["name"], "version": str(info["model"]["version"])} if "model" in info else {}
+        )
         return dicom_seg.write_segmentation(Path(path), array, geometry, segments, source, series=series, **made_by)
     if medical_suffix(path):
         dtype = _smallest_type(array, Path(path), _VOLUME_TYPES, _EXACT, "a volume")
@@ -200,11 +205,11 @@ def _segments(
     labels: SegmentResult | NDArray[Any], array: NDArray[Any], classes: Sequence[ClassSpec]
 ) -> list[dicom_seg.Segment]:
     """A segment for each class, or for each object with the name of its class."""
-    if classes and not (isinstance(labels, SegmentResult) and labels.output == "objects"):
+    if classes:
         return [dicom_seg.Segment(value=c.value, name=c.name, color=c.color) for c in classes]
     objects = labels.objects if isinstance(labels, SegmentResult) else {}
     owners = dict(zip(objects.get("label", []), objects.get("class", []), strict=True))
-    known = {c.value: c for c in classes}
+    known = {c.value: c for c in labels.classes} if isinstance(labels, SegmentResult) else {}
     ids = sorted({int(i) for plane in _planes(array) for i in np.unique(plane)} - {0})
     owned = [(i, known.get(int(owners.get(i, 0)))) for i in ids]
     return [
