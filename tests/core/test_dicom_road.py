@@ -1,0 +1,198 @@
+"""The whole road: DICOM in, labels out as NIfTI and DICOM-SEG. The marked side stays, the patient does not."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from napari_unetstyle.core import read_image, run, segment, write_labels
+from napari_unetstyle.core.errors import OutputError, UnetstyleError
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.output import write_geojson, write_probabilities, write_rois, write_table
+from tests.core import dicom_for_tests as made
+from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
+from tests.core.networks_for_tests import tiny_volume_model
+
+CLASSES = (ClassSpec(value=1, name="one", color="#e41a1c"), ClassSpec(value=2, name="two", color="#377eb8"))
+SIDES = AXIS_ORIENTATIONS[::6]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny_volume_model(tmp_path_factory.mktemp("models"))
+
+
+def phantom_head(place: Geometry, shape: tuple[int, ...] = (9, 20, 22)) -> tuple[Any, Any]:
+    """A volume whose bright voxels all lie in the patient's left half; and the world position ZYX of its middle."""
+    index = np.argwhere(np.ones(shape))
+    world = place.to_world(index)
+    middle = world.mean(axis=0)
+    away = world - middle
+    reach = np.abs(away).max(axis=0)
+    is_marked = (away[:, 2] > 0.3 * reach[2]) & (away[:, 1] > 0) & (away[:, 0] > 0)  # left, posterior, superior
+    return np.where(is_marked, 2000, 100).reshape(shape).astype(np.int16), middle
+
+
+def is_left_posterior_superior(points: Any, middle: Any) -> bool:
+    return bool(len(points) and (points > middle).all())
+
+
+@pytest.mark.parametrize("orientation", SIDES, ids=range(len(SIDES)))
+def test_the_marked_side_stays_the_marked_side(orientation: Any, tmp_path: Path) -> None:
+    nibabel, highdicom = pytest.importorskip("nibabel"), pytest.importorskip("highdicom")
+    direction = rotation((0.3, 1, 0.2), 0.2) @ orientation
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40, 12, 7), direction=direction)
+    volume, middle = phantom_head(place)
+    folder = made.write_volume(tmp_path / "in", volume, place)
+    image = read_image(folder)
+    labels = (np.asarray(image.array) > 1000).astype(np.uint8)
+    options: dict[str, Any] = {"axes": "ZYX", "geometry": image.geometry, "classes": CLASSES}
+
+    nifti = nibabel.load(write_labels(tmp_path / "labels.nii.gz", labels, **options))
+    ras = nibabel.affines.apply_affine(nifti.affine, np.argwhere(np.asarray(nifti.dataobj) == 1))
+    assert is_left_posterior_superior((ras * (-1, -1, 1))[:, ::-1], middle)
+    assert len(ras) == (volume > 1000).sum()
+
+    path = write_labels(tmp_path / "labels.dcm", labels, source=folder, **options)
+    seg = highdicom.seg.segread(path).get_volume(combine_segments=True)
+    xyz = np.argwhere(seg.array == 1) @ seg.affine[:3, :3].T + seg.affine[:3, 3]
+    assert is_left_posterior_superior(xyz[:, ::-1], middle)
+    assert len(xyz) == (volume > 1000).sum()
+
+
+def test_a_run_is_written_as_dicom_seg_with_its_classes(model: Any, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40, 12, 7), is_anatomical=True)
+    folder = made.write_volume(tmp_path / "in", smooth((9, 40, 44)), place)
+    result = segment(folder, model)
+    seg = pydicom.dcmread(write_labels(tmp_path / "seg.dcm", result, source=folder))
+    assert [item.SegmentLabel for item in seg.SegmentSequence] == ["one", "two"]
+    assert result.geometry == place
+    assert seg.pixel_array.sum() == np.count_nonzero(result.labels)
+    with pytest.raises(OutputError, match="source=FOLDER"):
+        write_labels(tmp_path / "other.dcm", result)
+
+
+def test_objects_become_segments_of_their_own(model: Any, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", is_anatomical=True)
+    folder = made.write_volume(tmp_path / "in", smooth((4, 8, 8)), place)
+    labels = np.zeros((4, 8, 8), np.int32)
+    labels[1, 2, 2], labels[2, 5, 5] = 7, 2**31 - 1
+    path = write_labels(tmp_path / "seg.dcm", labels, axes="ZYX", geometry=place, source=folder)
+    names = [item.SegmentLabel for item in pydicom.dcmread(path).SegmentSequence]
+    assert names == ["object 7", f"object {2**31 - 1}"]
+
+
+def smooth(shape: tuple[int, ...]) -> Any:
+    from scipy import ndimage
+
+    values = ndimage.gaussian_filter(np.random.default_rng(0).random(shape), 2)
+    return np.round(3000 * (values - values.min()) / np.ptp(values)).astype(np.int16)
+
+
+# Patient data do not travel --------------------------------------------------------------------------------------
+
+CANARIES = ("canary", "nominata", "19331103", "1.2.3.4", "4711")
+
+
+def unpacked(data: bytes) -> bytes:
+    """Everything that is in a file, also inside of what is compressed."""
+    found = [data]
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            found += [name.encode() + archive.read(name) for name in archive.namelist()]
+    for magic, bits in ((b"\x1f\x8b", 31), (b"\x78", 15)):
+        start = data.find(magic)
+        if 0 <= start < 4096:
+            try:
+                found.append(zlib.decompressobj(bits).decompress(data[start:]))
+            except zlib.error:
+                continue
+    return b"".join(found)
+
+
+def told(path: Path) -> list[str]:
+    """Planted words in a file or its name, in any case and in UTF-8 or UTF-16."""
+    text = unpacked(path.read_bytes()).lower() + str(path.name).lower().encode()
+    return [word for word in CANARIES if word.encode() in text or word.encode("utf-16-le") in text]
+
+
+def planted(folder: Path) -> Path:
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40, 12, 7), is_anatomical=True)
+
+    def plant(ds: Any, i: int) -> None:
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{i}"
+        block = ds.private_block(0x0019, "CANARY PRIVATE", create=True)
+        block.add_new(1, "LO", "canary private")
+        ds.OtherPatientIDsSequence = [pydicom.Dataset()]
+        ds.OtherPatientIDsSequence[0].PatientID = "CANARY-NESTED"
+
+    return made.write_volume(folder, smooth((9, 40, 44)), place, change=plant)
+
+
+def test_nothing_of_the_patient_is_in_what_a_run_writes_or_says(
+    model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = planted(tmp_path / "in")
+    assert told(next(folder.iterdir())), "the planted words are found where they are"
+    out = tmp_path / "out"
+    with caplog.at_level(logging.DEBUG):
+        image = read_image(folder)
+        result = segment(image, model)
+        for name in ("labels.tif", "labels.nii.gz", "labels.nrrd", "labels.mha"):
+            write_labels(out / name, result)
+        write_table(out / "table.csv", result)
+        write_probabilities(out / "probabilities.tif", result)
+        write_rois(out / "rois.zip", result)
+        write_geojson(out / "shapes.geojson", result)
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert len(written) == 8
+    assert {path.name: told(path) for path in written if told(path)} == {}
+    said = f"{image.name} {image.notes} {image!r} {result.provenance} {result.notes} {caplog.text} {capfd.readouterr()}"
+    assert [word for word in CANARIES if word in said.lower()] == []
+
+
+def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(model: Any, tmp_path: Path) -> None:
+    folder = planted(tmp_path / "in")
+    files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+    out = tmp_path / "out"
+    options = SegmentOptions()
+    report = run(iter_segment_folder([folder], out, model, options, files=files))
+    assert report.having("done")
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert written
+    assert {path.name: told(path) for path in written if told(path)} == {}
+
+
+def test_errors_do_not_quote_the_patient(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "in")
+    for path in list(folder.iterdir())[:3]:
+        data = path.read_bytes()
+        for length in range(200, len(data), 997):
+            path.write_bytes(data[:length])
+            with pytest.raises(UnetstyleError) as caught:
+                read_image(path)
+            chain = f"{caught.value} {caught.value.__cause__}"
+            assert [word for word in CANARIES if word in chain.lower()] == []
+        path.write_bytes(data)
+
+
+def test_only_dicom_seg_carries_the_patient(model: Any, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    folder = planted(tmp_path / "in")
+    path = write_labels(tmp_path / "seg.dcm", segment(folder, model), source=folder)
+    seg = pydicom.dcmread(path)
+    assert (seg.PatientName, seg.PatientID) == ("Canary^Nominata", "CANARY-4711")
+    assert "canary series" not in str(seg).lower()
