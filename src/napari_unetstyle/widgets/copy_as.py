@@ -9,7 +9,8 @@ from typing import Any
 from napari_unetstyle.core.imaging.image import Image
 
 _NEVER = ("memory", "tile", "backend")  # they never change a label
-_DEFAULTS = {"statistics": "picture", "flip": False, "device": "auto"}  # the others are None, or always said
+_DEFAULTS = {"statistics": "picture", "plane": "YX", "link": False, "flip": False, "device": "auto"}
+"""Of the options that are neither None nor always said."""
 
 
 def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:

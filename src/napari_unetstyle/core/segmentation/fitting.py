@@ -20,6 +20,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ class Fitted:
     Attributes
     ----------
     image, model
-        What was fitted to what.
+        What was fitted to what; a volume for a model of pictures is turned so that its slices ``YX`` are the
+        chosen ones.
+    source
+        The picture as it was given.
     options
         With every choice resolved.
     scale
@@ -72,6 +76,7 @@ class Fitted:
     """
 
     image: Image
+    source: Image
     model: Model
     options: SegmentOptions
     scale: Scale
@@ -166,6 +171,8 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         If the device or an option cannot be had.
     """
     dims = model.spec.network.spatial_dims
+    _check_plane(image, model.spec, options)
+    source, image = image, turned(image, options.plane)
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
     engine = _engine(options, model.spec, notes)
@@ -183,6 +190,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     notes += _size_notes(image, scale, options, spec)
     return Fitted(
         image=image,
+        source=source,
         model=model,
         options=options,
         scale=scale,
@@ -258,6 +266,21 @@ def _frames(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ..
     return options.frames
 
 
+def _check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:
+    if options.plane == "YX" and not options.link:
+        return
+    if spec.network.spatial_dims == 3:
+        raise OptionError(
+            f"Options plane={options.plane!r} and link={options.link} are for models of pictures, but {spec.name!r} "
+            "works on volumes. Leave them out."
+        )
+    if "Z" not in image.axes:
+        raise OptionError(
+            f"Options plane={options.plane!r} and link={options.link} need a volume, but axes {image.axes} have no Z. "
+            "Leave them out, or state the axes."
+        )
+
+
 def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOptions:
     spec = model.spec
     if options.output == "objects" and spec.separation is None:
@@ -290,13 +313,17 @@ def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engin
 def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
     dims = spec.network.spatial_dims
-    scale, diameter, known = (1.0,) * dims, options.object_diameter, spec.input.object_diameter
+    spacing = image.geometry.spacing[-dims:]
+    even = image.geometry.is_physical and options.plane != "YX"  # slices across thick ones are stretched
+    scale = tuple(side / min(spacing) if even else 1.0 for side in spacing)
+    diameter, known = options.object_diameter, spec.input.object_diameter
     if diameter is not None and known is not None:
         low, high = spec.input.object_diameters or (known, known)
-        scale = (1.0 if low <= diameter <= high else known / diameter,) * dims
+        factor = 1.0 if low <= diameter <= high else known / diameter
+        scale = tuple(side * factor for side in scale)
     elif spec.input.spacing is not None and image.geometry.is_physical:
         wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
-        ratios = zip(image.geometry.spacing[-dims:], wanted.spacing, strict=True)
+        ratios = zip(spacing, wanted.spacing, strict=True)
         scale = tuple(1.0 if abs(have / want - 1) < _SAME_SPACING else have / want for have, want in ratios)
     if not all(_SCALES[0] <= factor <= _SCALES[1] for factor in scale):
         raise OptionError(
@@ -343,12 +370,13 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         return None
     covered = np.cumsum(areas)
     area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    return _believed(2 * (area / _ball(spec)) ** (1 / spec.network.spatial_dims), spec)
+    dims = spec.network.spatial_dims
+    return _believed(2 * (area / _ball(dims)) ** (1 / dims), spec)
 
 
-def _ball(spec: ModelSpec) -> float:
+def _ball(dims: int) -> float:
     """Pixels of a disk, or voxels of a ball, of radius 1."""
-    return float(np.pi if spec.network.spatial_dims == 2 else 4 / 3 * np.pi)
+    return float(np.pi if dims == 2 else 4 / 3 * np.pi)
 
 
 def _believed(diameter: float, spec: ModelSpec) -> float:
@@ -368,7 +396,8 @@ def _smallest(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
         return 0
     dims = spec.network.spatial_dims
     diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
-    return round(SPECK * _ball(spec) * (diameter / 2) ** dims)
+    dims = 3 if options.has_linked_slices else dims
+    return round(SPECK * _ball(dims) * (diameter / 2) ** dims)
 
 
 def _size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelSpec) -> list[str]:

@@ -39,6 +39,13 @@ class SegmentOptions:
         Indices along the leading label axes (T, Z) to segment; None: all.
     statistics
         For a stack: ``"picture"`` (one set for all frames) or ``"frame"`` (one for each).
+    plane
+        Where a model of pictures is given a volume: the plane that its slices lie in (``"YX"``, ``"ZX"``, ``"ZY"``),
+        or ``"all"``: the probabilities of all three are averaged and the volume is decided as one.
+    link
+        Where a model of pictures is given a volume: find objects in each slice, and those of neighboring slices
+        that overlap are one. Without it slices ``"YX"`` have objects of their own, and those of another plane
+        are decided as one volume.
     flip
         Average over mirrored pictures: slower, slightly steadier.
     tile
@@ -63,6 +70,8 @@ class SegmentOptions:
     polygon: tuple[tuple[float, float], ...] | None = None
     frames: tuple[tuple[int, ...], ...] | None = None
     statistics: Literal["picture", "frame"] = "picture"
+    plane: Literal["YX", "ZX", "ZY", "all"] = "YX"
+    link: bool = False
     flip: bool = False
     tile: int | None = None
     device: str = "auto"
@@ -73,6 +82,9 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         _require(self.output in (None, "objects", "areas"), "output", self.output, "'objects' or 'areas'")
         _require(self.statistics in ("picture", "frame"), "statistics", self.statistics, "'picture' or 'frame'")
+        _require(self.plane in ("YX", "ZX", "ZY", "all"), "plane", self.plane, "'YX', 'ZX', 'ZY' or 'all'")
+        is_open = self.plane != "all" or (self.box is None and self.polygon is None and self.frames is None)
+        _require(is_open, "plane", self.plane, "one plane where only a part is segmented")
         _require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "a number in (0, 1)")
         _require(self.min_pixels is None or self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
         _require(self.tile is None or self.tile >= 16, "tile", self.tile, "16 or more")
@@ -83,6 +95,11 @@ class SegmentOptions:
         _require(
             self.polygon is None or len(self.polygon) >= 3, "polygon", self.polygon, "at least three (y, x) vertices"
         )
+
+    @property
+    def has_linked_slices(self) -> bool:
+        """Whether slices are put together before anything is decided."""
+        return self.plane != "YX" or self.link
 
     def changed(self, **changes: Any) -> SegmentOptions:
         """A copy with some options replaced."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from napari_unetstyle.core.models.spec import DISCLAIMER
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit, model_sha256
+from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
-from napari_unetstyle.core.segmentation.postprocessing import iter_areas
+from napari_unetstyle.core.segmentation.planes import PLANES, seen
+from napari_unetstyle.core.segmentation.postprocessing import bands, iter_areas
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 from napari_unetstyle.core.segmentation.table import area_table, object_table
 
@@ -80,8 +83,14 @@ def iter_segment(
     started = time.perf_counter()
     picture = open_image(image)
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
-    fitted = yield from share(iter_fit(picture, loaded, options or SegmentOptions()), 0.0, 0.1)
-    result = yield from share(iter_segment_fitted(fitted), 0.1, 1.0)
+    chosen = options or SegmentOptions()
+    planes = PLANES if chosen.plane == "all" else (chosen.plane,)
+    fitted: list[Fitted] = []
+    for i, plane in enumerate(planes):
+        steps = iter_fit(picture, loaded, chosen.changed(plane=plane))
+        fitted.append((yield from share(steps, 0.1 * i / len(planes), 0.1 * (i + 1) / len(planes))))
+        chosen = chosen.changed(object_diameter=fitted[0].options.object_diameter)
+    result = yield from share(iter_segment_fitted(*fitted), 0.1, 1.0)
     result.provenance["seconds"] = round(time.perf_counter() - started, 3)
     return result
 
@@ -97,35 +106,71 @@ def open_image(image: Any, *, axes: str | None = None, spacing: tuple[float, ...
     return as_image(image, axes=axes, spacing=spacing)
 
 
-def iter_segment_fitted(fitted: Fitted) -> Steps[SegmentResult]:
-    """Segment with a model that was fitted to the picture before."""
-    shape = (fitted.channels, *fitted.image.label_shape)
-    probability_bytes = scratch.zeros(shape, np.uint8, fitted.options.memory)
-    probability_bytes[0] = 255
+def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
+    """Segment with a model that was fitted to the picture before; of several planes the probabilities are averaged."""
+    first, count = fitted[0], len(fitted)
+    values, nonfinite = yield from share(_iter_bytes(first), 0.0, 0.9 / count)
+    if count > 1:
+        total = scratch.zeros(values.shape, np.uint16, first.options.memory)
+        _add(total, values)
+        for i, other in enumerate(fitted[1:], 1):
+            values, _ = yield from share(_iter_bytes(other), 0.9 * i / count, 0.9 * (i + 1) / count)
+            _add(total, values)
+        _share_out(total, count, values)
+    notes = dict.fromkeys(note for one in fitted for note in one.notes)  # each once, in order
+    if nonfinite:
+        notes[f"{nonfinite} pixels are NaN or Inf; they count as background."] = None
+    options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
+    return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
+
+
+def _iter_bytes(fitted: Fitted) -> Steps[tuple[NDArray[np.uint8], int]]:
+    """Probability bytes of the whole source, and how many pixels are not finite."""
+    shape = (fitted.channels, *fitted.source.label_shape)
+    values = scratch.zeros(shape, np.uint8, fitted.options.memory)
+    values[0] = 255
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
-        steps = iter_frame_bytes(fitted, index, probability_bytes)
+        steps = iter_frame_bytes(fitted, index, seen(values, fitted.options.plane))
         counted = (i + 1, count) if count > 1 else None
-        nonfinite += yield from share(steps, 0.9 * i / count, 0.9 * (i + 1) / count, counted)
-    notes = (*fitted.notes, *([f"{nonfinite} pixels are NaN or Inf; they count as background."] if nonfinite else []))
-    return (yield from share(iter_decide(_undecided(fitted, probability_bytes, notes)), 0.9, 1.0))
+        nonfinite += yield from share(steps, i / count, (i + 1) / count, counted)
+    return values, nonfinite
 
 
-def _undecided(fitted: Fitted, probability_bytes: NDArray[np.uint8], notes: tuple[str, ...]) -> SegmentResult:
+def _add(total: NDArray[np.uint16], values: NDArray[np.uint8]) -> None:
+    for part, _ in bands(total.shape[1:]):
+        total[:, part] += values[:, part]
+        scratch.release(total)
+
+
+def _share_out(total: NDArray[np.uint16], count: int, out: NDArray[np.uint8]) -> None:
+    for part, _ in bands(total.shape[1:]):
+        out[:, part] = (total[:, part] + count // 2) // count
+        scratch.release(out)
+
+
+def _volumes(fitted: Fitted) -> tuple[Index, ...]:
+    """The volumes that the segmented slices are of."""
+    return tuple(dict.fromkeys(index[:-1] for index in fitted.frames))
+
+
+def _undecided(
+    fitted: Fitted, options: SegmentOptions, probability_bytes: NDArray[np.uint8], notes: tuple[str, ...]
+) -> SegmentResult:
     """A result whose pixels are not decided yet."""
-    spec, options = fitted.model.spec, fitted.options
+    spec = fitted.model.spec
     return SegmentResult(
         labels=np.zeros(0, np.uint8),
-        label_axes=fitted.image.label_axes,
-        geometry=fitted.image.geometry,
+        label_axes=fitted.source.label_axes,
+        geometry=fitted.source.geometry,
         classes=spec.classes,
         output=options.output or "areas",
         objects={},
         probability_bytes=probability_bytes,
         seed_threshold=spec.seed_threshold,
-        frames=fitted.frames,
+        frames=_volumes(fitted) if options.has_linked_slices else fitted.frames,
         options=options,
-        provenance=_provenance(fitted, notes),
+        provenance=_provenance(fitted, options, notes),
         notes=notes,
     )
 
@@ -154,7 +199,8 @@ def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int = 64) -> St
     sides = tuple(s.stop - s.start for s in outer)
     values = np.empty((fitted.channels, *sides), np.uint8)
     yield from share(fitted.iter_bytes(index, outer, values), 0.0, 0.9)
-    result = _undecided(fitted, values, ()).changed(frames=((),))
+    options = fitted.options.changed(plane="YX", link=False)
+    result = _undecided(fitted, options, values, ()).changed(frames=((),))
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
     inner: NDArray[Any] = result.labels[key]
@@ -231,7 +277,10 @@ def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *
         classes = values[: 1 + len(result.classes)]
         yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels or 0)
         return area_table(out, result.classes, result.geometry)
-    owners = yield from iter_objects(
+    options = result.options
+    separate = options.link and options.plane != "all"
+    decided = partial(iter_linked, plane=options.plane) if separate else iter_objects
+    owners = yield from decided(
         values,
         out,
         foreground_threshold=threshold,
@@ -277,14 +326,14 @@ def iter_refine(
     return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
 
 
-def _provenance(fitted: Fitted, notes: tuple[str, ...]) -> dict[str, Any]:
-    spec, image = fitted.model.spec, fitted.image
+def _provenance(fitted: Fitted, options: SegmentOptions, notes: tuple[str, ...]) -> dict[str, Any]:
+    spec, image = fitted.model.spec, fitted.source
     return {
         "program": f"napari-unetstyle {__version__}",
         "intended_use": DISCLAIMER,
         "model": {"name": spec.name, "version": spec.version, "sha256": model_sha256(fitted.model.folder)},
         "picture": {"shape": list(image.array.shape), "axes": image.axes, "type": str(np.dtype(image.array.dtype))},
-        "options": fitted.options.stated(),
+        "options": options.stated(),
         "scale": fitted.scale[0] if len(set(fitted.scale)) == 1 else list(fitted.scale),
         "device": str(fitted.engine.device),
         "precision": str(fitted.engine.dtype).removeprefix("torch."),
