@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import numpy as np
 from scipy.ndimage import maximum
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import watershed
+from timing import interleaved
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.image import as_image
@@ -90,19 +90,6 @@ def matched(ours: np.ndarray, theirs: np.ndarray, iou: float = 0.99) -> int:
     return int((common[both] >= iou * union[both]).sum())
 
 
-def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each job, run in turn."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def row(what: str, ours: float, theirs: float | None, more: str) -> dict[str, object]:
     """Print a line of the table and return it."""
     beside = f"{1e3 * theirs:9.0f} ms {theirs / ours:7.1f} x" if theirs else f"{'':>21}"
@@ -113,7 +100,7 @@ def row(what: str, ours: float, theirs: float | None, more: str) -> dict[str, ob
 def compare_objects(repeats: int) -> list[dict[str, object]]:
     """The main comparison."""
     values = nuclei(4096)
-    times = interleaved({"ours": lambda: objects(values), "theirs": lambda: whole_array(values)}, repeats)
+    times = interleaved({"ours": lambda: objects(values), "theirs": lambda: whole_array(values)}, repeats, warm_up=1)
     labels, theirs = objects(values)[0], whole_array(values, specks=False)
     count = len(np.unique(theirs)) - 1
     same = f"{matched(labels, theirs)} of {count} the same (ours: {labels.max()}); goal: no slower, all the same"
@@ -134,7 +121,7 @@ def compare_dense(repeats: int) -> list[dict[str, object]]:
     def ours() -> object:
         return run(iter_objects(values, out, foreground_threshold=0.05, seed_threshold=0.5, band=128))
 
-    times = interleaved({"ours": ours, "theirs": lambda: whole_array(values, 13)}, repeats)
+    times = interleaved({"ours": ours, "theirs": lambda: whole_array(values, 13)}, repeats, warm_up=1)
     theirs = whole_array(values, 13, specks=False)
     same = f"{matched(out, theirs)} of {len(np.unique(theirs)) - 1} the same, in bands of 128 rows"
     return [row("objects, 2048 x 2048, dense", times["ours"], times["theirs"], same)]
@@ -148,7 +135,7 @@ def compare_small(repeats: int) -> list[dict[str, object]]:
         "theirs": lambda: whole_array(values),
         "areas": lambda: areas(values[:2], min_pixels=50),
     }
-    times = interleaved(jobs, repeats)
+    times = interleaved(jobs, repeats, warm_up=1)
     return [
         row("objects, 1024 x 1024", times["objects"], times["theirs"], "goal: 300 ms"),
         row("areas, 1024 x 1024", times["areas"], None, "goal: 100 ms"),
@@ -167,7 +154,7 @@ def compare_tables(repeats: int) -> list[dict[str, object]]:
         "theirs": lambda: regionprops_table(labels, image.array, properties=properties.split()),
         "only": lambda: measure(labels, image, only=[10, 20, 30]),
     }
-    times = interleaved(jobs, repeats)
+    times = interleaved(jobs, repeats, warm_up=1)
     return [
         row(f"table of {labels.max()}, 2048 x 2048", times["ours"], times["theirs"], "goal: 1000 ms"),
         row("   of three of them", times["only"], None, ""),
@@ -189,7 +176,7 @@ def huge_inside(_: int) -> list[dict[str, object]]:
     for y, x in np.ndindex(4, 4):
         values[:, y * 4096 : (y + 1) * 4096, x * 4096 : (x + 1) * 4096] = tile
     labels = scratch.zeros((16384, 16384), np.int32)
-    small = interleaved({"small": lambda: objects(tile)}, 3)["small"]
+    small = interleaved({"small": lambda: objects(tile)}, 3, warm_up=1)["small"]
     scratch.release(values)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here

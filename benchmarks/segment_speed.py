@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from timing import interleaved
 
 from napari_unetstyle.core import ModelStore, segment
 from napari_unetstyle.core.inference.probability import Engine
@@ -57,17 +58,6 @@ def normalized(array: np.ndarray) -> torch.Tensor:
     """The picture as a batch of one, zero mean and unit deviation."""
     x = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))).float()[None]
     return (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
-
-
-def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each job, run in turn after one warm-up round of each."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 class Bench:

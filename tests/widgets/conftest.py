@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
+from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.main_dock import MainDock
 from tests.widgets.fake_core import WAIT, FakeCore
 
@@ -67,3 +68,16 @@ def run(qtbot: Any, click: Callable[[Any], None]) -> Callable[[MainDock], None]:
             click(dock.segment.segment)
 
     return segment
+
+
+@pytest.fixture
+def box(dock: MainDock) -> AfterRun:
+    """What stands below a finished run, in the tests of a file that has a `dock`."""
+    return dock.segment.results.box
+
+
+@pytest.fixture
+def layer(dock: MainDock) -> Any:
+    """The labels of the run of `dock`."""
+    (labels,) = (layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels")
+    return labels

@@ -11,6 +11,7 @@ from napari.utils.interactions import mouse_move_callbacks, mouse_press_callback
 
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.widgets.main_dock import NARROWEST
+from napari_unetstyle.widgets.summary import unbroken
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -24,13 +25,13 @@ def dock(make_windowless_dock: Any) -> Any:
 def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: Any) -> None:
     form = dock.segment.picture
     dock.viewer.add_image(np.zeros((5, 40, 50), np.uint8), name="stack")
-    assert form.info.text() == "Z 5 · 50×40 · no pixel size · axes assumed"
+    assert form.info.text() == unbroken("Z 5 · 50×40 · no pixel size · axes assumed")
     click(form.change)
     form.editor.axes.setText("TYX")
     form.editor.unit.setCurrentIndex(form.editor.unit.findData("um"))
     form.editor.pixel_size.setValue(0.25)
     click(form.editor.use)
-    assert form.info.text() == "T 5 · 50×40 · 0.25 µm/px"
+    assert form.info.text() == unbroken("T 5 · 50×40 · 0.25 µm/px")
     assert not form.editor.isVisibleTo(form)
     assert form.value().image.axes == "TYX"
 
@@ -44,15 +45,15 @@ def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: 
 )
 def test_what_naparis_reader_drops_is_taken_from_the_file(dock: Any, sample: str, words: str) -> None:
     dock.viewer.open(sample_folder() / sample, plugin="napari")
-    assert dock.segment.picture.info.text() == words
+    assert dock.segment.picture.info.text() == unbroken(words)
 
 
 def test_a_layer_that_is_not_its_file_says_nothing_of_it(dock: Any) -> None:
     (layer,) = dock.viewer.open(sample_folder() / "nuclei-fluorescence.tif", plugin="napari")
-    assert "0.5 µm/px" in dock.segment.picture.info.text()
+    assert unbroken("0.5 µm/px") in dock.segment.picture.info.text()
     cut = dock.viewer.add_image(layer.data[:100], metadata={"path": layer.source.path})
     dock.segment.picture.choose(cut)
-    assert "no pixel size" in dock.segment.picture.info.text()
+    assert unbroken("no pixel size") in dock.segment.picture.info.text()
 
 
 def test_axes_that_cannot_be_are_refused_in_words(dock: Any, click: Any) -> None:

@@ -32,17 +32,6 @@ def dock(make_windowless_dock: Any, run: Any) -> Any:
     return dock
 
 
-@pytest.fixture
-def box(dock: Any) -> Any:
-    return dock.segment.results.box
-
-
-@pytest.fixture
-def layer(dock: Any) -> Any:
-    (layer,) = labels_of(dock.viewer)
-    return layer
-
-
 def test_fewer_decides_anew_in_the_same_layer(dock: Any, box: Any, layer: Any, core: Any, qtbot: Any) -> None:
     assert layer.data.max() == 5
     box.fewer.setValue(box.fewer.value() - 23)  # a threshold of 0.73: the two dimmest go

@@ -61,8 +61,9 @@ def test_this_slice_of_a_time_series(viewer: ViewerModel) -> None:
     assert narrowed(viewer, layer, scope.WHOLE).frames is None
     assert scope.current_channel(layer, image_from_layer(layer), viewer) == 1
     words = dict(scope.choices(image_from_layer(layer)))
-    assert words[scope.WHOLE] == "all slices"
-    assert words[scope.SLICE] == "this slice"
+    assert (words[scope.WHOLE], words[scope.SCREEN]) == ("all time points", "on screen (this time point)")
+    words = dict(scope.choices(image_from_layer(viewer.add_image(np.zeros((5, 40, 50))))))
+    assert (words[scope.WHOLE], words[scope.SLICE]) == ("all slices", "this slice")
 
 
 def test_a_selected_shape_is_a_polygon_in_pixels(viewer: ViewerModel) -> None:

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.widgets.summary import unbroken
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -55,7 +56,7 @@ def test_one_click_from_sample_to_labels(make_dock: Any, click: Any, run: Any) -
     assert dock.segment.empty.isVisibleTo(dock)
     assert not dock.segment.form.isVisibleTo(dock)
     click(dock.segment.empty.sample)
-    assert dock.segment.picture.info.text() == "512×512 · 0.5 µm/px"
+    assert dock.segment.picture.info.text() == unbroken("512×512 · 0.5 µm/px")
     run(dock)
     assert labels_of(dock.viewer)[0].data.max() > 0
 

@@ -13,7 +13,14 @@ from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_decide
-from napari_unetstyle.widgets.summary import describe_picture, describe_pixel, describe_result, duration, plural_of
+from napari_unetstyle.widgets.summary import (
+    describe_picture,
+    describe_pixel,
+    describe_result,
+    duration,
+    plural_of,
+    unbroken,
+)
 from tests.widgets.fake_core import blobs, undecided
 
 
@@ -39,13 +46,25 @@ def test_pictures() -> None:
         (5, "um", "objects", "5 nuclei · median 16 µm² · 1.5 s, CPU"),
         (1, "px", "objects", "1 nucleus · median 64 px · 1.5 s, CPU"),
         (0, "um", "objects", "0 nuclei · 1.5 s, CPU"),
-        (5, "um", "areas", "nucleus · 80 µm² · 1.5 s, CPU"),
+        (5, "um", "areas", "nucleus 80 µm² · 1.5 s, CPU"),
     ],
 )
 def test_results(count: int, unit: str, output: Any, words: str) -> None:
     spacing = 0.5 if unit == "um" else 1.0
     image = Image(array=blobs(count=count), axes="YX", geometry=Geometry(spacing=(spacing, spacing), unit=unit))
     assert describe_result(run(iter_decide(undecided(image, SegmentOptions(output=output))))) == words
+
+
+def test_several_areas_are_told_apart() -> None:
+    result = run(iter_decide(undecided(picture("YX", (64, 96), "px", 1.0), SegmentOptions(output="areas"))))
+    classes = (ClassSpec(value=1, name="myelin", color="#000000"), ClassSpec(value=2, name="axon", color="#000000"))
+    table = {"label": np.array([1, 2, 1, 2]), "area": np.array([1000, 20, 500, 30])}  # in two frames
+    words = describe_result(result.changed(classes=classes, objects=table))
+    assert words == "myelin 1,500 px, axon 50 px · 1.5 s, CPU"
+
+
+def test_a_description_breaks_between_its_parts_only() -> None:
+    assert unbroken("T 5 · 0.5 µm/px") == "T\u00a05 · 0.5\u00a0µm\u2060/\u2060px"
 
 
 def test_several_are_called_as_people_do() -> None:

@@ -28,16 +28,6 @@ def dock(make_dock: Any, run: Any) -> Any:
 
 
 @pytest.fixture
-def box(dock: Any) -> Any:
-    return dock.segment.results.box
-
-
-@pytest.fixture
-def layer(dock: Any) -> Any:
-    return dock.viewer.layers["slide7 nuclei"]
-
-
-@pytest.fixture
 def table(dock: Any, box: Any, layer: Any, click: Any, qtbot: Any) -> Any:
     click(box.table)
     qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
@@ -48,6 +38,12 @@ def test_the_table_shows_every_object(table: Any, layer: Any) -> None:
     assert table.model.rowCount() == 5
     assert list(layer.features["class_name"]) == ["nucleus"] * 5
     assert list(layer.features["mean"]) == [200, 190, 180, 170, 160]
+
+
+def test_headings_are_words(table: Any) -> None:
+    headings = [table.model.headerData(i, HORIZONTAL) for i in range(table.model.columnCount())]
+    assert headings[:4] == ["label", "class", "area", "area µm²"]
+    assert "major axis µm" in headings
 
 
 def test_a_row_selects_its_object_and_the_other_way_round(table: Any, layer: Any) -> None:

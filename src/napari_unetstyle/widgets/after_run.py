@@ -168,7 +168,7 @@ class AfterRun(QGroupBox):
         if self._output is None:
             return
         min_pixels = math.ceil(round(self.smallest.value() / pixel_area(self._output.result), 6))
-        self.refine_wanted.emit(1 - self.fewer.value() / 100, min_pixels)
+        self.refine_wanted.emit((100 - self.fewer.value()) / 100, min_pixels)
 
     def _show_look(self) -> None:
         if self._output is None or not self._output.is_open:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.widgets.layers import Statement
-from napari_unetstyle.widgets.parts import NumberBox, combo, label
+from napari_unetstyle.widgets.parts import NumberBox, combo, form, label, name
 
 _UNITS = (("unknown", "px"), ("µm", "um"), ("mm", "mm"))
 
@@ -50,14 +50,12 @@ class AxesEditor(QWidget):
         size = QHBoxLayout()
         size.addWidget(self.pixel_size, 3)
         size.addWidget(self.unit, 2)
-        form = self._form = QFormLayout(self)
-        form.setContentsMargins(8, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Axes", self.axes)
-        form.addRow("Pixel size", size)
-        form.addRow("Slice step", self.slice_step)
-        form.addRow(self.problem)
-        form.addRow(self.use)
+        rows = self._rows = form(self)
+        rows.addRow(name("Axes"), self.axes)
+        rows.addRow(name("Pixel size"), size)
+        rows.addRow(name("Slice step"), self.slice_step)
+        rows.addRow(self.problem)
+        rows.addRow(self.use)
 
     def set_value(self, statement: Statement) -> None:
         """Show what is stated now."""
@@ -93,7 +91,7 @@ class AxesEditor(QWidget):
     def _show_rows(self) -> None:
         is_known = self.unit.currentData() != "px"
         self.pixel_size.setEnabled(is_known)
-        self._form.setRowVisible(self.slice_step, is_known and "Z" in self.axes.text().upper())
+        self._rows.setRowVisible(self.slice_step, is_known and "Z" in self.axes.text().upper())
 
     def _on_use(self) -> None:
         try:

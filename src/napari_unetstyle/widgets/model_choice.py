@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.parts import combo, form, label, name
+from napari_unetstyle.widgets.parts import combo, label, named
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
@@ -28,14 +28,10 @@ class ModelChoice(QWidget):
         self.output.addItem("separate objects", "objects")
         self.output.addItem("areas", "areas")
         self.purpose = label()
-        model_row, output_row = form(), form()
-        model_row.addRow(name("Model"), self.models)
-        output_row.addRow(name("As"), self.output)
-        self._output_row = QWidget()
-        self._output_row.setLayout(output_row)
+        self._output_row = named("As", self.output)
         layout = QVBoxLayout(self)  # a form would cut words that wrap
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(model_row)
+        layout.addWidget(named("Model", self.models))
         layout.addWidget(self.purpose)
         layout.addWidget(self._output_row)
         self.models.currentIndexChanged.connect(self._on_chosen)

@@ -6,9 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QLocale, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
 
-NAME_WIDTH = 62  # of the names left of the fields, the same in every form
+NAME_WIDTH = 68  # of the names left of the fields, the same in every form
 
 
 def combo() -> QComboBox:
@@ -52,6 +61,23 @@ def name(text: str) -> QLabel:
     words = QLabel(text)
     words.setMinimumWidth(NAME_WIDTH)
     return words
+
+
+def scrolling(panel: QWidget) -> QScrollArea:
+    """A panel that scrolls instead of pushing the window past the screen."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(panel)
+    return area
+
+
+def named(text: str, field: QWidget) -> QWidget:
+    """A field with its name, as a row that can be hidden."""
+    row = QWidget()
+    form(row).addRow(name(text), field)
+    return row
 
 
 def follow(listener: QObject, emitter: Any, slot: Callable[..., Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -11,28 +10,18 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.layers import METADATA, Statement, completed, image_from_layer, statement_of
 from napari_unetstyle.widgets.opening import statement_in_file
-from napari_unetstyle.widgets.parts import combo, follow, form, label, name
+from napari_unetstyle.widgets.parts import combo, follow, label, named
+from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
-from napari_unetstyle.widgets.summary import describe_picture
+from napari_unetstyle.widgets.summary import describe_picture, unbroken
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
-    """A layer, the picture in it, and what a person said about it."""
-
-    layer: napari.layers.Image
-    image: Image
-    statement: Statement
-    object_diameter: float | None = None
 
 
 class PictureForm(QWidget):
@@ -63,14 +52,10 @@ class PictureForm(QWidget):
         line = QHBoxLayout()
         line.addWidget(self.info, 1)
         line.addWidget(self.change)
-        picture_row, channel_row = form(), form()
-        picture_row.addRow(name("Picture"), self.layers)
-        channel_row.addRow(name("Channel"), self.channel)
-        self._channel_row = QWidget()
-        self._channel_row.setLayout(channel_row)
+        self._channel_row = named("Channel", self.channel)
         layout = QVBoxLayout(self)  # a form would cut words that wrap
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(picture_row)
+        layout.addWidget(named("Picture", self.layers))
         layout.addLayout(line)
         for part in (self.editor, self._channel_row, self.ruler):
             layout.addWidget(part)
@@ -175,7 +160,8 @@ class PictureForm(QWidget):
         self.ruler.show_for(picture)
 
     def _described(self, picture: Picture) -> str:
-        return describe_picture(picture.image, is_rgb=bool(picture.layer.rgb), is_assumed=picture.statement.is_assumed)
+        is_rgb, is_assumed = bool(picture.layer.rgb), picture.statement.is_assumed
+        return unbroken(describe_picture(picture.image, is_rgb=is_rgb, is_assumed=is_assumed))
 
     def _show_channels(self, picture: Picture | None) -> None:
         count = 0 if picture is None or picture.layer.rgb else picture.image.size("C")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.widgets.picture_form import Picture
+    from napari_unetstyle.widgets.picture import Picture
 
 _NAME = "one object"
 

@@ -25,10 +25,11 @@ def choices(image: Image | None) -> list[tuple[str, str]]:
     if image is None:
         return [folder]
     is_stack = len(image.frames(2)) > 1
-    this = " (this slice)" if is_stack else ""
+    one = "time point" if image.size("Z") < 2 else "slice"
+    this = f" (this {one})" if is_stack else ""
     return [
-        (WHOLE, "all slices" if is_stack else "whole picture"),
-        *([(SLICE, "this slice")] if is_stack else []),
+        (WHOLE, f"all {one}s" if is_stack else "whole picture"),
+        *([(SLICE, f"this {one}")] if is_stack else []),
         (SCREEN, f"on screen{this}"),
         (SHAPE, f"in shape{this}"),
         (ALL, "all open pictures"),

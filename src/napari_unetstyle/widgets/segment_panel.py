@@ -18,8 +18,9 @@ from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
 from napari_unetstyle.widgets.outputs import Fresh
-from napari_unetstyle.widgets.parts import combo, form, name
-from napari_unetstyle.widgets.picture_form import Picture, PictureForm
+from napari_unetstyle.widgets.parts import combo, named
+from napari_unetstyle.widgets.picture import Picture
+from napari_unetstyle.widgets.picture_form import PictureForm
 from napari_unetstyle.widgets.preview import Preview
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.result_panel import ResultPanel
@@ -70,15 +71,13 @@ class SegmentPanel(QWidget):
         self._on_picture_changed()
 
     def _lay_out(self) -> None:
-        where = form()
-        where.addRow(name("Where"), self.where)
         layout = QVBoxLayout(self)
         self.form = QWidget()
         rows = QVBoxLayout(self.form)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self.picture)
         rows.addWidget(self.model)
-        rows.addLayout(where)
+        rows.addWidget(named("Where", self.where))
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
         rows.addWidget(self.segment)

@@ -81,11 +81,18 @@ class FeaturesModel(QAbstractTableModel):
         """Names of the columns."""
         if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
-        return "label" if self._names[section] == "index" else self._names[section]
+        return heading(self._names[section])
 
     def labels(self) -> np.ndarray[Any, Any]:
         """The object of each row."""
         return self._columns[self._names.index("index")][self._order] if "index" in self._names else np.zeros(0, int)
+
+
+def heading(column: str) -> str:
+    """A column's name as people write it: ``area µm²`` for ``area_um2``."""
+    words = ["label"] if column == "index" else column.removesuffix("_name").split("_")
+    signs = {"um": "µm", "um2": "µm²", "um3": "µm³", "mm2": "mm²", "mm3": "mm³"}
+    return " ".join(signs.get(word, word) for word in words)
 
 
 class MeasurementTable(Dockable):
@@ -107,7 +114,8 @@ class MeasurementTable(Dockable):
         self.view.verticalHeader().hide()
         self.view.horizontalHeader().setResizeContentsPrecision(20)  # rows
         self.view.verticalHeader().setDefaultSectionSize(ROW)
-        self.view.setMinimumHeight(LEAST_ROWS * ROW)
+        bars = self.view.horizontalHeader().sizeHint().height() + self.view.horizontalScrollBar().sizeHint().height()
+        self.view.setMinimumHeight(LEAST_ROWS * ROW + bars)
         self.title = label()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 6, 6)
