@@ -18,6 +18,7 @@ from napari_unetstyle.core.errors import OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.output import write_geojson, write_probabilities, write_rois, write_table
 from tests.core import dicom_for_tests as made
@@ -170,10 +171,43 @@ def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(model: Any, tmp_p
     out = tmp_path / "out"
     options = SegmentOptions()
     report = run(iter_segment_folder([folder], out, model, options, files=files))
-    assert report.having("done")
+    assert [status.name for status in report.having("done")] == ["in"]
     written = [path for path in out.rglob("*") if path.is_file()]
     assert written
     assert {path.name: told(path) for path in written if told(path)} == {}
+
+
+def test_a_folder_of_slices_is_one_picture_of_a_folder_run(model: Any, tmp_path: Path) -> None:
+    folder = planted(tmp_path / "cases" / "one.two")
+    made.write(tmp_path / "cases" / "x-rays", [x_ray(i) for i in range(2)])
+    series = {"SeriesInstanceUID": "9.9", "SeriesNumber": 9}
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", is_anatomical=True)
+    made.write_volume(tmp_path / "cases" / "two" / "a", smooth((5, 40, 44)), place)
+    (tmp_path / "cases" / "two" / "a" / "b").mkdir()
+    entries = find_entries([tmp_path / "cases"], tmp_path / "out")
+    rays = sorted((tmp_path / "cases" / "x-rays").iterdir())
+    assert {(e.path, str(e.target)) for e in entries} == {
+        (folder, "one.two.tif"),
+        (tmp_path / "cases" / "two" / "a", "two/a.tif"),
+        *((ray, f"x-rays/{ray.stem}.tif") for ray in rays),
+    }
+    made.write(tmp_path / "cases" / "two" / "a" / "b", made.slices(smooth((4, 40, 44)), place, **series))
+    two = tmp_path / "cases" / "two"
+    (failed,) = run(iter_segment_folder([two], tmp_path / "out", model)).pictures
+    assert "2 series" in failed.message
+    assert "--series 1" in failed.message
+    (done,) = run(iter_segment_folder([two], tmp_path / "out", model, series="2")).pictures
+    assert read_image(done.labels, "ZYX").array.shape[0] == 4
+    (again,) = run(iter_segment_folder([two], tmp_path / "out", model, series="2")).pictures
+    assert again.state == "skipped"
+    (other,) = run(iter_segment_folder([two], tmp_path / "out", model, series="1")).pictures
+    assert read_image(other.labels, "ZYX").array.shape[0] == 5
+
+
+def x_ray(number: int) -> Any:
+    ds = made.header(modality="DX", SeriesInstanceUID=f"7.{number}")
+    made.set_pixels(ds, smooth((30, 40)))
+    return ds
 
 
 def test_errors_do_not_quote_the_patient(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def segment_pictures(
     channel: arguments.Channel = None,
     axes: arguments.Axes = None,
     spacing: arguments.Spacing = None,
+    series: arguments.Series = None,
     box: arguments.Box = None,
     polygon: arguments.Polygon = None,
     frames: arguments.Frames = None,
@@ -109,7 +110,15 @@ def segment_pictures(
         probabilities=probabilities,
     )
     steps = iter_segment_folder(
-        pictures, out, model, options, axes=axes, spacing=parse_spacing(spacing), files=files, force=force
+        pictures,
+        out,
+        model,
+        options,
+        axes=axes,
+        spacing=parse_spacing(spacing),
+        series=series,
+        files=files,
+        force=force,
     )
     _finish(steps, as_json=as_json)
 

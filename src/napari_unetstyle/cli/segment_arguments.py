@@ -50,6 +50,10 @@ Spacing = Annotated[
         rich_help_panel=_PICTURE,
     ),
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(help="Which series of a DICOM folder, where there are several: its number.", rich_help_panel=_PICTURE),
+]
 Box = Annotated[str | None, typer.Option(help="Only this part, in pixels: 'y0,y1;x0,x1'.", rich_help_panel=_WHERE)]
 Polygon = Annotated[
     str | None,

@@ -237,6 +237,28 @@ def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def volume_folders(files: Iterable[Path]) -> set[Path]:
+    """The folders among those of `files` that hold slices of volumes, judged by one DICOM file in each.
+
+    A folder inside of another one counts as part of it. Pictures without a place in the patient make no volume.
+    """
+    first: dict[Path, Path] = {}
+    for file in files:
+        if file.parent not in first and not file.name.startswith(".") and _is_meant(file):
+            first[file.parent] = file
+    folders = {folder for folder, file in first.items() if _is_slice(file)}
+    return {folder for folder in folders if not folders & set(folder.parents)}
+
+
+def _is_slice(file: Path) -> bool:
+    """Whether a file is part of a volume; one that cannot be read counts, so that it is not passed over."""
+    try:
+        planes = _planes(file)
+    except (ImageError, ImageFileError):
+        return True
+    return any(plane.stored.frames == 1 and is_placed(plane) for plane in planes)
+
+
 # Files -----------------------------------------------------------------------------------------------------------
 
 

@@ -133,6 +133,7 @@ def iter_segment_folder(
     *,
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
+    series: int | str | None = None,
     files: FolderFiles | None = None,
     force: bool = False,
     store: ModelStore | None = None,
@@ -146,14 +147,14 @@ def iter_segment_folder(
     Parameters
     ----------
     inputs
-        Files, folders (searched in depth) or patterns.
+        Files, folders (searched in depth) or patterns; a folder of DICOM slices is one picture.
     out
         Folder for the results; subfolders are kept.
     model
         Name in the store, model folder, or a loaded model.
     options
         The same for every picture.
-    axes, spacing
+    axes, spacing, series
         As in :func:`~napari_unetstyle.core.read_image`, for every picture.
     files
         What to write besides labels.
@@ -182,7 +183,7 @@ def iter_segment_folder(
     _check(loaded, options, files)
     entries = find_entries([Path(given) for given in inputs], target)
     _check_writable(target)
-    job = _Job(target, loaded, options, axes, spacing, files)
+    job = _Job(target, loaded, options, axes, spacing, series, files)
     ended = yield from _iter_pictures(job, entries, force=force)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
 
@@ -257,9 +258,21 @@ def _check_writable(folder: Path) -> None:
 def _size(path: Path) -> int:
     """Weight of a picture in the progress."""
     try:
-        return max(1, path.stat().st_size)
+        return max(1, sum(file.stat().st_size for file in _files(path)))
     except OSError:
         return 1
+
+
+def _digest(path: Path) -> str:
+    """Hex sha256 of a picture file, or of the files of a DICOM folder, whatever their names."""
+    if path.is_file():
+        return sha256_of(path)
+    digests = sorted(sha256_of(file) for file in _files(path))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +284,7 @@ class _Job:
     options: SegmentOptions
     axes: str | None
     spacing: tuple[float, ...] | None
+    series: int | str | None
     files: FolderFiles
 
     def status(self, entry: Entry, state: State, **more: Any) -> PictureStatus:
@@ -280,8 +294,8 @@ class _Job:
         """Segment one picture and write everything; a failure becomes a status."""
         started = time.perf_counter()
         try:
-            image = read_image(entry.path, self.axes, self.spacing)
-            digest = sha256_of(entry.path)
+            image = read_image(entry.path, self.axes, self.spacing, self.series)
+            digest = _digest(entry.path)
             result = yield from share(iter_segment(image, self.model, self.options), 0.0, 0.9)
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             yield Progress(95, 100, "Writing")
@@ -299,7 +313,7 @@ class _Job:
             wanted = self._targets(entry)
             same = (
                 known["made_by"] == self._fingerprint()
-                and known["picture"] == sha256_of(entry.path)
+                and known["picture"] == _digest(entry.path)
                 and wanted.keys() <= known["files"].keys()
                 and all(sha256_of(self.out / path) == known["files"][kind] for kind, path in wanted.items())
             )
@@ -382,6 +396,7 @@ class _Job:
             "options": options,
             "axes": self.axes,
             "spacing": self.spacing,
+            "series": self.series,
             "measure": self.files.measure,
             "stains": self.files.stains,
         }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.dicom import volume_folders
 from napari_unetstyle.core.imaging.files import SUFFIXES, is_image_file
 
 
@@ -19,7 +20,7 @@ class Entry:
     Attributes
     ----------
     path
-        The picture file.
+        The picture file, or a folder of DICOM slices.
     name
         Its path below the inputs' common folder, with ``/``; its results are named after it.
     target
@@ -63,14 +64,22 @@ def _expanded(given: Path) -> list[Path]:
 
 def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Path, str]]:
     if path.is_dir():
-        ours = out.resolve()
-        inside = (file for file in path.rglob("*") if is_image_file(file) and file.is_file())
-        return [(file, _name(file, path)) for file in inside if ours not in file.resolve().parents]
+        return [(found, _name(found, path)) for found in _inside(path, out)]
     return [(path, _name(path.absolute(), _common_folder(named)))]
+
+
+def _inside(folder: Path, out: Path) -> Iterator[Path]:
+    """Picture files, and folders of DICOM slices in the place of their files."""
+    ours = out.resolve()
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and ours not in file.resolve().parents]
+    volumes = volume_folders(files)
+    yield from volumes
+    yield from (file for file in files if is_image_file(file) and not volumes & set(file.parents))
 
 
 def _name(file: Path, below: Path) -> str:
     """What tables and people get to see; bytes that are no text (Linux allows them) are written out."""
+    below = below.parent if file == below else below
     return file.relative_to(below).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
@@ -84,7 +93,7 @@ def _common_folder(paths: Sequence[Path]) -> Path:
 
 def _with_targets(pairs: Sequence[tuple[Path, str]]) -> list[Entry]:
     """``a/x.png`` to ``a/x.tif``; to ``a/x.png.tif`` if another picture wants the same."""
-    plain = [_plain_target(name) for _, name in pairs]
+    plain = [PurePosixPath(f"{name}.tif") if path.is_dir() else _plain_target(name) for path, name in pairs]
     wanted = Counter(target.as_posix().lower() for target in plain)  # some file systems do not tell A from a
     targets = [
         target
