@@ -34,6 +34,7 @@ def segment(
     *,
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
+    series: int | str | None = None,
     store: ModelStore | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -43,13 +44,15 @@ def segment(
     Parameters
     ----------
     image
-        numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
+        numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file or DICOM folder.
     model
         Name in the store, model folder, or a loaded model.
     axes
         One letter per axis of an array out of ``T C Z Y X``; needed unless it is 2D or ends in 3 or 4 colors.
     spacing
         Pixel size ``(Z)YX`` in micrometers, if it is not stored with the picture.
+    series
+        Which series of a DICOM folder, where there are several: its number in the list that the error gives.
     store
         Where models are looked up; the person's own by default.
     on_progress
@@ -67,7 +70,7 @@ def segment(
     UnetstyleError
         In words, if picture, model or an option is not usable; nothing is written.
     """
-    picture = open_image(image, axes=axes, spacing=spacing)
+    picture = open_image(image, axes=axes, spacing=spacing, series=series)
     steps = iter_segment(picture, model, make_options(**options), store=store)
     return run(steps, on_progress)
 
@@ -95,12 +98,18 @@ def iter_segment(
     return result
 
 
-def open_image(image: Any, *, axes: str | None = None, spacing: tuple[float, ...] | None = None) -> Image:
+def open_image(
+    image: Any,
+    *,
+    axes: str | None = None,
+    spacing: tuple[float, ...] | None = None,
+    series: int | str | None = None,
+) -> Image:
     """An :class:`Image` of whatever a person hands over: path, array or Image."""
     if isinstance(image, (str, Path)):
         from napari_unetstyle.core.imaging.files import read_image
 
-        return read_image(image, axes=axes, spacing=spacing)
+        return read_image(image, axes=axes, spacing=spacing, series=series)
     if isinstance(image, Image):
         return image
     return as_image(image, axes=axes, spacing=spacing)
