@@ -69,6 +69,16 @@ def test_what_one_does_not_say_the_other_does() -> None:
     assert "nsd" not in scores
 
 
+def test_sizes_without_a_unit_have_to_agree_too() -> None:
+    bare = Geometry(spacing=(2.0, 0.5, 0.5))
+    assert common_geometry(volume(place=bare), volume()) == common_geometry(volume(), volume(place=bare)) == PLACE
+    scores = run(iter_compare(volume(place=bare, shift=1), volume(place=bare)))
+    assert (scores["unit"], scores["hd95"]) == ("px", 0.25)  # the mean of 0.5 and 0
+    for other in (PLACE, bare):
+        with pytest.raises(ImageError, match="Pixel sizes differ"):
+            common_geometry(volume(place=Geometry(spacing=(2.0, 0.5, 0.6))), volume(place=other))
+
+
 def test_units_may_differ_where_sizes_do_not() -> None:
     assert common_geometry(volume(place=PLACE.in_unit("um")), volume()) == PLACE
 
@@ -117,4 +127,4 @@ def test_differences_are_named() -> None:
     ]  # fmt: skip
     assert len({c.color for c in classes}) == 3
     objects = difference_classes(differences(np.array([1, 0]), np.array([0, 1])))
-    assert [c.name for c in objects] == ["false positive", "false negative", "not matched"]
+    assert [c.name for c in objects] == ["false positive", "false negative", "another object"]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.models_panel import ModelsPanel
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class MainDock(Dockable):
         self.segment = SegmentPanel(viewer, calls)
         self.models = ModelsPanel(calls)
         self.tabs = QTabWidget()
-        self.tabs.addTab(_scrolling(self.segment), "Segment")
-        self.tabs.addTab(_scrolling(self.models), "Models")
+        self.tabs.addTab(scrolling(self.segment), "Segment")
+        self.tabs.addTab(scrolling(self.models), "Models")
         disclaimer = label("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
@@ -80,13 +80,3 @@ class MainDock(Dockable):
     def sizeHint(self) -> QSize:
         """As wide as the drawing."""
         return QSize(WIDTH, super().sizeHint().height())
-
-
-def _scrolling(panel: QWidget) -> QScrollArea:
-    """A panel that scrolls instead of pushing the window past the screen."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(panel)
-    return area

@@ -83,17 +83,24 @@ def common_geometry(prediction: Image, truth: Image) -> Geometry:
             f"{truth.label_shape}. Compare labels of the same picture."
         )
     first, second = prediction.geometry, truth.geometry
-    if not first.is_physical or not second.is_physical:
-        return second if second.is_physical else first
-    first = first.in_unit(second.unit)
+    if _is_silent(first) or _is_silent(second):
+        return first if _is_silent(second) else second
+    if first.is_physical and second.is_physical:
+        first = first.in_unit(second.unit)
     if not np.allclose(first.spacing, second.spacing, rtol=_SAME_SIZE, atol=0):
         raise ImageError(
             f"Pixel sizes differ: {_sizes(first)} in the prediction, {_sizes(second)} in the truth. "
             "Compare labels on the same grid, or state the size that holds for both."
         )
+    if not first.is_physical or not second.is_physical:
+        return first if first.is_physical else second
     if first.is_anatomical == second.is_anatomical:
         _check_same_place(first, second, truth)
     return second
+
+
+def _is_silent(geometry: Geometry) -> bool:
+    return not geometry.is_physical and set(geometry.spacing) == {1.0}
 
 
 def _check_same_place(first: Geometry, second: Geometry, truth: Image) -> None:
@@ -167,7 +174,7 @@ def difference_classes(found: Differences, names: Mapping[int, str] | None = Non
 
 def _words(kind: str, predicted: int | None, true: int | None, names: Mapping[int, str]) -> str:
     if predicted is None or true is None:
-        return "not matched" if kind == "other" else kind
+        return "another object" if kind == "other" else kind
     first, second = (names.get(value) or f"class {value}" for value in (predicted, true))
     if kind == "other":
         return f"{first} instead of {second}"
