@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
 
 METADATA = "unetstyle"
+PLACE = "unetstyle_place"
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -69,23 +70,89 @@ def axes_of(layer: napari.layers.Layer) -> tuple[str, bool]:
 
 
 def geometry_of(layer: napari.layers.Layer, axes: str) -> Geometry:
-    """Pixel size along the spatial axes; unknown unless every one of them has a unit of length."""
+    """Pixel size and place of the spatial axes; unknown unless every one of them has a unit of length.
+
+    napari's world is that of the picture's own axes; a picture from a volume file keeps in its metadata how these lie
+    in the patient. A sheared layer has no place, only a pixel size.
+    """
+    try:
+        return placed_geometry(layer, axes)
+    except ImageError:
+        spatial = [axes.index(a) for a in "ZYX" if a in axes]
+        factors, unit = _length_units(layer, spatial)
+        spacing = tuple(abs(float(layer.scale[a])) * f for a, f in zip(spatial, factors, strict=True))
+        return Geometry(spacing=spacing, unit=unit)
+
+
+def placed_geometry(layer: napari.layers.Layer, axes: str) -> Geometry:
+    """Like :func:`geometry_of`, but with its place or not at all.
+
+    Raises
+    ------
+    ImageError
+        If the layer is sheared, or turned between space and other axes.
+    """
     spatial = [axes.index(a) for a in "ZYX" if a in axes]
-    spacing, units = [], set()
+    factors, unit = _length_units(layer, spatial)
+    if unit == "px":
+        return geo.unknown(len(spatial))
+    world = _world_matrix(layer)
+    rest = [i for i in range(layer.ndim) if i not in spatial]
+    if world[np.ix_(spatial, rest)].any() or world[np.ix_(rest, spatial)].any():
+        raise ImageError(f"Layer {layer.name!r} is turned between space and other axes. Reset its transform.")
+    order = [*spatial, layer.ndim]
+    matrix = np.diag([*factors, 1.0]) @ world[np.ix_(order, order)]
+    turn, is_anatomical = _frame_of(layer, len(spatial))
+    try:
+        return Geometry.from_affine(turn @ matrix, unit, is_anatomical=is_anatomical)
+    except ImageError as error:
+        raise ImageError(f"Layer {layer.name!r} is sheared or flat, so it has no place in a file. {error}") from error
+
+
+def place_of(geometry: Geometry) -> dict[str, Any]:
+    """What a layer's metadata keep of a geometry: how napari's world, the picture's own axes, lies in the patient."""
+    is_plain = not geometry.is_anatomical and geometry == replace(geometry, direction=())
+    return {} if is_plain else {PLACE: {"direction": geometry.direction, "is_anatomical": geometry.is_anatomical}}
+
+
+def translate_of(geometry: Geometry) -> tuple[float, ...]:
+    """Where the first pixel lies along the picture's own axes, as a layer's translate."""
+    turned = np.array(geometry.direction).T @ np.array(geometry.origin)
+    return tuple(turned.tolist()) if geometry.is_physical else (0.0,) * len(geometry.spacing)
+
+
+def _length_units(layer: napari.layers.Layer, spatial: list[int]) -> tuple[list[float], str]:
+    """Factor of each spatial axis to a common unit; ``"px"`` if one has no unit of length."""
+    each = []
     for axis in spatial:
         try:
-            one = geo.in_known_unit((abs(float(layer.scale[axis])),), str(layer.units[axis]))
+            each.append(geo.in_known_unit((1.0,), str(layer.units[axis])))
         except ImageError:  # seconds on a spatial axis, say
-            return geo.unknown(len(spatial))
-        spacing.append(one.spacing[0])
-        units.add(one.unit)
-    if units == {"um", "mm"}:
-        stored = [str(layer.units[axis]) for axis in spatial]
-        spacing = [s * 1e3 if u in ("mm", "millimeter") else s for s, u in zip(spacing, stored, strict=True)]
-        units = {"um"}
-    if len(units) != 1 or units == {"px"}:
-        return geo.unknown(len(spatial))
-    return Geometry(spacing=tuple(spacing), unit=units.pop())
+            return [1.0] * len(spatial), "px"
+    units = {one.unit for one in each}
+    if "px" in units or not units:
+        return [1.0] * len(spatial), "px"
+    unit = units.pop() if len(units) == 1 else "um"
+    return [one.in_unit(unit).spacing[0] for one in each], unit
+
+
+def _world_matrix(layer: napari.layers.Layer) -> NDArray[np.float64]:
+    """The layer's map from data to napari's world, homogeneous."""
+    from napari.utils.transforms import Affine
+
+    own = Affine(scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear)
+    return np.array(layer.affine.affine_matrix) @ own.affine_matrix
+
+
+def _frame_of(layer: napari.layers.Layer, dims: int) -> tuple[NDArray[np.float64], bool]:
+    """How napari's world lies in the patient, homogeneous, and whether there is one."""
+    place = layer.metadata.get(PLACE, {})
+    turn = np.eye(dims + 1)
+    direction = np.array(place.get("direction", np.eye(dims)), float)
+    if direction.shape != (dims, dims):
+        return turn, False
+    turn[:-1, :-1] = direction
+    return turn, bool(place.get("is_anatomical", False))
 
 
 def statement_of(layer: napari.layers.Layer) -> Statement:
@@ -132,17 +199,18 @@ class Placement:
     becomes an axis of length 1 that covers all channels, so that the others stay where they are.
     """
 
-    layer: napari.layers.Image
+    layer: napari.layers.Image | napari.layers.Labels
     name: str
     array: Any
     axes: str
     arguments: dict[str, Any]
     transform: NDArray[np.float64]
+    metadata: dict[str, Any]
 
     @classmethod
-    def of(cls, layer: napari.layers.Image, axes: str) -> Placement:
+    def of(cls, layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Placement:
         """The placement of `layer` now; `axes` as stated for its data."""
-        own = axes[:-1] if layer.rgb else axes
+        own = axes[:-1] if getattr(layer, "rgb", False) else axes
         return cls(
             layer=layer,
             name=layer.name,
@@ -150,6 +218,7 @@ class Placement:
             axes=own,
             arguments=_arguments(layer, own),
             transform=_transform(layer),
+            metadata={PLACE: layer.metadata[PLACE]} if PLACE in layer.metadata else {},
         )
 
     def changes(self, viewer: napari.viewer.ViewerModel) -> list[str]:
@@ -184,7 +253,7 @@ class Placement:
         return self.axes.find("C") > 0
 
 
-def _stored(layer: napari.layers.Image) -> Any:
+def _stored(layer: napari.layers.Image | napari.layers.Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
@@ -194,7 +263,7 @@ def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
     return np.concatenate([np.ravel(part).astype(float) for part in parts])
 
 
-def _arguments(layer: napari.layers.Image, axes: str) -> dict[str, Any]:
+def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> dict[str, Any]:
     """The layer's place as arguments of a Labels layer on it."""
     place = {
         "scale": np.array(layer.scale),
@@ -257,11 +326,21 @@ def add_labels(
         like.to_layer(result.labels),
         name=name,
         features=features(result.objects) if table is None else table,
-        metadata={METADATA: {"provenance": result.provenance, "notes": list(result.notes)}},
+        metadata={**like.metadata, METADATA: own_metadata(result)},
         **like.arguments,
     )
     layer.colormap = colors_of(result)
     return layer
+
+
+def own_metadata(result: SegmentResult) -> dict[str, Any]:
+    """What a layer with labels of a result keeps of it."""
+    return {
+        "provenance": result.provenance,
+        "notes": list(result.notes),
+        "output": result.output,
+        "classes": [{"value": c.value, "name": c.name, "color": c.color} for c in result.classes],
+    }
 
 
 def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:

@@ -25,17 +25,24 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def layer_data(image: Image, path: Path | None = None) -> LayerData:
-    """A picture as napari's layer data."""
+    """A picture as napari's layer data: along its own axes; how these lie in the patient is kept in the metadata."""
+    from napari_unetstyle.widgets.layers import place_of, translate_of
+
     colors = "C" if image.axes.endswith("C") and image.size("C") in (3, 4) else ""
     axes = image.axes.removesuffix(colors) if colors else image.axes
-    spatial = dict(zip((a for a in "ZYX" if a in axes), image.geometry.spacing, strict=True))
-    unit = _UNITS[image.geometry.unit]
-    metadata: dict[str, Any] = {"channel_names": image.channel_names} if image.channel_names else {}
+    place = image.geometry
+    spatial = dict(zip(place.axes, place.spacing, strict=True))
+    offset = dict(zip(place.axes, translate_of(place), strict=True))
+    unit = _UNITS[place.unit]
+    metadata: dict[str, Any] = place_of(place)
+    if image.channel_names:
+        metadata["channel_names"] = image.channel_names
     if path is not None:
         metadata[PATH] = str(path)
     arguments = {
         "name": image.name or (path.stem if path else "picture"),
         "scale": [spatial.get(a, 1.0) for a in axes],
+        "translate": [offset.get(a, 0.0) for a in axes],
         "units": [unit if a in spatial else "pixel" for a in axes],
         "axis_labels": [a.lower() for a in axes],
         "rgb": bool(colors),
@@ -83,7 +90,9 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
         raise ImageFileError(f"{path} has shape {array.shape}, which does not fit the picture {like.name!r}.")
     placement = Placement.of(like, image.axes)
     data = placement.to_layer(array.reshape(image.label_shape).astype(np.int32))
-    return viewer.add_labels(data, name=f"{path.stem} labels", colormap=colors, **placement.arguments)
+    return viewer.add_labels(
+        data, name=f"{path.stem} labels", colormap=colors, metadata=placement.metadata, **placement.arguments
+    )
 
 
 def statement_in_file(layer: napari.layers.Image) -> Statement | None:

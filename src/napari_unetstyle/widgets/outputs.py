@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, features
+from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, features, own_metadata
 
 if TYPE_CHECKING:
     import napari.layers
@@ -39,8 +40,20 @@ def iter_fresh(steps: Steps[SegmentResult]) -> Steps[Fresh]:
     return Fresh(result, checksum(result.labels), features(result.objects))
 
 
+@dataclass(frozen=True)
+class Check:
+    """Whether a layer's values were those that this dock wrote, at the moment that `changes` had been counted."""
+
+    changes: int
+    is_same: bool
+
+
 class Output:
     """One run's labels in the viewer.
+
+    A stroke says so itself. Other events (undo, direct writing, a mere look at another slice) are alike, and direct
+    writing may send none, so before the layer is written to its values are compared with what was written, by
+    :meth:`iter_check` in a job's thread and :meth:`settle`.
 
     Parameters
     ----------
@@ -66,13 +79,14 @@ class Output:
     ) -> None:
         self.image, self.result, self.placement = image, fresh.result, placement
         self._viewer = viewer
-        self._is_writing = self._is_painted = self._is_suspect = False
+        self._is_writing = self._is_painted = False
+        self._changes = self._settled = 0
         self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name, fresh.features)
         self._sum = fresh.sum
         events = self.layer.events
         events.paint.connect(self._on_paint)
         events.labels_update.connect(self._on_paint)  # in the middle of a stroke
-        events.set_data.connect(self._on_refresh)  # undo, direct writing, but also a mere look at another slice
+        events.set_data.connect(self._on_refresh)
 
     @property
     def is_open(self) -> bool:
@@ -86,21 +100,32 @@ class Output:
 
     @property
     def is_touched(self) -> bool:
-        """Whether anybody painted in the layer or replaced its data since this dock wrote them."""
-        if self._is_suspect and not self._is_painted:
-            self._is_painted = self.is_reshaped or self._sum != checksum(self.labels)
-            self._is_suspect = False
-        return self._is_painted
-
-    @property
-    def is_maybe_touched(self) -> bool:
-        """Whether something happened to the layer that may have been paint; costs nothing to ask."""
-        return self._is_painted or self._is_suspect
+        """Whether anybody painted in the layer since this dock wrote it, or may have: what is not settled counts."""
+        return self._is_painted or self._changes != self._settled
 
     @property
     def is_free(self) -> bool:
         """Whether the layer may be written to: it is open, and nobody has touched it."""
         return self.is_open and not self.is_touched
+
+    def iter_check(self) -> Steps[Check]:
+        """Compare what the layer holds with what was written; reads all of it, so off the GUI thread."""
+        changes = self._changes  # first: what happens from here on makes the answer worthless
+        yield Progress(0, 1, "Looking for paint")
+        is_same = not self._is_painted and not self.is_reshaped and self._sum == checksum(self.labels)
+        return Check(changes, is_same)
+
+    def settle(self, check: Check) -> bool:
+        """Take the answer of a check; False if something has happened to the layer since it began."""
+        if check.changes != self._changes:
+            return False
+        self._is_painted |= not check.is_same
+        self._settled = self._changes
+        return True
+
+    def distrust(self) -> None:
+        """Nobody could find out: until a check says otherwise, the layer counts as touched."""
+        self._changes += 1
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -118,15 +143,14 @@ class Output:
             )
         return self.placement.to_labels(self.layer.data)
 
-    def can_take(self, result: SegmentResult, placement: Placement) -> bool:
-        """Whether another run's result may replace the data: same picture, same place, and the layer is free."""
+    def is_place_of(self, result: SegmentResult, placement: Placement) -> bool:
+        """Whether another run's result belongs here: same picture, same place, same kind."""
         return (
             placement.layer is self.placement.layer
             and placement.changes(self._viewer) == []
             and self.placement.changes(self._viewer) == []
             and result.labels.shape == self.result.labels.shape
             and result.output == self.result.output
-            and self.is_free
         )
 
     def write(self, fresh: Fresh) -> None:
@@ -140,8 +164,8 @@ class Output:
             layer.editable = True
             layer.mode = mode
             layer.features = fresh.features
-            layer.metadata[METADATA] = {"provenance": result.provenance, "notes": list(result.notes)}
-        self._sum, self._is_painted, self._is_suspect = fresh.sum, False, False
+            layer.metadata[METADATA] = own_metadata(result)
+        self._sum, self._is_painted, self._settled = fresh.sum, False, self._changes
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -154,10 +178,11 @@ class Output:
     def _on_paint(self) -> None:
         if not self._is_writing:
             self._is_painted = True
+            self._changes += 1
 
     def _on_refresh(self) -> None:
         if not self._is_writing:
-            self._is_suspect = True
+            self._changes += 1
 
 
 def checksum(array: NDArray[Any]) -> int:

@@ -1,0 +1,248 @@
+"""Volumes in napari: at their place, with their unit, and back in a file where they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_unetstyle.core import read_image, write_labels
+from napari_unetstyle.core.errors import ImageFileError, OutputError
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.output import label_info
+from napari_unetstyle.widgets import writers
+from napari_unetstyle.widgets.layers import (
+    PLACE,
+    Placement,
+    add_labels,
+    geometry_of,
+    image_from_layer,
+    placed_geometry,
+    statement_of,
+)
+from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.readers import get_reader
+from napari_unetstyle.widgets.writers import write_volume
+from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries, rotation
+from tests.core.test_medical import CLASSES, check_worlds, corners_marked
+from tests.core.test_medical import PLACE as TILTED
+from tests.core.test_output import result_of
+
+ONE_FOLDER = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # layers are slow, and shrinking makes many
+)
+
+
+def volume(place: Geometry = TILTED, axes: str = "ZYX") -> ImageLayer:
+    """A layer as our reader makes it."""
+    array = np.random.default_rng(0).integers(0, 255, (9, 14, 23), np.uint8)
+    array = array if axes == "ZYX" else np.stack([array] * 2)
+    data, arguments, _ = layer_data(Image(array=array, axes=axes, geometry=place, name="brain"))
+    return ImageLayer(data, **arguments)
+
+
+@pytest.fixture
+def viewer(monkeypatch: pytest.MonkeyPatch) -> ViewerModel:
+    model = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: model)
+    return model
+
+
+def opened(path: Path) -> Any:
+    reader = get_reader(str(path))
+    assert reader is not None
+    ((data, arguments, kind),) = reader(str(path))
+    return {"image": ImageLayer, "labels": Labels}[kind](data, **arguments)
+
+
+# Reading -----------------------------------------------------------------------------------------------------------
+
+
+@given(place=geometries())
+def test_a_layer_shows_the_volume_along_its_own_axes_and_knows_its_place(place: Geometry) -> None:
+    layer = volume(place)
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert layer.axis_labels == ("z", "y", "x")
+    np.testing.assert_allclose(layer.scale, place.spacing)
+    np.testing.assert_array_equal(layer.rotate, np.eye(3))
+    np.testing.assert_allclose(geometry_of(layer, "ZYX").affine, place.affine, atol=1e-9)
+    image = image_from_layer(layer)
+    assert (image.geometry.is_anatomical, image.geometry.orientation) == (True, place.orientation)
+
+
+@given(first=geometries(), offset=st.tuples(*[st.floats(-50, 50)] * 3), point=st.tuples(*[st.integers(0, 8)] * 3))
+def test_volumes_of_one_direction_lie_to_each_other_as_in_the_patient(first: Any, offset: Any, point: Any) -> None:
+    second = Geometry(
+        spacing=(2.0, 1.0, 0.5),
+        unit="mm",
+        origin=tuple(np.add(first.origin, offset)),
+        direction=first.direction,
+        is_anatomical=True,
+    )
+    apart = np.subtract(volume(first).data_to_world(point), volume(second).data_to_world(point))
+    expected = np.linalg.norm(first.to_world(point) - second.to_world(point))
+    assert np.linalg.norm(apart) == pytest.approx(expected, abs=1e-6)
+
+
+def test_pictures_without_a_place_are_as_before() -> None:
+    _, arguments, _ = layer_data(
+        Image(array=np.zeros((4, 5)), axes="YX", geometry=Geometry(spacing=(0.5, 0.25), unit="um"))
+    )
+    assert arguments["translate"] == [0, 0]
+    assert arguments["metadata"] == {}
+
+
+def test_the_reader_takes_volumes_only(tmp_path: Path) -> None:
+    for name in ("x.tif", "x.png", "x.gz", "x.txt"):
+        (tmp_path / name).write_bytes(b"x")
+        assert get_reader(str(tmp_path / name)) is None
+    assert get_reader(str(tmp_path)) is None
+    for name in ("x.nii", "x.nii.gz", "x.NRRD", "x.mha", "x.mhd"):
+        assert get_reader(str(tmp_path / name)) is not None
+
+
+def test_what_is_not_whole_is_refused_before_it_is_shown(tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX", geometry=TILTED)
+    path.write_bytes(path.read_bytes()[:-20])
+    reader = get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(ImageFileError, match="truncated"):
+        reader(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_label_files_open_as_labels_with_the_colors_of_their_classes(suffix: str, tmp_path: Path) -> None:
+    labels, _ = corners_marked()
+    path = write_labels(
+        tmp_path / f"x{suffix}", labels % 3, axes="ZYX", geometry=TILTED, classes=CLASSES, output="areas"
+    )
+    layer = opened(path)
+    assert isinstance(layer, Labels)
+    np.testing.assert_allclose(layer.colormap.map(1), [1, 0x80 / 255, 0, 1], atol=0.01)
+    np.testing.assert_allclose(placed_geometry(layer, "ZYX").affine, TILTED.affine, atol=1e-4)
+    (again,) = write_volume(str(tmp_path / f"y{suffix}"), *layer.as_layer_data_tuple()[:2])
+    assert label_info(again)["classes"] == label_info(path)["classes"]
+    assert label_info(again)["output"] == "areas"
+
+
+def test_volumes_of_others_open_as_images(tmp_path: Path) -> None:
+    nibabel.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)).to_filename(tmp_path / "x.nii.gz")
+    layer = opened(tmp_path / "x.nii.gz")
+    assert isinstance(layer, ImageLayer)
+    assert layer.name == "x"
+
+
+# Labels on it ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(0, 48, 5))
+@settings(ONE_FOLDER, max_examples=2)
+@given(data=st.data())
+def test_labels_of_an_open_volume_are_saved_where_it_lies(orientation: int, data: Any, tmp_path: Path) -> None:
+    place = data.draw(geometries(orientation=AXIS_ORIENTATIONS[orientation]))
+    layer = volume(place)
+    model = ViewerModel()
+    model.add_layer(layer)
+    marked, where = corners_marked()
+    result = result_of(marked, axes="ZYX", geometry=place)
+    labels = add_labels(model, result, Placement.of(layer, "ZYX"), "labels")
+    np.testing.assert_allclose(labels.data_to_world((3, 4, 5)), layer.data_to_world((3, 4, 5)))
+    for name in ("x.nii.gz", "x.nrrd", "x.mha"):
+        write_volume(str(tmp_path / name), *labels.as_layer_data_tuple()[:2])
+        check_worlds(tmp_path / name, place, where)
+
+
+def test_a_layer_that_a_person_moved_is_saved_where_it_is(viewer: ViewerModel, tmp_path: Path) -> None:
+    layer = volume(Geometry(spacing=(2, 1, 1), unit="mm", origin=(5, 6, 7), is_anatomical=True))
+    layer.translate = np.add(layer.translate, (10, 0, 0))
+    layer.affine = np.vstack([np.hstack([rotation((1.0, 0.0, 0.0), 0.5), np.zeros((3, 1))]), [0, 0, 0, 1]])
+    place = placed_geometry(layer, "ZYX")
+    np.testing.assert_allclose(place.to_world((1, 2, 3)), layer.data_to_world((1, 2, 3)))
+    mirrored = volume(Geometry(spacing=(2, 1, 1), unit="mm", is_anatomical=True))
+    mirrored.scale = (2, 1, -1)
+    assert placed_geometry(mirrored, "ZYX").orientation == "SPR"
+
+
+def test_labels_added_by_hand_lie_on_the_picture_with_their_grid(viewer: ViewerModel, tmp_path: Path) -> None:
+    layer = volume()
+    viewer.add_layer(layer)
+    viewer._new_labels()  # what napari's button does
+    by_hand = viewer.layers[-1]
+    assert PLACE not in by_hand.metadata
+    marked, where = corners_marked()
+    by_hand.data = marked
+    write_volume(str(tmp_path / "x.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    check_worlds(tmp_path / "x.nii.gz", TILTED, where)
+
+
+@pytest.mark.parametrize(
+    "change", [{"translate": (1, 2, 3)}, {"scale": (9, 9, 9)}, {"data": np.zeros((9, 14, 22), int)}]
+)
+def test_labels_of_which_nobody_knows_where_they_lie_are_refused(
+    change: dict[str, Any], viewer: ViewerModel, tmp_path: Path
+) -> None:
+    viewer.add_layer(volume())
+    viewer._new_labels()
+    by_hand = viewer.layers[-1]
+    for name, value in change.items():
+        setattr(by_hand, name, value)
+    with pytest.raises(OutputError, match=r"not known, as it does not have the grid of 'brain'"):
+        write_volume(str(tmp_path / "x.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sheared_layer_has_a_size_but_no_place(viewer: ViewerModel, tmp_path: Path) -> None:
+    layer = Labels(np.ones((3, 4, 5), int), scale=(2, 1, 1), shear=(0.5, 0, 0), units="mm")
+    assert geometry_of(layer, "ZYX") == Geometry(spacing=(2, 1, 1), unit="mm")
+    with pytest.raises(OutputError, match="sheared"):
+        write_volume(str(tmp_path / "x.nii.gz"), *layer.as_layer_data_tuple()[:2])
+
+
+def test_a_time_series_keeps_its_axes(viewer: ViewerModel, tmp_path: Path) -> None:
+    layer = volume(axes="TZYX")
+    viewer.add_layer(layer)
+    assert statement_of(layer).axes == "TZYX"
+    labels = Labels(np.ones((2, 9, 14, 23), int), scale=layer.scale, translate=layer.translate)
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    again = read_image(tmp_path / "x.nii.gz")
+    assert again.axes == "TZYX"
+    np.testing.assert_allclose(again.geometry.affine, TILTED.affine, atol=1e-4)
+    viewer.layers.clear()
+    with pytest.raises(OutputError, match="Name them"):
+        write_volume(str(tmp_path / "y.nii.gz"), *labels.as_layer_data_tuple()[:2])
+
+
+def test_ids_of_a_layer_survive(viewer: ViewerModel, tmp_path: Path) -> None:
+    labels = Labels(np.array([[[0, 2**32 + 1, 2**31]]]))
+    write_volume(str(tmp_path / "x.nrrd"), *labels.as_layer_data_tuple()[:2])
+    assert opened(tmp_path / "x.nrrd").data.tolist() == [[[0, 2**32 + 1, 2**31]]]
+    labels.data = np.array([[[2**53 + 1]]])
+    with pytest.raises(OutputError, match="label ids"):
+        write_volume(str(tmp_path / "x.nrrd"), *labels.as_layer_data_tuple()[:2])
+
+
+def test_napari_itself_reads_and_saves(viewer: ViewerModel, tmp_path: Path) -> None:
+    from npe2 import PluginManager, PluginManifest
+
+    manifest = PluginManifest.from_file(Path(writers.__file__).parents[3] / "napari.yaml")
+    manager = PluginManager.instance()
+    if manifest.name not in manager:
+        manager.register(manifest)
+    path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX", geometry=TILTED)
+    viewer.open(path, plugin=None)
+    (layer,) = viewer.layers
+    assert isinstance(layer, Labels)
+    assert layer.save(str(tmp_path / "y.nii.gz")) == [str(tmp_path / "y.nii.gz")]
+    np.testing.assert_allclose(read_image(tmp_path / "y.nii.gz").geometry.affine, TILTED.affine, atol=1e-4)
+    check_worlds(tmp_path / "y.nii.gz", TILTED, corners_marked()[1])
