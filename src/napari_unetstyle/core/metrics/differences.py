@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.metrics.overlap import Overlap
-from napari_unetstyle.core.metrics.pair import Pair, Piece
+from napari_unetstyle.core.metrics.pair import Pair, Piece, ranks
 from napari_unetstyle.core.metrics.scores import THRESHOLDS, Output
 from napari_unetstyle.core.progress import Progress, Steps, run
 
@@ -109,8 +109,8 @@ class _AreaKey:
             self.kinds[label] = Difference(kind=_kind(p, t), predicted=p, true=t, pixels=n)
 
     def __call__(self, piece: Piece) -> NDArray[Any]:
-        ranks = (_ranks(self._values, labels) for labels in (piece.prediction, piece.truth))
-        return self._labels[tuple(ranks)]
+        pair = (ranks(self._values, labels) for labels in (piece.prediction, piece.truth))
+        return self._labels[tuple(pair)]
 
 
 class _ObjectKey:
@@ -130,7 +130,7 @@ class _ObjectKey:
         }
 
     def __call__(self, piece: Piece) -> NDArray[Any]:
-        partner = self._partners[_ranks(self._values, piece.prediction)]
+        partner = self._partners[ranks(self._values, piece.prediction)]
         is_predicted, is_true = piece.prediction != 0, piece.truth != 0
         other = is_predicted & is_true & (partner != piece.truth)
         return np.select([is_predicted & ~is_true, is_true & ~is_predicted, other], [1, 2, 3], 0).astype(np.uint8)
@@ -144,8 +144,3 @@ def _order(pair: tuple[int, int, int]) -> tuple[bool, int, int]:
     """Too much and too little of each class side by side, mistaken classes last."""
     predicted, true, _ = pair
     return bool(predicted and true), predicted or true, true
-
-
-def _ranks(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Index of each label among the sorted values; labels that do not count may have any."""
-    return np.minimum(np.searchsorted(values, labels), len(values) - 1)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.metrics.pair import Box, Piece
+from napari_unetstyle.core.metrics.pair import Box, Piece, ranks
 from napari_unetstyle.core.progress import Progress, Steps
 
 _POINTS = 2**15  # distances found at once
@@ -50,8 +50,8 @@ def _surface_pixels(
     from scipy import ndimage
 
     values = np.unique(labels[inner])
-    ranks = np.searchsorted(values, labels[inner]).astype(np.int32) + 1
-    for value, found in zip(values.tolist(), ndimage.find_objects(ranks, len(values)), strict=True):
+    boxes = ndimage.find_objects(ranks(values, labels[inner]) + 1, len(values))
+    for value, found in zip(values.tolist(), boxes, strict=True):
         if not value or found is None:
             continue
         low = [f.start + i.start for f, i in zip(found, inner, strict=True)]
