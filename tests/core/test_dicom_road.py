@@ -187,9 +187,9 @@ def test_a_folder_of_slices_is_one_picture_of_a_folder_run(model: Any, tmp_path:
     entries = find_entries([tmp_path / "cases"], tmp_path / "out")
     rays = sorted((tmp_path / "cases" / "x-rays").iterdir())
     assert {(e.path, str(e.target)) for e in entries} == {
-        (folder, "one.two.tif"),
-        (tmp_path / "cases" / "two" / "a", "two/a.tif"),
-        *((ray, f"x-rays/{ray.stem}.tif") for ray in rays),
+        (folder, "one.two.nii.gz"),
+        (tmp_path / "cases" / "two" / "a", "two/a.nii.gz"),
+        *((ray, f"x-rays/{ray.stem}.nii.gz") for ray in rays),
     }
     made.write(tmp_path / "cases" / "two" / "a" / "b", made.slices(smooth((4, 40, 44)), place, **series))
     two = tmp_path / "cases" / "two"

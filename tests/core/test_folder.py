@@ -19,7 +19,7 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from napari_unetstyle.core import ModelStore, SegmentOptions, run, segment
+from napari_unetstyle.core import ModelStore, SegmentOptions, read_image, run, segment, write_labels
 from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.segmentation import folder as module
@@ -31,6 +31,7 @@ from napari_unetstyle.core.segmentation.folder import (
 )
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from tests.core.networks_for_tests import tiny_model
+from tests.core.test_medical import PLACE
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +330,33 @@ def test_pictures_that_differ_in_suffix_only(tmp_path: Path) -> None:
     assert names([tmp_path], tmp_path / "out") == {
         "x.png": "x.png.tif", "x.tif": "x.tif", "y.ome.tif": "y.tif", "z.jpg": "z.tif",
     }  # fmt: skip
+
+
+def test_labels_of_volumes_are_volumes(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.NII", "c.nrrd", "d.mhd", "f.tif", "f.nii", "more/a.nhdr", "g.nii", "g.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names([tmp_path], tmp_path / "out") == {
+        "a.nii.gz": "a.nii.gz", "b.NII": "b.nii.gz", "c.nrrd": "c.nrrd", "d.mhd": "d.mha",
+        "f.tif": "f.tif", "f.nii": "f.nii.nii.gz", "more/a.nhdr": "more/a.nrrd",
+        "g.nii": "g.nii.nii.gz", "g.nii.gz": "g.nii.gz.nii.gz",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_labels_of_a_volume_lie_on_it(suffix: str, tmp_path: Path, model: Model) -> None:
+    pixels = tifffile.imread(picture(tmp_path / "x.tif", shape=(3, 40, 50)))
+    source = write_labels(tmp_path / f"in/brain{suffix}", pixels, axes="ZYX", geometry=PLACE)
+    every = FolderFiles(table=True, rois=True, geojson=True, probabilities=True)
+    report = done([source], tmp_path / "out", model, files=every)
+    assert states(report) == {source.name: "done"}
+    labels = read_image(tmp_path / "out" / source.name)
+    np.testing.assert_allclose(labels.geometry.affine, PLACE.affine, atol=1e-4)
+    np.testing.assert_array_equal(labels.array, segment(source, model).labels)
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    others = {"brain_rois.zip", "brain.geojson", "brain_probabilities.tif", "objects.csv"}
+    assert written == {source.name, *others}
+    assert states(done([source], tmp_path / "out", model, files=every)) == {source.name: "skipped"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")

@@ -377,15 +377,15 @@ class _Job:
         labels, files = entry.target, self.files
         every = {
             "labels": (True, labels),
-            "table": (True, PurePosixPath(SIDECARS) / labels.with_suffix(".csv")),
-            "rois": (files.rois, labels.with_name(f"{labels.stem}_rois.zip")),
-            "geojson": (files.geojson, labels.with_suffix(".geojson")),
-            "probabilities": (files.probabilities, labels.with_name(f"{labels.stem}_probabilities.tif")),
+            "table": (True, PurePosixPath(SIDECARS) / entry.beside(".csv")),
+            "rois": (files.rois, entry.beside("_rois.zip")),
+            "geojson": (files.geojson, entry.beside(".geojson")),
+            "probabilities": (files.probabilities, entry.beside("_probabilities.tif")),
         }
         return {kind: path for kind, (is_wanted, path) in every.items() if is_wanted}
 
     def _sidecar(self, entry: Entry) -> Path:
-        return self.out / SIDECARS / entry.target.with_suffix(".json")
+        return self.out / SIDECARS / entry.beside(".json")
 
     def _fingerprint(self) -> str:
         """What labels and tables follow from, besides the picture; as a sha256."""

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging import dicom
 from napari_unetstyle.core.imaging.dicom import volume_folders
 from napari_unetstyle.core.imaging.files import SUFFIXES, is_image_file
+from napari_unetstyle.core.imaging.medical import medical_suffix
+
+VOLUME = ".nii.gz"
+_VOLUMES = {".nii": VOLUME, ".nii.gz": VOLUME, ".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Entry:
     path: Path
     name: str
     target: PurePosixPath
+
+    def beside(self, ending: str) -> PurePosixPath:
+        """The labels' path with another ending (``".csv"``, ``"_rois.zip"``) in the place of its suffix."""
+        name = self.target.name
+        return self.target.with_name(f"{name[: -len(medical_suffix(name) or self.target.suffix)]}{ending}")
 
 
 def find_entries(inputs: Sequence[Path], out: Path) -> list[Entry]:
@@ -74,7 +84,10 @@ def _inside(folder: Path, out: Path) -> Iterator[Path]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and ours not in file.resolve().parents]
     volumes = volume_folders(files)
     yield from volumes
-    yield from (file for file in files if is_image_file(file) and not volumes & set(file.parents))
+    for file in files:
+        is_slice = file.suffix.lower() in dicom.SUFFIXES and volumes & set(file.parents)
+        if is_image_file(file) and not is_slice:
+            yield file
 
 
 def _name(file: Path, below: Path) -> str:
@@ -92,22 +105,26 @@ def _common_folder(paths: Sequence[Path]) -> Path:
 
 
 def _with_targets(pairs: Sequence[tuple[Path, str]]) -> list[Entry]:
-    """``a/x.png`` to ``a/x.tif``; to ``a/x.png.tif`` if another picture wants the same."""
-    plain = [PurePosixPath(f"{name}.tif") if path.is_dir() else _plain_target(name) for path, name in pairs]
-    wanted = Counter(target.as_posix().lower() for target in plain)  # some file systems do not tell A from a
+    """``a/x.png`` to ``a/x.tif``, volumes to volumes; to ``a/x.png.tif`` if another picture has the same stem."""
+    names = [_stem_and_suffix(path, name) for path, name in pairs]
+    wanted = Counter(stem.lower() for stem, _ in names)  # some file systems do not tell A from a
     targets = [
-        target
-        if wanted[target.as_posix().lower()] == 1 or name.lower().endswith(".tif")
-        else PurePosixPath(f"{name}.tif")
-        for target, (_, name) in zip(plain, pairs, strict=True)
+        f"{stem if wanted[stem.lower()] == 1 or name.lower().endswith('.tif') else name}{suffix}"
+        for (stem, suffix), (_, name) in zip(names, pairs, strict=True)
     ]
-    return [Entry(path, name, target) for (path, name), target in zip(pairs, targets, strict=True)]
+    return [Entry(path, name, PurePosixPath(target)) for (path, name), target in zip(pairs, targets, strict=True)]
 
 
-def _plain_target(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    stem = path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
-    return path.with_name(f"{stem}.tif")
+def _stem_and_suffix(path: Path, name: str) -> tuple[str, str]:
+    """What a picture is called without its suffix, and the suffix of its labels: a volume's place needs a volume."""
+    if path.is_dir():
+        return name, VOLUME
+    if suffix := medical_suffix(name):
+        return name[: -len(suffix)], _VOLUMES[suffix]
+    stem = name[: len(name) - len(PurePosixPath(name).suffix)]
+    if PurePosixPath(name).suffix.lower() in dicom.SUFFIXES:
+        return stem, VOLUME
+    return stem[:-4] if stem.lower().endswith(".ome") else stem, ".tif"
 
 
 def _check_targets(entries: Sequence[Entry], out: Path) -> None:
