@@ -73,14 +73,14 @@ def measure(qtbot: Any, click: Any) -> Any:
 @pytest.fixture
 def mark(qtbot: Any, click: Any) -> Any:
     def press(panel: ComparePanel) -> None:
-        with qtbot.waitSignal(panel._marking.done, timeout=MS):
-            click(panel.show_differences)
+        with qtbot.waitSignal(panel.results._marking.done, timeout=MS):
+            click(panel.results.show_differences)
 
     return press
 
 
 def column(panel: ComparePanel, title: str) -> dict[str, str]:
-    table = panel.table
+    table = panel.results.table
     titles = [table.horizontalHeaderItem(i).text() for i in range(table.columnCount())]
     i = titles.index(title)
     return {table.verticalHeaderItem(row).text(): table.item(row, i).text() for row in range(table.rowCount())}
@@ -92,8 +92,8 @@ def test_one_click_measures_in_millimeters(docked: ComparePanel, measure: Any) -
     assert docked.tolerance.text() == "1 mm"
     measure(docked)
     expected = evaluate(labels(2), labels(), output="areas", spacing=(3, 0.5, 0.5), tolerance=1)
-    assert docked.comparison is not None
-    assert docked.comparison.scores == expected
+    assert docked.results.comparison is not None
+    assert docked.results.comparison.scores == expected
     shown = column(docked, "anterior")
     assert shown["Dice"] == "0.750"
     assert shown["HD95, mm"] == "1.00"
@@ -102,7 +102,7 @@ def test_one_click_measures_in_millimeters(docked: ComparePanel, measure: Any) -
     assert shown["Off by, %"] == "0"
     assert column(docked, "posterior")["Dice"] == "1.000"
     assert column(docked, "mean")["Dice"] == "0.875"
-    assert docked.title.text() == "result against drawing"
+    assert docked.results.title.text() == "result against drawing"
     assert docked.progress.isHidden()
 
 
@@ -110,8 +110,8 @@ def test_the_tolerance_that_is_shown_is_the_one_that_counts(panel: ComparePanel,
     panel.tolerance.setValue(0.4)
     measure(panel)
     expected = evaluate(labels(2), labels(), output="areas", spacing=(3, 0.5, 0.5), tolerance=0.4)
-    assert panel.comparison is not None
-    assert panel.comparison.scores == expected
+    assert panel.results.comparison is not None
+    assert panel.results.comparison.scores == expected
     assert expected["nsd"] < 1
     assert "NSD at 0.4 mm" in column(panel, "anterior")
 
@@ -139,11 +139,11 @@ def test_objects_are_scored_as_objects(panel: ComparePanel, measure: Any, mark: 
     assert panel.values.currentData() == "objects"
     assert panel.tolerance.isHidden()
     measure(panel)
-    assert panel.comparison is not None
-    assert panel.comparison.scores == evaluate(np.roll(truth, 2, axis=1), truth)
+    assert panel.results.comparison is not None
+    assert panel.results.comparison.scores == evaluate(np.roll(truth, 2, axis=1), truth)
     assert column(panel, "") == column(panel, "") | {"Objects": "11", "… in the truth": "11", "AP at IoU 0.9": "0.000"}
     mark(panel)
-    assert "another object" in panel.legend.text()
+    assert "another object" in panel.results.legend.text()
     assert panel.values.currentData() == "objects"  # a new layer changes nothing that was chosen
 
 
@@ -184,7 +184,7 @@ def test_differences_are_a_layer_of_their_own(docked: ComparePanel, measure: Any
     assert layer.features["pixels"].tolist() == [64, 64]
     assert not np.array_equal(layer.get_color(1), layer.get_color(2))
     for value in (1, 2):
-        assert f">■</span> {layer.features['name'][value - 1]}, 64" in docked.legend.text()
+        assert f">■</span> {layer.features['name'][value - 1]}, 64" in docked.results.legend.text()
     truth = viewer.layers["drawing"]
     for corner in ((0, 0, 0), (5, 19, 23)):
         np.testing.assert_allclose(layer.data_to_world(corner), truth.data_to_world(corner))
@@ -220,10 +220,10 @@ def test_nothing_differs(panel: ComparePanel, measure: Any, mark: Any) -> None:
 def test_differences_need_their_layers(panel: ComparePanel, measure: Any) -> None:
     measure(panel)
     panel.viewer.layers.remove("drawing")
-    assert not panel.show_differences.isEnabled()
+    assert not panel.results.show_differences.isEnabled()
     assert not panel.measure.isEnabled()
     assert not panel.results.isHidden()  # the numbers stay
-    panel.mark()
+    panel.results.mark()
     assert len(panel.viewer.layers) == 1
 
 
@@ -232,8 +232,8 @@ def test_differences_need_their_layers(panel: ComparePanel, measure: Any) -> Non
 
 def test_csv(panel: ComparePanel, measure: Any, tmp_path: Path, qtbot: Any) -> None:
     measure(panel)
-    with qtbot.waitSignal(panel._saving.done, timeout=MS):
-        panel.save_to(tmp_path / "scores.csv")
+    with qtbot.waitSignal(panel.results._saving.done, timeout=MS):
+        panel.results.save_to(tmp_path / "scores.csv")
     table = pd.read_csv(tmp_path / "scores.csv")
     assert table["class_name"].tolist() == ["anterior", "posterior", "mean"]
     assert table["hd95_mm"][0] == 1
@@ -243,15 +243,15 @@ def test_csv(panel: ComparePanel, measure: Any, tmp_path: Path, qtbot: Any) -> N
 def test_csv_that_cannot_be_written_is_said(panel: ComparePanel, measure: Any, tmp_path: Path, qtbot: Any) -> None:
     measure(panel)
     (tmp_path / "taken").write_text("")
-    with qtbot.waitSignal(panel._saving.done, timeout=MS):
-        panel.save_to(tmp_path / "taken" / "scores.csv")
+    with qtbot.waitSignal(panel.results._saving.done, timeout=MS):
+        panel.results.save_to(tmp_path / "taken" / "scores.csv")
     assert "Could not write" in panel.message.text
     assert "Copy details" in panel.message.buttons()
 
 
 def test_save_asks_in_a_window_that_blocks_nothing(panel: ComparePanel, measure: Any, click: Any) -> None:
     measure(panel)
-    click(panel.save)
+    click(panel.results.save)
     (dialog,) = panel.findChildren(QFileDialog)
     assert not dialog.isModal()
     dialog.close()
@@ -259,7 +259,7 @@ def test_save_asks_in_a_window_that_blocks_nothing(panel: ComparePanel, measure:
 
 def test_copy_is_for_a_spreadsheet(panel: ComparePanel, measure: Any, click: Any) -> None:
     measure(panel)
-    click(panel.copy)
+    click(panel.results.copy)
     rows = [line.split("\t") for line in QApplication.clipboard().text().splitlines()]
     assert rows[0][:3] == ["class", "class_name", "dice"]
     assert rows[1][:3] == ["1", "anterior", "0.75"]
@@ -310,7 +310,7 @@ def test_a_class_that_one_lacks(panel: ComparePanel, measure: Any) -> None:
     measure(panel)
     assert column(panel, "posterior")["HD95, mm"] == "∞"
     assert column(panel, "posterior")["NSD at 1 mm"] == "0.000"
-    assert "only one of the two" in panel.notes.text()
+    assert "only one of the two" in panel.results.notes.text()
 
 
 def test_nothing_against_nothing(panel: ComparePanel, measure: Any) -> None:
@@ -318,15 +318,15 @@ def test_nothing_against_nothing(panel: ComparePanel, measure: Any) -> None:
         layer.data = np.zeros_like(labels())
     measure(panel)
     assert column(panel, "mean")["Dice"] == "1.000"
-    assert "Neither has anything" in panel.notes.text()
+    assert "Neither has anything" in panel.results.notes.text()
 
 
 def test_painting_makes_the_numbers_old_ones(panel: ComparePanel, measure: Any) -> None:
     measure(panel)
     panel.viewer.layers["result"].paint((3, 2, 2), 1)
-    assert "Measure again" in panel.notes.text()
+    assert "Measure again" in panel.results.notes.text()
     measure(panel)
-    assert "Measure again" not in panel.notes.text()
+    assert "Measure again" not in panel.results.notes.text()
 
 
 class Held:

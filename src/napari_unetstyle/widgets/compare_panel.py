@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.widgets.comparison_view import Comparison, ComparisonView
 from napari_unetstyle.widgets.dockable import Dockable
-from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, as_steps, failure
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_pair import (
     LabelPair,
-    add_differences,
     class_names,
     holds_objects,
     label_layers,
     proposal,
 )
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import NumberBox, combo, follow, form, label, name, scrolling
 from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.scores_table import ScoresTable
 from napari_unetstyle.widgets.summary import UNIT_SIGNS
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.core.metrics import Differences
-    from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.progress import Steps
 
 WIDTH, NARROWEST = 340, 300
@@ -51,25 +42,6 @@ def _iter_compare(pair: LabelPair, **options: Any) -> Steps[dict[str, Any]]:
     from napari_unetstyle.core.segmentation.compare import iter_compare
 
     return (yield from iter_compare(pair.prediction, pair.truth, **options))
-
-
-def _iter_differences(pair: LabelPair, output: Any) -> Steps[Differences]:
-    from napari_unetstyle.core.metrics import iter_differences
-    from napari_unetstyle.core.segmentation.compare import whole_labels
-
-    arrays = whole_labels(pair.prediction, "prediction"), whole_labels(pair.truth, "truth")
-    return (yield from iter_differences(*arrays, output=output))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
-    """What was measured, and between which layers."""
-
-    prediction: napari.layers.Labels
-    truth: napari.layers.Labels
-    output: str
-    scores: dict[str, Any]
-    names: dict[int, str]
 
 
 class ComparePanel(Dockable):
@@ -89,19 +61,17 @@ class ComparePanel(Dockable):
         super().__init__()
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)  # layers are compared by identity
         self._iter_compare = iter_compare
-        self._slot, self._marking, self._saving = JobSlot(self), JobSlot(self), JobSlot(self)
+        self._slot = JobSlot(self)
         self._followed: WeakSet[Any] = WeakSet()
         self._chosen: set[QWidget] = set()
         self._proposed_for: tuple[Any, Any] = (None, None)
         self._asked: Comparison | None = None
-        self.comparison: Comparison | None = None
         self.prediction, self.truth, self.values, self.unit = combo(), combo(), combo(), combo()
-        self.info, self.title, self.notes, self.legend = label(), label(), label(), label()
+        self.info = label()
         self.tolerance = NumberBox()
         self.measure = QPushButton("MEASURE")
-        self.progress, self.message, self.table = ProgressRow(), MessageRow(), ScoresTable()
-        self.show_differences, self.save = QPushButton("Show differences"), QPushButton("Save CSV…")
-        self.copy = QPushButton("Copy")
+        self.progress, self.message = ProgressRow(), MessageRow()
+        self.results = ComparisonView(self._viewer, self.progress, self.message)
         self._set_up()
         self._lay_out()
         self._connect()
@@ -117,8 +87,6 @@ class ComparePanel(Dockable):
         self.tolerance.setValue(1)
         self.tolerance.setToolTip("How far a surface may be off and still count as right (NSD)")
         self.measure.setMinimumHeight(32)
-        self.show_differences.setToolTip("A new layer: what is too much, too little or something else")
-        self.copy.setToolTip("The table, to paste into a spreadsheet")
         self.prediction.setToolTip("What is judged: a result, or one person's drawing")
         self.truth.setToolTip("What it is judged by")
         self.setMinimumWidth(NARROWEST)
@@ -137,17 +105,6 @@ class ComparePanel(Dockable):
         layout.addWidget(self.measure)
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
-        self.results = QWidget()
-        results = QVBoxLayout(self.results)
-        results.setContentsMargins(0, 0, 0, 0)
-        buttons = QHBoxLayout()
-        for button in (self.show_differences, self.save, self.copy):
-            buttons.addWidget(button)
-        for part in (self.title, self.table, self.notes):
-            results.addWidget(part)
-        results.addLayout(buttons)
-        results.addWidget(self.legend)
-        self.results.hide()
         layout.addWidget(self.results)
         layout.addStretch()
         disclaimer = label("Research use only, not a medical device.")
@@ -171,12 +128,6 @@ class ComparePanel(Dockable):
         self.progress.stop.clicked.connect(self.stop)
         self._slot.progressed.connect(self.progress.show_progress)
         self._slot.done.connect(self._on_measured)
-        self._marking.progressed.connect(self.progress.show_progress)
-        self._marking.done.connect(self._on_marked)
-        self._saving.done.connect(self._on_saved)
-        self.show_differences.clicked.connect(self.mark)
-        self.save.clicked.connect(self._on_save)
-        self.copy.clicked.connect(self._on_copy)
         self.undocked.connect(self.close_down)
 
     # What is compared ------------------------------------------------------------------------------------------------
@@ -194,8 +145,6 @@ class ComparePanel(Dockable):
                 box.setCurrentIndex(box.findData(before if keeps else proposed))
         for layer in layers:
             self._follow(layer)
-        if self.comparison is not None and not self._is_open(self.comparison):
-            self.show_differences.setEnabled(False)
         self._on_layers()
 
     def _follow(self, layer: napari.layers.Labels) -> None:
@@ -204,8 +153,6 @@ class ComparePanel(Dockable):
         self._followed.add(layer)
         events = layer.events
         follow(self, events.name, self.refresh)
-        for event in (events.paint, events.labels_update, events.data):
-            follow(self, event, self._on_changed)
         for event in (events.data, events.scale, events.translate, events.units, events.axis_labels):
             follow(self, event, self._show_form)
 
@@ -281,7 +228,7 @@ class ComparePanel(Dockable):
         self.message.clear()
         try:
             pair = self.pair()
-            if pair is None or self._slot.is_busy or self._marking.is_busy:
+            if pair is None or self._slot.is_busy or self.results.is_busy:
                 return
             pair = pair.snapshot()
         except (UnetstyleError, MemoryError) as error:
@@ -307,13 +254,12 @@ class ComparePanel(Dockable):
     def stop(self) -> None:
         """Stop what is under way within one step."""
         self._slot.cancel()
-        self._marking.cancel()
+        self.results.stop()
         self.progress.show_stopping()
 
     def close_down(self) -> None:
         """Stop everything; this widget was closed."""
         self.stop()
-        self._saving.cancel()
         self.deleteLater()
 
     def _on_measured(self, outcome: Outcome) -> None:
@@ -322,124 +268,15 @@ class ComparePanel(Dockable):
         match outcome:
             case Finished(value=scores):
                 assert self._asked is not None
-                self._show(replace(self._asked, scores=scores))
+                self.results.show_comparison(replace(self._asked, scores=scores))
             case Failed():
                 self.message.fail(outcome)
             case Cancelled():
                 self.message.say("Stopped. Nothing was changed.")
 
-    def _show(self, comparison: Comparison) -> None:
-        self.comparison = comparison
-        colors = {value: _hex(comparison.prediction.get_color(value)) for value in comparison.scores.get("classes", ())}
-        self.title.setText(f"{comparison.prediction.name} against {comparison.truth.name}")
-        self.table.show_scores(comparison.scores, comparison.names, colors)
-        self.notes.setText(" ".join(_notes(comparison.scores)))
-        self.notes.setVisible(bool(self.notes.text()))
-        self.legend.hide()
-        self.show_differences.setEnabled(True)
-        self.results.show()
-
-    def _on_changed(self, event: Any) -> None:
-        """What was measured is no longer what is there."""
-        done = self.comparison
-        if done is not None and event.source in (done.prediction, done.truth):
-            self.notes.setText("Painted since: these are the numbers from before. Measure again.")
-            self.notes.show()
-
-    def _is_open(self, comparison: Comparison) -> bool:
-        return comparison.prediction in self._viewer.layers and comparison.truth in self._viewer.layers
-
-    # Differences -----------------------------------------------------------------------------------------------------
-
-    def mark(self) -> None:
-        """Add a layer that shows where the two differ."""
-        done = self.comparison
-        if done is None or not self._is_open(done) or self._slot.is_busy or self._marking.is_busy:
-            return
-        self.message.clear()
-        try:
-            pair = LabelPair.of(done.prediction, done.truth).snapshot()
-        except (UnetstyleError, MemoryError) as error:
-            self.message.fail(failure(error))
-            return
-        self.show_differences.setEnabled(False)
-        self.progress.begin("marking…")
-        self._marking.start(_iter_marked(pair, done))
-
-    def _on_marked(self, outcome: Outcome) -> None:
-        self.progress.hide()
-        self.show_differences.setEnabled(self.comparison is not None and self._is_open(self.comparison))
-        match outcome:
-            case Finished(value=_Marked(found=found, classes=classes, axes=axes, truth=truth)):
-                if not found.labels.any():
-                    self.message.say("They do not differ anywhere.")
-                    return
-                add_differences(self._viewer, found, classes, truth, axes)
-                self.legend.setText(_legend(classes, found))
-                self.legend.show()
-            case Failed():
-                self.message.fail(outcome)
-
-    # Taking it along -------------------------------------------------------------------------------------------------
-
-    def _on_save(self) -> None:
-        ask_for_path(self, "Save scores", self.save_to, name="scores.csv", filters="Tables (*.csv)", mode="save")
-
-    def save_to(self, path: Path) -> None:
-        """Write the scores as CSV, off the GUI thread."""
-        done = self.comparison
-        if done is None or self._saving.is_busy:
-            return
-
-        def write() -> Path:
-            from napari_unetstyle.core import write_table
-
-            return write_table(path, _table_of(done))
-
-        self._saving.start(as_steps(write))
-
-    def _on_saved(self, outcome: Outcome) -> None:
-        match outcome:
-            case Finished(value=path):
-                self.message.say(f"Saved {path.name} in {path.parent}.")
-            case Failed():
-                self.message.fail(outcome)
-
-    def _on_copy(self) -> None:
-        if self.comparison is not None:
-            columns = _table_of(self.comparison)
-            text = io.StringIO()
-            writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-            QApplication.clipboard().setText(text.getvalue())
-
     def sizeHint(self) -> QSize:
         """As wide as the main dock."""
         return QSize(WIDTH, super().sizeHint().height())
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Marked:
-    """Differences with their names, and the layer they lie on."""
-
-    found: Differences
-    classes: tuple[ClassSpec, ...]
-    axes: str
-    truth: napari.layers.Labels
-
-
-def _iter_marked(pair: LabelPair, done: Comparison) -> Steps[_Marked]:
-    from napari_unetstyle.core.segmentation.compare import difference_classes
-
-    found = yield from _iter_differences(pair, done.output)
-    return _Marked(found=found, classes=difference_classes(found, done.names), axes=pair.truth.axes, truth=done.truth)
-
-
-def _table_of(comparison: Comparison) -> dict[str, Any]:
-    from napari_unetstyle.core.metrics import score_table
-
-    return score_table(comparison.scores, comparison.names)
 
 
 def _describe(pair: LabelPair) -> str:
@@ -451,29 +288,3 @@ def _describe(pair: LabelPair) -> str:
     pixel = "voxel" if len(geometry.spacing) == 3 else "pixel"
     parts = [f"{pair.truth.label_axes}: {shape}", f"{pixel} {size} {unit}".rstrip()]
     return " · ".join([*parts, "axes assumed"] if pair.is_assumed else parts)
-
-
-def _notes(scores: dict[str, Any]) -> list[str]:
-    if "classes" not in scores:
-        return [] if scores["objects_predicted"] + scores["objects_true"] else ["Neither has any object: they agree."]
-    if not scores["classes"]:
-        return ["Neither has anything: they agree."]
-    is_missing = any(math.isinf(row["hd95"]) for row in scores["classes"].values())
-    return ["∞: only one of the two has it."] if is_missing else []
-
-
-def _legend(classes: tuple[ClassSpec, ...], found: Differences) -> str:
-    rows = [
-        f'<span style="color:{c.color}">■</span> {html.escape(c.name)}, {found.kinds[c.value].pixels:,}'
-        for c in classes
-        if found.kinds[c.value].pixels
-    ]
-    unit = "voxels" if found.labels.ndim == 3 else "pixels"
-    return (
-        "<br>".join([*rows[:12], *(["…"] if len(rows) > 12 else [])])
-        + f"<br><i>in {unit}; point at one for its name</i>"
-    )
-
-
-def _hex(color: Any) -> str:
-    return "#000000" if color is None else "#" + "".join(f"{round(255 * float(c)):02x}" for c in color[:3])
