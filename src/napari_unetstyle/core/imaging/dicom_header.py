@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
+from napari_unetstyle.core.imaging.dicom_codestream import stated_size
 from napari_unetstyle.core.imaging.dicom_values import Header
 
 PREAMBLE, MARK = 128, b"DICM"
@@ -123,6 +124,11 @@ class Stored:
     is_lossy: bool
     has_lookup: bool
     is_time: bool
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of a frame when decoded."""
+        return self.rows * self.columns * self.samples * max(1, self.allocated // 8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -385,8 +391,22 @@ def _walk_items(file: mmap.mmap, stored: Stored) -> tuple[int, int]:
             return held, count
         if group << 16 | element != _ITEM or at + length > len(file):
             break
+        _check_codestream(file[at : at + length], stored)
         at, held, count = at + length, held + length, count + 1
     raise ImageFileError(f"{stored.path} is truncated or damaged: its compressed pixels have no end. Copy it again.")
+
+
+def _check_codestream(data: bytes, stored: Stored) -> None:
+    """A decoder believes the size that the codestream states, so it has to be the file's."""
+    try:
+        size = stated_size(data)
+    except ValueError:
+        size = (0, 0, 0)
+    if size not in (None, (stored.rows, stored.columns, stored.samples)):
+        raise ImageFileError(
+            f"{stored.path} is damaged: its compressed pixels are not of the size that its header states. "
+            "Copy or export it again."
+        )
 
 
 # Frames ----------------------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError
+from napari_unetstyle.core.imaging.dicom_decoder import DecoderProcess, decoded
 from napari_unetstyle.core.imaging.dicom_header import DAMAGED, Plane, Stored, guarded, opened
 
 _FLOATS: dict[str, np.dtype[Any]] = {"float": np.dtype("f4"), "double": np.dtype("f8")}
 _INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 _INVERTED = "MONOCHROME1"
+_SAFE = ("1.2.840.10008.1.2.5",)  # RLE, which pydicom decodes in Python, and its plugin in Rust
 
 
 def read_pixels(planes: Sequence[Plane]) -> NDArray[Any]:
@@ -40,20 +42,25 @@ def _stored_values(planes: Sequence[Plane]) -> NDArray[Any]:
     for i, plane in enumerate(planes):
         positions.setdefault(id(plane.stored), []).append((i, plane))
     out: NDArray[Any] | None = None
-    for wanted in positions.values():
-        stored = wanted[0][1].stored
-        with guarded(stored.path):
-            for (i, _), frame in zip(wanted, _frames(stored, [plane.frame for _, plane in wanted]), strict=True):
-                if out is None:
-                    out = np.empty((len(planes), *frame.shape), frame.dtype)
-                if out.shape[1:] != frame.shape or out.dtype != frame.dtype:
-                    raise ImageFileError(
-                        f"{stored.path} is damaged: a frame of {frame.shape} {frame.dtype} pixels where "
-                        f"{out.shape[1:]} {out.dtype} are promised. Copy or export it again."
-                    )
-                out[i] = _turned(frame, stored)
+    with DecoderProcess(max(plane.stored.frame_bytes for plane in planes)) as decoder:
+        for wanted in positions.values():
+            stored = wanted[0][1].stored
+            with guarded(stored.path):
+                frames = _frames(stored, [plane.frame for _, plane in wanted], decoder)
+                for (i, _), frame in zip(wanted, frames, strict=True):
+                    out = np.empty((len(planes), *frame.shape), frame.dtype) if out is None else out
+                    _check_alike(stored, frame, out)
+                    out[i] = _turned(frame, stored)
     assert out is not None
     return out
+
+
+def _check_alike(stored: Stored, frame: NDArray[Any], out: NDArray[Any]) -> None:
+    if out.shape[1:] != frame.shape or out.dtype != frame.dtype:
+        raise ImageFileError(
+            f"{stored.path} is damaged: a frame of {frame.shape} {frame.dtype} pixels where "
+            f"{out.shape[1:]} {out.dtype} are promised. Copy or export it again."
+        )
 
 
 def _turned(frame: NDArray[Any], stored: Stored) -> NDArray[Any]:
@@ -102,14 +109,14 @@ def _value_type(values: NDArray[Any], planes: Sequence[Plane]) -> np.dtype[Any]:
 # Decoding --------------------------------------------------------------------------------------------------------
 
 
-def _frames(stored: Stored, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+def _frames(stored: Stored, wanted: Sequence[int], decoder: DecoderProcess) -> Iterator[NDArray[Any]]:
     """Stored values of some frames, in the order asked for; colors as RGB."""
     if _is_plain(stored):
         yield from _plain_frames(stored, wanted)
         return
     check_decoder(stored)
     header = _whole_header(stored) if stored.photometric == "PALETTE COLOR" or stored.has_lookup else None
-    for frame in _decoded(stored, wanted):
+    for frame in _decoded(stored, wanted, decoder):
         yield _looked_up(frame, stored, header)
 
 
@@ -183,14 +190,13 @@ def check_decoder(stored: Stored) -> None:
         )
 
 
-def _decoded(stored: Stored, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
-    from pydicom.pixels.utils import iter_pixels
+def _decoded(stored: Stored, wanted: Sequence[int], decoder: DecoderProcess) -> Iterator[NDArray[Any]]:
     from pydicom.uid import UID
 
+    is_apart = stored.is_compressed and stored.syntax not in _SAFE
+    frames = decoder.frames(stored.path, wanted) if is_apart else decoded(stored.path, wanted)
     try:
-        with opened(stored.path) as file:
-            frames = iter_pixels(file, indices=list(wanted))  # type: ignore[arg-type]
-            yield from (np.asarray(frame) for frame in frames)
+        yield from frames
     except DAMAGED:
         raise ImageFileError(
             f"{stored.path} has damaged pixels, or none that can be decoded (transfer syntax "
