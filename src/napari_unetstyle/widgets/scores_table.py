@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_unetstyle.widgets.summary import UNIT_SIGNS
 
-_ROW, _LEAST_COLUMN = 22, 56  # pixels
-_ICON = 10
+_ROW, _LEAST_COLUMN = 22, 48  # pixels
+_ICON, _MARGIN = 10, 12
 _FLAT = """
 QHeaderView { background: transparent; }
 QHeaderView::section { background: transparent; border: none; padding: 0 4px 3px 4px; }
@@ -75,8 +75,17 @@ class ScoresTable(QTableWidget):
             self.setHorizontalHeaderItem(column, header)
         header = self.horizontalHeader()
         header.setVisible(bool(columns[0][0]))
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setFixedWidth(self._width(m.words for m in measures))
+        for column, (title, value, values) in enumerate(columns):
+            numbers = (m.write(values[m.key]) for m in measures if m.key in values)
+            header.resizeSection(column, self._width(numbers, title, has_icon=value in colors))
         self._fit()
+
+    def _width(self, words: Iterable[str], title: str = "", *, has_icon: bool = False) -> int:
+        """Qt's own width for contents leaves room for arrows that nobody sees."""
+        width = self.fontMetrics().horizontalAdvance
+        return max(width(title) + (_ICON + 6 if has_icon else 0), *map(width, words)) + _MARGIN
 
     def _fit(self) -> None:
         """Take the height of the rows, and of a scroll bar only where one is needed."""
