@@ -20,6 +20,7 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.output import label_info
 from napari_unetstyle.widgets import writers
+from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.layers import (
     PLACE,
     Placement,
@@ -200,6 +201,19 @@ def test_labels_of_which_nobody_knows_where_they_lie_are_refused(
     with pytest.raises(OutputError, match=r"not known, as it does not have the grid of 'brain'"):
         write_volume(str(tmp_path / "x.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stating_a_pixel_size_leaves_a_volume_where_it_lies(qtbot: Any) -> None:
+    editor = AxesEditor()
+    qtbot.addWidget(editor)
+    editor.set_value(statement_of(volume()))
+    editor.slice_step.setValue(2.5)
+    place = editor.value().geometry
+    assert place.spacing[0] == 2.5
+    np.testing.assert_allclose(place.direction, TILTED.direction)
+    np.testing.assert_allclose(place.origin, TILTED.origin)
+    editor.axes.setText("TYX")
+    assert not editor.value().geometry.is_anatomical
 
 
 def test_a_sheared_layer_has_a_size_but_no_place(viewer: ViewerModel, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import typer
 
 _PICTURE, _WHAT, _WHERE, _HOW, _FILES = "Picture", "What to find", "Where", "How to run", "What to write"
 
-Pictures = Annotated[list[Path], typer.Argument(help="Files, folders (with subfolders) or patterns: TIFF, PNG, JPEG.")]
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(help="Files, folders (with subfolders) or patterns: TIFF, PNG, JPEG, NIfTI, NRRD, MHA, DICOM."),
+]
 OutputFolder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the results; names and subfolders are kept.")
 ]

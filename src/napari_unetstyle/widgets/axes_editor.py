@@ -6,7 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.geometry import Geometry, unknown
+from napari_unetstyle.core.imaging.geometry import unknown
 from napari_unetstyle.widgets.layers import Statement
 from napari_unetstyle.widgets.parts import NumberBox, combo, form, label, name
 
@@ -29,6 +29,7 @@ class AxesEditor(QWidget):
         for words, unit in _UNITS:
             self.unit.addItem(words, unit)
         self.use = QPushButton("use")
+        self._shown = unknown(2)
         self.problem = label()
         self.problem.hide()
         self._lay_out()
@@ -60,6 +61,7 @@ class AxesEditor(QWidget):
     def set_value(self, statement: Statement) -> None:
         """Show what is stated now."""
         self.problem.hide()
+        self._shown = statement.geometry
         self.axes.setText(statement.axes)
         self.unit.setCurrentIndex(self.unit.findData(statement.geometry.unit))
         self.pixel_size.setValue(statement.geometry.spacing[-1])
@@ -67,7 +69,7 @@ class AxesEditor(QWidget):
         self._show_rows()
 
     def value(self) -> Statement:
-        """What the fields say.
+        """What the fields say; a volume stays where it lies in the patient.
 
         Raises
         ------
@@ -81,7 +83,8 @@ class AxesEditor(QWidget):
             return Statement(axes=axes, geometry=unknown(dims))
         depth = [self.slice_step.value()] if "Z" in axes else []
         spacing = (*depth, *[self.pixel_size.value()] * (dims - len(depth)))
-        return Statement(axes=axes, geometry=Geometry(spacing=spacing, unit=unit))
+        place = self._shown if len(self._shown.spacing) == dims else unknown(dims)
+        return Statement(axes=axes, geometry=place.with_spacing(spacing, unit))
 
     def refuse(self, sentence: str) -> None:
         """Say why the fields cannot be used."""

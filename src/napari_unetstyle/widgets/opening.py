@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.medical import medical_suffix
 
 if TYPE_CHECKING:
     import napari.layers
@@ -158,7 +159,7 @@ def ask_for_path(
         dialog.setDirectory(str(folder))
     if mode == "save":
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(Path(name).suffix.lstrip("."))
+        dialog.setDefaultSuffix((medical_suffix(name) or Path(name).suffix).lstrip("."))
         dialog.selectFile(name)
     if filters:
         dialog.setNameFilter(filters)

@@ -38,6 +38,7 @@ class Format:
 
 FORMATS = {
     "labels": Format("Labels (TIFF)…", ".tif", "write_labels"),
+    "volume": Format("Labels (NIfTI)…", ".nii.gz", "write_labels"),
     "table": Format("Table (CSV)…", ".csv", "write_table"),
     "rois": Format("ImageJ ROIs (zip)…", ".zip", "write_rois"),
     "geojson": Format("QuPath (GeoJSON)…", ".geojson", "write_geojson"),
