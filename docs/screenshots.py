@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core import read_image
+from napari_unetstyle.widgets.compare_panel import ComparePanel
 from napari_unetstyle.widgets.main_dock import MainDock
 
 SIZE = 1280, 720
@@ -98,6 +99,7 @@ def main(folder: Path, theme: str) -> None:
     studio.dock.tabs.setCurrentIndex(0)
     running(studio)
     failed(studio)
+    compared(studio)
     studio.viewer.close()
 
 
@@ -120,6 +122,34 @@ def failed(studio: Studio) -> None:
     studio.viewer.add_image(np.full((256, 256), np.nan, np.float32), name="export")
     studio.segment()
     studio.take("failed")
+
+
+def compared(studio: Studio) -> None:
+    """A drawn volume, a result that is off here and there, and where."""
+    viewer = studio.viewer
+    viewer.layers.clear()
+    z, y, x = np.ogrid[:24, :160, :200]
+    organ = (4 * (z - 12)) ** 2 + (y - 80) ** 2 + (0.8 * (x - 90)) ** 2 < 55**2
+    vessel = ((y - 80) ** 2 + (x - 110) ** 2 < 12**2) & (abs(z - 12) < 7)
+    truth = np.where(organ & vessel, 2, organ).astype(np.uint8)
+    light = 90.0 * organ + 70 * vessel + np.random.default_rng(0).normal(60, 12, organ.shape)
+    result = np.roll(truth, (3, -4), axis=(1, 2))
+    result[:, 30:44, 120:150] = 1
+    place = {"scale": (3.0, 0.8, 0.8), "units": ("mm",) * 3, "axis_labels": ("z", "y", "x")}
+    names = {"index": [1, 2], "class_name": ["liver", "vessel"]}
+    viewer.add_image(light.astype(np.float32), name="scan", **place)
+    for name, labels in (("drawn", truth), ("result", result)):
+        viewer.add_labels(labels, name=name, features=names, opacity=0.4, **place)
+    panel = ComparePanel(viewer)
+    viewer.window.remove_dock_widget(studio.dock)
+    viewer.window.add_dock_widget(panel, name="Compare labels (napari-unetstyle)", area="right")
+    viewer.dims.set_point(0, 36)
+    viewer.fit_to_view()
+    panel.measure.click()
+    studio.wait(lambda: panel.results.comparison is not None)
+    panel.results.show_differences.click()
+    studio.wait(lambda: len(viewer.layers) == 4)
+    studio.take("compare")
 
 
 if __name__ == "__main__":

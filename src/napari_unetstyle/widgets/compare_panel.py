@@ -280,11 +280,11 @@ class ComparePanel(Dockable):
 
 
 def _describe(pair: LabelPair) -> str:
-    """``35 × 52 × 34 · 3 × 0.5 × 0.5 mm``."""
-    shape = " × ".join(map(str, pair.truth.label_shape))
+    """``ZYX 35×52×34 · voxel 3×0.5×0.5 mm``."""
+    shape = "×".join(map(str, pair.truth.label_shape))
     geometry = pair.geometry
     unit = UNIT_SIGNS[geometry.unit] if geometry.is_physical else ""
-    size = " × ".join(f"{s:.4g}" for s in geometry.spacing)
+    size = "×".join(f"{s:.4g}" for s in geometry.spacing)
     pixel = "voxel" if len(geometry.spacing) == 3 else "pixel"
-    parts = [f"{pair.truth.label_axes}: {shape}", f"{pixel} {size} {unit}".rstrip()]
+    parts = [f"{pair.truth.label_axes} {shape}", f"{pixel} {size} {unit}".rstrip()]
     return " · ".join([*parts, "axes assumed"] if pair.is_assumed else parts)
