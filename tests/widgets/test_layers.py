@@ -92,7 +92,8 @@ def test_labels_on_disk_are_painted_and_checked_like_others() -> None:
     fresh = run(iter_fresh(_at_once(result.changed(labels=on_disk))))
     output = Output(viewer, image_from_layer(layer), fresh, Placement.of(layer, "YX"), "labels")
     output.layer.refresh()
-    assert not output.is_touched
+    assert output.settle(run(output.iter_check()))
+    assert output.is_free
     output.layer.paint((40, 40), 7)
     assert output.is_touched
     assert 7 in output.labels

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_unetstyle.widgets import draft
+from napari_unetstyle.core.progress import run as run_steps
+from napari_unetstyle.widgets import draft, outputs
+from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
 from tests.widgets.fake_core import WAIT, blobs
@@ -67,6 +71,7 @@ def test_refining_what_was_painted_makes_a_new_layer(dock: Any, box: Any, layer:
 @pytest.mark.parametrize("how", ["paint", "direct", "replaced", "undone"])
 def test_every_way_of_painting_is_noticed(dock: Any, layer: Any, how: str) -> None:
     output = dock.segment.results.output
+    assert output.settle(run_steps(output.iter_check()))
     assert not output.is_touched
     match how:
         case "paint":
@@ -80,6 +85,72 @@ def test_every_way_of_painting_is_noticed(dock: Any, layer: Any, how: str) -> No
             layer.data_setitem((np.array([50]), np.array([60])), 7)
             layer.undo()
     assert output.is_touched
+    assert output.settle(run_steps(output.iter_check()))
+    assert output.is_touched
+
+
+def test_looking_is_not_painting(dock: Any, layer: Any) -> None:
+    output = dock.segment.results.output
+    layer.refresh()
+    assert not output.is_free  # it might have been an undo
+    assert output.settle(run_steps(output.iter_check()))
+    assert output.is_free
+
+
+def test_paint_that_nobody_announced_is_kept(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
+    output = dock.segment.results.output
+    assert output.settle(run_steps(output.iter_check()))
+    layer.data[50, 60] = 3  # by a script, without a refresh
+    assert not output.is_touched
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    assert layer.data[50, 60] == 3
+    assert layer.data.max() == 5
+
+
+def test_paint_while_the_layer_is_being_checked_is_kept(layer: Any, dock: Any) -> None:
+    output = dock.segment.results.output
+    steps = output.iter_check()
+    next(steps)
+    layer.paint((40, 40), 3)
+    assert not output.settle(run_steps(steps))
+    assert not output.is_free
+
+
+def test_the_window_does_not_wait_for_the_check(
+    dock: Any, box: Any, layer: Any, run: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    def recorded(array: Any) -> int:
+        threads.append(threading.current_thread())
+        return checksum(array)
+
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(outputs, "checksum", recorded)
+    layer.refresh()
+    output = dock.segment.results.output
+    first = output.result
+    run(dock)
+    qtbot.waitUntil(lambda: output.result is not first, timeout=MS)
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    assert labels_of(dock.viewer) == [layer]
+    assert len(threads) >= 4  # each result, and each check
+    assert threading.main_thread() not in threads
+
+
+def test_a_layer_that_never_rests_is_not_written_to(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
+    output = dock.segment.results.output
+    check = output.iter_check
+
+    def unsettled() -> Any:
+        found = yield from check()
+        return dataclasses.replace(found, changes=-1)
+
+    output.iter_check = unsettled
+    before = layer.data.copy()
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    np.testing.assert_array_equal(layer.data, before)
 
 
 def test_a_large_picture_shows_its_visible_part_first(
@@ -102,7 +173,7 @@ def test_data_of_another_shape_are_touched_and_not_saved(dock: Any, box: Any, la
     layer.data = np.zeros((3, 4, 5), int)
     assert results.output.is_touched
     results.save("labels", Path("never.tif"), results.output)
-    assert "shape (3, 4, 5)" in results.message.text
+    qtbot.waitUntil(lambda: "shape (3, 4, 5)" in results.message.text, timeout=MS)
     box.fewer.setValue(box.fewer.value() - 23)
     qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
     assert layer.data.shape == (3, 4, 5)

@@ -70,7 +70,7 @@ class Measurements(QObject):
         self._measure()
 
     def _on_paint(self, event: Any) -> None:
-        if self._output is not None and event.source is self._output.layer and self._output.is_maybe_touched:
+        if self._output is not None and event.source is self._output.layer and self._output.is_touched:
             self._rest.start()
 
     def _measure(self) -> None:

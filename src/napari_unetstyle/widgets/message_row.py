@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButto
 
 from napari_unetstyle.widgets.jobs import Failed
 
+_PLAIN, _ERROR = "#7a8fd4", "#d9534f"  # seen on both of napari's themes
 Action = tuple[str, Callable[[], Any]]
 
 
@@ -25,10 +26,10 @@ class MessageRow(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._buttons = QHBoxLayout()
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setContentsMargins(8, 2, 0, 2)
         layout.addWidget(self._text)
         layout.addLayout(self._buttons)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("message")
         self.hide()
 
     @property
@@ -39,6 +40,7 @@ class MessageRow(QFrame):
     def say(self, text: str, *actions: Action, dismiss: str = "OK") -> None:
         """Show a sentence with buttons; the last one only closes the row."""
         self.clear()
+        self._mark(_PLAIN)
         self._text.setText(text)
         for label, action in actions:
             self._add_button(label, action)
@@ -53,9 +55,14 @@ class MessageRow(QFrame):
     def fail(self, failed: Failed) -> None:
         """Show an error in words; its traceback can be copied for a report."""
         self.say(failed.sentence)
+        self._mark(_ERROR)
         copy = QPushButton("Copy details")
         copy.clicked.connect(lambda: QApplication.clipboard().setText(failed.details))
         self._buttons.insertWidget(0, copy)
+
+    def _mark(self, color: str) -> None:
+        """A bar at the left tells the row from what stands around it."""
+        self.setStyleSheet(f"#message {{ border: none; border-left: 3px solid {color}; }}")
 
     def clear(self) -> None:
         """Say nothing."""

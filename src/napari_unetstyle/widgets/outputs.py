@@ -99,6 +99,11 @@ class Output:
         return tuple(self.layer.data.shape) != tuple(self.placement.to_layer(self.result.labels).shape)
 
     @property
+    def is_painted(self) -> bool:
+        """Whether somebody surely painted in the layer since this dock wrote it."""
+        return self._is_painted
+
+    @property
     def is_touched(self) -> bool:
         """Whether anybody painted in the layer since this dock wrote it, or may have: what is not settled counts."""
         return self._is_painted or self._changes != self._settled

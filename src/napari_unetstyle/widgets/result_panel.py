@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.after_run import AfterRun
+from napari_unetstyle.widgets.checking import Checker
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.draft import Draft
@@ -40,6 +42,7 @@ class ResultPanel(QWidget):
         self._outputs: list[tuple[RunRequest, Output]] = []
         self._refining = JobSlot(self)
         self._saving = JobSlot(self)
+        self._checker = Checker(self)
         self._draft = Draft(viewer, calls, self)
         self._measurements = Measurements(calls, self)
         self._table: MeasurementTable | None = None
@@ -78,15 +81,22 @@ class ResultPanel(QWidget):
         """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
         earlier = [output for before, output in self._outputs if request.is_rerun_of(before) and output.is_open]
         for output in reversed(earlier):
-            if output.can_take(fresh.result, request.placement):
-                output.write(fresh)
-                output.image, output.placement = request.image, request.placement
-                self._replace_request(output, request)
-                self._show(output)
+            if output.is_place_of(fresh.result, request.placement):
+                self._checker.check(output, partial(self._take_into, output, request, fresh))
                 return
         self.add(request, fresh)
-        if earlier and earlier[-1].is_touched:
-            self.box.say(f"{earlier[-1].layer.name!r} was painted, so it was left as it is; this is a new layer.")
+
+    def _take_into(self, output: Output, request: RunRequest, fresh: Fresh) -> None:
+        """Show a result of the same run as before, now that it is known whether anybody has touched that."""
+        if not output.is_free or not output.is_place_of(fresh.result, request.placement):
+            self.add(request, fresh)
+            if output.is_open:
+                self.box.say(f"{output.layer.name!r} was painted, so it was left as it is; this is a new layer.")
+            return
+        output.write(fresh)
+        output.image, output.placement = request.image, request.placement
+        self._replace_request(output, request)
+        self._show(output)
 
     def add(self, request: RunRequest, fresh: Fresh) -> Output:
         """Show a result in a new layer."""
@@ -124,17 +134,25 @@ class ResultPanel(QWidget):
 
     def _on_refined(self, outcome: Outcome) -> None:
         output = self._refined_output
+        if isinstance(outcome, Finished) and output is self.output:
+            self._checker.check(output, partial(self._take_refined, output, outcome.value))
+            return
         self._draft.clear()
         if isinstance(outcome, Failed):
             self.message.fail(outcome)
-        if not isinstance(outcome, Finished) or output is not self.output:
+
+    def _take_refined(self, output: Output, fresh: Fresh) -> None:
+        """Show a refined result, now that it is known whether anybody has touched the one before."""
+        is_free = output.is_free  # before the draft shows the layer again, which is an event of the layer, too
+        self._draft.clear()
+        if output is not self.output:
             return
-        if output.is_free:
-            output.write(outcome.value)
+        if is_free:
+            output.write(fresh)
             self.box.show_result()
             self._show_numbers()
         else:
-            self._keep_paint(output, outcome.value)
+            self._keep_paint(output, fresh)
 
     def _keep_paint(self, output: Output, fresh: Fresh) -> None:
         request = self.request
@@ -151,6 +169,9 @@ class ResultPanel(QWidget):
         options = deciding(vars_of(output.result.options))
         text = write(output.image, anywhere(request), options, file_with(output.image, request.layer))
         QApplication.clipboard().setText(text)
+        self._checker.check(output, partial(self._say_copied, key, output))
+
+    def _say_copied(self, key: str, output: Output) -> None:
         painted = " Your paint is not in it." if output.is_touched else ""
         self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")
 
@@ -171,7 +192,10 @@ class ResultPanel(QWidget):
         )
 
     def save(self, key: str, path: Path, output: Output) -> None:
-        """Write what the layer of `output` shows now, off the GUI thread."""
+        """Write what the layer of `output` shows, off the GUI thread, and whether it was painted."""
+        self._checker.check(output, lambda: self._save(key, path, output))
+
+    def _save(self, key: str, path: Path, output: Output) -> None:
         if self._saving.is_busy:
             self.message.say("The file before is still being written.")
             return
