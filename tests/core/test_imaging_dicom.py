@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,30 @@ def test_rescale_is_applied_slice_by_slice(tmp_path: Path, volume: Any) -> None:
     factors = np.array([1, 2, 1, 2, 1, 2])[:, np.newaxis, np.newaxis]
     assert image.array.dtype == np.int16
     assert np.array_equal(image.array, volume.astype(int) * factors - 1024)
+
+
+@settings(max_examples=30)
+@given(
+    dtype=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4"]),
+    slopes=st.lists(st.sampled_from([1, 2, -1, 7, 300, 2**40]), min_size=3, max_size=3),
+    intercept=st.integers(-(2**33), 2**33),
+    data=st.data(),
+)
+def test_integers_stay_exact_or_become_floats(dtype: str, slopes: list[int], intercept: int, data: Any) -> None:
+    limits = np.iinfo(dtype)
+    ends = sorted(data.draw(st.lists(st.integers(limits.min, limits.max), min_size=2, max_size=2)))
+    values = np.linspace(*ends, 3 * 4).round().astype(dtype).reshape(3, 2, 2)
+    stored = make_planes(slopes, intercept)
+    found = dicom_pixels._rescaled(values.copy(), stored)
+    exact = [[int(v) * slope + intercept for v in frame.ravel()] for frame, slope in zip(values, slopes, strict=True)]
+    if found.dtype.kind == "f":
+        assert np.allclose(found.reshape(3, 4), np.array(exact, float), rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    else:
+        assert found.reshape(3, 4).tolist() == exact
+
+
+def make_planes(slopes: list[int], intercept: int) -> Any:
+    return [SimpleNamespace(slope=float(slope), intercept=float(intercept)) for slope in slopes]
 
 
 def test_fractions_become_float32(tmp_path: Path, volume: Any) -> None:

@@ -82,8 +82,11 @@ def _rescaled(values: NDArray[Any], planes: Sequence[Plane]) -> NDArray[Any]:
     for target, frame, plane in zip(out, values, planes, strict=True):
         if dtype.kind == "f":
             target[...] = frame * plane.slope + plane.intercept
-        else:
-            target[...] = frame * np.int64(plane.slope) + np.int64(plane.intercept)
+        else:  # sums that run over come out right, as the result is known to fit
+            slope, intercept = (np.int64(factor).astype(dtype) for factor in (plane.slope, plane.intercept))
+            target[...] = frame.astype(dtype, copy=False)
+            target *= slope
+            target += intercept
     return out
 
 
@@ -94,7 +97,8 @@ def _value_type(values: NDArray[Any], planes: Sequence[Plane]) -> np.dtype[Any]:
     """
     if values.dtype.kind == "f":
         return values.dtype
-    if not all(plane.slope.is_integer() and plane.intercept.is_integer() for plane in planes):
+    factors = {factor for plane in planes for factor in (plane.slope, plane.intercept)}
+    if not all(factor.is_integer() and abs(factor) < 2**53 for factor in factors):
         return np.dtype("f4")
     ends = [
         plane.slope * float(end) + plane.intercept
