@@ -33,6 +33,7 @@ from napari_unetstyle.widgets.layers import (
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.writers import write_volume
+from tests.core import dicom_for_tests as made
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries, rotation
 from tests.core.test_medical import CLASSES, check_worlds, corners_marked
 from tests.core.test_medical import PLACE as TILTED
@@ -144,6 +145,19 @@ def test_volumes_of_others_open_as_images(tmp_path: Path) -> None:
     assert layer.name == "x"
 
 
+def test_a_dicom_folder_opens_at_its_place(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (5, 12, 14)).astype(np.int16)
+    made.write_volume(
+        tmp_path / "case" / "series", pixels, Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(7, 8, 9))
+    )
+    (tmp_path / "x.zarr").mkdir()
+    assert get_reader(str(tmp_path / "x.zarr")) is None
+    layer = opened(tmp_path / "case")
+    np.testing.assert_array_equal(layer.data, pixels)
+    place = placed_geometry(layer, "ZYX")
+    assert (place.spacing, place.origin, place.orientation) == ((2.5, 0.75, 0.5), (7, 8, 9), "SPL")
+
+
 # Labels on it ------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +176,36 @@ def test_labels_of_an_open_volume_are_saved_where_it_lies(orientation: int, data
     for name in ("x.nii.gz", "x.nrrd", "x.mha"):
         write_volume(str(tmp_path / name), *labels.as_layer_data_tuple()[:2])
         check_worlds(tmp_path / name, place, where)
+
+
+@settings(ONE_FOLDER, max_examples=10)
+@given(
+    scale=st.tuples(*[st.floats(0.2, 5).flatmap(lambda s: st.sampled_from([s, -s]))] * 3),
+    translate=st.tuples(*[st.floats(-100, 100)] * 3),
+    angles=st.tuples(*[st.floats(-90, 90)] * 3),
+    shear=st.tuples(*[st.floats(-1, 1)] * 3),
+    affine=st.tuples(*[st.floats(-0.2, 0.2)] * 12),
+    is_multiscale=st.booleans(),
+)
+def test_labels_lie_on_a_volume_whatever_napari_did_to_it(
+    scale: Any, translate: Any, angles: Any, shear: Any, affine: Any, is_multiscale: bool
+) -> None:
+    matrix = np.eye(4)
+    matrix[:3] += np.array(affine).reshape(3, 4)
+    pixels = np.zeros((9, 14, 23), np.uint8)
+    layer = ImageLayer(
+        [pixels, pixels[::2, ::2, ::2]] if is_multiscale else pixels,
+        multiscale=is_multiscale,
+        scale=scale,
+        translate=translate,
+        rotate=angles,
+        shear=shear,
+        affine=matrix,
+    )
+    result = result_of(corners_marked()[0], axes="ZYX")
+    labels = add_labels(ViewerModel(), result, Placement.of(layer, "ZYX"), "labels")
+    for point in ((0, 0, 0), (8, 13, 22), (3.5, 1, 20)):
+        np.testing.assert_allclose(labels.data_to_world(point), layer.data_to_world(point), rtol=1e-6, atol=1e-5)
 
 
 def test_a_layer_that_a_person_moved_is_saved_where_it_is(viewer: ViewerModel, tmp_path: Path) -> None:

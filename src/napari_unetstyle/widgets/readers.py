@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+_LOOKED_AT = 500  # files; napari asks about every folder that is dropped
 
 LayerData = tuple[Any, dict[str, Any], str]
 Paths = str | Sequence[str]
@@ -74,11 +77,13 @@ def _colormap(info: dict[str, Any]) -> Any:
 
 
 def _holds_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, or a folder has a DICOM file in it."""
+    """Whether a file is DICOM, or one of the first files in or below a folder is."""
     from napari_unetstyle.core.imaging.dicom_header import is_dicom
 
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return any(file.is_file() and is_dicom(_start(file)) for file in files)
+    if path.suffix.lower() == ".zarr":
+        return False
+    inside = path.rglob("*") if path.is_dir() else [path]
+    return any(file.is_file() and is_dicom(_start(file)) for file in islice(inside, _LOOKED_AT))
 
 
 def _start(file: Path) -> bytes:
