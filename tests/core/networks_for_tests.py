@@ -37,13 +37,21 @@ def tiny_model(root, *, name: str = "tiny", separation: str | None = "distance",
     return _stored(root, spec, seed)
 
 
-def tiny_volume_model(root, *, separation: str | None = None, seed: int = 0, region: int = 48, **given):
+def tiny_volume_model(
+    root,
+    *,
+    separation: str | None = None,
+    seed: int = 0,
+    region: int = 48,
+    widths: tuple[int, ...] = (4, 6, 8),
+    **given,
+):
     """A 3D model of two classes, with thick slices in its upper level unless `strides` and `kernels` are given."""
     axes = {"strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3))}
     axes |= {key: given.pop(key) for key in axes if key in given}
     spec = ModelSpec(
         name="tiny3d",
-        network=NetworkSpec(spatial_dims=3, in_channels=1, widths=(4, 6, 8), **axes),
+        network=NetworkSpec(spatial_dims=3, in_channels=1, widths=widths, **axes),
         input=InputSpec(channels="gray", region=region, **given),
         classes=tuple(ClassSpec(value=i, name=name, color="#e41a1c") for i, name in enumerate(("one", "two"), 1)),
         separation=separation,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.linking import iter_linked
-from napari_unetstyle.core.segmentation.objects import objects
+from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 
 THRESHOLDS = {"foreground_threshold": 0.5, "seed_threshold": 0.5}
 PLANES = st.sampled_from(["YX", "ZX", "ZY"])
@@ -24,7 +26,7 @@ def of_boxes(shape, boxes):
 
 def linked(values, **options):
     out = np.full(values.shape[1:], 99, np.int32)
-    owners = run(iter_linked(values, out, **THRESHOLDS, **options))
+    owners = run(iter_linked(values, out, find=partial(iter_objects, **THRESHOLDS), **options))
     return out, owners
 
 
@@ -41,7 +43,6 @@ def test_apart_boxes_are_the_objects_of_the_volume_in_every_plane(plane, order, 
 
 def test_what_hardly_overlaps_in_the_next_slice_is_another_object():
     values = of_boxes((6, 12, 12), [np.s_[:3, 0:6, 0:6], np.s_[3:, 4:10, 4:10]])
-    assert objects(values, **THRESHOLDS)[0].max() == 1
     found, owners = linked(values)
     assert owners.tolist() == [1, 1]
     assert set(np.unique(found[:3])) == {0, 1}

@@ -27,7 +27,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def separating(tmp_path_factory):
-    return tiny_volume_model(tmp_path_factory.mktemp("models"), separation="distance")
+    return tiny_volume_model(tmp_path_factory.mktemp("models"), separation="depth")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_columns_have_the_logits_of_the_whole(memory):
 
     out = streamed(network, x, memory=memory)
     assert_same_bytes(out, expected)
-    columns = probability._columns(network, tuple(slice(0, n) for n in x.shape[2:]), x.shape[2:], engine_of(memory))
+    columns = probability.columns_of(network, tuple(slice(0, n) for n in x.shape[2:]), x.shape[2:], engine_of(memory))
     assert (len(columns) > 1) == (memory < 2**30)
 
 

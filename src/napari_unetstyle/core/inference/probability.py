@@ -87,7 +87,7 @@ def iter_probabilities(
         Part of the picture; a part gets the same values as in the whole.
     """
     whole, done = _area(box[1:]), 0
-    columns, pixels = deque(_columns(network, box, picture.shape, engine)), engine.strip_pixels
+    columns, pixels = deque(columns_of(network, box, picture.shape, engine)), engine.strip_pixels
     while columns:
         column = columns.popleft()
         cut = Cut.of(network, (box[0], *column), picture.shape, pixels)
@@ -154,7 +154,7 @@ def _fewest_rows(network: UNet) -> int:
     return Reach.of(network, 0).window if network.head.weight.ndim == 4 else 1
 
 
-def _columns(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) -> list[Box]:
+def columns_of(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) -> list[Box]:
     """Parts of the axes that are not streamed: as few as the memory allows."""
     counts = [1] * (len(box) - 1)
     counts[-1] = max(1, math.ceil((box[-1].stop - box[-1].start) / max(_WIDEST, Reach.of(network, -1).window)))

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unetstyle.core.inference.convolution import convolve
 from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
 
 REGIONS_PIXELS = 2**19  # at most this many pixels (about 0.5 Mpx), or voxels, are looked at
@@ -142,6 +143,17 @@ class _PooledNorm(nn.Module):
         return x.mul_(self.scale.view(shape)).add_(self.shift.view(shape))
 
 
+class _Direct(nn.Module):
+    """A convolution run as the engine does."""
+
+    def __init__(self, conv: Any) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(x, self.conv.weight, self.conv.bias, self.conv.padding)
+
+
 def fold(network: UNet, regions: Tensor) -> UNet:
     """A plain network for one picture: `network` with the statistics of `regions` folded in.
 
@@ -161,6 +173,7 @@ def fold(network: UNet, regions: Tensor) -> UNet:
     blocks = [module for module in folded.modules() if isinstance(module, ConvBlock)]
     for block in blocks:
         block.norm = _PooledNorm(block.norm)  # type: ignore[assignment]
+        block.conv = _Direct(block.conv)  # type: ignore[assignment]
     with torch.inference_mode():
         folded(regions)
     for block in blocks:
@@ -170,6 +183,7 @@ def fold(network: UNet, regions: Tensor) -> UNet:
 
 def _fold_block(block: ConvBlock) -> None:
     norm: Any = block.norm
+    block.conv = block.conv.conv  # type: ignore[assignment]
     weight: Tensor = block.conv.weight
     weight = weight * norm.scale.view(-1, *(1,) * (weight.ndim - 1))
     block.conv.weight = nn.Parameter(weight.clone(), requires_grad=False)

@@ -12,17 +12,16 @@ import itertools
 import math
 import operator
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from napari_unetstyle.core.inference.convolution import convolve
 from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
 _LAYOUT = {4: torch.channels_last, 5: torch.channels_last_3d}
-_CONVOLVE: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
 STREAM = 2  # the axis of (N, C, first spatial, ...) that is cut into strips
 
 
@@ -35,7 +34,6 @@ class _Convolution:
 
     def __init__(self, block: ConvBlock) -> None:
         self._weight, self._bias = block.conv.weight, block.conv.bias
-        self._convolve = _CONVOLVE[self._weight.ndim - 2]
         reach = [side // 2 for side in self._weight.shape[2:]]
         self._border = reach[0]
         self._padding = (0, *reach[1:])
@@ -48,7 +46,7 @@ class _Convolution:
             self._kept = rows
             return None
         self._kept = _last(rows, 2 * self._border)
-        return self._convolve(rows, self._weight, self._bias, padding=self._padding).relu_()
+        return convolve(rows, self._weight, self._bias, self._padding).relu_()
 
     def _padded(self, groups: list[Pieces], *, last: bool) -> Rows:
         """What was kept (at first the border), the new rows and at the end the border, in one copy."""

@@ -175,15 +175,15 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     source, image = image, turned(image, options.plane)
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
-    engine = _engine(options, model.spec, notes)
+    engine = engine_for(options, model.spec, notes)
     options, spec = _resolved(options, model, image), model.spec
-    scale = _scale(image, spec, options)
+    scale = scale_for(image, spec, options)
     yield Progress(0, 1, "Looking at the picture")
     groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     if _is_size_open(options, spec):
         diameter = _typical_diameter(groups[frames[0]], spec, engine)
         options = options.changed(object_diameter=diameter)
-        scale = _scale(image, spec, options)
+        scale = scale_for(image, spec, options)
         if set(scale) != {1.0}:
             groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     options = options.changed(min_pixels=_smallest(scale, options, spec))
@@ -295,7 +295,8 @@ def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOpt
     )
 
 
-def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engine:
+def engine_for(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engine:
+    """How the network will be run; what a person should know about it is added to `notes`."""
     import torch
 
     from napari_unetstyle.core.inference.probability import Engine
@@ -310,7 +311,7 @@ def _engine(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engin
     return Engine(device=device, dtype=dtype, tile=options.tile, dims=spec.network.spatial_dims)
 
 
-def _scale(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
+def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
     dims = spec.network.spatial_dims
     spacing = image.geometry.spacing[-dims:]

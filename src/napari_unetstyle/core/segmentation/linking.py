@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.planes import seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
 
@@ -21,9 +21,8 @@ def iter_linked(
     values: NDArray[np.uint8],
     out: NDArray[np.int32],
     *,
+    find: Callable[..., Steps[NDArray[np.uint8]]],
     plane: str = "YX",
-    foreground_threshold: float,
-    seed_threshold: float,
     min_pixels: int = 0,
     first_id: int = 1,
 ) -> Steps[NDArray[np.uint8]]:
@@ -38,10 +37,11 @@ def iter_linked(
         Probability bytes ``(C, Z, Y, X)``: background, classes, and the seed map last.
     out
         ``(Z, Y, X)``, filled with ids from `first_id` in raster order of each object's first voxel.
+    find
+        Finds the objects of one slice: :func:`~napari_unetstyle.core.segmentation.objects.iter_objects` with its
+        thresholds.
     plane
         That the slices lie in.
-    foreground_threshold, seed_threshold
-        As of :func:`~napari_unetstyle.core.segmentation.objects.iter_objects`.
     min_pixels
         Objects with fewer voxels become background.
 
@@ -54,14 +54,7 @@ def iter_linked(
     chain, sizes, owners = _Chain(), [], []
     count, total = 0, len(labels)
     for i in range(total):
-        steps = iter_objects(
-            slices[:, i],
-            labels[i],
-            foreground_threshold=foreground_threshold,
-            seed_threshold=seed_threshold,
-            first_id=count + 1,
-        )
-        kinds = run(steps)
+        kinds = run(find(slices[:, i], labels[i], first_id=count + 1))
         chain.add(labels[i - 1] if i else None, labels[i], len(kinds))
         sizes.append(np.bincount(labels[i].ravel(), minlength=count + 1 + len(kinds))[count + 1 :])
         owners.append(kinds)

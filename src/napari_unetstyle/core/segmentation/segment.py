@@ -287,16 +287,10 @@ def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *
         yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels or 0)
         return area_table(out, result.classes, result.geometry)
     options = result.options
-    separate = options.link and options.plane != "all"
-    decided = partial(iter_linked, plane=options.plane) if separate else iter_objects
-    owners = yield from decided(
-        values,
-        out,
-        foreground_threshold=threshold,
-        seed_threshold=result.seed_threshold,
-        min_pixels=result.options.min_pixels or 0,
-        first_id=first_id,
-    )
+    find = partial(iter_objects, foreground_threshold=threshold, seed_threshold=result.seed_threshold)
+    if options.link and options.plane != "all":
+        find = partial(iter_linked, find=find, plane=options.plane)
+    owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)
     return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
 
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.segmentation.memory import predict_memory
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from tests.core.networks_for_tests import tiny_model, tiny_volume_model
+
+RUN = """
+import sys
+import numpy as np, torch
+from scipy import ndimage, sparse
+from napari_unetstyle.core import ModelStore, segment
+from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.segmentation.memory import predict_memory
+
+def held(what):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what)) * 1024
+
+model = ModelStore(sys.argv[1]).load(sys.argv[2])
+shape = tuple(map(int, sys.argv[3].split(",")))
+image = as_image(np.random.default_rng(0).integers(0, 999, shape).astype(np.int16), axes="ZYX"[-len(shape):])
+predicted, before = predict_memory(image, model), held("VmRSS")
+segment(image, model, device="cpu", amp=False)
+print(predicted, held("VmHWM") - before)
+"""
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    return tiny_volume_model(tmp_path_factory.mktemp("models"), strides=None, kernels=None, widths=(16, 32, 64))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.parametrize("shape", [(20, 256, 256), (70, 90, 80)])
+def test_a_run_takes_what_was_predicted(shape, volumes):
+    words = [str(volumes.folder.parent), volumes.spec.name, ",".join(map(str, shape))]
+    done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
+    predicted, taken = map(int, done.stdout.split())
+    assert taken * 0.9 < predicted < taken * 1.2
+
+
+def lazy(*shape):
+    return as_image(np.broadcast_to(np.int16(0), shape), axes="ZYX"[-len(shape) :])
+
+
+def test_memory_does_not_grow_with_a_long_volume_but_with_a_wide_one(volumes):
+    options = SegmentOptions(device="cpu")
+    amounts = [predict_memory(lazy(depth, 512, 512), volumes, options) for depth in (600, 6000)]
+    assert amounts[0] == amounts[1] < 3 * 2**30
+    assert predict_memory(lazy(600, 128, 128), volumes, options) < amounts[0]
+    assert predict_memory(lazy(1300, 1300, 1300), volumes, options) < 1.5 * 2**30
+
+
+def test_a_part_takes_less_than_the_whole(volumes, tmp_path):
+    image = lazy(100, 400, 400)
+    part = SegmentOptions(device="cpu", box=((10, 30), (0, 50), (0, 50)))
+    assert predict_memory(image, volumes, part) < predict_memory(image, volumes, SegmentOptions(device="cpu"))
+    model = tiny_model(tmp_path)
+    assert predict_memory(lazy(64, 64), model) < predict_memory(lazy(4096, 4096), model)
+    assert predict_memory(lazy(9, 64, 64), model, SegmentOptions(plane="all")) > 0
