@@ -69,6 +69,12 @@ def test_the_chosen_series_becomes_a_layer(chooser: SeriesChooser, volume: Any, 
     assert layer.metadata["series"] == 3
 
 
+def test_a_layer_shows_the_window_of_the_file(volume: Any, tmp_path: Path) -> None:
+    made.write(tmp_path, made.slices(volume, PLACE, WindowCenter=[40, 300], WindowWidth=[400, 1500]))
+    ((_, arguments, _),) = read_dicom(tmp_path)
+    assert arguments["contrast_limits"] == (-160, 239)
+
+
 def test_several_can_be_opened_at_once(chooser: SeriesChooser, qtbot: Any, click: Any) -> None:
     chooser.list.selectAll()
     assert [layer.name for layer in opened(chooser, qtbot, click)] == ["CT 3", "CT 6"]

@@ -138,8 +138,7 @@ class SeriesChooser(Dockable):
         self.message.say("\n".join(notes))
 
     def _add(self, one: Series, image: Image) -> napari.layers.Image:
-        data, arguments, _ = layer_data(image, self._folder)
-        arguments["metadata"][SERIES] = one.number
+        data, arguments, _ = _layer_data(one, image, self._folder)
         return self._viewer.add_image(data, **arguments)
 
 
@@ -173,10 +172,20 @@ def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | lis
     if len(found) > 1 and viewer is not None:
         show_series(viewer, found, folder)
         return [(None,)]
-    image = image_of(found[0]) if len(found) == 1 else image_of(series_of(path))
+    one = found[0] if len(found) == 1 else series_of(path)
+    image = image_of(one)
     if image.notes:
         show_info(" ".join(image.notes))
-    return [layer_data(image, folder)]
+    return [_layer_data(one, image, folder)]
+
+
+def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
+    """Layer data that knows its series, and shows the gray values that the file asks for."""
+    data, arguments, kind = layer_data(image, folder)
+    arguments["metadata"][SERIES] = one.number
+    if one.window is not None:
+        arguments["contrast_limits"] = one.window
+    return data, arguments, kind
 
 
 def show_series(viewer: napari.viewer.Viewer, series: Sequence[Series], folder: Path) -> SeriesChooser:

@@ -104,6 +104,18 @@ class Series:
         many = "" if self.count == 1 else "s"
         return f"{self.modality}{number}{part}, {self.count} {what}{many} of {self.size[0]} x {self.size[1]}"
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Lowest and highest value to show, as the middle slice states them; or None.
+
+        Center and width are turned into limits as the standard does (PS3.3, C.11.2.1.2.1).
+        """
+        stated = self.planes[len(self.planes) // 2].window
+        if stated is None or self._stored.photometric != "MONOCHROME2":
+            return None
+        (center, width) = stated
+        return (center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2) if width > 1 else None
+
     def problem(self) -> str:
         """Why the slices make no volume, in words; empty if they do."""
         try:
