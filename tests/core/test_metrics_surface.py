@@ -322,7 +322,7 @@ class Lazy:
     """Labels that can only be cut, and remember the largest piece."""
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self.array, self.shape, self.dtype, self.ndim, self.largest = array, array.shape, array.dtype, array.ndim, 0
+        self.array, self.shape, self.dtype, self.largest = array, array.shape, array.dtype, 0
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         piece = self.array[key]

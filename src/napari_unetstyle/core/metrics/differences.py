@@ -79,7 +79,7 @@ def iter_differences(
 ) -> Steps[Differences]:
     """Like :func:`differences`, as a job."""
     prediction, truth = (a if hasattr(a, "dtype") else np.asarray(a) for a in (prediction, truth))
-    pair = Pair(prediction=prediction, truth=truth, dims=truth.ndim, ignore=ignore)
+    pair = Pair(prediction=prediction, truth=truth, dims=len(truth.shape), ignore=ignore)
     boxes, overlap = pair.boxes(), Overlap()
     for i, box in enumerate(boxes):
         yield Progress(i, 2 * len(boxes), "counting")

@@ -50,12 +50,12 @@ class Pair:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one frame."""
-        return tuple(self.truth.shape[self.truth.ndim - self.dims :])
+        return tuple(self.truth.shape[len(self.truth.shape) - self.dims :])
 
     @property
     def frames(self) -> list[tuple[int, ...]]:
         """Indices of the leading axes."""
-        return list(np.ndindex(tuple(self.truth.shape[: self.truth.ndim - self.dims])))
+        return list(np.ndindex(tuple(self.truth.shape[: len(self.truth.shape) - self.dims])))
 
     def boxes(self) -> list[Box]:
         """The pieces of a frame, in order."""

@@ -121,8 +121,10 @@ def iter_evaluate(
     """Like :func:`evaluate`, as a job."""
     prediction, truth = (a if hasattr(a, "dtype") else np.asarray(a) for a in (prediction, truth))
     scale = None if spacing is None else _Scale(spacing=tuple(map(float, spacing)), unit=unit, tolerance=tolerance)
-    _check(output, scale, tolerance, truth.ndim)
-    pair = Pair(prediction=prediction, truth=truth, dims=len(scale.spacing) if scale else truth.ndim, ignore=ignore)
+    _check(output, scale, tolerance, len(truth.shape))
+    pair = Pair(
+        prediction=prediction, truth=truth, dims=len(scale.spacing) if scale else len(truth.shape), ignore=ignore
+    )
     found = yield from share(_iter_read(pair, with_surfaces=scale is not None), 0.0, 0.6 if scale else 1.0)
     if output == "objects":
         return _objects(found.overlap)
