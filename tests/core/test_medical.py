@@ -408,6 +408,9 @@ def test_large_compressed_volumes_lie_on_disk(tmp_path: Path, monkeypatch: pytes
     image = read_image(nifti(tmp_path / "x.nii.gz", array))
     assert type(image.array).__name__ == "ScratchArray"
     np.testing.assert_array_equal(image.array, array)
+    rescaled = read_image(nifti(tmp_path / "x.nii.gz", array, scl_slope=1, scl_inter=-1024)).array
+    assert type(rescaled).__name__ == "Rescaled"
+    np.testing.assert_array_equal(rescaled[2:4], array[2:4] - 1024.0)
 
 
 def test_gzip_in_several_members_and_with_padding(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import geometry as geo
@@ -167,12 +168,12 @@ def turned(affine: Affine) -> Affine:
 def rescaled(array: NDArray[Any], slope: float, intercept: float) -> ArrayLike:
     """Values = slope * stored + intercept: integers where they stay integers, else float32 or float64.
 
-    What is mapped from a file is rescaled when it is read.
+    What lies in a file is rescaled when it is read.
     """
     if (slope, intercept) == (1, 0):
         return array
     lazy = Rescaled(array, slope, intercept)
-    return lazy if isinstance(array, np.memmap) else lazy[...]
+    return lazy if isinstance(array, (np.memmap, scratch.ScratchArray)) else lazy[...]
 
 
 @dataclass(frozen=True, eq=False)
