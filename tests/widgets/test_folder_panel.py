@@ -108,3 +108,17 @@ def test_no_state_is_lost_between_two_messages() -> None:
 
     *_, last = folder_panel.iter_listed(steps())
     assert [picture.state for picture in last.pictures] == ["done"] * 3
+
+
+def test_a_line_names_its_picture_once() -> None:
+    from napari_unetstyle.core.segmentation.folder import PictureStatus
+
+    def line(message: str = "", **more: Any) -> str:
+        state = "failed" if message else "done"
+        return folder_panel._line(
+            PictureStatus(path=Path("/a/b.tif"), name="b.tif", labels=Path("x"), state=state, message=message, **more)
+        )
+
+    assert line(f"{Path('/a/b.tif')} is damaged. Copy it again.") == "! b.tif is damaged. Copy it again."
+    assert line("There was not enough memory.") == "! b.tif: There was not enough memory."
+    assert line(count=1284, output="objects") == "✓ b.tif  1,284"

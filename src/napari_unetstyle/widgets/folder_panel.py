@@ -66,6 +66,7 @@ class FolderPanel(QWidget):
         self.out: Path | None = None
         self.choose, self.choose_out = QPushButton("choose…"), QPushButton("choose…")
         self.pictures = QListWidget()
+        self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the count stands at the end
         self.pictures.setToolTip("Double-click opens the picture and its labels.")
         self.words = label()
         self.progress, self.message = ProgressRow(), MessageRow()
@@ -174,8 +175,9 @@ class FolderPanel(QWidget):
 
 def _line(picture: PictureStatus) -> str:
     counted = f"  {picture.count:,}" if picture.output == "objects" else ""
-    why = f": {picture.message}" if picture.message else ""
-    return f"{_SIGNS[picture.state]} {picture.name}{counted}{why}"
+    why = picture.message.removeprefix(str(picture.path))  # its name stands there already
+    between = ": " if why and why == picture.message else ""
+    return f"{_SIGNS[picture.state]} {picture.name}{counted}{between}{why}"
 
 
 def _summary(report: FolderReport) -> str:
