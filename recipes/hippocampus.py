@@ -15,13 +15,12 @@ from pathlib import Path
 
 import areas
 import numpy as np
-import SimpleITK as sitk
 import splits
 from torch import Tensor
 from training import arguments, train
 
-from napari_unetstyle.core import segment
-from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core import read_image, segment
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.unet import UNet
@@ -82,10 +81,8 @@ def cases(data: Path, part: splits.Part) -> dict[str, Case]:
 
 
 def _case(folder: Path, stem: str) -> Case:
-    stored = sitk.ReadImage(str(folder / "images" / f"{stem}.nii.gz"))
-    truth = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "masks" / f"{stem}.nii.gz")))
-    pixels = sitk.GetArrayFromImage(stored)
-    return Case(as_image(pixels, axes="ZYX", spacing=stored.GetSpacing()[::-1], unit="mm"), truth)
+    truth = read_image(folder / "masks" / f"{stem}.nii.gz")
+    return Case(read_image(folder / "images" / f"{stem}.nii.gz"), np.asarray(truth.array))
 
 
 @dataclass(frozen=True)
