@@ -85,3 +85,33 @@ def test_a_part_of_a_prepared_picture_is_that_part_of_the_whole(scale, data):
     starts = [data.draw(st.integers(0, n - 1)) for n in prepared.shape]
     box = [slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, prepared.shape, strict=True)]
     np.testing.assert_array_equal(prepared.read(*box), whole[(slice(None), *box)])
+
+
+@given(slabs=st.lists(st.tuples(st.integers(0, 36), st.integers(1, 12)), min_size=1, max_size=8))
+def test_slabs_of_a_chunked_volume_are_those_of_the_array(slabs):
+    array = np.random.default_rng(0).integers(0, 99, (37, 3, 4))
+    prepared = Prepared(as_image(_Chunked(array), axes="ZYX").frame((), 3), InputSpec(channels="gray"), 1)
+    for start, height in slabs:
+        box = (slice(start, min(start + height, 37)), slice(0, 2), slice(1, 4))
+        np.testing.assert_array_equal(prepared.stored(*box)[0], array[box])
+
+
+def test_a_chunk_is_unpacked_once_where_slabs_come_in_order():
+    chunked = _Chunked(np.arange(37 * 12).reshape(37, 3, 4))
+    prepared = Prepared(as_image(chunked, axes="ZYX").frame((), 3), InputSpec(channels="gray"), 1)
+    for start in range(0, 37, 3):
+        prepared.read(slice(start, min(start + 3, 37)), slice(0, 3), slice(0, 4))
+    assert chunked.reads == [(0, 8), (8, 16), (16, 24), (24, 32), (32, 37)]
+
+
+class _Chunked:
+    """Like a zarr array with eight slices in a chunk."""
+
+    chunks = (8, 3, 4)
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.reads = array, array.shape, array.dtype, []
+
+    def __getitem__(self, key):
+        self.reads.append((key[0].start, key[0].stop))
+        return self.array[key]

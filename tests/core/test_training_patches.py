@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetstyle.core.training.patches import UNKNOWN, Example, Warp, draw_patch, touching, unit_range
+from napari_unetstyle.core.training.patches import (
+    UNKNOWN,
+    Example,
+    Warp,
+    _linear_map,
+    draw_patch,
+    touching,
+    unit_range,
+)
 from tests.core.training_for_tests import discs
 
 WILD = Warp(zoom=(0.5, 2.0), turn=1.0, bend=1.0, amplitude=6.0, focus=0.5)
@@ -106,3 +114,14 @@ def test_constant_and_nonfinite_pictures_stay_finite():
 def test_where_two_objects_touch():
     objects = np.array([[1, 1, 2, 0, 3, 3]], np.int32)
     assert touching(objects).tolist() == [[False, True, True, False, False, False]]
+
+
+def test_a_volume_is_tilted_only_as_far_as_asked():
+    level, tilted = (Warp(turn=1.0, exchange=False, angle=0.0, tilt=tilt) for tilt in (0.0, 0.3))
+    for seed in range(20):
+        straight = _linear_map(3, level, np.random.default_rng(seed))
+        np.testing.assert_allclose(np.abs(straight), np.eye(3), atol=1e-12)
+        linear = _linear_map(3, tilted, np.random.default_rng(seed))
+        np.testing.assert_allclose(linear @ linear.T, np.eye(3), atol=1e-12)
+        assert np.abs(linear).diagonal().min() > np.cos(0.3) ** 2 - 1e-9
+        assert not np.allclose(np.abs(linear), np.eye(3))

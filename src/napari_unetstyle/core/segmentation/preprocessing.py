@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_unetstyle.core.models.spec import InputSpec
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TAILS = (0.1, 99.9)
 _LIMIT = 10.0
+_MOST_AHEAD = 2**28  # bytes of a lazy volume that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,49 @@ def channel_index(image: Image, channel: int | str | None) -> int | None:
     return index
 
 
+class _Ahead:
+    """Reads the slices of a lazy volume in whole chunks, so that thin slabs do not unpack each chunk many times."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame, self._height = frame, _chunk_height(frame)
+        self._start = self._stop = 0
+        self._across: tuple[slice, ...] = ()
+        self._held: NDArray[Any] | None = None
+
+    def read(self, *slices: slice) -> NDArray[Any]:
+        """As :meth:`Frame.read`; slabs are best asked for in order."""
+        if self._height <= 1 or not slices:
+            return self._frame.read(*slices)
+        start, stop, _ = slices[0].indices(self._frame.shape[0])
+        if slices[1:] != self._across or not self._start <= start <= self._stop or self._held is None:
+            self._across, self._held = slices[1:], None
+            self._start = self._stop = start // self._height * self._height
+        self._extend(start, stop)
+        held: NDArray[Any] = self._held
+        return held[:, start - self._start : stop - self._start]
+
+    def _extend(self, start: int, stop: int) -> None:
+        """Hold slices `start` to `stop`: drop what lies before and read what is missing, to the end of its chunk."""
+        if self._held is not None and stop <= self._stop:
+            return
+        end = min(-(-stop // self._height) * self._height, self._frame.shape[0])
+        new = self._frame.read(slice(self._stop, end), *self._across)
+        kept = [] if self._held is None else [self._held[:, start - self._start :]]
+        self._held = np.concatenate([*kept, new], axis=1) if kept else new
+        self._start, self._stop = start if kept else self._start, end
+
+
+def _chunk_height(frame: Frame) -> int:
+    """Slices in a chunk of a lazy volume; 1 where nothing is gained by reading them together."""
+    chunks = getattr(frame.image.array, "chunks", None)
+    if frame.dims != 3 or not chunks:
+        return 1
+    along = chunks[frame.image.axes.index(frame.axes[0])]
+    height = int(max(along)) if isinstance(along, tuple) else int(along)
+    plane = frame.channels * math.prod(frame.shape[1:]) * np.dtype(frame.image.array.dtype).itemsize
+    return height if height * plane <= _MOST_AHEAD else 1
+
+
 class Prepared:
     """A picture as the network sees it: chosen channels, normalized intensity, the model's scale.
 
@@ -126,6 +171,7 @@ class Prepared:
     ) -> None:
         self._frame, self._spec, self._in_channels, self._channel = frame, spec, in_channels, channel
         self._intensity = intensity
+        self._ahead = _Ahead(frame)
         self._resampler = Resampler(frame.shape, scaled_shape(frame.shape, scale))
         self.has_nonfinite = False
 
@@ -147,7 +193,7 @@ class Prepared:
 
     def stored(self, *slices: slice) -> NDArray[Any]:
         """The chosen channels on the picture's own grid, as stored."""
-        pixels = self._frame.read(*slices)
+        pixels = self._ahead.read(*slices)
         if self._channel is not None:
             pixels = pixels[self._channel : self._channel + 1]
         return select_channels(pixels, self._spec, self._in_channels)
