@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEY = "selected object"
 COLOR = "#ffffff"
 MARGIN = 2  # pixels around an object that its outline is sought in
-ROW, LEAST_ROWS = 22, 4  # pixels, rows
+ROW, LEAST_ROWS = 22, 3  # pixels; more would push the window past a screen of 720
 NO_INDEX = QModelIndex()
 
 
