@@ -116,19 +116,20 @@ class _Ahead:
         if slices[1:] != self._across or not self._start <= start <= self._stop or self._held is None:
             self._across, self._held = slices[1:], None
             self._start = self._stop = start // self._height * self._height
-        self._extend(start, stop)
-        held: NDArray[Any] = self._held
+        held = self._extended(start, stop)
         return held[:, start - self._start : stop - self._start]
 
-    def _extend(self, start: int, stop: int) -> None:
-        """Hold slices `start` to `stop`: drop what lies before and read what is missing, to the end of its chunk."""
+    def _extended(self, start: int, stop: int) -> NDArray[Any]:
+        """What is held, from `start` or earlier to `stop` or later: what lies before goes, what is missing is read."""
         if self._held is not None and stop <= self._stop:
-            return
+            return self._held
         end = min(-(-stop // self._height) * self._height, self._frame.shape[0])
-        new = self._frame.read(slice(self._stop, end), *self._across)
-        kept = [] if self._held is None else [self._held[:, start - self._start :]]
-        self._held = np.concatenate([*kept, new], axis=1) if kept else new
-        self._start, self._stop = start if kept else self._start, end
+        pixels = self._frame.read(slice(self._stop, end), *self._across)
+        if self._held is not None:
+            pixels = np.concatenate([self._held[:, start - self._start :], pixels], axis=1)
+            self._start = start
+        self._held, self._stop = pixels, end
+        return pixels
 
 
 def _chunk_height(frame: Frame) -> int:
