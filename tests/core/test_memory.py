@@ -42,7 +42,7 @@ def test_a_run_takes_what_was_predicted(shape, volumes):
     words = [str(volumes.folder.parent), volumes.spec.name, ",".join(map(str, shape))]
     done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
     predicted, taken = map(int, done.stdout.split())
-    assert taken * 0.9 < predicted < taken * 1.2
+    assert taken * 0.8 < predicted < taken * 1.2
 
 
 def lazy(*shape):

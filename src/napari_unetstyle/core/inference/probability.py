@@ -163,7 +163,10 @@ def columns_of(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) 
         widest = (box[0], *(max(part, key=lambda s: s.stop - s.start) for part in parts))
         cut = Cut.of(network, widest, shape, engine.strip_pixels)
         axis = _longest(network, widest[1:])
-        if axis is None or stream_bytes(network, cut.rows, cut.plane, engine.dtype.itemsize) <= engine.memory:
+        if (
+            axis is None
+            or stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize) <= engine.memory
+        ):
             return list(itertools.product(*parts))
         counts[axis] += 1
 

@@ -22,6 +22,7 @@ from napari_unetstyle.core.inference.convolution import convolve
 from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
 _LAYOUT = {4: torch.channels_last, 5: torch.channels_last_3d}
+_LINGERING = 1.25  # rows are let go of by the strip, and the allocator keeps some (measured)
 STREAM = 2  # the axis of (N, C, first spatial, ...) that is cut into strips
 
 
@@ -284,7 +285,7 @@ def bands(start: int, stop: int, size: int, count: int, reach: Reach) -> list[Ba
     ]
 
 
-def stream_bytes(network: UNet, rows: int, plane: tuple[int, ...], itemsize: int = 4) -> int:
+def stream_bytes(network: UNet, rows: int, length: int, plane: tuple[int, ...], itemsize: int = 4) -> int:
     """Memory that a :class:`Stream` takes at its peak, in bytes.
 
     What every layer keeps, plus the largest work of one layer: its input with the kept rows, its output and the
@@ -296,6 +297,8 @@ def stream_bytes(network: UNet, rows: int, plane: tuple[int, ...], itemsize: int
         The network.
     rows
         Rows that are pushed, and come out, at once.
+    length
+        Rows in all, with halos.
     plane
         Lengths of the other axes, with halos.
     itemsize
@@ -312,8 +315,8 @@ def stream_bytes(network: UNet, rows: int, plane: tuple[int, ...], itemsize: int
         work = max(work, pixels * (3 * high + 2 * border) * width)
         if level < network.depth:
             lag = network.strides[level][0] * lag + network.strides[level][0] - 1
-            kept += pixels * (2 * border * 3 * width + (lag + high) * width)
+            kept += pixels * (2 * border * 3 + min(lag + high, -(-length // steps[0]))) * width
             work = max(work, pixels * (5 * high + 4 * border) * width)
             lag += 2 * border
         lag += 2 * border
-    return itemsize * (kept + work)
+    return itemsize * (round(_LINGERING * kept) + work)

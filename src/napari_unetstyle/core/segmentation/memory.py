@@ -23,7 +23,6 @@ _FLOAT = 4
 _ALWAYS = 2**26  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
-_SLACK = 1.1  # of the allocator
 _DECIDING = 24  # bytes for each pixel that is decided at once
 
 
@@ -82,7 +81,7 @@ def _running(network: UNet, shape: tuple[int, ...], scale: Scale, options: Segme
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
     each = [
-        round(_SLACK * stream_bytes(network, cut.rows, cut.plane, engine.dtype.itemsize))
+        stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize)
         + cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
         for cut in cuts
     ]
