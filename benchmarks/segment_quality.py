@@ -116,6 +116,11 @@ def nuclei_rows(options: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def dice_of(inside: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
+    """Dice of one class."""
+    return score(inside.astype(np.uint8), wanted.astype(np.uint8)).dice
+
+
 def axon_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Print and return Dice of myelin and axon on animals that were not trained on."""
     folder, model = options.data / "axon_sem", ModelStore().load("axon-myelin")
@@ -124,7 +129,7 @@ def axon_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     for stem in stems:
         labels = segment(imread(folder / "images" / f"{stem}.png"), model=model).labels
         truth = imread(folder / "masks" / f"{stem}.png")
-        dice = {known.name: score(labels == known.value, truth == known.value).dice for known in model.spec.classes}
+        dice = {c.name: dice_of(labels == c.value, truth == c.value) for c in model.spec.classes}
         rows.append({"picture": stem, **dice})
         print(f"axon_sem     {stem:<26} " + ", ".join(f"{name} Dice {value:.3f}" for name, value in dice.items()))
     return rows

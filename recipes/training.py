@@ -23,6 +23,7 @@ def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of the annotated pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the TensorBoard log")
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all (default %(default)s)")
+    parser.add_argument("--steps", type=int, help="optimizer steps instead: the same weights each time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--export", type=Path, metavar="MODEL", help="write this model folder; do not train")
@@ -34,7 +35,8 @@ def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
 
 def train(network: nn.Module, draw: Draw, loss: Loss, given: argparse.Namespace) -> None:
     """Train, or go on training from the checkpoint in ``--out``."""
-    options = FitOptions(minutes=given.minutes, seed=given.seed, folder=given.out)
+    length = {"minutes": given.minutes} if given.steps is None else {"steps": given.steps}
+    options = FitOptions(**length, averaging=0.998, seed=given.seed, folder=given.out)
     for count, progress in enumerate(fit(network, draw, loss, options)):
         if count % 20 == 0:
             say(f"{progress.fraction:.1%} {progress.message}")

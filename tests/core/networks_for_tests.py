@@ -23,7 +23,7 @@ def random_unet(
     return network.eval()
 
 
-def tiny_model(root, *, name: str = "tiny", separation: str | None = "distance", channels: str = "rgb", seed: int = 0):
+def tiny_model(root, *, name: str = "tiny", separation: str | None = "depth", channels: str = "rgb", seed: int = 0):
     """A model in a store at `root` that finds bright blobs, badly."""
     in_channels = {"rgb": 3, "gray": 1}[channels]
     spec = ModelSpec(

@@ -11,7 +11,7 @@ from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 
-THRESHOLDS = {"foreground_threshold": 0.5, "seed_threshold": 0.5}
+THRESHOLDS = {"foreground_threshold": 0.5, "seed_rise": 0.75}
 PLANES = st.sampled_from(["YX", "ZX", "ZY"])
 
 

@@ -10,13 +10,16 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label as connected
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from napari_unetstyle.core.progress import Progress, run
 from napari_unetstyle.core.segmentation import objects as module
-from napari_unetstyle.core.segmentation.objects import SPECK_HEIGHT, SPECK_WIDTH, iter_objects, objects
+from napari_unetstyle.core.segmentation.objects import iter_objects, objects
+from napari_unetstyle.core.segmentation.relief import DEEPEST, HOLE_SHARE, LEVELS, relief
 
 HALF = 127  # the byte below probability 0.5
+RISE = 4  # levels; the default
 
 
 def stack(foreground: NDArray[np.uint8], seed_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -36,23 +39,35 @@ def blobs(shape: tuple[int, ...], random: int, size: float, classes: int = 1) ->
     return np.rint(np.stack([255 - foreground, *shares, seed_map])).astype(np.uint8)
 
 
-def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0) -> NDArray[np.int32]:
-    """The rule of `objects` with scikit-image on the whole array at once, one thing after the other."""
+def whole(values: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Foreground without small holes, and its relief, with scikit-image and scipy on the whole array at once."""
     inside = values[0] <= HALF
-    component = connected(inside, connectivity=1)
-    seeds = connected(inside & (values[-1] > HALF), connectivity=1)
-    pixels = np.bincount(seeds.ravel())
-    height = ndimage.maximum(values[-1].astype(int) - HALF, seeds, range(len(pixels)))
-    for number in range(1, component.max() + 1):
-        here = component == number
-        ours = np.unique(seeds[here & (seeds > 0)])
-        for seed in ours:
-            narrow = pixels[seed] < pixels[ours].max() * SPECK_WIDTH**inside.ndim
-            if narrow and height[seed] < height[ours].max() * SPECK_HEIGHT:
-                seeds[seeds == seed] = 0
-        if not (seeds[here] > 0).any():
-            seeds[here] = seeds.max() + 1
-    depth = 255.0 - values[-1]
+    component, hole = connected(inside, connectivity=1), connected(~inside, connectivity=1)
+    around = np.bincount(component.ravel())
+    framed = connected(np.pad(~inside, 1, constant_values=True), connectivity=1)
+    enclosed = (framed != framed.flat[0])[(slice(1, -1),) * inside.ndim] & ~inside
+    for number in np.unique(hole[enclosed]):
+        here = hole == number
+        first = np.unravel_index(np.flatnonzero(here)[0], here.shape)
+        left = component[(*first[:-1], first[-1] - 1)]
+        inside |= here & (here.sum() <= HOLE_SHARE * around[left])
+    return inside, relief(inside, values[-1])
+
+
+def tops(depth: NDArray[np.uint8], inside: NDArray[np.bool_], rise: int) -> NDArray[np.int64]:
+    """Seeds by scikit-image's reconstruction of the whole array: h-maxima of what is above a pixel's depth."""
+    height = np.where(inside, np.maximum(depth.astype(int) - LEVELS, 0), 0)
+    faces = ndimage.generate_binary_structure(height.ndim, 1)
+    filled = reconstruction(np.maximum(height - rise, 0), height, footprint=faces).astype(int)
+    highest = local_maxima(np.pad(filled, 1), connectivity=1)[(slice(1, -1),) * height.ndim]
+    return connected(highest & (filled > 0), connectivity=1)
+
+
+def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0, rise: int = RISE) -> NDArray[np.int32]:
+    """The rule of `objects` with scikit-image on the whole array at once, one thing after the other."""
+    inside, lying = whole(values)
+    seeds = tops(lying, inside, rise)
+    depth = 255.0 - lying
     ranks = np.linspace(0, 1, seeds.size + 2)[1:-1].reshape(seeds.shape)
     flooded = watershed(np.where(seeds > 0, depth - 1 + ranks, depth), seeds, mask=inside)
     kept, result = np.bincount(flooded.ravel()) >= max(1, min_pixels), np.zeros(inside.shape, np.int32)
@@ -63,9 +78,10 @@ def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0) -> NDArray[
     return result
 
 
-def banded(values: NDArray[np.uint8], band: int, min_pixels: int = 0) -> NDArray[np.int32]:
+def banded(values: NDArray[np.uint8], band: int, min_pixels: int = 0, rise: int = RISE) -> NDArray[np.int32]:
     out = np.full(values.shape[1:], -1, np.int32)
-    run(iter_objects(values, out, foreground_threshold=0.5, seed_threshold=0.5, min_pixels=min_pixels, band=band))
+    thresholds = {"foreground_threshold": 0.5, "seed_rise": rise / LEVELS}
+    run(iter_objects(values, out, **thresholds, min_pixels=min_pixels, band=band))
     return out
 
 
@@ -73,16 +89,16 @@ few_bytes = st.sampled_from([0, 100, 128, 130, 255])  # many ties
 small = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
 
 
-@given(data=st.data(), shape=small, band=st.integers(1, 10), min_pixels=st.integers(0, 5))
+@given(data=st.data(), shape=small, band=st.integers(1, 10), min_pixels=st.integers(0, 5), rise=st.integers(0, 12))
 def test_is_the_watershed_of_the_whole_array_whatever_the_band(
-    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int
+    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int, rise: int
 ) -> None:
     foreground, seed_map = (data.draw(hnp.arrays(np.uint8, shape, elements=few_bytes)) for _ in range(2))
     values = stack(foreground, seed_map)
-    expected = flood_everything(values, min_pixels)
-    labels, owners = objects(values, min_pixels=min_pixels)
+    expected = flood_everything(values, min_pixels, rise)
+    labels, owners = objects(values, min_pixels=min_pixels, seed_rise=rise / LEVELS)
     np.testing.assert_array_equal(labels, expected)
-    np.testing.assert_array_equal(banded(values, band, min_pixels), expected)
+    np.testing.assert_array_equal(banded(values, band, min_pixels, rise), expected)
     assert len(owners) == expected.max(initial=0)
 
 
@@ -111,9 +127,7 @@ def test_large_blobs_are_the_same_whatever_the_band(random: int, size: float, ba
     values = blobs((150, 70), random, size, classes=2)
     expected, owners = objects(values, min_pixels=min_pixels)
     out = np.empty_like(expected)
-    job = iter_objects(
-        values, out, foreground_threshold=0.5, seed_threshold=0.5, min_pixels=min_pixels, first_id=11, band=band
-    )
+    job = iter_objects(values, out, foreground_threshold=0.5, min_pixels=min_pixels, first_id=11, band=band)
     np.testing.assert_array_equal(run(job), owners)
     np.testing.assert_array_equal(out, np.where(expected, expected + 10, 0))
 
@@ -125,6 +139,9 @@ def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size
     labels, _ = objects(values, min_pixels=5)
     np.testing.assert_array_equal(labels, flood_everything(values, min_pixels=5))
     assert labels.max() > 10
+    more, _ = objects(values, min_pixels=5, seed_rise=0)
+    np.testing.assert_array_equal(more, flood_everything(values, 5, rise=0))
+    assert more.max() > labels.max()
 
 
 @pytest.mark.parametrize("pixels", [1, 500, 10**6])
@@ -144,19 +161,20 @@ def test_ids_follow_the_first_pixels_and_objects_are_connected(random: int, size
 
 
 def test_a_component_across_everything_is_one_object_in_any_band() -> None:
-    foreground = np.zeros((200, 31), np.uint8)
+    foreground = np.zeros((50, 31), np.uint8)
     foreground[::2] = 255  # a snake
     foreground[1::4, -1] = foreground[3::4, 0] = 255
-    values = stack(foreground, np.zeros_like(foreground))
-    assert objects(values)[0].max() == 1
+    foreground = foreground.repeat(4, 0).repeat(4, 1)
+    values = stack(foreground, foreground // 2)
     for band in (1, 3, 64):
-        np.testing.assert_array_equal(banded(values, band), objects(values)[0])
+        np.testing.assert_array_equal(banded(values, band, rise=16), foreground > 0)
 
 
 def disks(*circles: tuple[int, int, int], shape: tuple[int, int] = (60, 90)) -> NDArray[np.uint8]:
     y, x = np.indices(shape)
     depth = np.max([1 - np.hypot(y - a, x - b) / r for a, b, r in circles], axis=0)
-    seed_map = np.clip(depth * 255, 0, 255).astype(np.uint8)
+    pixels = np.max([r - np.hypot(y - a, x - b) for a, b, r in circles], axis=0)
+    seed_map = np.rint(255 * np.sqrt(np.clip(pixels / DEEPEST, 0, 1))).astype(np.uint8)
     return stack(np.where(depth > 0, 255, 0).astype(np.uint8), seed_map)
 
 
@@ -169,42 +187,49 @@ def test_touching_disks_are_separated_and_a_disk_alone_stays_whole() -> None:
     assert abs(int((labels == 1).sum()) - int((labels == 2).sum())) < 20
 
 
-def test_foreground_without_a_seed_is_an_object() -> None:
+def test_what_is_shallow_everywhere_is_noise() -> None:
     values = disks((20, 20, 15))
-    values[-1] = 0
+    values[:2, 48:50, 75:77] = np.array([0, 255])[:, None, None]
     labels, owners = objects(values)
-    np.testing.assert_array_equal(labels, (values[1] > 0).astype(np.int32))
+    np.testing.assert_array_equal(labels > 0, (values[1] > 0) & (np.indices(labels.shape)[0] < 40))
     assert len(owners) == 1
 
 
-def test_a_speck_beside_a_large_seed_is_noise_but_small_neighbors_count() -> None:
-    values = disks((30, 30, 25))
-    values[-1, 29:31, 51:53] = 150
+def test_a_ripple_is_no_seed_but_a_top_is() -> None:
+    values = disks((20, 20, 15), (20, 46, 15))
+    values[-1, 16, 20] = 255  # 4 pixels beside the top of the first
+    assert objects(values, seed_rise=0.75)[0].max() == 2
+    values[-1, 12:15, 19:22] = 255
+    assert objects(values, seed_rise=0.75)[0].max() == 3
+    assert objects(values, seed_rise=6)[0].max() == 2
+
+
+def test_the_network_tells_apart_what_touches_along_a_whole_side() -> None:
+    values = stack(np.full((40, 80), 255, np.uint8), np.zeros((40, 80), np.uint8))
     assert objects(values)[0].max() == 1
-    high, wide = values.copy(), values.copy()
-    high[-1, 30, 52] = 250
-    wide[-1, 27:34, 48:55] = 150
-    assert objects(high)[0].max() == 2
-    assert objects(wide)[0].max() == 2
+    x = np.abs(np.arange(80) % 40 - 19.5)
+    values[-1] = np.rint(255 * np.sqrt((20 - x) / DEEPEST))
+    labels, _ = objects(values)
+    np.testing.assert_array_equal(labels, np.repeat([[1, 2]], 40, 0).repeat(40, 1))
 
 
-@pytest.mark.parametrize("scale", [1, 3])
-def test_what_counts_as_a_speck_grows_with_the_objects(scale: int) -> None:
-    values = disks((30, 30, 25))
-    values[-1, 29:31, 50:52] = 150
-    values = values.repeat(scale, 1).repeat(scale, 2)
-    assert objects(values)[0].max() == 1
+def test_a_pale_middle_is_filled_and_a_lumen_is_not() -> None:
+    values = disks((20, 20, 15), (20, 62, 15))
+    y, x = np.indices(values.shape[1:])
+    values[:2, np.hypot(y - 20, x - 20) < 4] = np.array([255, 0])[:, None]
+    values[:2, np.hypot(y - 20, x - 62) < 9] = np.array([255, 0])[:, None]
+    labels, _ = objects(values)
+    assert labels[20, 20] == labels[20, 10] > 0
+    assert labels[20, 62] == 0 < labels[20, 50]
 
 
-def test_thresholds_move_the_edge_and_the_seeds() -> None:
+def test_the_threshold_moves_the_edge() -> None:
     values = disks((20, 20, 15), (20, 46, 15))
     values[1] = values[-1]
     values[0] = 255 - values[1]
-    areas = [(objects(values, foreground_threshold=t)[0] > 0).sum() for t in (0.1, 0.3, 0.5, 0.7)]
+    areas = [(objects(values, foreground_threshold=t)[0] > 0).sum() for t in (0.1, 0.3, 0.4, 0.5)]
     assert areas == sorted(areas, reverse=True)
     assert len(set(areas)) == 4
-    assert objects(values, foreground_threshold=0.05, seed_threshold=0.05)[0].max() == 1
-    assert objects(values, foreground_threshold=0.05, seed_threshold=0.5)[0].max() == 2
 
 
 def test_an_object_has_the_class_with_the_largest_sum() -> None:
@@ -212,10 +237,11 @@ def test_an_object_has_the_class_with_the_largest_sum() -> None:
     values[0] = 255
     for columns, one, two in ((slice(0, 4), 100, 120), (slice(6, 10), 200, 40)):
         values[0, :, columns], values[1, :, columns], values[2, :, columns] = 255 - one - two, one, two
+        values[3, :, columns] = 128
     values[1, :2, 0], values[2, :2, 0] = 150, 70  # a few pixels of the other class do not matter
     for band in (1, 4, 100):
         out = np.empty((6, 12), np.int32)
-        owners = run(iter_objects(values, out, foreground_threshold=0.5, seed_threshold=0.5, band=band))
+        owners = run(iter_objects(values, out, foreground_threshold=0.5, band=band))
         assert owners.tolist() == [2, 1]
         assert owners.dtype == np.uint8
 
@@ -235,7 +261,7 @@ def test_arrays_on_disk_and_views_of_larger_ones(tmp_path: Path) -> None:
     stored = np.lib.format.open_memmap(tmp_path / "bytes.npy", "w+", np.uint8, (3, 2, 90, 60))
     stored[:, 1] = values
     out = np.lib.format.open_memmap(tmp_path / "labels.npy", "w+", np.int32, (2, 90, 60))
-    run(iter_objects(stored[:, 1], out[1], foreground_threshold=0.5, seed_threshold=0.5, band=16))
+    run(iter_objects(stored[:, 1], out[1], foreground_threshold=0.5, band=16))
     np.testing.assert_array_equal(out[1], expected)
     assert not out[0].any()
     turned = np.asfortranarray(values)
@@ -245,7 +271,7 @@ def test_arrays_on_disk_and_views_of_larger_ones(tmp_path: Path) -> None:
 def test_reports_progress_and_stops_when_closed() -> None:
     values = blobs((64, 64), 2, 2.0)
     out = np.zeros((64, 64), np.int32)
-    arguments = {"foreground_threshold": 0.5, "seed_threshold": 0.5, "band": 4}
+    arguments = {"foreground_threshold": 0.5, "band": 4}
     fractions: list[float] = []
     run(iter_objects(values, out, **arguments), lambda p: fractions.append(p.fraction))
     assert fractions == sorted(fractions)

@@ -56,7 +56,8 @@ def result_of(
         objects={"label": ids, "class": classes, "class_name": names, "area": area},
         probability_bytes=np.zeros((3, *labels.shape), np.uint8)
         + np.arange(3, dtype=np.uint8).reshape(-1, *[1] * labels.ndim),
-        seed_threshold=0.5,
+        seed_rise=0.75,
+        zoom=1.0,
         frames=tuple(np.ndindex(labels.shape[:-2])),
         options=SegmentOptions(),
         provenance={"model": {"name": "tiny", "version": 1, "sha256": "0" * 64}, "seconds": 1.5, "device": "cpu"},

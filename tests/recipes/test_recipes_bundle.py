@@ -66,7 +66,7 @@ def test_variance_floors_leave_training_pictures_alone_and_calm_blank_ones():
 
 
 def test_a_written_model_folder_is_loaded_and_found_whole(tmp_path):
-    spec, thin = nuclei.draft(UNet(nuclei.NETWORK, 5), "distance")
+    spec, thin = nuclei.draft(UNet(nuclei.NETWORK, 5))
     written = bundle.write_model(spec, thin, tmp_path / "nuclei")
     model = ModelStore(tmp_path / "store").load(tmp_path / "nuclei")
     assert model.spec == written

@@ -22,7 +22,7 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 WAIT = 20  # seconds until a test gives up
 
 
-def spec(name: str = "nuclei", separation: str | None = "distance") -> ModelSpec:
+def spec(name: str = "nuclei", separation: str | None = "depth") -> ModelSpec:
     return ModelSpec(
         name=name,
         network=NetworkSpec(in_channels=1, widths=(4, 6)),
@@ -130,7 +130,8 @@ def undecided(image: Image, options: SegmentOptions) -> SegmentResult:
         output=options.output,
         objects={},
         probability_bytes=np.stack(channels).astype(np.uint8),
-        seed_threshold=0.6,
+        seed_rise=0.75,
+        zoom=1.0,
         frames=frames,
         options=options,
         provenance={"model": {"name": "nuclei"}, "device": "cpu", "seconds": 1.5, "options": options.stated()},

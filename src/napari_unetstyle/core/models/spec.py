@@ -84,8 +84,10 @@ class ModelSpec(_Part):
     ----------
     separation
         How the seed map was defined in training, or None for a model that only knows areas.
-    foreground_threshold, seed_threshold
-        Default decision levels in (0, 1) for objects, measured on validation pictures.
+    foreground_threshold
+        Default decision level in (0, 1), measured on validation pictures.
+    seed_rise
+        Depth in pixels by which the middle of an object rises above the saddle to the next, measured likewise.
     amp_changed_ppm
         Pixels in a million whose label changes in mixed precision (bfloat16), measured on test pictures; None
         if nobody measured it.
@@ -99,9 +101,9 @@ class ModelSpec(_Part):
     network: NetworkSpec
     input: InputSpec
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
-    separation: Literal["distance", "boundary", "center"] | None = None
+    separation: Literal["depth"] | None = None
     foreground_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    seed_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    seed_rise: Annotated[float, Field(ge=0, le=10)] = 0.75
     amp_changed_ppm: Annotated[float, Field(ge=0)] | None = None
     card: Card
     parent: str | None = None

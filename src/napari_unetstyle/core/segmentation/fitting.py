@@ -362,7 +362,7 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         objects(
             to_bytes(one[None], seeds=True),
             foreground_threshold=spec.foreground_threshold,
-            seed_threshold=spec.seed_threshold,
+            seed_rise=spec.seed_rise,
         )[0]
         for one in logits
     ]

@@ -1,7 +1,7 @@
 """Probability bytes to objects: each nucleus its own id, also where they touch.
 
-The foreground's connected components with one seed (or none) are objects as they are; only those with several
-are flooded by a watershed, and only there are pixels looked at. Since a watershed never leaves a connected
+The foreground's connected components with one seed are objects as they are; only those with several are flooded
+by a watershed, and only there are pixels looked at. Since a watershed never leaves a connected
 component, this is the same as flooding the whole picture at once.
 """
 
@@ -14,36 +14,46 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground, iter_paint
+from napari_unetstyle.core.segmentation.relief import LEVELS, filled, iter_relief
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
 
-SPECK_WIDTH = 1 / 4  # a seed narrower than this part of the widest beside it …
-SPECK_HEIGHT = 1 / 2  # … and lower than this part of the highest is noise
+_FLOOR = LEVELS  # a depth of one pixel
 _UNKNOWN = -1  # the seed of what lies outside a window
 _TALL = 4  # bands
 _CANVAS_PIXELS = 2**16  # flooded at once; a watershed jumps about, so it should fit the cache
 
 
 def objects(
-    values: ArrayLike, *, foreground_threshold: float = 0.5, seed_threshold: float = 0.5, min_pixels: int = 0
+    values: ArrayLike,
+    *,
+    foreground_threshold: float = 0.5,
+    seed_rise: float = 0.75,
+    zoom: float = 1.0,
+    min_pixels: int = 0,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Object id of each pixel, and the class of each object.
 
-    Foreground is where ``1 - background`` is at least `foreground_threshold`. Seeds are the connected parts of
-    the foreground whose seed probability is above `seed_threshold`. Of the seeds in one connected component of
-    the foreground, those that are narrower than a quarter of the widest (in diameter: fewer than 1/16 of its
-    pixels in 2D) and also rise less than half as far above the threshold as the highest are noise and do not
-    count. A component with one seed or none is one object; one with several is shared between them by a
-    watershed on the inverted seed map. All connectivity is by faces: 4 neighbors in 2D, 6 in 3D.
+    Foreground is where ``1 - background`` is at least `foreground_threshold`, and holes in it of at most an eighth
+    of what is around them. Seeds are the tops of its relief (:mod:`relief`: how deep a pixel lies) that rise by
+    more than `seed_rise` above a depth of one pixel and above the saddle to any higher top (h-maxima, Soille 2003,
+    section 6.3.5: how a top is told from a ripple, however high it is). A component of the foreground with one
+    seed is one object; one with several is shared between them by a watershed on the inverted relief; one without
+    is noise and left out. All connectivity is by faces: 4 neighbors in 2D, 6 in 3D.
 
     Parameters
     ----------
     values
-        Probability bytes ``(C, *spatial)``: background, classes, and the seed map last.
-    foreground_threshold, seed_threshold
-        Probabilities in [0, 1].
+        Probability bytes ``(C, *spatial)``: background, classes, and the network's map ``"depth"`` last.
+    foreground_threshold
+        Probability in [0, 1].
+    seed_rise
+        Depth in pixels of the network.
+    zoom
+        Pixels of the network per pixel of the picture.
     min_pixels
         Objects with fewer pixels become background.
 
@@ -60,7 +70,8 @@ def objects(
         values,
         labels,
         foreground_threshold=foreground_threshold,
-        seed_threshold=seed_threshold,
+        seed_rise=seed_rise,
+        zoom=zoom,
         min_pixels=min_pixels,
     )
     return labels, run(steps)
@@ -71,7 +82,8 @@ def iter_objects(
     out: NDArray[np.int32],
     *,
     foreground_threshold: float,
-    seed_threshold: float,
+    seed_rise: float = 0.75,
+    zoom: float = 1.0,
     min_pixels: int = 0,
     first_id: int = 1,
     band: int | None = None,
@@ -93,9 +105,15 @@ def iter_objects(
     NDArray[np.uint8]
         Class of each object.
     """
-    scene = yield from share(_iter_scan(values, foreground_threshold, seed_threshold, band), 0.0, 0.3)
+    shape, rise = tuple(values.shape[1:]), round(seed_rise * LEVELS)
+    inside = yield from share(_iter_foreground(values, foreground_threshold, band), 0.0, 0.1)
+    relief = scratch.zeros(shape, np.uint8)
+    yield from share(scratch.releasing(iter_relief(values[-1], inside, relief, zoom, band), relief), 0.1, 0.3)
+    hills = yield from share(_iter_hills(relief, inside, rise, band), 0.3, 0.4)
+    seeds = yield from share(_iter_seeds(relief, hills, rise, band), 0.4, 0.5)
+    scene = _scene(inside, seeds, shape)
     whole = scene.lone()
-    parts = yield from share(_iter_flood(values, scene, band), 0.3, 0.8)
+    parts = yield from share(_iter_flood(relief, scene, band), 0.5, 0.8)
     found = numbered(Runs.joined([whole, *parts]), min_pixels)
     owners = yield from share(_iter_classes(values, found, band), 0.8, 0.9)
     labels = found.valued(found.value + np.int32(first_id - 1))
@@ -114,27 +132,27 @@ class _Scene:
     foreground
         Runs of the foreground; value: component, from 1.
     seeds
-        Runs of the seeds that count; value: seed, from 1.
+        Runs of the seeds; value: seed, from 1.
     host
         Index of the foreground run that each seed run lies in.
-    shared
-        For each component (index 0 is none): whether several seeds share it.
+    count
+        Seeds in each component (index 0 is none).
     """
 
     shape: tuple[int, ...]
     foreground: Runs
     seeds: Runs
     host: Positions
-    shared: NDArray[np.bool_]
+    count: Positions
 
     def lone(self) -> Runs:
         """The components that are one object; value: a number above those of the seeds."""
-        above = self.seeds.value.max(initial=0)
-        return self.foreground.valued(np.where(self.shared[self.foreground.value], 0, above + self.foreground.value))
+        above, component = self.seeds.value.max(initial=0), self.foreground.value
+        return self.foreground.valued(np.where(self.count[component] == 1, above + component, 0))
 
     def contested(self) -> _Contested:
         """The components that several seeds share."""
-        chosen = np.flatnonzero(self.shared[self.foreground.value])
+        chosen = np.flatnonzero(self.count[self.foreground.value] > 1)
         return _Contested(shape=self.shape, foreground=self.foreground, seeds=self.seeds, host=self.host).part(chosen)
 
 
@@ -158,27 +176,21 @@ class _Contested:
 
     def batches(self, pixels: int) -> Iterator[_Contested]:
         """Whole components that begin in the same `pixels` pixels of the picture."""
-        if not len(self.foreground):
-            return
-        _, first, component = np.unique(self.foreground.value, return_index=True, return_inverse=True)
-        batch = (self.foreground.start[first] // pixels)[component]
-        order = np.argsort(batch, kind="stable")
-        for chosen in np.split(order, np.flatnonzero(np.diff(batch[order])) + 1):
-            yield self.part(chosen)
+        return (self.part(chosen) for chosen in _together(self.foreground, pixels))
 
     def between(self, start: int, stop: int) -> _Contested:
         """What lies in a range of positions; components may be cut."""
         here = self.foreground.within(start, stop)
         return self.part(np.arange(here.start, here.stop))
 
-    def flooded(self, seed_map: NDArray[np.uint8], offset: int, cuts: Sequence[int] = ()) -> Runs:
+    def flooded(self, relief: NDArray[np.uint8], offset: int, cuts: Sequence[int] = ()) -> Runs:
         """Runs of the objects; value: the seed.
 
-        `seed_map` is flat and begins at position `offset`; the rows `cuts` belong to an unknown seed.
+        `relief` is flat and begins at position `offset`; the rows `cuts` belong to an unknown seed.
         """
         runs, seeds = self.foreground, self.seeds
         before = np.cumsum(runs.length) - runs.length  # pixels in the runs before each
-        height = 255 - seed_map[runs.positions() - offset].astype(np.float64)
+        height = 255 - relief[runs.positions() - offset].astype(np.float64)
         label = np.zeros(len(height), np.int32)
         pixels = spread(before[self.host] + seeds.start - runs.start[self.host], seeds.length)
         label[pixels] = np.repeat(seeds.value, seeds.length)
@@ -191,21 +203,35 @@ class _Contested:
         return _split(runs, before, label)
 
 
-def _iter_scan(
-    values: ArrayLike, foreground_threshold: float, seed_threshold: float, band: int | None
-) -> Steps[_Scene]:
-    level = math.floor(seed_threshold * 255 + 1e-6)
+def _iter_foreground(values: ArrayLike, threshold: float, band: int | None) -> Steps[Runs]:
+    """Runs of the foreground without small holes; value: component, from 1."""
     shape = tuple(values.shape[1:])
-    inside_parts, seed_parts, rises = [], [], []
+    inside, outside = [], []
     for part, progress in bands(shape, band, "Finding objects"):
-        inside = foreground(np.asarray(values[0, part]), foreground_threshold)
-        inside_parts.append(Runs.of(inside, part.start))
-        seed_map = np.asarray(values[-1, part])
-        seeds = Runs.of(inside & (seed_map > level), part.start)
-        seed_parts.append(seeds)
-        rises.append(_highest(seed_map, seeds, part.start) - level)
+        here = foreground(np.asarray(values[0, part]), threshold)
+        inside.append(Runs.of(here, part.start))
+        outside.append(Runs.of(~here, part.start))
         yield progress
-    return _scene(Runs.joined(inside_parts), Runs.joined(seed_parts), np.concatenate(rises), shape)
+    return filled(Runs.joined(inside), Runs.joined(outside), shape)
+
+
+def _iter_hills(relief: NDArray[np.uint8], inside: Runs, rise: int, band: int | None) -> Steps[Runs]:
+    """Runs of the hills (value: hill): connected parts of the foreground above `_FLOOR`.
+
+    Those that nowhere rise more than `rise` above it are left out.
+    """
+    parts, heights = [], []
+    for part, progress in bands(relief.shape, band, "Finding objects"):
+        block = np.asarray(relief[part])
+        hills = Runs.of(inside.paint(part.start, block.shape, np.bool_) & (block > _FLOOR), part.start)
+        parts.append(hills)
+        heights.append(_highest(block, hills, part.start))
+        yield progress
+    hills = Runs.joined(parts)
+    hills = hills.valued(components(hills, relief.shape) + 1)
+    top = np.zeros(int(hills.value.max(initial=0)) + 1, np.int64)
+    np.maximum.at(top, hills.value, np.concatenate(heights))
+    return hills[np.flatnonzero(top[hills.value] > _FLOOR + rise)]
 
 
 def _highest(block: NDArray[np.uint8], runs: Runs, first_row: int) -> Positions:
@@ -216,42 +242,80 @@ def _highest(block: NDArray[np.uint8], runs: Runs, first_row: int) -> Positions:
     return np.maximum.reduceat(pixels, np.cumsum(runs.length) - runs.length).astype(np.int64)
 
 
-def _scene(inside: Runs, seeds: Runs, rise: Positions, shape: tuple[int, ...]) -> _Scene:
-    """Put together what was scanned; `rise` is how far each seed run rises above the threshold."""
-    inside = inside.valued(components(inside, shape) + 1)
-    seeds = seeds.valued(components(seeds, shape) + 1)
+def _iter_seeds(relief: NDArray[np.uint8], hills: Runs, rise: int, band: int | None) -> Steps[Runs]:
+    """Runs of the seeds; value: seed, from 1."""
+    shape, plane = relief.shape, math.prod(relief.shape[1:])
+    batches = list(_together(hills, plane * (band or max(1, BAND_PIXELS // plane))))
+    parts = [hills[:0]]
+    for i, chosen in enumerate(batches):
+        runs = hills[chosen]
+        first, last = int(runs.start[0]) // plane, int(runs.stop.max() - 1) // plane + 1
+        rows = np.asarray(relief[first:last]).reshape(-1)
+        parts += _seeds(runs, shape, rows, first * plane, rise)
+        yield Progress(i + 1, len(batches), "Finding objects")
+    seeds = Runs.joined(parts)
+    return seeds.valued(components(seeds, shape) + 1)
+
+
+def _seeds(hills: Runs, shape: tuple[int, ...], relief: NDArray[np.uint8], offset: int, rise: int) -> list[Runs]:
+    """Runs of the seeds on whole hills, in no order; most hills have one maximum, which then is the seed."""
+    maxima = _tops(hills, shape, relief, offset, 0)
+    number = components(maxima, shape)
+    _, first = np.unique(number, return_index=True)
+    several = np.bincount(maxima.value[first], minlength=int(hills.value.max()) + 1) > 1
+    if not rise or not several.any():
+        return [maxima]
+    rough = hills[np.flatnonzero(several[hills.value])]
+    return [maxima[np.flatnonzero(~several[maxima.value])], _tops(rough, shape, relief, offset, rise)]
+
+
+def _tops(hills: Runs, shape: tuple[int, ...], relief: NDArray[np.uint8], offset: int, rise: int) -> Runs:
+    """Runs of the tops that rise by more than `rise` above the saddle to any higher one; value: hill.
+
+    `relief` is flat and begins at position `offset`.
+    """
+    before = np.cumsum(hills.length) - hills.length
+    height = relief[hills.positions() - offset].astype(np.float32) - np.float32(_FLOOR)
+    top = np.zeros(len(height), np.int32)
+    for canvas in _canvases(hills, shape):
+        length = hills.length[canvas.runs]
+        here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
+        top[here] = canvas.tops(there, height[here], rise) * np.repeat(hills.value[canvas.runs], length)
+    split = _split(hills, before, top)
+    return split[np.flatnonzero(split.value)]
+
+
+def _scene(inside: Runs, seeds: Runs, shape: tuple[int, ...]) -> _Scene:
     host = np.searchsorted(inside.start, seeds.start, side="right") - 1
-    count = int(inside.value.max(initial=0)) + 1
-
-    size = np.bincount(seeds.value, seeds.length)
-    height = np.zeros(len(size))
-    np.maximum.at(height, seeds.value, rise)
-    owner = np.zeros(len(size), np.int64)  # the component that each seed lies in
+    owner = np.zeros(int(seeds.value.max(initial=0)) + 1, np.int64)  # the component that each seed lies in
     owner[seeds.value] = inside.value[host]
-    largest, highest = np.zeros((2, count))
-    np.maximum.at(largest, owner, size)
-    np.maximum.at(highest, owner, height)
-    speck = (size < largest[owner] * SPECK_WIDTH ** len(shape)) & (height < highest[owner] * SPECK_HEIGHT)
-    counts = (size > 0) & ~speck
-    shared = np.bincount(owner[counts], minlength=count) > 1
-
-    kept = np.flatnonzero(counts[seeds.value])
-    return _Scene(shape=shape, foreground=inside, seeds=seeds[kept], host=host[kept], shared=shared)
+    count = np.bincount(owner[1:], minlength=int(inside.value.max(initial=0)) + 1)
+    return _Scene(shape=shape, foreground=inside, seeds=seeds, host=host, count=count)
 
 
-def _iter_flood(values: ArrayLike, scene: _Scene, band: int | None) -> Steps[list[Runs]]:
+def _together(runs: Runs, pixels: int) -> Iterator[Positions]:
+    """Indices of whole components (`runs.value`) that begin in the same `pixels` pixels of the picture."""
+    if not len(runs):
+        return
+    _, first, component = np.unique(runs.value, return_index=True, return_inverse=True)
+    batch = (runs.start[first] // pixels)[component]
+    order = np.argsort(batch, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(batch[order])) + 1)
+
+
+def _iter_flood(relief: NDArray[np.uint8], scene: _Scene, band: int | None) -> Steps[list[Runs]]:
     """Runs of the objects in components that several seeds share; value: the seed."""
     contested, plane = scene.contested(), math.prod(scene.shape[1:])
     rows = band or max(1, BAND_PIXELS // plane)
     batches = list(contested.batches(rows * plane))
     parts: list[Runs] = []
     for i, batch in enumerate(batches):
-        steps = _iter_windows(values, batch, rows)
+        steps = _iter_windows(relief, batch, rows)
         parts += yield from share(steps, i / len(batches), (i + 1) / len(batches))
     return parts
 
 
-def _iter_windows(values: ArrayLike, batch: _Contested, rows: int) -> Steps[list[Runs]]:
+def _iter_windows(relief: NDArray[np.uint8], batch: _Contested, rows: int) -> Steps[list[Runs]]:
     """Flood a batch at once or, where it is tall, in windows of `rows` rows with a halo, to the same result.
 
     The first and last row of a window that cuts a component are flooded as if an unknown seed lay there, lower
@@ -267,8 +331,8 @@ def _iter_windows(values: ArrayLike, batch: _Contested, rows: int) -> Steps[list
         stop = min(start + height, last)
         low, high = max(start - halo, first), min(stop + halo, last)
         cuts = [row for row, cut in ((low, low > first), (high - 1, high < last)) if cut]
-        seed_map = np.asarray(values[-1, low:high]).reshape(-1)
-        found = batch.between(low * plane, high * plane).flooded(seed_map, low * plane, cuts)
+        depth = np.asarray(relief[low:high]).reshape(-1)
+        found = batch.between(low * plane, high * plane).flooded(depth, low * plane, cuts)
         core = found[found.within(start * plane, stop * plane)]
         if (core.value == _UNKNOWN).any():
             halo *= 2
@@ -308,6 +372,22 @@ class _Canvas:
     runs: Positions
     start: Positions
     shape: tuple[int, ...]
+
+    def tops(self, there: Positions, height: NDArray[np.float32], rise: int) -> NDArray[np.bool_]:
+        """Whether each pixel is on a top that rises by more than `rise` above the saddle to any higher one and above 0.
+
+        Every component on the canvas has to have one.
+        """
+        from scipy import ndimage
+        from skimage.morphology import local_maxima, reconstruction
+
+        relief = np.zeros(self.shape, np.float32)
+        relief.reshape(-1)[there] = height
+        if rise:
+            faces = ndimage.generate_binary_structure(relief.ndim, 1)
+            relief = reconstruction(np.maximum(relief - rise, 0), relief, footprint=faces)  # type: ignore[no-untyped-call]
+        tops: NDArray[np.bool_] = local_maxima(relief, connectivity=1).reshape(-1)[there]  # type: ignore[no-untyped-call]
+        return tops
 
     def watershed(self, there: Positions, height: NDArray[np.float64], marker: NDArray[np.int32]) -> NDArray[np.int32]:
         """Flood the pixels at `there`, given with their seed or 0; returns the seed that each belongs to.

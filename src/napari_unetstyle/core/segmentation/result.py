@@ -39,8 +39,10 @@ class SegmentResult:
     probability_bytes
         uint8 ``(channels, *labels.shape)``, ``round(255 p)``: background, the classes, then the seed map if
         the model separates objects. The labels follow from these bytes alone.
-    seed_threshold
-        Seed probability that starts an object.
+    seed_rise
+        Depth by which the middle of an object rises above what separates it from others, in pixels of the network.
+    zoom
+        Pixels of the network per pixel of the picture.
     frames
         Indices along the leading label axes that were segmented.
     options
@@ -58,7 +60,8 @@ class SegmentResult:
     output: Literal["objects", "areas"]
     objects: Table
     probability_bytes: NDArray[np.uint8]
-    seed_threshold: float
+    seed_rise: float
+    zoom: float
     frames: tuple[tuple[int, ...], ...]
     options: SegmentOptions
     provenance: dict[str, Any]

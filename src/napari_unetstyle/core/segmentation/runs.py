@@ -72,6 +72,13 @@ class Runs:
         """The same stretches with other values; those that are 0 are left out."""
         return Runs(start=self.start, stop=self.stop, value=value)[np.flatnonzero(value)]
 
+    def merged(self, line: int) -> Runs:
+        """Runs that follow each other without a gap on a line (of `line` pixels) as one, with the first's value."""
+        joins = (self.start[1:] == self.stop[:-1]) & (self.start[1:] % line != 0)
+        first = np.flatnonzero(np.append(True, ~joins)[: len(self)])
+        last = np.append(first[1:], len(self))[: len(first)] - 1
+        return Runs(start=self.start[first], stop=self.stop[last], value=self.value[first])
+
     def within(self, start: int, stop: int) -> slice:
         """The runs that begin in a range of positions."""
         return slice(*np.searchsorted(self.start, (start, stop)))
