@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -176,7 +177,8 @@ def _undecided(
         output=options.output or "areas",
         objects={},
         probability_bytes=probability_bytes,
-        seed_threshold=spec.seed_threshold,
+        seed_rise=spec.seed_rise,
+        zoom=math.prod(fitted.scale) ** (1 / len(fitted.scale)),
         frames=_volumes(fitted) if options.has_linked_slices else fitted.frames,
         options=options,
         provenance=_provenance(fitted, options, notes),
@@ -287,7 +289,7 @@ def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *
         yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels or 0)
         return area_table(out, result.classes, result.geometry)
     options = result.options
-    find = partial(iter_objects, foreground_threshold=threshold, seed_threshold=result.seed_threshold)
+    find = partial(iter_objects, foreground_threshold=threshold, seed_rise=result.seed_rise, zoom=result.zoom)
     if options.link and options.plane != "all":
         find = partial(iter_linked, find=find, plane=options.plane)
     owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)
