@@ -75,10 +75,10 @@ def sampled(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]
     """Dice and changed pixels for each amount looked at, whole picture last."""
     for domain in ("fluo360", "hist_white"):  # pictures of one acquisition each, so a mosaic could be one picture
         image, truth = mosaic(load(data, domain, count), 1536)
-        with mock.patch.object(statistics, "REGIONS_PIXELS", 2**30):
+        with mock.patch.dict(statistics.REGIONS_PIXELS, {2: 2**30}):
             whole = foreground(image, model)
         for pixels in SAMPLED:
-            with mock.patch.object(statistics, "REGIONS_PIXELS", pixels):
+            with mock.patch.dict(statistics.REGIONS_PIXELS, {2: pixels}):
                 found = foreground(image, model)
             yield {
                 "test": "sampled",

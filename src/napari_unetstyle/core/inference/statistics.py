@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from napari_unetstyle.core.inference.convolution import convolve
 from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
 
-REGIONS_PIXELS = 2**19  # at most this many pixels (about 0.5 Mpx), or voxels, are looked at
+REGIONS_PIXELS = {2: 2**18, 3: 2**19}  # at most this many pixels, or voxels, are looked at, by dimensions
 _REGIONS_3D = 4  # regions of a volume, at least
 _CELL = {2: 64, 3: 32}  # side of the cells in which content is measured, by dimensions
 _STRIDE = 4  # every fourth pixel along each axis is enough to see whether a cell is blank
@@ -50,11 +50,11 @@ class Region:
 def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
     """Boxes that statistics are taken from: an even lattice over what is not blank.
 
-    A picture of at most 0.5 Mpx (a volume of 80 x 80 x 80) is taken whole. Otherwise boxes of `side` pixels on a
-    lattice of half that step are ranked by content (how far the spread of each cell of 64 pixels, in volumes 32,
+    A picture of at most 512 x 512 pixels (a volume of 80 x 80 x 80) is taken whole. Otherwise boxes of `side` pixels
+    on a lattice of half that step are ranked by content (how far the spread of each cell of 64 pixels, in volumes 32,
     lies above the noise of the quietest cells), and of those at least half as full as the fullest, evenly spaced
-    ones are taken until 0.5 Mpx are reached. Boxes of a volume are made smaller, the longest side first, so that
-    there are four. The choice depends on the pixels and `side` only.
+    ones are taken until as many pixels are reached; twice as many did not change Dice. Boxes of a volume are made
+    smaller, the longest side first, so that there are four. The choice depends on the pixels and `side` only.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
         Side of a box in pixels.
     """
     shape = pictures[0].shape
-    if len(pictures) * np.prod(shape) <= REGIONS_PIXELS:
+    if len(pictures) * np.prod(shape) <= REGIONS_PIXELS[len(shape)]:
         return [Region(i, tuple(slice(0, n) for n in shape)) for i in range(len(pictures))]
     sides = _sides(shape, side)
     spread = np.stack([cell_spread(picture) for picture in pictures])
@@ -72,7 +72,7 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
     candidates = [Region(i, box) for i in range(len(pictures)) for box in _lattice(shape, sides)]
     fullness = np.array([content[r.frame][_cells(r.slices)].mean() for r in candidates])
     full = [r for r, f in zip(candidates, fullness, strict=True) if f >= fullness.max() / 2]
-    count = max(1, REGIONS_PIXELS // int(np.prod(sides)))
+    count = max(1, REGIONS_PIXELS[len(shape)] // int(np.prod(sides)))
     picks = np.unique(np.linspace(0, len(full) - 1, min(count, len(full))).round().astype(int))
     return [full[i] for i in picks]
 
@@ -80,7 +80,7 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
 def _sides(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
     if len(shape) == 3:
         sizes = range(side, 0, -1)
-        side = next(s for s in sizes if math.prod(min(s, n) for n in shape) <= REGIONS_PIXELS // _REGIONS_3D)
+        side = next(s for s in sizes if math.prod(min(s, n) for n in shape) <= REGIONS_PIXELS[3] // _REGIONS_3D)
     return tuple(min(side, n) for n in shape)
 
 

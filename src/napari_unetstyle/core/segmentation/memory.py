@@ -66,7 +66,7 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
 
     flips = 2 ** len(shape) if options.flip else 1
     inputs, width = _widths(network)
-    pixels = min(REGIONS_PIXELS, frames * math.prod(shape)) * flips
+    pixels = min(REGIONS_PIXELS[len(shape)], frames * math.prod(shape)) * flips
     return pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs)
 
 
