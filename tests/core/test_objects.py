@@ -199,7 +199,7 @@ def test_a_ripple_is_no_seed_but_a_top_is() -> None:
     values = disks((20, 20, 15), (20, 46, 15))
     values[-1, 16, 20] = 255  # 4 pixels beside the top of the first
     assert objects(values, seed_rise=0.75)[0].max() == 2
-    values[-1, 12:15, 19:22] = 255
+    values[-1, 9:13, 18:23] = 255
     assert objects(values, seed_rise=0.75)[0].max() == 3
     assert objects(values, seed_rise=6)[0].max() == 2
 

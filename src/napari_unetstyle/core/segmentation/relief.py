@@ -23,7 +23,7 @@ LEVELS = 6
 """Levels of the relief to one pixel of depth."""
 HOLE_SHARE = 1 / 8
 """Holes of at most this part of the area around them are filled: a pale middle is no hole in a nucleus."""
-_SIGMA, _REACH = 1.0, 3  # of the smoothing, in pixels
+_SIGMA, _REACH = 1.5, 5  # of the smoothing, in pixels
 
 
 def relief(inside: NDArray[np.bool_], seed_map: NDArray[np.uint8], zoom: float = 1.0) -> NDArray[np.uint8]:
