@@ -298,7 +298,7 @@ def test_napari_itself_reads_and_saves(viewer: ViewerModel, tmp_path: Path) -> N
     if manifest.name not in manager:
         manager.register(manifest)
     path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX", geometry=TILTED)
-    viewer.open(path, plugin=None)
+    viewer.open(path, plugin="napari-unetstyle")
     (layer,) = viewer.layers
     assert isinstance(layer, Labels)
     assert layer.save(str(tmp_path / "y.nii.gz")) == [str(tmp_path / "y.nii.gz")]
