@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -18,6 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))  # sm
 NO_DISPLAY = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 if NO_DISPLAY:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+with contextlib.suppress(
+    ImportError
+):  # torch.optim imports it, and it must be loaded before Mesa's software renderer is:
+    import triton  # noqa: F401 (both bring an LLVM of their own, and in the other order the process dies)
 
 try:
     import napari.layers  # noqa: F401 (loads OpenGL and fontconfig)
