@@ -20,10 +20,9 @@ NO_DISPLAY = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.en
 if NO_DISPLAY:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-with contextlib.suppress(
-    ImportError
-):  # torch.optim imports it, and it must be loaded before Mesa's software renderer is:
-    import triton  # noqa: F401 (both bring an LLVM of their own, and in the other order the process dies)
+with contextlib.suppress(ImportError):
+    # torch.optim imports it; loaded after Mesa's software renderer, which has an LLVM of its own, it kills the process
+    import triton  # noqa: F401
 
 try:
     import napari.layers  # noqa: F401 (loads OpenGL and fontconfig)
