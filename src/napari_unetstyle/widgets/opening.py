@@ -11,7 +11,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.medical import medical_suffix
 
 if TYPE_CHECKING:
     import napari.layers
@@ -158,6 +157,8 @@ def ask_for_path(
     if folder is not None:
         dialog.setDirectory(str(folder))
     if mode == "save":
+        from napari_unetstyle.core.imaging.medical import medical_suffix
+
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix((medical_suffix(name) or Path(name).suffix).lstrip("."))
         dialog.selectFile(name)
