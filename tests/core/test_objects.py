@@ -14,7 +14,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from napari_unetstyle.core.progress import Progress, run
-from napari_unetstyle.core.segmentation import objects as module
+from napari_unetstyle.core.segmentation import canvas
 from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 from napari_unetstyle.core.segmentation.relief import DEEPEST, HOLE_SHARE, LEVELS, relief
 
@@ -146,7 +146,7 @@ def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size
 
 @pytest.mark.parametrize("pixels", [1, 500, 10**6])
 def test_it_does_not_matter_which_components_are_flooded_together(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CANVAS_PIXELS", pixels)
+    monkeypatch.setattr(canvas, "_CANVAS_PIXELS", pixels)
     values = blobs((300, 200), 5, 3.0)
     np.testing.assert_array_equal(objects(values)[0], flood_everything(values))
 

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.segmentation.canvas import UNKNOWN, canvases
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground, iter_paint
 from napari_unetstyle.core.segmentation.relief import LEVELS, filled, iter_relief
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
 
 _FLOOR = LEVELS  # a depth of one pixel
-_UNKNOWN = -1  # the seed of what lies outside a window
 _TALL = 4  # bands
-_CANVAS_PIXELS = 2**16  # flooded at once; a watershed jumps about, so it should fit the cache
 
 
 def objects(
@@ -195,8 +194,8 @@ class _Contested:
         pixels = spread(before[self.host] + seeds.start - runs.start[self.host], seeds.length)
         label[pixels] = np.repeat(seeds.value, seeds.length)
         frame = np.isin(runs.start // math.prod(self.shape[1:]), cuts)
-        label[spread(before[frame], runs.length[frame])] = _UNKNOWN
-        for canvas in _canvases(runs, self.shape):
+        label[spread(before[frame], runs.length[frame])] = UNKNOWN
+        for canvas in canvases(runs, self.shape):
             length = runs.length[canvas.runs]
             here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
             label[here] = canvas.watershed(there, height[here], label[here])
@@ -277,7 +276,7 @@ def _tops(hills: Runs, shape: tuple[int, ...], relief: NDArray[np.uint8], offset
     before = np.cumsum(hills.length) - hills.length
     height = relief[hills.positions() - offset].astype(np.float32) - np.float32(_FLOOR)
     top = np.zeros(len(height), np.int32)
-    for canvas in _canvases(hills, shape):
+    for canvas in canvases(hills, shape):
         length = hills.length[canvas.runs]
         here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
         top[here] = canvas.tops(there, height[here], rise) * np.repeat(hills.value[canvas.runs], length)
@@ -334,7 +333,7 @@ def _iter_windows(relief: NDArray[np.uint8], batch: _Contested, rows: int) -> St
         depth = np.asarray(relief[low:high]).reshape(-1)
         found = batch.between(low * plane, high * plane).flooded(depth, low * plane, cuts)
         core = found[found.within(start * plane, stop * plane)]
-        if (core.value == _UNKNOWN).any():
+        if (core.value == UNKNOWN).any():
             halo *= 2
         else:
             parts.append(core)
@@ -353,94 +352,6 @@ def _split(runs: Runs, before: Positions, label: NDArray[np.int32]) -> Runs:
     start = runs.start[run_of] + first - before[run_of]
     length = np.diff(first, append=len(label))
     return Runs(start=start, stop=start + length, value=label[first])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Canvas:
-    """A small array on which components lie side by side, far enough apart not to touch.
-
-    Attributes
-    ----------
-    runs
-        Indices of the runs on it.
-    start
-        Flat position of each of them on the canvas.
-    shape
-        Of the canvas.
-    """
-
-    runs: Positions
-    start: Positions
-    shape: tuple[int, ...]
-
-    def tops(self, there: Positions, height: NDArray[np.float32], rise: int) -> NDArray[np.bool_]:
-        """Whether each pixel is on a top that rises by more than `rise` above the saddle to any higher one and above 0.
-
-        Every component on the canvas has to have one.
-        """
-        from scipy import ndimage
-        from skimage.morphology import local_maxima, reconstruction
-
-        relief = np.zeros(self.shape, np.float32)
-        relief.reshape(-1)[there] = height
-        if rise:
-            faces = ndimage.generate_binary_structure(relief.ndim, 1)
-            relief = reconstruction(np.maximum(relief - rise, 0), relief, footprint=faces)  # type: ignore[no-untyped-call]
-        tops: NDArray[np.bool_] = local_maxima(relief, connectivity=1).reshape(-1)[there]  # type: ignore[no-untyped-call]
-        return tops
-
-    def watershed(self, there: Positions, height: NDArray[np.float64], marker: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Flood the pixels at `there`, given with their seed or 0; returns the seed that each belongs to.
-
-        Markers of equal height are taken in raster order, where the order of scikit-image's queue would depend
-        on everything else in the array.
-        """
-        from skimage.segmentation import watershed
-
-        rank = np.arange(1, len(marker) + 1) / (len(marker) + 1)
-        elevation, markers = np.zeros(self.shape), np.zeros(self.shape, np.int32)
-        mask = np.zeros(self.shape, bool)
-        lowest = np.where(marker == _UNKNOWN, 0, height) - 1 - (marker == _UNKNOWN) + rank
-        elevation.reshape(-1)[there] = np.where(marker, lowest, height)
-        markers.reshape(-1)[there] = marker
-        mask.reshape(-1)[there] = marker == 0
-        front = _beside(mask) & (markers != 0)  # the inside of a seed has nothing to flood
-        flooded = watershed(elevation, markers * front, mask=mask | front)  # type: ignore[no-untyped-call]
-        return np.where(marker, marker, flooded.reshape(-1)[there])
-
-
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a face is shared with a pixel of `mask`."""
-    beside = np.zeros_like(mask)
-    for axis in range(mask.ndim):
-        there, here = np.moveaxis(mask, axis, 0), np.moveaxis(beside, axis, 0)
-        here[1:] |= there[:-1]
-        here[:-1] |= there[1:]
-    return beside
-
-
-def _canvases(runs: Runs, shape: tuple[int, ...]) -> Iterator[_Canvas]:
-    """Lay out components (`runs.value`), those of like height together."""
-    _, component = np.unique(runs.value, return_inverse=True)
-    count = int(component.max()) + 1
-    low, high = np.stack(np.unravel_index(runs.start, shape)), np.stack(np.unravel_index(runs.stop - 1, shape))
-    corner, extent = np.empty((len(shape), count), np.int64), np.empty((len(shape), count), np.int64)
-    for axis in range(len(shape)):
-        corner[axis], extent[axis] = shape[axis], 0
-        np.minimum.at(corner[axis], component, low[axis])
-        np.maximum.at(extent[axis], component, high[axis] + 1)
-    extent -= corner
-    order = np.lexsort(extent[:-1])
-    group = np.empty(count, np.int64)
-    group[order] = np.cumsum(np.prod(extent + 1, axis=0)[order]) // _CANVAS_PIXELS
-    by_group = np.argsort(group[component], kind="stable")
-    for chosen in np.split(by_group, np.flatnonzero(np.diff(group[component][by_group])) + 1):
-        members, member = np.unique(component[chosen], return_inverse=True)
-        width = extent[-1, members] + 1  # a column between neighbors
-        canvas = (*extent[:-1, members].max(axis=1).tolist(), int(width.sum()))
-        place = low[:, chosen] - corner[:, component[chosen]]
-        place[-1] += (np.cumsum(width) - width)[member]
-        yield _Canvas(runs=chosen, start=np.ravel_multi_index(tuple(place), canvas), shape=canvas)
 
 
 def numbered(runs: Runs, min_pixels: int) -> Runs:
