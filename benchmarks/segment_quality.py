@@ -33,6 +33,7 @@ from skimage.io import imread
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import splits
+from areas import dice
 from measure import Score, interval, score
 from quality_peers import PEERS, otsu_watershed
 
@@ -116,11 +117,6 @@ def nuclei_rows(options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def dice_of(inside: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
-    """Dice of one class."""
-    return score(inside.astype(np.uint8), wanted.astype(np.uint8)).dice
-
-
 def axon_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Print and return Dice of myelin and axon on animals that were not trained on."""
     folder, model = options.data / "axon_sem", ModelStore().load("axon-myelin")
@@ -129,9 +125,9 @@ def axon_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     for stem in stems:
         labels = segment(imread(folder / "images" / f"{stem}.png"), model=model).labels
         truth = imread(folder / "masks" / f"{stem}.png")
-        dice = {c.name: dice_of(labels == c.value, truth == c.value) for c in model.spec.classes}
-        rows.append({"picture": stem, **dice})
-        print(f"axon_sem     {stem:<26} " + ", ".join(f"{name} Dice {value:.3f}" for name, value in dice.items()))
+        by_class = {c.name: dice(labels == c.value, truth == c.value) for c in model.spec.classes}
+        rows.append({"picture": stem, **by_class})
+        print(f"axon_sem     {stem:<26} " + ", ".join(f"{name} Dice {value:.3f}" for name, value in by_class.items()))
     return rows
 
 
