@@ -9,7 +9,7 @@ import torch
 
 from napari_unetstyle.core.errors import ModelFileError, OptionError
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import FitOptions, fit, norms, rate
+from napari_unetstyle.core.training.fit import Fit, FitOptions, advance, fit, norms, rate
 from napari_unetstyle.core.training.losses import class_loss
 from tests.core.networks_for_tests import random_unet
 
@@ -82,6 +82,65 @@ def test_a_loss_that_is_not_finite_is_skipped():
     assert state.step == 5
     assert weights(state.network).isfinite().all()
     assert np.isfinite(state.loss)
+
+
+def poisoned(after):
+    """A loss that is NaN from the call `after` on."""
+    calls = itertools.count()
+    return lambda network, batch: loss(network, batch) * (float("nan") if next(calls) >= after else 1.0)
+
+
+def test_three_bad_steps_in_a_row_go_back_to_good_weights_and_half_the_rate_and_then_the_training_ends():
+    state = run(fit(random_unet(**TINY), draw, poisoned(60), FitOptions(steps=500)))
+    assert (state.step, state.skipped, state.setbacks) == (66, 6, 2)
+    assert state.optimizer.param_groups[0]["lr"] == pytest.approx(rate(65 / 500, FitOptions(steps=500)) / 2)
+    assert torch.equal(weights(state.network), weights(trained_for(50, of=500).network))
+
+
+def trained_for(count, of):
+    """A training cut off after `count` steps."""
+    options = FitOptions(steps=of)
+    state = Fit.of(random_unet(**TINY), options)
+    for _ in itertools.islice(advance(state, draw, loss, options), count):
+        pass
+    return state
+
+
+def test_no_checkpoint_ever_holds_a_number_that_is_not_finite(tmp_path):
+    from safetensors.torch import load_file
+
+    options = FitOptions(steps=9, folder=tmp_path)
+    steps = fit(network := random_unet(**TINY), draw, loss, options)
+    next(steps)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("inf"))
+    steps.close()
+    kept = load_file(tmp_path / "training.safetensors")
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+def test_what_happens_between_two_steps_takes_no_training_time():
+    now = [0.0]
+
+    def clock():
+        now[0] += 6.0
+        return now[0]
+
+    options = FitOptions(minutes=1.0)
+    state = Fit.of(random_unet(**TINY), options)
+    for _ in advance(state, draw, loss, options, clock):
+        now[0] += 1000.0  # a pause
+    assert (state.step, state.seconds) == (10, 60.0)
+
+
+def test_frozen_parameters_stay_and_the_checkpoint_is_complete(tmp_path):
+    network = random_unet(**TINY)
+    network.encoder.requires_grad_(False)
+    before = network.encoder[0][0].conv.weight.clone()
+    state = run(fit(network, draw, loss, FitOptions(steps=3, folder=tmp_path)))
+    assert torch.equal(state.network.encoder[0][0].conv.weight, before)
+    again = run(fit(random_unet(**TINY, seed=3), draw, loss, FitOptions(steps=3, folder=tmp_path)))
+    assert torch.equal(weights(again.network), weights(state.network))
 
 
 def test_a_budget_of_minutes_follows_the_clock(tmp_path):

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,10 @@ from napari_unetstyle.core.progress import Progress, Steps
 
 _WHOLE = 1000
 _FILE = "training.safetensors"
+_IN_A_ROW = 3  # steps that are not finite, before the training goes back
+_SAFE_EVERY = 50  # steps between copies of the state that it can go back to
+_MOST_SETBACKS = 2
+_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,9 @@ class Fit:
         Steps done and time spent, over all runs.
     skipped
         Steps left out because loss or gradient were not finite.
+    setbacks
+        How often three of them in a row took the training back to earlier weights and half the learning rate; the
+        second time it ends.
     loss
         Moving average of the loss.
     """
@@ -103,21 +110,44 @@ class Fit:
     step: int = 0
     seconds: float = 0.0
     skipped: int = 0
+    setbacks: int = 0
     loss: float = math.nan
+    _in_a_row: int = 0
+    _safe: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: nn.Module, options: FitOptions) -> Fit:
         """The start of a training of `network`, which is changed in place."""
-        optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+        learned = [p for p in network.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(learned, lr=options.learning_rate, weight_decay=options.weight_decay)
         return cls(network.train(), copy.deepcopy(network).requires_grad_(False), optimizer)
 
+    def note(self, *, finite: bool) -> None:
+        """Count a step; after three in a row that were not finite go back to the last good weights."""
+        self.step += 1
+        self._in_a_row = 0 if finite else self._in_a_row + 1
+        self.skipped += not finite
+        if self._in_a_row == _IN_A_ROW:
+            self.setbacks, self._in_a_row = self.setbacks + 1, 0
+            if self._safe:
+                self._take(self._safe)
+        elif finite and self.step % _SAFE_EVERY == 0:
+            self.keep()
+
+    def keep(self) -> None:
+        """Remember the present weights as good ones, unless a number in them is not finite."""
+        tensors = self._tensors()
+        if all(bool(t.isfinite().all()) for t in tensors.values()):
+            self._safe = {name: t.clone() for name, t in tensors.items()}
+
     def save(self, folder: Path) -> None:
-        """Write the state to `folder` in one file and one step."""
+        """Write the state to `folder` in one file and one step; the last good weights if a number is not finite."""
         from safetensors.torch import save_file
 
-        state = {"step": self.step, "seconds": self.seconds, "skipped": self.skipped, "loss": self.loss}
+        self.keep()
+        state = {name: getattr(self, name) for name in _NUMBERS}
         with atomic_path(folder / _FILE) as temporary:
-            save_file(self._tensors(), str(temporary), {"state": json.dumps(state)})
+            save_file(self._safe, str(temporary), {"state": json.dumps(state)})
 
     def load(self, folder: Path) -> bool:
         """Take the state from `folder`; False if there is none.
@@ -141,15 +171,15 @@ class Fit:
             raise ModelFileError(
                 f"{path} is not a checkpoint of this training: {error}. Choose another folder."
             ) from error
-        self.step, self.seconds, self.skipped = state["step"], state["seconds"], state["skipped"]
-        self.loss = state["loss"]
+        for name in _NUMBERS:
+            setattr(self, name, state.get(name, getattr(self, name)))
         return True
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
         tensors |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
         for name, parameter in self.network.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
         return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
 
@@ -166,6 +196,8 @@ class Fit:
                     k: t.clone() if k == "step" else t.to(parameter.device) for k, t in moments.items() if t is not None
                 }
                 self.optimizer.state[parameter] = on_device
+            else:
+                self.optimizer.state.pop(parameter, None)
 
 
 def fit(
@@ -199,24 +231,40 @@ def fit(
     if options.folder is not None:
         state.load(options.folder)
     log = _open_log(options.folder)
-    before = saved = clock()
+    saved = state.seconds
     try:
-        while (done := _done(state, options)) < 1:
-            _step(state, draw(np.random.default_rng((options.seed, state.step))), loss, options, done)
-            now = clock()
-            state.seconds, before = state.seconds + now - before, now
+        for progress in advance(state, draw, loss, options, clock):
             _note(log, state)
-            if options.folder is not None and now - saved >= 60 * options.checkpoint_minutes:
+            if options.folder is not None and state.seconds - saved >= 60 * options.checkpoint_minutes:
                 state.save(options.folder)
-                saved = now
-            share = min(1.0, _done(state, options))
-            yield Progress(int(share * _WHOLE), _WHOLE, f"step {state.step}, loss {state.loss:.3f}")
+                saved = state.seconds
+            yield progress
     finally:
         if options.folder is not None and state.step:
             state.save(options.folder)
         if log is not None:
             log.close()
     return state
+
+
+def advance(
+    state: Fit,
+    draw: Callable[[np.random.Generator], Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    options: FitOptions,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Progress]:
+    """Go on with a training to its end, a step at a time; what happens between two steps takes no training time.
+
+    Parameters as those of :func:`fit`. Ends early if numbers have twice become not finite.
+    """
+    state.keep()
+    while (done := _done(state, options)) < 1 and state.setbacks < _MOST_SETBACKS:
+        started = clock()
+        _step(state, draw(np.random.default_rng((options.seed, state.step))), loss, options, done)
+        state.seconds += clock() - started
+        share = min(1.0, _done(state, options))
+        yield Progress(int(share * _WHOLE), _WHOLE, f"step {state.step}, loss {state.loss:.3f}")
 
 
 def _done(state: Fit, options: FitOptions) -> float:
@@ -235,17 +283,16 @@ def rate(done: float, options: FitOptions) -> float:
 
 def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Tensor], options: FitOptions, done: float) -> None:
     for group in state.optimizer.param_groups:
-        group["lr"] = rate(done, options)
+        group["lr"] = rate(done, options) / 2**state.setbacks
     state.optimizer.zero_grad(set_to_none=True)
     value = loss(state.network, batch)
-    state.step += 1
-    if not _backward(state, value, options.clip):
-        state.skipped += 1
-        return
-    state.optimizer.step()
-    _average(state, min(options.averaging, (1 + state.step) / (10 + state.step)))
-    number = float(value.detach())
-    state.loss = number if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * number
+    finite = _backward(state, value, options.clip)
+    if finite:
+        state.optimizer.step()
+        _average(state, min(options.averaging, (2 + state.step) / (11 + state.step)))
+        number = float(value.detach())
+        state.loss = number if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * number
+    state.note(finite=finite)
 
 
 def _backward(state: Fit, value: Tensor, clip: float) -> bool:
