@@ -39,6 +39,11 @@ def test_labels_are_those_of_python(shell: Shell, slides: Path, tmp_path: Path, 
     [
         (["--threshold", "0.4", "--min-pixels", "9"], {"threshold": 0.4, "min_pixels": 9}),
         (["--areas"], {"output": "areas"}),
+        (["--areas", "--keep-largest", "--fill-holes"], {"output": "areas", "keep_largest": True, "fill_holes": True}),
+        (
+            ["--areas", "--min-size", "9 um2", "--spacing", "0.5"],
+            {"output": "areas", "min_size": "9 um2", "spacing": (0.5, 0.5)},
+        ),
         (["--box", "5,40;10,60"], {"box": ((5, 40), (10, 60))}),
         (["--polygon", "5,5;50.5,10;30,60"], {"polygon": ((5.0, 5.0), (50.5, 10.0), (30.0, 60.0))}),
         (["--object-diameter", "60"], {"object_diameter": 60.0}),

@@ -89,3 +89,25 @@ def test_bands_cover_every_row_once(rows: int, step: int) -> None:
     assert progress[-1].fraction == 1.0
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(rows))
     assert max(part.stop - part.start for part in parts) <= step
+
+
+def keep_one_by_one(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    result = np.zeros_like(label)
+    for value in np.unique(label[label > 0]):
+        parts = connected(label == value, connectivity=1)
+        sizes = np.bincount(parts.ravel())[1:]
+        result[parts == 1 + sizes.argmax()] = value  # scikit-image numbers in raster order
+    return result
+
+
+@given(data=st.data(), shape=small, band=st.integers(1, 10), min_pixels=st.integers(0, 8))
+def test_the_largest_area_of_each_class_stays(
+    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int
+) -> None:
+    label = data.draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 3)))
+    values = np.stack([np.where(label == c, 255, 0).astype(np.uint8) for c in range(4)])
+    expected = drop_one_by_one(keep_one_by_one(label), min_pixels)
+    out = np.full(shape, 9, np.uint8)
+    run(iter_areas(values, out, threshold=0.5, min_pixels=min_pixels, keep_largest=True, band=band))
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(areas(values, min_pixels=min_pixels, keep_largest=True), expected)

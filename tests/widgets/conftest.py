@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.main_dock import MainDock
@@ -55,6 +55,15 @@ def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
 def click(qtbot: Any) -> Callable[[Any], None]:
     def press(button: Any) -> None:
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    return press
+
+
+@pytest.fixture
+def tick(qtbot: Any) -> Callable[[Any], None]:
+    def press(box: Any) -> None:
+        """Where the box is: the middle of a wide row is beside its words."""
+        qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
 
     return press
 

@@ -269,3 +269,47 @@ def test_a_file_that_cannot_be_written_is_said(dock: Any, qtbot: Any, tmp_path: 
     with qtbot.waitSignal(results._saving.done, timeout=MS):
         results.save("labels", tmp_path / "file" / "labels.tif", results.output)
     assert "Could not write" in results.message.text
+
+
+@pytest.fixture
+def areas(make_windowless_dock: Any, run: Any) -> Any:
+    """The dock after a run for areas, with a ring among the blobs; the window is shown, so that buttons are."""
+    dock = make_windowless_dock()
+    picture = blobs()
+    picture[40:60, 40:60] = 220
+    picture[46:54, 46:54] = 10
+    dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), units=("um", "um"))
+    dock.segment.model.models.setCurrentIndex(dock.segment.model.models.findData("areas-only@1"))
+    dock.show()
+    run(dock)
+    return dock
+
+
+def test_details_keep_the_largest_piece_and_fill_holes(
+    areas: Any, click: Any, tick: Any, qtbot: Any, core: Any
+) -> None:
+    box = areas.segment.results.box
+    layer = labels_of(areas.viewer)[0]
+    assert not box.largest.isVisible()
+    click(box.details)
+    assert box.largest.isVisible()
+    assert not box.largest.isChecked()
+    before = layer.data.copy()
+    tick(box.largest)
+    qtbot.waitUntil(lambda: layer.data.sum() == 20 * 20 - 8 * 8, timeout=MS)
+    tick(box.holes)
+    qtbot.waitUntil(lambda: layer.data.sum() == 20 * 20, timeout=MS)
+    assert (layer.data[40:60, 40:60] == 1).all()
+    areas.segment.results.copy("command")
+    text = QApplication.clipboard().text()
+    assert "--keep-largest" in text
+    assert "--fill-holes" in text
+    tick(box.largest)
+    tick(box.holes)
+    qtbot.waitUntil(lambda: np.array_equal(layer.data, before), timeout=MS)
+    assert core.runs == 1
+
+
+def test_objects_have_no_such_details(dock: Any, box: Any) -> None:
+    dock.show()
+    assert not box.details.isVisible()

@@ -128,11 +128,11 @@ def test_closing_the_table_releases_its_button(dock: Any, box: Any, table: Any, 
 def test_the_visible_part_is_the_whole_there(dock: Any, qtbot: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(draft, "LARGE", 10)
     results = dock.segment.results
-    results._draft.show_part(results.output, 0.73, 0)
+    results._draft.show_part(results.output, {"threshold": 0.73, "min_pixels": 0})
     qtbot.waitUntil(lambda: results._draft.drawing.outlines is not None, timeout=MS)
     assert not results.output.layer.visible
     outlines = results._draft.drawing.outlines
-    results.refine(0.73, 0)
+    results.refine({"threshold": 0.73, "min_pixels": 0})
     qtbot.waitUntil(lambda: results.output.layer.data.max() == 2, timeout=MS)
     np.testing.assert_array_equal(outlines.mask, outline_mask(results.output.layer.data))
     assert results.output.layer.visible

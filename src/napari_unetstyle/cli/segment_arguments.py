@@ -31,6 +31,26 @@ MinPixels = Annotated[
         help="Drop objects with fewer pixels. Default: 1/32 of a typical object.", min=0, rich_help_panel=_WHAT
     ),
 ]
+MinSize = Annotated[
+    str | None,
+    typer.Option(help="The same as a size: '30 mm3' in volumes, '12.5 um2' in pictures.", rich_help_panel=_WHAT),
+]
+KeepLargest = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-largest/--no-keep-largest",
+        help="Of areas, only the largest one of each class. [default: the model's]",
+        rich_help_panel=_WHAT,
+    ),
+]
+FillHoles = Annotated[
+    bool | None,
+    typer.Option(
+        "--fill-holes/--no-fill-holes",
+        help="Holes in areas are filled. [default: the model's]",
+        rich_help_panel=_WHAT,
+    ),
+]
 ObjectDiameter = Annotated[
     float | None,
     typer.Option(

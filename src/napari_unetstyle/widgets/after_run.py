@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
+    QCheckBox,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
@@ -16,6 +17,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QRadioButton,
     QSlider,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -38,7 +40,7 @@ COPY = {"python": "Python", "command": "command line"}
 class AfterRun(QGroupBox):
     """Controls of one output; hidden while there is none."""
 
-    refine_wanted = Signal(float, int)  # threshold, min_pixels
+    refine_wanted = Signal(dict)  # threshold, min_pixels, … by name
     table_wanted = Signal(bool)
     save_wanted = Signal(str)  # a key of FORMATS
     copy_wanted = Signal(str)  # a key of COPY
@@ -51,6 +53,13 @@ class AfterRun(QGroupBox):
         self.fewer = QSlider(Qt.Orientation.Horizontal)
         self.fewer.setRange(2, 98)
         self.smallest = NumberBox()
+        self.details = QToolButton()
+        self.details.setText("Details")
+        self.details.setCheckable(True)
+        self.details.setAutoRaise(True)
+        self.details.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.largest = QCheckBox("largest piece of each class only")
+        self.holes = QCheckBox("fill holes")
         self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
         self.outline.setChecked(True)
         self.original = QPushButton("Show original")
@@ -80,10 +89,19 @@ class AfterRun(QGroupBox):
         buttons = QGridLayout()
         for column, button in enumerate((self.table, self.save, self.copy)):
             buttons.addWidget(button, 0, column)
+        self.cleaning = QWidget()
+        cleaning = QVBoxLayout(self.cleaning)
+        cleaning.setContentsMargins(12, 0, 0, 0)
+        cleaning.addWidget(self.largest)
+        cleaning.addWidget(self.holes)
         layout = QVBoxLayout(self)
         layout.addWidget(self.summary)
-        for row in (threshold, smallest, look, buttons):
-            layout.addLayout(row)
+        layout.addLayout(threshold)
+        layout.addLayout(smallest)
+        layout.addWidget(self.details)
+        layout.addWidget(self.cleaning)
+        layout.addLayout(look)
+        layout.addLayout(buttons)
         layout.addWidget(self.said)
         layout.addWidget(self.notes)
         self.save.setMenu(self._save_menu())
@@ -113,6 +131,9 @@ class AfterRun(QGroupBox):
         self.fewer.valueChanged.connect(lambda _: self._rest.start())
         self.smallest.valueChanged.connect(lambda _: self._rest.start())
         self._rest.timeout.connect(self._on_rest)
+        for box in (self.largest, self.holes):
+            box.toggled.connect(lambda _: self._rest.start())
+        self.details.toggled.connect(self._show_details)
         self.outline.toggled.connect(self._show_look)
         self.original.toggled.connect(self._on_original)
         self.table.toggled.connect(self.table_wanted)
@@ -132,6 +153,9 @@ class AfterRun(QGroupBox):
             return
         self.setTitle(title)
         self._set_controls(output.result)
+        if output.result.options.keep_largest or output.result.options.fill_holes:
+            self.details.setChecked(True)  # a person should see it
+        self._show_details()
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)
         self.show_result()
@@ -155,7 +179,10 @@ class AfterRun(QGroupBox):
 
     def _set_controls(self, result: SegmentResult) -> None:
         _, sign = area_column(result.objects)
-        pixel = pixel_area(result)
+        pixel = pixel_size(result)
+        with QSignalBlocker(self.largest), QSignalBlocker(self.holes):
+            self.largest.setChecked(bool(result.options.keep_largest))
+            self.holes.setChecked(bool(result.options.fill_holes))
         with QSignalBlocker(self.fewer), QSignalBlocker(self.smallest):
             self.fewer.setValue(round(100 - 100 * (result.options.threshold or 0.5)))
             self.smallest.setSuffix(f" {sign}")
@@ -167,8 +194,21 @@ class AfterRun(QGroupBox):
     def _on_rest(self) -> None:
         if self._output is None:
             return
-        min_pixels = math.ceil(round(self.smallest.value() / pixel_area(self._output.result), 6))
-        self.refine_wanted.emit((100 - self.fewer.value()) / 100, min_pixels)
+        result = self._output.result
+        wanted = {
+            "threshold": (100 - self.fewer.value()) / 100,
+            "min_pixels": math.ceil(round(self.smallest.value() / pixel_size(result), 6)),
+        }
+        if result.output == "areas":
+            wanted |= {"keep_largest": self.largest.isChecked(), "fill_holes": self.holes.isChecked()}
+        self.refine_wanted.emit(wanted)
+
+    def _show_details(self) -> None:
+        has_any = self._output is not None and self._output.result.output == "areas"
+        is_open = self.details.isChecked()
+        self.details.setVisible(has_any)
+        self.details.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        self.cleaning.setVisible(has_any and is_open)
 
     def _show_look(self) -> None:
         if self._output is None or not self._output.is_open:
@@ -184,7 +224,7 @@ class AfterRun(QGroupBox):
             self._output.layer.visible = not is_original
 
 
-def pixel_area(result: SegmentResult) -> float:
-    """Area of a pixel in the unit that sizes are shown in."""
-    geometry = result.geometry
-    return math.prod(geometry.spacing[-2:]) if geometry.is_physical else 1.0
+def pixel_size(result: SegmentResult) -> float:
+    """Area of a pixel, or volume of a voxel where volumes were decided, in the unit that sizes are shown in."""
+    geometry, dims = result.geometry, result.labels.ndim - len(result.frames[0])
+    return math.prod(geometry.spacing[-dims:]) if geometry.is_physical else 1.0

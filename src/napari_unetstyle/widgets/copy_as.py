@@ -68,7 +68,7 @@ def _flag(name: str, value: Any) -> list[str]:
         return [f"--{value}"]
     flag = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
-        return [flag if value else f"--no-{name}"]
+        return [flag if value else f"--no-{flag.removeprefix('--')}"]
     if isinstance(value, (tuple, list)):
         return [flag, ";".join(",".join(map(repr, row)) for row in value)]
     return [flag, str(value)]

@@ -26,10 +26,10 @@ def _iter_segment(image: Image, model: str, options: SegmentOptions, store: Mode
     return (yield from iter_segment(image, model, options, store=store))
 
 
-def _iter_refine(result: SegmentResult, *, threshold: float, min_pixels: int) -> Steps[SegmentResult]:
+def _iter_refine(result: SegmentResult, **wanted: Any) -> Steps[SegmentResult]:
     from napari_unetstyle.core.segmentation.segment import iter_refine
 
-    return (yield from iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+    return (yield from iter_refine(result, **wanted))
 
 
 def _iter_preview(
@@ -82,7 +82,7 @@ class CoreCalls:
     iter_segment
         ``(image, model reference, options, store)`` to a job that returns a result.
     iter_refine
-        ``(result, threshold=, min_pixels=)`` to a job that decides the result anew.
+        ``(result, threshold=, min_pixels=, keep_largest=, fill_holes=)`` to a job that decides the result anew.
     iter_preview
         ``(image, model reference, options, store, kept)`` to a job that returns the labels of ``options.box``.
     iter_folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
@@ -43,7 +43,7 @@ class Draft(QWidget):
         self.drawing = Drawing(self, viewer, KEY)
         self.hide()
 
-    def show_part(self, output: Output, threshold: float, min_pixels: int) -> None:
+    def show_part(self, output: Output, wanted: dict[str, Any]) -> None:
         """Decide the visible part anew, if the picture is large and the part is not."""
         if output.result.labels.size < LARGE:
             return
@@ -56,7 +56,8 @@ class Draft(QWidget):
             return
         part = _part(output.result, current_frame(layer, image, self._viewer), box)
         self._output, self._box = output, box
-        self._slot.replace(lambda: self._steps(part, threshold, min_pixels))
+        seen = _seen_in_part(wanted, output.result)
+        self._slot.replace(lambda: self._steps(part, seen))
 
     def clear(self) -> None:
         """The layer has the result, or there is none: show the layer again."""
@@ -67,8 +68,8 @@ class Draft(QWidget):
             self._hidden.layer.visible = True
             self._hidden = None
 
-    def _steps(self, part: SegmentResult, threshold: float, min_pixels: int) -> Steps[NDArray[np.bool_]]:
-        refined = yield from self._calls.iter_refine(part, threshold=threshold, min_pixels=min_pixels)
+    def _steps(self, part: SegmentResult, wanted: dict[str, Any]) -> Steps[NDArray[np.bool_]]:
+        refined = yield from self._calls.iter_refine(part, **wanted)
         return outline_mask(refined.labels)
 
     def _on_done(self, outcome: Outcome) -> None:
@@ -94,3 +95,9 @@ def _part(result: SegmentResult, frame: tuple[int, ...], box: Box) -> SegmentRes
     rows, columns = (slice(*side) for side in box)
     values = result.probability_bytes[(slice(None), *frame, rows, columns)].copy()
     return result.changed(probability_bytes=values, label_axes="YX", frames=((),))
+
+
+def _seen_in_part(wanted: dict[str, Any], result: SegmentResult) -> dict[str, Any]:
+    """The wish without what a part of a picture, or a slice of a volume, cannot tell."""
+    is_volume = result.labels.ndim - len(result.frames[0]) > 2
+    return {**wanted, "keep_largest": False, **({"min_pixels": 0} if is_volume else {})}

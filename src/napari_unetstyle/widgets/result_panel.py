@@ -120,17 +120,15 @@ class ResultPanel(QWidget):
         if self._table is not None:
             self._table.show_output(self.output)
 
-    def refine(self, threshold: float, min_pixels: int) -> None:
-        """Decide the shown result anew, off the GUI thread; only the latest wish is followed."""
+    def refine(self, wanted: dict[str, Any]) -> None:
+        """Decide the shown result anew, off the GUI thread; only the latest wish (options by name) is followed."""
         output = self.output
         if output is None:
             return
         self._refined_output = output
         result = output.result
-        self._draft.show_part(output, threshold, min_pixels)
-        self._refining.replace(
-            lambda: iter_fresh(self._calls.iter_refine(result, threshold=threshold, min_pixels=min_pixels))
-        )
+        self._draft.show_part(output, wanted)
+        self._refining.replace(lambda: iter_fresh(self._calls.iter_refine(result, **wanted)))
 
     def _on_refined(self, outcome: Outcome) -> None:
         output = self._refined_output

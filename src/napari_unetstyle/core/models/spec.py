@@ -61,6 +61,24 @@ class Measurement(_Part):
     count: int | None = None
 
 
+class Postprocessing(_Part):
+    """What is done to the areas of a model unless a person says otherwise: only what was measured to help.
+
+    Attributes
+    ----------
+    min_size
+        Smallest area or volume, with its unit: ``"30 mm3"``, ``"12.5 um2"``.
+    keep_largest
+        Of each class only the largest connected area stays.
+    fill_holes
+        Background that one class encloses is given to it.
+    """
+
+    min_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? (um|mm)[23]$")] | None = None
+    keep_largest: bool = False
+    fill_holes: bool = False
+
+
 class Card(_Part):
     """What a person must know before trusting the model."""
 
@@ -88,6 +106,8 @@ class ModelSpec(_Part):
         Default decision level in (0, 1), measured on validation pictures.
     seed_rise
         Depth in pixels by which the middle of an object rises above the saddle to the next, measured likewise.
+    postprocessing
+        What was measured on validation pictures to make areas better; all off otherwise.
     amp_changed_ppm
         Pixels in a million whose label changes in mixed precision (bfloat16), measured on test pictures; None
         if nobody measured it.
@@ -104,6 +124,7 @@ class ModelSpec(_Part):
     separation: Literal["depth"] | None = None
     foreground_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     seed_rise: Annotated[float, Field(ge=0, le=10)] = 0.75
+    postprocessing: Postprocessing = Postprocessing()
     amp_changed_ppm: Annotated[float, Field(ge=0)] | None = None
     card: Card
     parent: str | None = None

@@ -19,7 +19,7 @@ from napari_unetstyle.core.imaging.resample import Resampler
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
-from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index
 
@@ -288,11 +288,34 @@ def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOpt
     dims = spec.network.spatial_dims
     if options.box is not None and len(options.box) != dims:
         raise OptionError(f"The box has {len(options.box)} ranges, but the model works in {dims} dimensions.")
+    options = options.changed(output=options.output or ("objects" if spec.separation else "areas"))
+    usual, are_areas = spec.postprocessing, options.output == "areas"
     return options.changed(
         channel=channel_index(image, options.channel),
-        output=options.output or ("objects" if spec.separation else "areas"),
+        min_pixels=_stated_size(options, spec, image),
+        min_size=None,
+        keep_largest=_wanted(options.keep_largest, usual.keep_largest and are_areas),
+        fill_holes=_wanted(options.fill_holes, usual.fill_holes and are_areas),
         threshold=spec.foreground_threshold if options.threshold is None else options.threshold,
     )
+
+
+def _stated_size(options: SegmentOptions, spec: ModelSpec, image: Image) -> int | None:
+    """Pixels of the smallest object or area that a person or, of areas, the model asks for."""
+    if options.min_pixels is not None:
+        return options.min_pixels
+    dims = 3 if options.has_linked_slices else spec.network.spatial_dims
+    size, usual = options.min_size, spec.postprocessing.min_size
+    if size is None and options.output == "areas" and usual and usual.endswith(str(dims)):
+        size = usual if image.geometry.is_physical else None
+    return None if size is None else pixels_in(size, image.geometry.spacing[-dims:], image.geometry.unit)
+
+
+def _wanted(choice: bool | None, is_usual: bool) -> bool | None:
+    """What is done to areas: None where neither a person nor the model asks for it."""
+    if not is_usual:
+        return choice or None
+    return True if choice is None else choice
 
 
 def engine_for(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> Engine:

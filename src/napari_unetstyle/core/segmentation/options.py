@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from napari_unetstyle.core.errors import OptionError
 
 BACKENDS = ("torch",)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(um|µm|μm|mm)([23²³])\s*")
+_SIZE_WORDS = "a size with its unit, as in '30 mm3' for volumes or '12.5 um2' for pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,14 @@ class SegmentOptions:
     min_pixels
         Objects (or connected areas of a class) with fewer pixels are dropped. None: for objects a small part of
         the typical object's area, if the model knows it; nothing for areas.
+    min_size
+        The same as a size with its unit, which the picture's pixel size turns into `min_pixels`: ``"30 mm3"`` for
+        volumes, ``"12.5 um2"`` or ``"2 mm2"`` for pictures. None: the model's, if it was measured to help.
+    keep_largest
+        Of areas, keep only the largest connected one of each class (in each picture, or in the whole volume if it is
+        decided as one). None: off, unless the model was measured to be better with it.
+    fill_holes
+        Of areas, give background that one class encloses to that class. None: as for `keep_largest`.
     box
         ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
         Statistics are the whole picture's.
@@ -66,6 +78,9 @@ class SegmentOptions:
     object_diameter: float | None = None
     threshold: float | None = None
     min_pixels: int | None = None
+    min_size: str | None = None
+    keep_largest: bool | None = None
+    fill_holes: bool | None = None
     box: tuple[tuple[int, int], ...] | None = None
     polygon: tuple[tuple[float, float], ...] | None = None
     frames: tuple[tuple[int, ...], ...] | None = None
@@ -87,6 +102,12 @@ class SegmentOptions:
         _require(is_open, "plane", self.plane, "one plane where only a part is segmented")
         _require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "a number in (0, 1)")
         _require(self.min_pixels is None or self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
+        _require(self.min_size is None or bool(_SIZE.fullmatch(self.min_size)), "min_size", self.min_size, _SIZE_WORDS)
+        is_one = self.min_size is None or self.min_pixels is None
+        _require(is_one, "min_size", self.min_size, "either it or min_pixels, not both")
+        for name in ("keep_largest", "fill_holes"):
+            is_free = not getattr(self, name) or self.output != "objects"
+            _require(is_free, name, getattr(self, name), "it with output='areas' only")
         _require(self.tile is None or self.tile >= 16, "tile", self.tile, "16 or more")
         _require(self.backend in BACKENDS, "backend", self.backend, " or ".join(map(repr, BACKENDS)))
         diameter = self.object_diameter
@@ -124,6 +145,36 @@ def make_options(**options: Any) -> SegmentOptions:
         if name not in known:
             raise OptionError(f"There is no option {name!r}. Options: {', '.join(known)}.")
     return SegmentOptions(**options)
+
+
+def pixels_in(size: str, spacing: tuple[float, ...], unit: str) -> int:
+    """Fewest pixels that make up a size such as ``"30 mm3"``.
+
+    Parameters
+    ----------
+    size
+        As `SegmentOptions.min_size` allows it.
+    spacing, unit
+        Pixel size along the axes that are decided together.
+
+    Raises
+    ------
+    OptionError
+        If the pixel size is not known, or the size is not one of as many dimensions.
+    """
+    parts = _SIZE.fullmatch(size)
+    dims = len(spacing)
+    if parts is None or dims != {"2": 2, "²": 2, "3": 3, "³": 3}[parts[3]]:
+        what = {2: "pictures, or slices one by one: give um2 or mm2", 3: "volumes: give um3 or mm3"}[dims]
+        raise OptionError(f"Option min_size={size!r} is not allowed: this run decides {what}.")
+    if unit == "px":
+        raise OptionError(
+            f"Option min_size={size!r} needs to know how large a pixel is, and the picture does not say it. "
+            "State the pixel size, or give min_pixels."
+        )
+    factor = {"um": 1.0, "mm": 1e3}
+    side = factor["mm" if parts[2] == "mm" else "um"] / factor[unit]
+    return math.ceil(round(float(parts[1]) * side**dims / math.prod(spacing), 6))
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:

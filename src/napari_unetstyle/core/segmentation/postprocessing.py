@@ -20,7 +20,9 @@ from napari_unetstyle.core.segmentation.runs import Runs, components
 BAND_PIXELS = 2**21  # looked at at once
 
 
-def areas(values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0) -> NDArray[np.uint8]:
+def areas(
+    values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0, keep_largest: bool = False
+) -> NDArray[np.uint8]:
     """Class of each pixel.
 
     A pixel is foreground if its foreground probability ``1 - background`` is at least `threshold`; then it
@@ -36,6 +38,8 @@ def areas(values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0) -> 
     min_pixels
         Connected areas of one class with fewer pixels become background. Pixels are connected by a face: 4
         neighbors in 2D, 6 in 3D.
+    keep_largest
+        Of each class only the largest connected area stays, the first in raster order if several are.
 
     Returns
     -------
@@ -43,27 +47,46 @@ def areas(values: ArrayLike, *, threshold: float = 0.5, min_pixels: int = 0) -> 
         0 for background, else the class value.
     """
     out = np.zeros(values.shape[1:], np.uint8)
-    run(iter_areas(values, out, threshold=threshold, min_pixels=min_pixels))
+    run(iter_areas(values, out, threshold=threshold, min_pixels=min_pixels, keep_largest=keep_largest))
     return out
 
 
 def iter_areas(
-    values: ArrayLike, out: NDArray[np.uint8], *, threshold: float, min_pixels: int, band: int | None = None
+    values: ArrayLike,
+    out: NDArray[np.uint8],
+    *,
+    threshold: float,
+    min_pixels: int,
+    keep_largest: bool = False,
+    band: int | None = None,
 ) -> Steps[None]:
     """Like :func:`areas`, as a job that reads `values` and fills `out` in bands of `band` rows.
 
     Both may lie on disk; the labels do not depend on `band`.
     """
-    if min_pixels <= 1:
+    if min_pixels <= 1 and not keep_largest:
         yield from _iter_decide(values, out, threshold, band, None)
         return
     found: list[Runs] = []
     yield from share(_iter_decide(values, out, threshold, band, found), 0.0, 0.7)
     runs = Runs.joined(found)
     component = components(runs, out.shape)
-    small = np.bincount(component, runs.length) < min_pixels
-    kept = runs[~small[component]]
-    yield from share(iter_paint(kept, out, band, "Removing small areas"), 0.7, 1.0)
+    size = np.bincount(component, runs.length)
+    stays = size >= min_pixels
+    if keep_largest:
+        stays &= _is_largest(runs, component, size)
+    yield from share(iter_paint(runs[stays[component]], out, band, "Removing small areas"), 0.7, 1.0)
+
+
+def _is_largest(runs: Runs, component: NDArray[np.int32], size: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each component is the largest of its value, the first in raster order if several are."""
+    _, first = np.unique(component, return_index=True)
+    value = runs.value[first]
+    order = np.lexsort((first, -size, value))
+    _, leaders = np.unique(value[order], return_index=True)
+    largest = np.zeros(len(size), bool)
+    largest[order[leaders]] = True
+    return largest
 
 
 def iter_paint(runs: Runs, out: NDArray[Any], band: int | None, message: str) -> Steps[None]:

@@ -20,6 +20,7 @@ from napari_unetstyle.core.models.spec import DISCLAIMER
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit, model_sha256
+from napari_unetstyle.core.segmentation.holes import iter_fill_holes
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
@@ -210,7 +211,8 @@ def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int = 64) -> St
     sides = tuple(s.stop - s.start for s in outer)
     values = np.empty((fitted.channels, *sides), np.uint8)
     yield from share(fitted.iter_bytes(index, outer, values), 0.0, 0.9)
-    options = fitted.options.changed(plane="YX", link=False)
+    # whether an area is the largest of its class is not seen in a part
+    options = fitted.options.changed(plane="YX", link=False, keep_largest=None)
     result = _undecided(fitted, options, values, ()).changed(frames=((),))
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
@@ -283,17 +285,32 @@ def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
 
 def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int) -> Steps[Table]:
     key: Any = (slice(None), *index)
-    values, threshold = result.probability_bytes[key], result.options.threshold or 0.5
+    values, options = result.probability_bytes[key], result.options
+    threshold = options.threshold or 0.5
     if result.output == "areas":
         classes = values[: 1 + len(result.classes)]
-        yield from iter_areas(classes, out, threshold=threshold, min_pixels=result.options.min_pixels or 0)
+        yield from share(_iter_areas(classes, out, threshold, options), 0.0, 0.9)
         return area_table(out, result.classes, result.geometry)
-    options = result.options
     find = partial(iter_objects, foreground_threshold=threshold, seed_rise=result.seed_rise, zoom=result.zoom)
     if options.link and options.plane != "all":
         find = partial(iter_linked, find=find, plane=options.plane)
     owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)
     return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
+
+
+def _iter_areas(
+    values: NDArray[np.uint8], out: NDArray[np.uint8], threshold: float, options: SegmentOptions
+) -> Steps[None]:
+    decide = iter_areas(
+        values,
+        out,
+        threshold=threshold,
+        min_pixels=options.min_pixels or 0,
+        keep_largest=bool(options.keep_largest),
+    )
+    yield from share(decide, 0.0, 0.6 if options.fill_holes else 1.0)
+    if options.fill_holes:
+        yield from share(iter_fill_holes(out), 0.6, 1.0)
 
 
 def _with_frame(table: Table, index: Index, label_axes: str) -> Table:
@@ -306,27 +323,45 @@ def _concatenated(tables: list[Table]) -> Table:
     return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
 
 
-def refine(result: SegmentResult, *, threshold: float | None = None, min_pixels: int | None = None) -> SegmentResult:
+def refine(
+    result: SegmentResult,
+    *,
+    threshold: float | None = None,
+    min_pixels: int | None = None,
+    keep_largest: bool | None = None,
+    fill_holes: bool | None = None,
+) -> SegmentResult:
     """The same run decided anew from its probabilities, without running the network.
 
     Parameters
     ----------
     result
         A finished run.
-    threshold, min_pixels
+    threshold, min_pixels, keep_largest, fill_holes
         As in :class:`~napari_unetstyle.core.SegmentOptions`; None keeps the run's.
     """
-    return run(iter_refine(result, threshold=threshold, min_pixels=min_pixels))
+    steps = iter_refine(
+        result, threshold=threshold, min_pixels=min_pixels, keep_largest=keep_largest, fill_holes=fill_holes
+    )
+    return run(steps)
 
 
 def iter_refine(
-    result: SegmentResult, *, threshold: float | None = None, min_pixels: int | None = None
+    result: SegmentResult,
+    *,
+    threshold: float | None = None,
+    min_pixels: int | None = None,
+    keep_largest: bool | None = None,
+    fill_holes: bool | None = None,
 ) -> Steps[SegmentResult]:
     """Like :func:`refine`, as a job."""
-    options = result.options.changed(
-        threshold=result.options.threshold if threshold is None else threshold,
-        min_pixels=result.options.min_pixels if min_pixels is None else min_pixels,
-    )
+    wanted = {
+        "threshold": threshold,
+        "min_pixels": min_pixels,
+        "keep_largest": keep_largest,
+        "fill_holes": fill_holes,
+    }
+    options = result.options.changed(**{name: value for name, value in wanted.items() if value is not None})
     provenance = {**result.provenance, "options": options.stated()}
     return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
 
