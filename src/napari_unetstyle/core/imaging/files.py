@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical
 from napari_unetstyle.core.imaging.dicom import read_series
 from napari_unetstyle.core.imaging.dicom_header import is_dicom
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
 from napari_unetstyle.core.imaging.tiff import read_tiff
@@ -40,8 +41,9 @@ def read_image(
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
     series: int | str | None = None,
+    level: int = 0,
 ) -> Image:
-    """Read a picture file: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM.
+    """Read a picture: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA, MHD, DICOM or OME-Zarr.
 
     Large files are read lazily where their format allows it; truncated and damaged ones are refused before anything of
     them is seen.
@@ -49,7 +51,8 @@ def read_image(
     Parameters
     ----------
     path
-        The file, whose kind is seen from its contents, whatever its suffix; or a folder of DICOM files.
+        The file, whose kind is seen from its contents, whatever its suffix; a folder of DICOM files; the folder of
+        an OME-Zarr picture, or of labels in it (``picture.zarr/labels/nuclei``).
     axes
         One letter per stored axis out of ``T C Z Y X``, where the file does not say, or says wrong.
     spacing
@@ -58,6 +61,8 @@ def read_image(
     series
         Which series of a DICOM folder, if there are several: its number in the list of
         :func:`~napari_unetstyle.core.imaging.dicom.find_series`, or its Series Instance UID.
+    level
+        Which resolution of an OME-Zarr picture; 0 is the finest. Other files have no other.
 
     Raises
     ------
@@ -65,9 +70,11 @@ def read_image(
         If the file is missing, truncated, damaged or no picture.
     ImageError
         If its axes are not known or its pixels cannot be used.
+    OptionError
+        If there is no such level.
     """
     file = Path(path)
-    image = _reader(file, series)(file, axes)
+    image = _reader(file, series, level)(file, axes)
     if spacing is None:
         return image
     spatial = "".join(a for a in "ZYX" if a in image.axes)
@@ -79,7 +86,11 @@ def read_image(
     return dataclasses.replace(image, geometry=image.geometry.with_spacing(spacing, "um"))
 
 
-def _reader(file: Path, series: int | str | None) -> Reader:
+def _reader(file: Path, series: int | str | None, level: int) -> Reader:
+    if is_zarr(file):
+        return lambda path, axes: read_ome_zarr(path, axes, level)
+    if level:
+        raise OptionError(f"{file} has no level {level}: only OME-Zarr pictures have several. Leave it out.")
     start = b"" if file.is_dir() else _start_of(file)
     for signature, reader in _SIGNATURES:
         if start.startswith(signature):
@@ -90,7 +101,7 @@ def _reader(file: Path, series: int | str | None) -> Reader:
     if volume is not None:
         return lambda path, axes: medical.image_of(path, volume(path), axes)
     what = "is empty" if not start else "is not a picture that can be read"
-    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file.")
+    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file, or OME-Zarr.")
 
 
 def _start_of(file: Path) -> bytes:

@@ -17,7 +17,7 @@ _ALIASES = {
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",
     "mm": "mm", "millimeter": "mm", "millimetre": "mm",
 }  # fmt: skip
-_TO_UM = {"nm": 1e-3, "nanometer": 1e-3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6}
+_TO_UM = {"angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6}
 _MICROMETERS = {"um": 1.0, "mm": 1e3}
 _ORTHONORMAL = 1e-3  # more than headers round, far less than any shear that matters
 _TOWARD = (("S", "I"), ("P", "A"), ("L", "R"))

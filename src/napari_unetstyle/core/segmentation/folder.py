@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -248,7 +249,10 @@ def _check_writable(folder: Path) -> None:
             pass
         for left in folder.rglob(".partial-*"):  # by a run that was killed a day ago or earlier
             if time.time() - left.stat().st_mtime > _A_DAY:
-                left.unlink(missing_ok=True)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"Could not write to {folder}: {error.strerror or error}. Choose a folder that you may write to."

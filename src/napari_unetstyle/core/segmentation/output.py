@@ -23,7 +23,11 @@ from napari_unetstyle.core.imaging import dicom_seg
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom import Series, Source
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
+from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
+from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
 from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
@@ -33,6 +37,7 @@ _RELEASED = 32  # bands, after which memory of labels on disk is given back
 _IMAGEJ_LIMIT = 2**32 - 2**25  # tifffile's own for ImageJ's kind of TIFF
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _VOLUME_TYPES = (*_TYPES, np.int64)
+_ZARR_TYPES = (*_TYPES, np.uint64)
 _EXACT = 2**53  # other programs take numbers through float64
 _KEPT_IN_VOLUMES = ("output", "program", "intended_use", "model", "classes")
 _PLAIN_COLOR = "#e41a1c"
@@ -42,12 +47,13 @@ _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same result gives the same bytes
 
 def write_labels(
     path: str | os.PathLike[str],
-    labels: SegmentResult | NDArray[Any],
+    labels: SegmentResult | ArrayLike,
     *,
     axes: str | None = None,
     geometry: Geometry | None = None,
     classes: Sequence[ClassSpec] = (),
     output: Literal["objects", "areas"] | None = None,
+    name: str | None = None,
     source: Source | Series | None = None,
     series: int | str | None = None,
 ) -> Path:
@@ -56,6 +62,10 @@ def write_labels(
     ``.nii.gz``, ``.nii``, ``.nrrd`` and ``.mha`` keep the place in the patient (spacing, origin and direction, in
     millimeters) and the names and colors of the classes; in ``.nrrd`` these are segments of 3D Slicer. Their ids go up
     to 2**53.
+
+    ``.zarr`` is OME-Zarr 0.5, a folder, with coarser levels of every second pixel and ids up to 2**63 - 1. If it is
+    there already and holds a picture, the labels become one of its labels, called `name`, on the grid of one of its
+    levels. No folder is ever replaced.
 
     ``.dcm`` is DICOM-SEG: it refers to the series that was segmented (`source`) and carries its patient and frame of
     reference, which no other format does.
@@ -67,9 +77,9 @@ def write_labels(
     Parameters
     ----------
     path
-        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha`` or ``.dcm``
+        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr`` or ``.dcm``
     labels
-        A result, or ids of any integer type with `axes`, `geometry` and `classes`.
+        A result, or ids of any integer type with `axes`, `geometry` and `classes`; for ``.zarr`` they may be lazy.
     axes
         Axes of an array out of ``T Z Y X``; only needed where it has more than two.
     geometry
@@ -78,6 +88,8 @@ def write_labels(
         Names and colors for an array.
     output
         Whether the values of an array are those of objects or of classes, if that is known.
+    name
+        Of the labels in an OME-Zarr picture.
     source, series
         For DICOM-SEG the DICOM folder or files that were segmented, and which series of them.
 
@@ -93,10 +105,11 @@ def write_labels(
         axes, geometry, classes = labels.label_axes, labels.geometry, labels.classes
         made = {name: value for name, value in labels.provenance.items() if name not in ("seconds", "device")}
         info = {"output": labels.output, **info, **made}
-        array = labels.labels
+        array: Any = labels.labels
     else:
-        array = np.asanyarray(labels)
-        axes = axes or "TZYX"[-array.ndim :]
+        is_lazy = Path(path).suffix.lower() == ZARR and isinstance(labels, ArrayLike)
+        array = labels if is_lazy else np.asanyarray(labels)
+        axes = axes or "TZYX"[-len(array.shape) :]
         geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
         info = {"output": output, **info} if output else info
     info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
@@ -108,6 +121,13 @@ def write_labels(
             {"algorithm": info["model"]["name"], "version": str(info["model"]["version"])} if "model" in info else {}
         )
         return dicom_seg.write_segmentation(Path(path), array, geometry, segments, source, series=series, **made_by)
+    if Path(path).suffix.lower() == ZARR:
+        areas = info["classes"] if info.get("output") == "areas" else ()
+        dtype = _smallest_type(array, Path(path), _ZARR_TYPES, 2**63 - 1, "an OME-Zarr")
+        kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
+        return write_ome_zarr_labels(Path(path), array, dtype, axes, geometry, kept, areas=areas, name=name)
+    if name is not None:
+        raise OutputError(f"Could not write {path}: only labels in an OME-Zarr picture have a name. Leave it out.")
     if medical_suffix(path):
         dtype = _smallest_type(array, Path(path), _VOLUME_TYPES, _EXACT, "a volume")
         kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
@@ -185,6 +205,8 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     import tifffile
 
     try:
+        if is_zarr(Path(path)):
+            return ome_zarr_info(Path(path))
         if medical_suffix(path):
             return volume_info(Path(path))
         with tifffile.TiffFile(path) as tiff:
@@ -202,7 +224,7 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _segments(
-    labels: SegmentResult | NDArray[Any], array: NDArray[Any], classes: Sequence[ClassSpec]
+    labels: SegmentResult | ArrayLike, array: NDArray[Any], classes: Sequence[ClassSpec]
 ) -> list[dicom_seg.Segment]:
     """A segment for each class, or for each object with the name of its class."""
     if classes:
