@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ else:
 settings.register_profile("ci", derandomize=True, max_examples=30, deadline=None)
 settings.register_profile("dev", max_examples=30, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long`` repeats what is random hundreds of times: kills at any moment, above all."""
+    parser.addoption("--long", action="store_true", help="repeat kills and other random trials 200 times")
+
+
+@pytest.fixture(scope="session")
+def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How often to try what is random: as often as the quick run wants, or 200 times with ``--long``."""
+    return lambda quick: 200 if request.config.getoption("--long") else quick
 
 
 def pytest_report_header() -> str:

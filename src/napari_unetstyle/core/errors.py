@@ -39,6 +39,10 @@ class OutputError(UnetstyleError, OSError):
     """A result could not be written; what was there before is whole."""
 
 
+class JournalError(UnetstyleError, ValueError):
+    """A journal of corrections is damaged, belongs to other labels, or is in use by another window."""
+
+
 class DeviceError(UnetstyleError, RuntimeError):
     """The device asked for is not there, or its memory does not suffice."""
 

@@ -55,6 +55,70 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
     return target
 
 
+class AppendFile:
+    """A file that only grows, by pieces that are either whole in it or not at all.
+
+    Parameters
+    ----------
+    path
+        Made if it is not there.
+    end
+        Where to go on; what lies behind it goes with the first piece. None for the end of the file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], end: int | None = None) -> None:
+        self.path = Path(path)
+        try:
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            self._end = os.fstat(self._handle).st_size if end is None else end
+            _flush_to_disk(self.path.parent)
+        except OSError as error:
+            raise self._refused(error, 0) from error
+
+    @property
+    def end(self) -> int:
+        """Length of what was written whole."""
+        return self._end
+
+    def append(self, data: bytes) -> None:
+        """Write a piece and flush it to disk.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses; the file is as before, and the same piece can be given again.
+        """
+        try:
+            os.ftruncate(self._handle, self._end)
+            os.lseek(self._handle, self._end, os.SEEK_SET)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._handle, rest) :]
+            os.fsync(self._handle)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # else the next piece, or the next reader, drops it
+                os.ftruncate(self._handle, self._end)
+            raise self._refused(error, len(data)) from error
+        self._end += len(data)
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _refused(self, error: OSError, size: int) -> OutputError:
+        return OutputError(
+            f"Could not write {size} bytes to {self.path}: {error.strerror or error}. What was in it is whole; free "
+            "some space, or choose a folder that you may write to."
+        )
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
     with Path(path).open("rb") as file:

@@ -1,0 +1,248 @@
+"""Watches labels that a person works on and keeps their journal, without anybody having to wait for it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.corrections import Mask
+from napari_unetstyle.core.annotation.journal import Header, Journal, Picture
+from napari_unetstyle.core.annotation.records import Record
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.files import sha256_of
+
+Look = Callable[[], NDArray[Any]]
+
+GATHER = 0.2  # seconds that strokes are gathered before they are written
+RETRY = 1.0  # seconds until the next try if the disk refused
+REST = 4.0  # looking takes at most one part in so many of the time
+_PIECE = 2**20  # elements that are compared at once
+
+
+class Recorder:
+    """One journal and the thread that writes it.
+
+    A front end says *that* something has changed, at the cost of setting a flag; what has changed is seen by comparing
+    the labels with what the journal has, so undo, redo and programs that write to them are kept like any stroke.
+
+    Parameters
+    ----------
+    begin
+        Makes or opens the journal; called in the thread, and again after a while if the disk refuses.
+    look
+        Gives the labels as they are now, on the picture's grid; called in the thread. None if there is nothing to see,
+        and only facts are kept.
+
+    Attributes
+    ----------
+    error
+        Why nothing can be kept at the moment; None if all is well. Nothing is lost: it is tried again.
+    saved
+        When all that had happened was on disk, seconds since 1970; 0 for never.
+    """
+
+    def __init__(self, begin: Callable[[], Journal], look: Look | None = None) -> None:
+        self._begin, self._look = begin, look
+        self.error: UnetstyleError | None = None
+        self.saved = 0.0
+        self.journal: Journal | None = None
+        self._wake = threading.Condition()
+        self._planes: set[int | None] = set()
+        self._made: list[Callable[[Journal], Record]] = []
+        self._pending: list[Record] = []
+        self._asked = self._done = 0
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="unetstyle-journal")
+        self._thread.start()
+        atexit.register(self.close)
+
+    @classmethod
+    def new(
+        cls, folder: Path, header: Header, original: NDArray[Any] | Changes | Callable[[], Changes], look: Look
+    ) -> Recorder:
+        """A recorder that begins a journal in a new folder."""
+
+        def begin() -> Journal:
+            changes = original() if callable(original) else original
+            return Journal.begin(folder, header, changes)
+
+        return cls(begin, look)
+
+    @classmethod
+    def of(cls, folder: Path, look: Look | None = None) -> Recorder:
+        """A recorder that goes on with the journal in a folder."""
+        return cls(lambda: Journal(folder), look)
+
+    # Called by whoever shows the labels ----------------------------------------------------------------------------
+
+    def changed(self, plane: int | None = None) -> None:
+        """Labels have changed: in one plane of the first axis, or anywhere."""
+        with self._wake:
+            self._planes.add(plane)
+            self._ask()
+
+    def accept(self, changes: Changes) -> None:
+        """New values of the mask of what is right."""
+        with self._wake:
+            self._made.append(lambda journal: journal.accept(changes))
+            self._ask()
+
+    def say(self, **facts: Any) -> None:
+        """Facts by name."""
+        with self._wake:
+            self._made.append(lambda journal: journal.say(facts))
+            self._ask()
+
+    def flush(self, seconds: float = 10.0) -> bool:
+        """Wait until all that has happened is on disk; whether it is."""
+        with self._wake:
+            asked = self._asked
+            self._wake.notify_all()
+            return self._wake.wait_for(lambda: self._done >= asked or not self._thread.is_alive(), seconds) and (
+                self._done >= asked
+            )
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Write what is left and let others have the journal; whether all was written."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(seconds)
+        return not self._thread.is_alive() and self._done >= self._asked
+
+    @property
+    def folder(self) -> Path | None:
+        """Of the journal, once it is there."""
+        return self.journal.folder if self.journal is not None else None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether all that has happened is on disk."""
+        return self._done >= self._asked
+
+    def _ask(self) -> None:
+        self._asked += 1
+        self._wake.notify_all()
+
+    # In the thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while self._waited():
+            started = time.monotonic()
+            self._keep()
+            pause = RETRY if self.error is not None else REST * (time.monotonic() - started)
+            with self._wake:
+                self._wake.wait_for(lambda: self._is_closing, max(GATHER, min(pause, 10.0)))
+        if self.journal is not None:
+            with contextlib.suppress(UnetstyleError):  # the log has everything, too
+                self.journal.snapshot()
+            self.journal.close()
+        atexit.unregister(self.close)
+
+    def _waited(self) -> bool:
+        """Wait for something to do; False if all is done and nobody will ask again."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._is_closing or self._done < self._asked)
+            if self._is_closing and (self._done >= self._asked or self.error is not None):
+                return False
+        return True
+
+    def _keep(self) -> None:
+        """Put on disk what has happened until now."""
+        with self._wake:
+            asked = self._asked
+            planes, self._planes = self._planes, set()
+            made, self._made = self._made, []
+        try:
+            if self.journal is None:
+                self.journal = self._begin()
+            self._write(self.journal)  # what the disk refused before
+            changes = self._seen(self.journal, planes)
+            self._pending += [self.journal.edit(changes)] if changes.count else []
+            self._pending += [make(self.journal) for make in made]
+            planes, made = set(), []
+            self._write(self.journal)
+            self._tidy(self.journal)
+        except UnetstyleError as error:
+            with self._wake:
+                self._planes |= planes
+                self._made = made + self._made
+                self.error = error
+                self._wake.notify_all()
+            return
+        with self._wake:
+            self.error, self._done = None, asked
+            self._wake.notify_all()
+
+    def _write(self, journal: Journal) -> None:
+        journal.write(self._pending)
+        self._pending, self.saved = [], time.time()
+
+    def _tidy(self, journal: Journal) -> None:
+        """What makes the next start faster and safer, once the strokes are on disk."""
+        picture = journal.state.header.picture
+        if picture.path is not None and picture.size is None:
+            journal.identify(identified(picture))
+        if journal.is_snapshot_due():
+            journal.snapshot()
+
+    def _seen(self, journal: Journal, planes: set[int | None]) -> Changes:
+        """How the labels differ from what the journal has, or will have."""
+        if self._look is None or not planes:
+            return Changes.none()
+        return Changes.joined(list(_differences(journal.state.labels, self._look(), planes)))
+
+
+def _differences(known: NDArray[Any], now: NDArray[Any], planes: set[int | None]) -> Iterator[Changes]:
+    size = int(np.prod(known.shape[1:]))
+    step = max(1, _PIECE // max(1, size))
+    if None in planes or known.ndim < 3:
+        parts = [slice(i, i + step) for i in range(0, known.shape[0], step)]
+    else:
+        parts = [slice(i, i + 1) for i in sorted(p for p in planes if p is not None and p < known.shape[0])]
+    for part in parts:
+        seen = np.array(now[part], order="C")  # copied, as it may change while it is compared
+        if not np.array_equal(seen, known[part]):
+            yield Changes.between(known[part], seen, part.start * size)
+
+
+def identified(picture: Picture) -> Picture:
+    """The picture with what its file is known by; as it was if the file is gone."""
+    assert picture.path is not None
+    path = Path(picture.path)
+    try:
+        about = path.stat()
+        content = sha256_of(path) if path.is_file() else None
+    except OSError:
+        return picture.model_copy(update={"path": None})
+    return picture.model_copy(update={"size": about.st_size, "modified": about.st_mtime_ns, "sha256": content})
+
+
+def changed_places(mask: Mask, index: tuple[int, ...], region: Mask, value: bool) -> Changes:
+    """Setting a region of one frame of a mask, as changes of the whole mask.
+
+    Parameters
+    ----------
+    mask
+        What was accepted until now.
+    index
+        Of the frame along the leading axes; empty for the whole mask.
+    region
+        Of that frame's shape.
+    value
+        What to set.
+    """
+    frame = mask[index]
+    after = np.where(region, value, frame)
+    strides = [int(np.prod(mask.shape[i + 1 :])) for i in range(len(index))]
+    return Changes.between(frame, after, sum(i * s for i, s in zip(index, strides, strict=True)))

@@ -1,0 +1,322 @@
+"""Whatever a person painted is in the journal a second later, and stays there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unetstyle.core import files
+from napari_unetstyle.core.annotation import journal as module
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.journal import (
+    HEADER,
+    LOG,
+    ORIGINAL,
+    SNAPSHOT,
+    Journal,
+    is_journal,
+    read_header,
+    read_journal,
+)
+from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
+from napari_unetstyle.core.errors import JournalError, OutputError
+from tests.core.annotation_for_tests import blobs, header, stroke
+from tests.core.painting_for_tests import states
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def labels():
+    return np.stack([blobs(i) for i in range(5)])
+
+
+@pytest.fixture
+def recorder(labels, tmp_path):
+    made = Recorder.new(tmp_path / "journal", header(labels), Changes.of(labels), lambda: labels)
+    yield made
+    assert made.close()
+
+
+def test_every_stroke_is_kept(recorder, labels):
+    original, rng = labels.copy(), np.random.default_rng(0)
+    for _ in range(20):
+        stroke(labels, rng)
+        recorder.changed()
+    assert recorder.flush()
+    state = read_journal(recorder.folder)
+    assert np.array_equal(state.labels, labels)
+    assert np.array_equal(state.original, original)
+    assert state.notes == ()
+    assert recorder.is_saved
+    assert abs(recorder.saved - time.time()) < 5
+
+
+def test_a_stroke_is_on_disk_within_a_second(recorder, labels):
+    for value in range(30, 34):
+        labels[2, 5:9, 5:9] = value
+        recorder.changed(2)
+        time.sleep(1)
+        assert (read_journal(recorder.folder).labels[2, 5:9, 5:9] == value).all()
+
+
+def test_what_is_right_and_what_was_said_is_kept(recorder, labels):
+    accepted = np.zeros(labels.shape, bool)
+    changes = changed_places(accepted, (3,), labels[3] > 0, True)
+    recorder.accept(changes)
+    recorder.say(rest_is_right=False, touched=[3])
+    recorder.say(rest_is_right=True)
+    assert recorder.flush()
+    state = read_journal(recorder.folder)
+    assert state.said == {"rest_is_right": True, "touched": [3]}
+    changes.apply(accepted)
+    assert np.array_equal(state.accepted, accepted)
+    assert np.array_equal(accepted[3], labels[3] > 0)
+    assert accepted.sum() == (labels[3] > 0).sum()
+
+
+def test_it_goes_on_where_it_ended(labels, tmp_path):
+    first = Recorder.new(tmp_path / "journal", header(labels), Changes.of(labels), lambda: labels)
+    labels[0, :5] = 7
+    first.changed(0)
+    assert first.close()
+    second = Recorder.of(tmp_path / "journal", lambda: labels)
+    labels[1, :5] = 8
+    second.changed(1)
+    assert second.close()
+    state = read_journal(tmp_path / "journal")
+    assert np.array_equal(state.labels, labels)
+    assert state.number == 2
+
+
+def test_a_second_window_cannot_write_and_a_new_journal_gets_its_own_folder(recorder, labels, tmp_path):
+    labels[0, 0, 0] = 9
+    recorder.changed(0)
+    assert recorder.flush()
+    with pytest.raises(JournalError, match="another window"):
+        Journal(tmp_path / "journal")
+    other = Journal.begin(tmp_path / "journal", header(labels), labels)
+    assert other.folder == tmp_path / "journal-2"
+    other.close()
+
+
+def test_an_original_may_come_late_and_be_made_in_the_thread(labels, tmp_path):
+    original = Changes.of(labels)
+    labels[0, 0, 0] = 9
+    made = Recorder.new(tmp_path / "journal", header(labels), lambda: original, lambda: labels)
+    made.changed()
+    assert made.close()
+    assert np.array_equal(read_journal(tmp_path / "journal").labels, labels)
+
+
+def test_nobody_waits_for_it(tmp_path):
+    labels, rng, took = np.zeros((64, 512, 512), np.int32), np.random.default_rng(0), []
+    made = Recorder.new(tmp_path / "j", header(labels), Changes.of(labels), lambda: labels)
+    for i in range(200):
+        z, y, x = (int(rng.integers(n)) for n in (64, 490, 490))
+        before = time.perf_counter()
+        labels[z, y : y + 20, x : x + 20] = i
+        made.changed(z if i % 4 else None)
+        took.append(time.perf_counter() - before)
+        time.sleep(0.004)
+    assert made.close()
+    assert np.quantile(took, 0.99) < 0.005
+    assert np.array_equal(read_journal(tmp_path / "j").labels, labels)
+
+
+# Damage --------------------------------------------------------------------------------------------------------
+
+
+def written(folder, count=8, snapshot=True):
+    """A journal with some strokes; the states it went through."""
+    labels, rng = blobs(1), np.random.default_rng(2)
+    journal = Journal.begin(folder, header(labels), labels)
+    seen = [labels.copy()]
+    for _ in range(count):
+        before = labels.copy()
+        while np.array_equal(before, labels):
+            stroke(labels, rng)
+        journal.write([journal.edit(Changes.between(before, labels))])
+        seen.append(labels.copy())
+        if snapshot and len(seen) == count // 2:
+            journal.snapshot()
+    journal.close()
+    return seen
+
+
+@given(st.data())
+def test_a_torn_log_loses_its_last_strokes_only(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("torn") / "journal"
+    seen = written(folder, snapshot=data.draw(st.booleans()))
+    whole = (folder / LOG).read_bytes()
+    (folder / LOG).write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    state = read_journal(folder)
+    assert np.array_equal(state.labels, seen[state.number])
+    journal = Journal(folder)  # and it goes on
+    after = np.where(state.labels == 0, 5, 0).astype(np.int32)
+    journal.write([journal.edit(Changes.between(state.labels, after))])
+    journal.close()
+    assert np.array_equal(read_journal(folder).labels, after)
+
+
+@given(st.data())
+def test_a_damaged_snapshot_is_not_needed(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("snap") / "journal"
+    seen = written(folder)
+    junk = bytearray((folder / SNAPSHOT).read_bytes())
+    at = data.draw(st.integers(0, len(junk) - 1))
+    junk[at] ^= data.draw(st.integers(1, 255))
+    (folder / SNAPSHOT).write_bytes(junk)
+    assert np.array_equal(read_journal(folder).labels, seen[-1])
+
+
+def test_a_damaged_record_is_told_and_those_after_it_count(tmp_path):
+    seen = written(tmp_path / "j", count=4, snapshot=False)
+    log = bytearray((tmp_path / "j" / LOG).read_bytes())
+    log[40] ^= 1  # in the first record
+    (tmp_path / "j" / LOG).write_bytes(log)
+    state = read_journal(tmp_path / "j")
+    assert state.number == 4
+    assert len(state.notes) == 1
+    later = seen[4] != seen[1]
+    assert np.array_equal(state.labels[later], seen[4][later])
+
+
+def test_the_snapshot_alone_suffices(tmp_path):
+    written(tmp_path / "j")
+    journal = Journal(tmp_path / "j")
+    journal.snapshot()
+    labels = journal.state.labels.copy()
+    journal.close()
+    (tmp_path / "j" / LOG).unlink()
+    assert np.array_equal(read_journal(tmp_path / "j").labels, labels)
+
+
+@pytest.mark.parametrize("name", [HEADER, ORIGINAL])
+def test_without_its_beginning_it_is_refused_in_words(tmp_path, name):
+    written(tmp_path / "j")
+    (tmp_path / "j" / name).write_bytes(b"{")
+    with pytest.raises(JournalError, match=name):
+        read_journal(tmp_path / "j")
+    (tmp_path / "j" / name).unlink()
+    with pytest.raises(JournalError, match=name):
+        read_journal(tmp_path / "j")
+    assert is_journal(tmp_path / "j") == (name != HEADER)
+
+
+def test_the_picture_is_known_by_its_content(labels, tmp_path):
+    file = tmp_path / "slide7.tif"
+    file.write_bytes(b"pixels")
+    made = Recorder.new(tmp_path / "j", header(labels, file), Changes.of(labels), lambda: labels)
+    labels[0, 0, 0] = 9
+    made.changed(0)
+    assert made.close()
+    picture = read_header(tmp_path / "j").picture
+    assert picture.sha256 == files.sha256_of(file)
+    assert picture.size == 6
+
+
+# A disk that refuses -------------------------------------------------------------------------------------------
+
+
+class Refusing:
+    """Lets the first few calls that write pass, then refuses until it is told to work again."""
+
+    def __init__(self, monkeypatch, error):
+        self.left, self.error = 10**9, OSError(error, os.strerror(error))
+        for place, name in [
+            (os, "open"), (os, "write"), (os, "fsync"), (os, "replace"), (os, "mkdir"), (os, "ftruncate"),
+            (Path, "write_bytes"), (Path, "mkdir"), (Path, "replace"),
+        ]:  # fmt: skip
+            monkeypatch.setattr(place, name, self.guarded(getattr(place, name)))
+
+    def guarded(self, call):
+        def wrapper(*args, **kwargs):
+            is_read = call.__name__ == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR)
+            self.left -= not is_read
+            if self.left < 0 and not is_read:
+                raise self.error
+            return call(*args, **kwargs)
+
+        return wrapper
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("calls", range(0, 30, 2))
+def test_a_disk_that_refuses_loses_nothing(tmp_path, monkeypatch, calls, error):
+    monkeypatch.setattr(module, "SNAPSHOT_RECORDS", 2)
+    monkeypatch.setattr("napari_unetstyle.core.annotation.recorder.RETRY", 0.01)
+    monkeypatch.setattr("napari_unetstyle.core.annotation.recorder.GATHER", 0.0)
+    labels, rng = blobs(4), np.random.default_rng(1)
+    original = labels.copy()
+    disk = Refusing(monkeypatch, error)
+    made = Recorder.new(tmp_path / "j", header(labels), Changes.of(labels), lambda: labels)
+    disk.left = calls
+    for _ in range(6):
+        stroke(labels, rng)
+        made.changed()
+        made.flush(0.02)
+        if made.folder is not None:
+            assert np.array_equal(read_journal(made.folder).original, original)  # at any moment
+    if made.error is not None:
+        assert str(tmp_path) in str(made.error)
+        assert os.strerror(error) in str(made.error)
+    disk.left = 10**9
+    made.changed()
+    assert made.flush()
+    assert made.error is None
+    assert made.close()
+    state = read_journal(made.folder)
+    assert np.array_equal(state.labels, labels)
+    assert np.array_equal(state.original, original)
+    assert not state.notes
+
+
+def test_the_message_names_the_file_and_the_bytes_needed(tmp_path, monkeypatch):
+    labels = blobs(4)
+    journal = Journal.begin(tmp_path / "j", header(labels), labels)
+    Refusing(monkeypatch, errno.ENOSPC).left = 0
+    with pytest.raises(OutputError, match=rf"\d+ bytes.*{LOG}.*No space left"):
+        journal.write([journal.edit(Changes.between(labels, labels + 1))])
+
+
+# A kill at any moment ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+def test_a_kill_loses_at_most_the_last_second(tmp_path, repeats):
+    count, rng = 500, np.random.default_rng()
+    for trial in range(repeats(4)):
+        seed, folder = int(rng.integers(1000)), tmp_path / str(trial)
+        folder.mkdir()
+        command = [sys.executable, "-m", "tests.core.painting_for_tests", str(folder), str(seed), str(count)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            first = child.stdout.readline()
+            time.sleep(rng.uniform(0, 2.5))
+            child.kill()
+            killed = time.time()
+            lines = [first, *child.stdout.readlines()]
+        done = [float(line.split()[1]) for line in lines if line.endswith("\n")]
+        safe = sum(at < killed - 1 for at in done)
+        _check(folder / "journal", states(seed, min(count, len(done) + 1)), safe, f"seed {seed}, {len(done)} strokes")
+
+
+def _check(folder, seen, safe, about):
+    if not is_journal(folder):
+        assert safe == 0, about
+        return
+    state = read_journal(folder)
+    assert np.array_equal(state.original, seen[0]), about
+    later = np.stack(seen[safe:])
+    assert (state.labels == later).any(axis=0).all(), about  # each pixel as it was since the last safe moment
+    assert not state.notes, about
+    Recorder.of(folder).close()  # nobody holds it any more
