@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -137,6 +139,8 @@ class Recorder:
     # In the thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if sys.platform == "linux":  # there, of this thread alone; painting goes first where cores are few
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while self._waited():
             started = time.monotonic()
             self._keep()
