@@ -18,6 +18,7 @@ from training import say
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
+from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.losses import class_loss
 from napari_unetstyle.core.training.patches import Example
 
@@ -90,7 +91,7 @@ def export(
         Make the card from a table and a sentence on the training, and the table from the model folder.
     """
     state = bundle.averaged(UNet(network, 1 + len(classes)), out)
-    bundle.set_variance_floors(state.average, plain)
+    set_variance_floors(state.average, plain)
     training = f"{state.step} steps of {amount} in {state.seconds / 60:.0f} minutes on one CPU core."
     recipe = {"recipe": f"recipes/{name.replace('-', '_')}.py", "steps": str(state.step)}
     spec = ModelSpec(

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.weights import save_weights
-from napari_unetstyle.core.training.fit import Fit, FitOptions, norms
-
-FLOOR_SHARE, FLOOR_PERCENTILE = 0.1, 1.0
+from napari_unetstyle.core.training.fit import Fit, FitOptions
 
 
 def averaged(network: nn.Module, folder: Path) -> Fit:
@@ -37,28 +34,6 @@ def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:
     thin.bias = nn.Parameter(head.bias[list(channels)].detach().clone())
     chosen.head = thin
     return chosen
-
-
-def set_variance_floors(network: nn.Module, images: Iterable[Tensor]) -> None:
-    """A tenth of the first percentile of each feature's variance over training patches ``(N, C, *spatial)``.
-
-    So nothing that looks like a training picture is changed, and noise on a blank one is not multiplied.
-    """
-    layers = list(norms(network))
-    seen: list[list[Tensor]] = [[] for _ in layers]
-
-    def remember(index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, given: seen[index].append(given[0].flatten(2).var(2, unbiased=False))
-
-    hooks = [layer.register_forward_pre_hook(remember(i)) for i, layer in enumerate(layers)]
-    with torch.inference_mode():
-        for batch in images:
-            network.train()(batch)
-    for hook, layer, variances in zip(hooks, layers, seen, strict=True):
-        hook.remove()
-        low = torch.quantile(torch.cat(variances), FLOOR_PERCENTILE / 100, dim=0)
-        layer.variance_floor.copy_(FLOOR_SHARE * low)
-    network.eval()
 
 
 def write_model(spec: ModelSpec, network: nn.Module, folder: Path) -> ModelSpec:

@@ -39,6 +39,7 @@ from napari_unetstyle.core.segmentation.objects import objects
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, appear
 from napari_unetstyle.core.training.blanks import background, blank, sparse
+from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.targets import near_contact, seed_target
@@ -275,7 +276,7 @@ def export(data: Path, out: Path, target: Path) -> None:
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
     batches = training_batches(data)
-    bundle.set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
+    set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
     training = f"{state.step} steps of about 0.14 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
     provenance = {

@@ -10,7 +10,8 @@ from napari_unetstyle.core.models.spec import NetworkSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import FitOptions, fit, norms
+from napari_unetstyle.core.training.fit import FitOptions, fit
+from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from tests.core.networks_for_tests import random_unet
 from tests.core.training_for_tests import discs
 
@@ -55,7 +56,7 @@ def test_variance_floors_leave_training_pictures_alone_and_calm_blank_ones():
     network = random_unet(channels=3)
     images = torch.randn(8, 3, 32, 32)
     before = network(images)
-    bundle.set_variance_floors(network, [images])
+    set_variance_floors(network, [images])
     assert all((layer.variance_floor > 0).all() for layer in norms(network))
     assert torch.allclose(network(images), before, atol=1e-5)
     for layer in norms(network):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def share(steps: Steps[T], start: float, stop: float, counted: tuple[int, int] |
 
     def scaled(progress: Progress) -> Progress:
         done = start + (stop - start) * progress.fraction
-        return Progress(round(done * _WHOLE), _WHOLE, progress.message, counted or progress.counted)
+        return replace(progress, step=round(done * _WHOLE), total=_WHOLE, counted=counted or progress.counted)
 
     return through(steps, scaled)
 

@@ -115,6 +115,7 @@ def copy(source: Path, target: Path) -> None:
 
 def sealed(spec: ModelSpec, files: dict[str, str]) -> ModelSpec:
     """`spec` with the sha256 of its files, its own included."""
+    files = {name: digest for name, digest in files.items() if name != MANIFEST}
     unsealed = spec.model_copy(update={"files": files})
     return unsealed.model_copy(update={"files": {**files, MANIFEST: _seal(unsealed.model_dump(mode="json"))}})
 
@@ -135,7 +136,7 @@ def renamed(spec: ModelSpec, name: str) -> ModelSpec:
         raise ModelFileError(
             f"A model cannot be called {name!r}: use up to 64 small letters, digits, '-' and '_'."
         ) from error
-    return sealed(changed, {file: digest for file, digest in spec.files.items() if file != MANIFEST})
+    return sealed(changed, spec.files)
 
 
 def to_json(spec: ModelSpec) -> str:

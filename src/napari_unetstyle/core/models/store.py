@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, Mo
 from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
+from napari_unetstyle.core.models.memory import Memory, read_memory, write_memory
 from napari_unetstyle.core.models.spec import Card, ModelSpec
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ class Model:
             If a file is missing, edited or does not fit the specification.
         """
         return model_folder.load_network(self.spec, self.folder)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, folder: Path, network: UNet) -> Model:
+        """A model whose network is at hand, and need not be what lies in the folder."""
+        model = cls(spec, folder)
+        model.__dict__["network"] = network  # where cached_property keeps it
+        return model
+
+    @property
+    def memory(self) -> tuple[Memory, ...]:
+        """The pictures it carries, for teaching."""
+        return read_memory(self.spec, self.folder)
 
 
 _Scan = tuple[list[Model], dict[Path, str]]  # usable models, and folders that are none with the reason
@@ -136,7 +149,9 @@ class ModelStore:
         """Whether a model came with the package (and so cannot be removed)."""
         return self._bundled in self.folder(name_or_folder).parents
 
-    def save(self, spec: ModelSpec, network: nn.Module, *, half: bool = True) -> ModelSpec:
+    def save(
+        self, spec: ModelSpec, network: nn.Module, *, half: bool = True, memory: Sequence[Memory] = ()
+    ) -> ModelSpec:
         """Write a new model folder in one step; weights as float16 unless `half` is false.
 
         Parameters
@@ -145,6 +160,8 @@ class ModelStore:
             Its name and version must be free; ``files`` is filled in.
         network
             Fits `spec`.
+        memory
+            Pictures for it to carry.
 
         Returns
         -------
@@ -163,10 +180,66 @@ class ModelStore:
         self._check_free(spec)
         with _partial_folder(self.root) as partial:
             save_weights(network, partial / WEIGHTS, half=half)
-            written = model_folder.sealed(spec, {WEIGHTS: sha256_of(partial / WEIGHTS)})
+            files = {WEIGHTS: sha256_of(partial / WEIGHTS), **write_memory(memory, partial)}
+            written = model_folder.sealed(spec, files)
             atomic_write(partial / MANIFEST, model_folder.to_json(written))
             model_folder.load_network(written, partial, shown_as=reference(spec))  # what is kept can be loaded
             return self._adopt(partial, written)
+
+    def save_aside(self, spec: ModelSpec, network: nn.Module, *, memory: Sequence[Memory] = ()) -> Model:
+        """Write a complete model that no list shows, until it is taken in; forgotten a day later.
+
+        Parameters as those of :meth:`save`.
+        """
+        folder = _new_partial(self.root)
+        try:
+            aside = ModelStore(folder, bundled=folder)
+            aside.save(spec, network, memory=memory)
+            return aside.load(spec.name)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def take_in(self, model: Model, spec: ModelSpec) -> Model:
+        """Make a model that was saved aside the next version of its name.
+
+        Parameters
+        ----------
+        model
+            From :meth:`save_aside`; its folder moves.
+        spec
+            What it is, now that it has been measured; the version is filled in.
+
+        Raises
+        ------
+        OutputError
+            If its folder cannot be moved.
+        """
+        version = max((m.spec.version for m in self._scan()[0] if m.spec.name == spec.name), default=0)
+        while True:
+            version += 1
+            numbered = model_folder.sealed(spec.model_copy(update={"version": version}), model.spec.files)
+            target = self.root / reference(numbered)
+            if target.exists():
+                continue
+            try:
+                atomic_write(model.folder / MANIFEST, model_folder.to_json(numbered))
+                model.folder.rename(target)
+            except OSError as error:
+                if target.exists():  # another window was faster
+                    continue
+                raise OutputError(
+                    f"Could not write {target}: {error.strerror or error}. Free some space or choose a model folder "
+                    f"that you may write to (environment variable {ENVIRONMENT})."
+                ) from error
+            self.forget(model)
+            return Model(numbered, target)
+
+    def forget(self, model: Model) -> None:
+        """Remove what is left of a model that was saved aside."""
+        aside = model.folder.parent
+        if aside.parent == self.root and aside.name.startswith(_PARTIAL):
+            shutil.rmtree(aside, ignore_errors=True)
 
     def import_(self, path: str | os.PathLike[str], *, name: str | None = None) -> ModelSpec:
         """Copy a model folder or a ``.zip`` of one into the store, after checking all of it.
@@ -301,19 +374,23 @@ def reference(spec: ModelSpec) -> str:
 @contextlib.contextmanager
 def _partial_folder(root: Path) -> Iterator[Path]:
     """A folder beside the models that no scan sees; gone afterwards unless it was given a name."""
+    partial = _new_partial(root)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _new_partial(root: Path) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=root))
+        return Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=root))
     except OSError as error:
         raise OutputError(
             f"Could not write to the model folder {root}: {error.strerror or error}. "
             f"Choose one that you may write to (environment variable {ENVIRONMENT})."
         ) from error
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sweep(root: Path) -> None:

@@ -324,10 +324,3 @@ def _note(log: Log | None, state: Fit) -> None:
     if log is not None and state.step % 10 == 0:
         log.add_scalar("loss", state.loss, state.step)
         log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
-
-
-def norms(network: nn.Module) -> Iterator[Any]:
-    """The image-level normalization layers of a network."""
-    from napari_unetstyle.core.networks.unet import ImageNorm
-
-    return (module for module in network.modules() if isinstance(module, ImageNorm))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,14 +23,26 @@ class Example:
     labels
         int32 ``(2, *spatial)``: class values (0 background) and object ids (0 no object); in both,
         ``UNKNOWN`` marks pixels nobody has judged. A pixel may have a class and an unknown object.
+    valid
+        bool ``(*spatial,)``: where the labels are learned from, or None for everywhere. Labels outside tell what
+        lies beside, so that an object that reaches out of it has its true depth.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
+    valid: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (2, *self.image.shape[1:]):
             raise ValueError(f"labels must be (2, *spatial) = {(2, *self.image.shape[1:])}, got {self.labels.shape}")
+        if self.valid is not None and self.valid.shape != self.image.shape[1:]:
+            raise ValueError(f"valid must be {self.image.shape[1:]}, got {self.valid.shape}")
+
+    @cached_property
+    def marked(self) -> Marked:
+        """The pixels of objects (of classes, where no object is known) that are learned from."""
+        classes, objects = self.labels
+        return Marked.of(objects if (objects > 0).any() else classes, self.valid)
 
     @classmethod
     def of(cls, image: NDArray[np.generic], objects: NDArray[np.generic]) -> Example:
@@ -42,6 +55,31 @@ class Example:
         """Areas of several classes, no objects: ``(C, *spatial)`` and class values ``(*spatial,)``."""
         values = np.asarray(classes).astype(np.int32)
         return cls(unit_range(image), np.stack([values, np.full_like(values, UNKNOWN)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """Flat indices of the pixels of each value above 0, values in order, and where each value begins."""
+
+    pixels: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: NDArray[np.int32], valid: NDArray[np.bool_] | None) -> Marked:
+        """Of an array, as far as it is valid."""
+        wanted = values > 0 if valid is None else (values > 0) & valid
+        pixels = np.flatnonzero(wanted)
+        known = values.ravel()[pixels]
+        order = np.argsort(known, kind="stable")
+        return cls(pixels[order], np.flatnonzero(np.diff(known[order], prepend=0)))
+
+    def draw(self, rng: np.random.Generator) -> int | None:
+        """A pixel of a random value, each value as likely as any other; None if there is none."""
+        if not self.starts.size:
+            return None
+        bounds = np.append(self.starts, self.pixels.size)
+        index = rng.choice(self.starts.size)
+        return int(self.pixels[bounds[index] + rng.integers(bounds[index + 1] - bounds[index])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,15 +186,12 @@ def _center(
 
 
 def _random_labeled_pixel(example: Example, rng: np.random.Generator) -> NDArray[np.float64] | None:
-    """A pixel of a random object (each as likely as any other), or of a random class if there are no objects."""
-    classes, objects = example.labels
-    source = objects if (objects > 0).any() else classes
-    values = np.unique(source[source > 0])
-    if not values.size:
-        return None
-    pixels = np.argwhere(source == rng.choice(values))
-    found: NDArray[np.float64] = pixels[rng.integers(len(pixels))].astype(np.float64)
-    return found
+    """A pixel of a random object, or of a random class if there are no objects; any pixel to learn from if neither."""
+    found = example.marked.draw(rng)
+    if found is None and example.valid is not None and example.valid.any():
+        pixels = np.flatnonzero(example.valid)
+        found = int(pixels[rng.integers(pixels.size)])
+    return None if found is None else np.array(np.unravel_index(found, example.image.shape[1:]), np.float64)
 
 
 def _bend(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -181,7 +216,9 @@ def _sample(example: Example, points: NDArray[np.float32], spatial: tuple[int, .
     image = take(np.ascontiguousarray(example.image), "bilinear")
     labels = np.rint(take(example.labels.astype(np.float32), "nearest")).astype(np.int32)
     labels[1] = _apart(labels[1])
-    return Example(image, labels)
+    if example.valid is None:
+        return Example(image, labels)
+    return Example(image, labels, take(example.valid[None].astype(np.float32), "nearest")[0] > 0.5)
 
 
 def _apart(objects: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -1,0 +1,97 @@
+"""A few small pictures that a model carries: some to replay while it is taught, some to check that nothing is lost.
+
+Each is a pair of files in the model folder, ``memory-learn-01.tif`` (pixels) and ``memory-learn-01-labels.tif``
+(class values and object ids), or ``memory-check-…``; at the pixel size of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageFileError, ModelFileError
+from napari_unetstyle.core.files import atomic_path, sha256_of
+from napari_unetstyle.core.models.spec import ModelSpec
+
+Role = Literal["learn", "check"]
+_NAME = re.compile(r"memory-(?P<role>learn|check)-(?P<number>\d\d)\.tif")
+MOST = 20  # of each role: a model has up to 100 files
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """A picture that a model remembers.
+
+    Attributes
+    ----------
+    pixels
+        ``(C, *spatial)`` as stored.
+    targets
+        int32 ``(2, *spatial)``: class values and object ids, -1 where nobody knows.
+    role
+        ``"learn"`` or ``"check"``.
+    """
+
+    pixels: NDArray[Any]
+    targets: NDArray[np.int32]
+    role: Role
+
+
+def read_memory(spec: ModelSpec, folder: Path) -> tuple[Memory, ...]:
+    """The pictures that the model in `folder` carries, in order; none if it carries none.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing or does not fit the model.
+    """
+    found = [match for name in sorted(spec.files) if (match := _NAME.fullmatch(name))]
+    return tuple(_read(spec, folder, match) for match in found)
+
+
+def _read(spec: ModelSpec, folder: Path, match: re.Match[str]) -> Memory:
+    path = folder / match[0]
+    dims = spec.network.spatial_dims
+    try:
+        pixels, targets = (_array(p, dims) for p in (path, _labels_path(path)))
+    except ImageFileError as error:
+        raise ModelFileError(f"{path.name} of the model {spec.name!r} cannot be read: {error}") from error
+    if pixels.ndim != 1 + dims or targets.shape != (2, *pixels.shape[1:]) or targets.dtype.kind != "i":
+        raise ModelFileError(
+            f"{path.name} of the model {spec.name!r} has pixels {pixels.shape} and labels {targets.shape} "
+            f"{targets.dtype}; needed are (C, *spatial) and (2, *spatial), whole numbers. Import the model again."
+        )
+    role: Role = "learn" if match["role"] == "learn" else "check"
+    return Memory(pixels, targets.astype(np.int32), role)
+
+
+def _array(path: Path, dims: int) -> NDArray[Any]:
+    from napari_unetstyle.core.imaging.files import read_image
+
+    return np.asarray(read_image(path, axes="C" + "ZYX"[-dims:]).array)
+
+
+def write_memory(memories: Sequence[Memory], folder: Path) -> Mapping[str, str]:
+    """Write pictures into a model folder and return the sha256 of each file by name."""
+    from tifffile import imwrite
+
+    digests: dict[str, str] = {}
+    for role in ("learn", "check"):
+        for number, one in enumerate([m for m in memories if m.role == role][:MOST], 1):
+            path = folder / f"memory-{role}-{number:02}.tif"
+            for target, array in ((path, one.pixels), (_labels_path(path), one.targets)):
+                axes = "C" + "ZYX"[-(array.ndim - 1) :]
+                with atomic_path(target) as temporary:
+                    imwrite(temporary, array, photometric="minisblack", compression="zlib", metadata={"axes": axes})
+                digests[target.name] = sha256_of(target)
+    return digests
+
+
+def _labels_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-labels.tif")

@@ -1,0 +1,118 @@
+"""Batches for teaching: patches of what was said, mixed with the model's old pictures and a few blank ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.segmentation.preprocessing import Intensity
+from napari_unetstyle.core.training.augmentation import LIGHT, appear
+from napari_unetstyle.core.training.blanks import blank
+from napari_unetstyle.core.training.losses import class_loss, seed_loss
+from napari_unetstyle.core.training.patches import UNKNOWN, Example, Warp, draw_patch
+from napari_unetstyle.core.training.targets import IGNORE, near_contact, seed_target
+
+T = TypeVar("T", bound=np.generic)
+
+WARP = Warp(zoom=(0.85, 1.18), turn=0.5, angle=np.pi / 12, bend=0.15, amplitude=4.0, focus=0.8)
+"""Rotation within 15 degrees, scale within a sixth, elastic deformation; mirrored as the model allows."""
+
+_SIDES = {2: (192, 4), 3: (40, 3)}  # side of a patch and patches in a batch, by dimensions
+_BLANK = 0.04
+_SEEDS = 2.0  # weight of the seed map's loss
+_CONTACT = 8.0  # added weight between two objects that touch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalized images ``(N, C, *spatial)``, classes, seed map and contacts ``(N, [1,] *spatial)``."""
+
+    images: Tensor
+    classes: Tensor
+    seeds: Tensor | None = None
+    contacts: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """On a device."""
+        moved = (None if t is None else t.to(device) for t in (self.images, self.classes, self.seeds, self.contacts))
+        images, classes, seeds, contacts = moved
+        assert images is not None
+        assert classes is not None
+        return Batch(images, classes, seeds, contacts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Draws batches from a generator.
+
+    Attributes
+    ----------
+    spec
+        The model that is taught.
+    lessons
+        What is new.
+    old
+        Pictures of the model's own training, or none.
+    replay
+        Chance that a patch is from the old ones.
+    """
+
+    spec: ModelSpec
+    lessons: Sequence[Example]
+    old: Sequence[Example] = ()
+    replay: float = 0.5
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        """One batch."""
+        patches = [self.patch(rng) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
+        images = torch.from_numpy(np.stack([normalized(patch) for patch in patches]))
+        classes = np.stack([_known(p, p.labels[0], UNKNOWN) for p in patches]).astype(np.int64)
+        if self.spec.separation is None:
+            return Batch(images, torch.from_numpy(classes))
+        maps = [_known(p, seed_target(p.labels[1], self.spec.separation), IGNORE) for p in patches]
+        contacts = np.stack([near_contact(p.labels[1]) for p in patches])[:, np.newaxis].astype(np.float32)
+        seeds = np.stack(maps)[:, np.newaxis].astype(np.float32)
+        return Batch(images, torch.from_numpy(classes), torch.from_numpy(seeds), torch.from_numpy(contacts))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape of a patch: the usual side, but no longer than the pictures along any axis."""
+        side = _SIDES[self.spec.network.spatial_dims][0]
+        extents = zip(*(example.image.shape[1:] for example in (*self.lessons, *self.old)), strict=True)
+        return tuple(min(side, max(lengths)) for lengths in extents)
+
+    def patch(self, rng: np.random.Generator) -> Example:
+        """One augmented patch, intensity not yet normalized."""
+        kind = rng.random()
+        if kind < _BLANK:
+            return blank(self.spec.network.in_channels, self.shape, rng)
+        pictures = self.old if self.old and rng.random() < self.replay else self.lessons
+        patch = draw_patch(pictures[int(rng.integers(len(pictures)))], self.shape, WARP, rng)
+        return replace(patch, image=appear(patch.image, rng, LIGHT)) if rng.random() < 0.7 else patch
+
+
+def normalized(patch: Example) -> NDArray[np.float32]:
+    """The image as the network sees it, with its own statistics."""
+    return Intensity.of(patch.image.reshape(len(patch.image), -1)).normalize(patch.image)
+
+
+def _known(patch: Example, target: NDArray[T], unknown: float) -> NDArray[T]:
+    """A target where the patch is learned from, and what says "unknown" elsewhere."""
+    return target if patch.valid is None else np.where(patch.valid, target, unknown).astype(target.dtype)
+
+
+def loss(network: nn.Module, batch: Batch) -> Tensor:
+    """Cross entropy and Dice of the classes, and the seed map's cross entropy where there is one."""
+    on = batch.to(next(network.parameters()).device)
+    logits = network(on.images)
+    if on.seeds is None:
+        return class_loss(logits, on.classes)
+    seeds = seed_loss(logits[:, -1:], on.seeds, None if on.contacts is None else _CONTACT * on.contacts)
+    return class_loss(logits[:, :-1], on.classes) + _SEEDS * seeds

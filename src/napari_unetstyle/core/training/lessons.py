@@ -1,0 +1,139 @@
+"""From corrections to what patches are drawn from: pictures at the size the model sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.annotation.corrections import Correction, learned
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.segmentation.fitting import scale_for
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.preprocessing import channel_index, select_channels
+from napari_unetstyle.core.training.patches import Example, unit_range
+
+Index = tuple[int, ...]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a person said about one picture or volume of a correction, on the picture's own grid.
+
+    Attributes
+    ----------
+    correction
+        Where it comes from.
+    index
+        Which frame of it, along the leading label axes.
+    targets
+        int32 ``(2, *spatial)``: class values and object ids.
+    valid
+        bool ``(*spatial,)``: where they are learned from.
+    """
+
+    correction: Correction
+    index: Index
+    targets: NDArray[np.int32]
+    valid: Mask
+
+    def without(self, held_out: Mask) -> Said:
+        """The same, less some of the places; objects that reach into them are not learned from at all."""
+        objects = np.maximum(self.targets[1], 0)
+        inside = np.unique(objects[held_out])
+        shared = np.isin(objects, inside[inside > 0])
+        return replace(self, valid=self.valid & ~held_out & ~shared)
+
+
+def sayings(corrections: Sequence[Correction], spec: ModelSpec) -> list[Said]:
+    """Everything that was said, a frame of the model's dimensions at a time; frames with nothing are left out.
+
+    Raises
+    ------
+    OptionError
+        If labels hold a class that the model does not know.
+    """
+    dims = spec.network.spatial_dims
+    said = []
+    for correction in corrections:
+        targets, valid = learned(correction)
+        _check_classes(targets[0][valid], spec)
+        for index in correction.image.frames(dims):
+            key: Any = (slice(None), *index)
+            if valid[index].any():
+                said.append(Said(correction, index, targets[key], valid[index]))
+    return said
+
+
+def _check_classes(values: NDArray[np.int32], spec: ModelSpec) -> None:
+    highest = int(values.max(initial=0))
+    if highest > len(spec.classes):
+        names = ", ".join(f"{c.value} {c.name}" for c in spec.classes)
+        raise OptionError(
+            f"The labels hold class {highest}, but {spec.name!r} knows {names} (and 0, background). Relabel them, or "
+            "teach a new model with more classes."
+        )
+
+
+def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
+    """The picture as the model sees it, with its targets, cut to what is learned from and a margin.
+
+    Parameters
+    ----------
+    said
+        What is to be learned.
+    spec
+        The model.
+    options
+        How pictures are segmented. Where these leave the size of the objects open it is taken from the labels, as a
+        run would take it from what it finds.
+    """
+    image, dims = said.correction.image, spec.network.spatial_dims
+    if options.object_diameter is None and spec.input.spacing is None and spec.separation is not None:
+        options = options.changed(object_diameter=_diameter(said.targets[1], dims))
+    scale = scale_for(image, spec, options)
+    box = _box(said.valid, spec.input.region, scale)
+    pixels = image.frame(said.index, dims).read(*box)
+    channel = channel_index(image, options.channel)
+    chosen = pixels if channel is None else pixels[channel : channel + 1]
+    shown = unit_range(np.asarray(select_channels(chosen, spec.input, spec.network.in_channels)))
+    target = scaled_shape(shown.shape[1:], scale)
+    if target == shown.shape[1:]:
+        return Example(np.ascontiguousarray(shown), said.targets[(slice(None), *box)].copy(), said.valid[box].copy())
+    everything = tuple(slice(0, n) for n in target)
+    resized = Resampler(shown.shape[1:], target).apply(shown, everything)
+    nearest = np.ix_(*(_nearest(n, m) for n, m in zip(shown.shape[1:], target, strict=True)))
+    labels = np.stack([channel[box][nearest] for channel in said.targets])
+    return Example(resized, labels, said.valid[box][nearest])
+
+
+def _diameter(objects: NDArray[np.int32], dims: int) -> float | None:
+    """Diameter in pixels of the object that a random labeled pixel lies in; None without objects."""
+    areas = np.sort(np.bincount(np.maximum(objects, 0).ravel())[1:])
+    areas = areas[areas > 0]
+    if not areas.size:
+        return None
+    covered = np.cumsum(areas)
+    area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
+    return 2 * math.sqrt(area / math.pi) if dims == 2 else 2 * math.cbrt(area * 3 / (4 * math.pi))
+
+
+def _box(valid: Mask, margin: int, scale: tuple[float, ...]) -> tuple[slice, ...]:
+    """What is valid, and beside it as much as a patch can reach."""
+    sides = []
+    for axis, factor in enumerate(scale):
+        found = np.flatnonzero(valid.any(axis=tuple(a for a in range(valid.ndim) if a != axis)))
+        reach = int(np.ceil(margin / factor))
+        sides.append(slice(max(0, int(found[0]) - reach), min(valid.shape[axis], int(found[-1]) + 1 + reach)))
+    return tuple(sides)
+
+
+def _nearest(source: int, target: int) -> NDArray[np.intp]:
+    return np.minimum(((np.arange(target) + 0.5) * source / target).astype(np.intp), source - 1)

@@ -1,0 +1,67 @@
+"""What a person can choose about teaching; the same object from the form, the command line and a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.training.fit import FitOptions
+
+LEARN = ("all", "decoder", "encoder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneOptions:
+    """How to teach.
+
+    Attributes
+    ----------
+    minutes, steps
+        How long; exactly one of the two. The same steps give the same weights.
+    learning_rate
+        The highest; it rises in the first steps and falls as a cosine.
+    learn
+        Which layers change: ``"all"``, ``"decoder"`` (the encoder is frozen) or ``"encoder"``.
+    replay
+        Share of patches from the pictures that the model carries of its earlier training.
+    name
+        What the new model is called; None: the parent's name with ``-mine``.
+    seed
+        Decides which places are held out and every random draw.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``.
+    segment
+        How the pictures are segmented (channel, object diameter).
+    """
+
+    minutes: float | None = 2.0
+    steps: int | None = None
+    learning_rate: float = 1e-3
+    learn: Literal["all", "decoder", "encoder"] = "all"
+    replay: float = 0.5
+    name: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    segment: SegmentOptions = field(default_factory=SegmentOptions)
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise OptionError(f"Give either minutes or steps, got minutes={self.minutes} and steps={self.steps}.")
+        if not 0 <= self.replay < 1:
+            raise OptionError(f"Option replay={self.replay!r} is not allowed: give a share from 0 to below 1.")
+        if self.learn not in LEARN:
+            raise OptionError(f"Option learn={self.learn!r} is not allowed: give 'all', 'decoder' or 'encoder'.")
+
+    @property
+    def fit(self) -> FitOptions:
+        """The loop's options."""
+        return FitOptions(
+            minutes=self.minutes if self.steps is None else None,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            averaging=0.99,
+            clip=1.0,
+            seed=self.seed,
+        )

@@ -1,0 +1,97 @@
+"""Places that are held out of teaching: where it is checked whether the model got better."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.training.lessons import Said
+
+Mask = NDArray[np.bool_]
+Box = tuple[slice, ...]
+ENOUGH = 3
+"""Held-out places that a comparison needs."""
+
+_SHARE = 0.25  # of all places
+_LEAST = 2 * ENOUGH  # places in all, below which none is held out: what little there is, is learned from
+_SIDES = {2: (32, 192), 3: (12, 48)}  # smallest and largest side of a place, by dimensions
+_PLACES = 12  # that are aimed at in a picture
+_FULL = 0.1  # of its box that a place has to be judged in
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A box of one picture that is not learned from.
+
+    Attributes
+    ----------
+    said
+        Index of the picture in the list that was split.
+    box
+        In pixels of the picture.
+    """
+
+    said: int
+    box: Box
+
+
+def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said], list[Place]]:
+    """Split what was said: what is learned from, and the places that are not.
+
+    Places are boxes, never single pixels, and an object that reaches into one is not learned from. A quarter of the
+    places is held out, at least three, with and without objects as they come; none if there are fewer than six,
+    because then everything is needed for learning.
+
+    Parameters
+    ----------
+    said
+        What was said about each picture.
+    rng
+        Decides where.
+    """
+    candidates = [Place(i, box) for i, one in enumerate(said) for box in _boxes(one.valid)]
+    if len(candidates) < _LEAST:
+        return list(said), []
+    count = max(ENOUGH, round(_SHARE * len(candidates)))
+    order = rng.permutation(len(candidates))
+    places = [candidates[i] for i in sorted(_spread(candidates, said, order)[:count])]
+    kept = [one.without(_mask(i, places, one)) for i, one in enumerate(said)]
+    return [one for one in kept if one.valid.any()], places
+
+
+def _spread(candidates: Sequence[Place], said: Sequence[Said], order: NDArray[np.intp]) -> list[int]:
+    """Candidates in the order in which they are held out: places with objects and without in turn."""
+    filled = [bool((said[c.said].targets[0][c.box] > 0).any()) for c in candidates]
+    groups = [[int(i) for i in order if filled[i] == kind] for kind in (True, False)]
+    turns = sorted(
+        (rank / max(len(group), 1), kind, i) for kind, group in enumerate(groups) for rank, i in enumerate(group)
+    )
+    return [i for _, _, i in turns]
+
+
+def _boxes(valid: Mask) -> list[Box]:
+    """A grid of boxes over what is valid, as far as they are full enough."""
+    low, high = _SIDES[valid.ndim]
+    side = int(np.clip((valid.sum() / _PLACES) ** (1 / valid.ndim), low, high))
+    edges = []
+    for axis in range(valid.ndim):
+        found = np.flatnonzero(valid.any(axis=tuple(a for a in range(valid.ndim) if a != axis)))
+        start, stop = int(found[0]), int(found[-1]) + 1
+        parts = max(1, round((stop - start) / side))
+        cuts = np.linspace(start, stop, parts + 1).round().astype(int)
+        edges.append([slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)])
+    grid = np.stack(np.meshgrid(*(range(len(e)) for e in edges), indexing="ij"), -1).reshape(-1, valid.ndim)
+    boxes = [tuple(e[i] for e, i in zip(edges, index, strict=True)) for index in grid]
+    return [box for box in boxes if valid[box].mean() >= _FULL]
+
+
+def _mask(index: int, places: Sequence[Place], said: Said) -> Mask:
+    mask = np.zeros(said.valid.shape, bool)
+    for place in places:
+        if place.said == index:
+            mask[place.box] = True
+    return mask

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unetstyle.core import ModelStore, as_image
+from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.files import sha256_of
+from napari_unetstyle.core.models.memory import Memory
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune
+from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.teaching import TrainProgress
+from tests.core.networks_for_tests import tiny_model
+from tests.core.training_for_tests import discs
+
+QUICK = {"minutes": None, "steps": 40, "learning_rate": 2e-2}
+
+
+def picture(seed=0, shape=(128, 160), **said):
+    """A picture of discs that a person called right, unless told otherwise."""
+    example = discs(shape, count=14, seed=seed)
+    pixels = np.moveaxis((255 * example.image).astype(np.uint8), 0, -1)
+    return Correction(image=as_image(pixels, axes="YXC"), labels=example.labels[1], **(said or {"rest_is_right": True}))
+
+
+def old(seed, role, *, inverted=False):
+    example = discs((96, 96), count=8, seed=seed)
+    pixels = (255 * example.image).astype(np.uint8)
+    return Memory(255 - pixels if inverted else pixels, example.labels, role)
+
+
+@pytest.fixture
+def store(tmp_path):
+    tiny_model(tmp_path)
+    return ModelStore(tmp_path)
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_parent_is_as_it_was(store):
+    parent = store.load("tiny")
+    before = {path: sha256_of(path) for path in parent.folder.iterdir()}
+    candidate = fine_tune([picture(0), picture(1)], parent, store=store, **QUICK)
+    comparison = candidate.comparison
+    assert len(candidate.places) >= 3
+    assert comparison.child.on_places > comparison.parent.on_places + 0.1
+    assert comparison.verdict == "better"
+    assert [spec.name for spec in store.list() if spec.name == "tiny-mine"] == []
+    kept = candidate.keep(store)
+    assert (kept.spec.name, kept.spec.version, kept.spec.parent) == ("tiny-mine", 1, "tiny@1")
+    assert store.load("tiny-mine").spec == kept.spec
+    assert {path: sha256_of(path) for path in parent.folder.iterdir()} == before
+    assert not list(store.root.glob(".partial-*"))
+    assert kept.card.measured
+
+
+def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
+    first = fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": 2}).keep(store)
+    second = fine_tune([picture(1)], first, store=store, **QUICK | {"steps": 2}).keep(store)
+    assert (second.spec.name, second.spec.version, second.spec.parent) == ("tiny-mine", 2, "tiny-mine@1")
+    assert store.load("tiny-mine@1").spec == first.spec
+    assert torch.equal(weights(store.load("tiny-mine@1").network), weights(first.network))
+
+
+def test_two_that_are_kept_at_the_same_time_are_both_kept(store):
+    one, two = (fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": s}) for s in (1, 2))
+    assert {one.keep(store).spec.version, two.keep(ModelStore(store.root)).spec.version} == {1, 2}
+
+
+def test_same_seed_and_steps_give_the_same_bits(store):
+    options = QUICK | {"steps": 5}
+    one, two, other = (
+        fine_tune([picture(0)], "tiny", store=store, **options, seed=seed).model.network for seed in (3, 3, 4)
+    )
+    assert torch.equal(weights(one), weights(two))
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_what_is_held_out_is_not_learned_from(store):
+    """Wrong labels inside the held-out places, and nowhere else, give the same weights."""
+    right = picture(0)
+    few = {**QUICK, "steps": 1}  # more, and the best of several is chosen by the places
+    candidate = fine_tune([right], "tiny", store=store, **few)
+    wrong = right.labels.copy()
+    for place in candidate.places:
+        inner = tuple(slice(s.start + 4, s.stop - 4) for s in place.box)
+        wrong[inner] = wrong[inner][::-1]  # the same objects reach into the place, which decides what is left out
+    assert (wrong != right.labels).any()
+    again = Correction(image=right.image, labels=wrong, rest_is_right=True)
+    other = fine_tune([again], "tiny", store=store, **few)
+    assert [p.box for p in other.places] == [p.box for p in candidate.places]
+    assert torch.equal(weights(candidate.model.network), weights(other.model.network))
+    assert candidate.comparison.parent.on_places != other.comparison.parent.on_places
+
+
+def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(store):
+    parent = store.load("tiny")
+    taught = fine_tune([picture(0), picture(1)], parent, store=store, **QUICK)
+    memory = [old(9, "learn"), old(10, "check"), old(11, "check")]
+    spec = taught.model.spec.model_copy(update={"name": "knows", "parent": None})
+    store.save(spec, taught.model.network, memory=memory)
+    knows = store.load("knows")
+    assert [m.role for m in knows.memory] == ["check", "check", "learn"]
+
+    right = picture(2)
+    swapped = Correction(image=right.image, labels=(right.labels == 0).astype(np.int32), rest_is_right=True)
+    bad = fine_tune([swapped], knows, store=store, **QUICK, replay=0.0)
+    assert bad.comparison.parent.on_old - bad.comparison.child.on_old > 0.01
+    assert bad.comparison.verdict == "forgets"
+    assert not bad.comparison.takes_over
+    assert "would forget" in bad.comparison.sentence()
+
+    good = fine_tune([right], knows, store=store, **QUICK | {"learning_rate": 5e-3})
+    assert good.comparison.child.on_old > good.comparison.parent.on_old - 0.01
+    assert [m.role for m in good.keep(store).memory] == ["check", "check", "learn"]
+
+
+def test_too_little_to_check_says_so_and_takes_over_only_when_a_person_says_so(store):
+    few = picture(0, touched=frozenset({1, 2}))
+    candidate = fine_tune([few], "tiny", store=store, **QUICK | {"steps": 2})
+    assert candidate.places == ()
+    assert candidate.comparison.verdict == "unchecked"
+    assert not candidate.comparison.takes_over
+    assert "3 more areas called right" in candidate.comparison.sentence()
+    candidate.forget(store)
+    assert not list(store.root.glob(".partial-*"))
+
+
+def test_nothing_said_is_nothing_to_learn_from(store):
+    with pytest.raises(OptionError, match="nothing to learn from"):
+        fine_tune([picture(0, touched=frozenset())], "tiny", store=store, **QUICK)
+
+
+def test_unknown_classes_are_refused_before_anything_starts(store):
+    three = picture(0, rest_is_right=True, classes={1: 3})
+    with pytest.raises(OptionError, match="class 3, but 'tiny' knows 1 nucleus"):
+        fine_tune([three], "tiny", store=store, **QUICK)
+
+
+def test_stop_keeps_the_best_so_far_and_compares_it(store):
+    calls = itertools.count(1)
+    steps = iter_fine_tune(
+        [picture(0)],
+        "tiny",
+        FineTuneOptions(minutes=None, steps=1000),
+        store=store,
+        should_stop=lambda: next(calls) >= 3,
+    )
+    progress = []
+    while True:
+        try:
+            progress.append(next(steps))
+        except StopIteration as end:
+            candidate = end.value
+            break
+    assert sum(isinstance(p, TrainProgress) and p.loss == p.loss for p in progress) < 60
+    assert "3 steps" in candidate.model.spec.provenance["recipe"]
+    assert candidate.comparison.child.on_places is not None
+    fractions = [p.fraction for p in progress]
+    assert fractions == sorted(fractions)
+
+
+def test_progress_has_the_score(store):
+    steps = iter_fine_tune([picture(0)], "tiny", FineTuneOptions(**QUICK), store=store)
+    seen = []
+    run(steps, seen.append)
+    scores = [p.score for p in seen if isinstance(p, TrainProgress)]
+    assert len(set(scores)) > 2
+
+
+def test_closing_leaves_nothing_behind(store):
+    steps = iter_fine_tune([picture(0)], "tiny", FineTuneOptions(**QUICK), store=store)
+    next(steps)
+    next(steps)
+    steps.close()
+    assert sorted(p.name for p in store.root.iterdir()) == ["tiny@1"]
+
+
+@pytest.mark.parametrize(("learn", "frozen"), [("decoder", "encoder"), ("encoder", "decoder")])
+def test_frozen_layers_stay_as_they_were(store, learn, frozen):
+    parent = store.load("tiny")
+    child = fine_tune([picture(0)], parent, store=store, **QUICK | {"steps": 3}, learn=learn).model.network
+    same = weights(getattr(child, frozen)) - weights(getattr(parent.network, frozen))
+    other = weights(getattr(child, learn)) - weights(getattr(parent.network, learn))
+    assert same.abs().max() == 0
+    assert other.abs().max() > 0
+
+
+@pytest.mark.parametrize("bad", [{"steps": 3}, {"minutes": None}, {"replay": 1.0}, {"learn": "head"}])
+def test_options_that_make_no_sense_are_refused(bad):
+    with pytest.raises(OptionError):
+        FineTuneOptions(**bad)
