@@ -45,6 +45,7 @@ class AfterRun(QGroupBox):
     save_wanted = Signal(str)  # a key of FORMATS
     copy_wanted = Signal(str)  # a key of COPY
     probabilities_wanted = Signal()
+    volume_wanted = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,6 +63,9 @@ class AfterRun(QGroupBox):
         self.holes = QCheckBox("fill holes")
         self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
         self.outline.setChecked(True)
+        self.volume = QPushButton("3D")
+        self.volume.setCheckable(True)
+        self.volume.setToolTip("Turn the volume round")
         self.original = QPushButton("Show original")
         self.original.setCheckable(True)
         self.table = QPushButton("Table")
@@ -85,6 +89,7 @@ class AfterRun(QGroupBox):
         for part in (self.outline, self.fill):
             look.addWidget(part)
         look.addStretch()
+        look.addWidget(self.volume)
         look.addWidget(self.original)
         buttons = QGridLayout()
         for column, button in enumerate((self.table, self.save, self.copy)):
@@ -136,6 +141,7 @@ class AfterRun(QGroupBox):
         self.details.toggled.connect(self._show_details)
         self.outline.toggled.connect(self._show_look)
         self.original.toggled.connect(self._on_original)
+        self.volume.toggled.connect(self.volume_wanted)
         self.table.toggled.connect(self.table_wanted)
 
     @property
@@ -156,6 +162,7 @@ class AfterRun(QGroupBox):
         if output.result.options.keep_largest or output.result.options.fill_holes:
             self.details.setChecked(True)  # a person should see it
         self._show_details()
+        self.volume.setVisible(is_volume(output.result))
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)
         self.show_result()
@@ -222,6 +229,11 @@ class AfterRun(QGroupBox):
     def _on_original(self, is_original: bool) -> None:
         if self._output is not None and self._output.is_open:
             self._output.layer.visible = not is_original
+
+
+def is_volume(result: SegmentResult) -> bool:
+    """Whether there is something to turn round."""
+    return "Z" in result.label_axes and result.labels.shape[result.label_axes.index("Z")] > 1
 
 
 def pixel_size(result: SegmentResult) -> float:

@@ -47,9 +47,11 @@ def _iter_preview(
         fitted = yield from share(iter_fit(image, store.load(model), whole), 0.0, 0.5)
         kept.clear()
         kept[key] = Remembered.of(fitted)
-    index = (options.frames or image.frames(2))[0]
+    fitted = kept[key]
+    index = (options.frames or image.frames(fitted.dims))[0]
     box = tuple(slice(*sides) for sides in options.box or ())
-    return (yield from share(iter_preview(kept[key], index, box), 0.5, 1.0))
+    labels = yield from share(iter_preview(fitted, index, box), 0.5, 1.0)
+    return labels[0] if fitted.dims == 3 else labels  # of a volume, the slice in sight
 
 
 def _iter_folder(
@@ -84,7 +86,7 @@ class CoreCalls:
     iter_refine
         ``(result, threshold=, min_pixels=, keep_largest=, fill_holes=)`` to a job that decides the result anew.
     iter_preview
-        ``(image, model reference, options, store, kept)`` to a job that returns the labels of ``options.box``.
+        ``(image, model reference, options, store, kept)`` to a job that returns the labels ``YX`` of ``options.box``.
     iter_folder
         ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
     iter_measure

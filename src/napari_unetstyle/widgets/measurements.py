@@ -115,6 +115,8 @@ def _iter_table(
     is_color = image.axes.endswith("C") and image.size("C") in (3, 4) and image.array.dtype in ("uint8", "uint16")
     classes = dict(zip(result.objects["label"].tolist(), result.objects["class_name"].tolist(), strict=True))
     dims = labels.ndim - len(result.frames[0])  # what was segmented slice by slice is measured slice by slice
+    if result.output == "areas" and "Z" in result.label_axes:
+        dims = 3  # an organ has a volume, however it was found
     return (
         yield from calls.iter_measure(
             labels,

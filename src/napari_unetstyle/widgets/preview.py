@@ -97,7 +97,7 @@ class Preview(QWidget):
         if request is None:
             self.clear()
             return
-        (y0, y1), (x0, x1) = request.options.box or ((0, 0), (0, 0))
+        (y0, y1), (x0, x1) = (request.options.box or ((0, 0), (0, 0)))[-2:]
         if (y1 - y0) * (x1 - x0) > LARGEST:
             self.clear("zoom in")
             return
@@ -118,7 +118,7 @@ class Preview(QWidget):
         if not isinstance(outcome, Finished):
             return
         request = self._request
-        (y0, _), (x0, _) = request.options.box or ((0, 0), (0, 0))
+        (y0, _), (x0, _) = (request.options.box or ((0, 0), (0, 0)))[-2:]
         self._say("")
         self.drawing.show(
             Outlines(

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 TABLE = "Measurements"
+ANGLES = (-20.0, 25.0, 130.0)  # degrees; a view from above the front
 
 
 class ResultPanel(QWidget):
@@ -61,9 +63,11 @@ class ResultPanel(QWidget):
         self._saving.done.connect(self._on_saved)
         self.box.probabilities_wanted.connect(self.show_probabilities)
         self.box.table_wanted.connect(self._on_table)
+        self.box.volume_wanted.connect(self.show_volume)
         self._measurements.measured.connect(self._on_measured)
         self._measurements.failed.connect(self.message.fail)
         self._refining.done.connect(self._on_refined)
+        follow(self, self._viewer.dims.events.ndisplay, self._on_view)
         follow(self, self._viewer.layers.events.removed, self._on_removed)
         follow(self, self._viewer.layers.selection.events.active, self._on_selected)
 
@@ -228,6 +232,20 @@ class ResultPanel(QWidget):
                 metadata={METADATA: {"probability": f"{name}, 255 is 1"}},
                 **output.placement.arguments,
             )
+
+    def show_volume(self, is_wanted: bool) -> None:
+        """Turn the viewer to 3D, where the labels of the shown run are surfaces, or back to slices."""
+        output = self.output
+        if is_wanted and output is not None and output.is_open:
+            output.layer.rendering, output.layer.iso_gradient_mode = "iso_categorical", "smooth"
+        if is_wanted != (self._viewer.dims.ndisplay == 3):
+            self._viewer.dims.ndisplay = 3 if is_wanted else 2
+            if is_wanted:
+                self._viewer.scene.camera.angles = ANGLES
+
+    def _on_view(self) -> None:
+        with QSignalBlocker(self.box.volume):
+            self.box.volume.setChecked(self._viewer.dims.ndisplay == 3)
 
     def _on_measured(self, output: Output) -> None:
         if self._table is not None and output is self.output:

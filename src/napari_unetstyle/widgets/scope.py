@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets.slice_range import Span, range_axis
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-WHOLE, SCREEN, SHAPE, SLICE, ALL, FOLDER = "whole", "screen", "shape", "slice", "all", "folder"
+WHOLE, SCREEN, SHAPE, SLICE, RANGE, ALL, FOLDER = "whole", "screen", "shape", "slice", "range", "all", "folder"
 Box = tuple[tuple[int, int], tuple[int, int]]
+Sides = tuple[tuple[int, int], ...]
+Frames = tuple[tuple[int, ...], ...]
 
 
 def choices(image: Image | None) -> list[tuple[str, str]]:
@@ -29,7 +32,7 @@ def choices(image: Image | None) -> list[tuple[str, str]]:
     this = f" (this {one})" if is_stack else ""
     return [
         (WHOLE, f"all {one}s" if is_stack else "whole picture"),
-        *([(SLICE, f"this {one}")] if is_stack else []),
+        *([(SLICE, f"this {one}"), (RANGE, f"{one}s from … to")] if is_stack else []),
         (SCREEN, f"on screen{this}"),
         (SHAPE, f"in shape{this}"),
         (ALL, "all open pictures"),
@@ -38,24 +41,59 @@ def choices(image: Image | None) -> list[tuple[str, str]]:
 
 
 def narrowed(
-    options: SegmentOptions, key: str, layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+    options: SegmentOptions,
+    key: str,
+    layer: napari.layers.Image,
+    image: Image,
+    viewer: napari.viewer.ViewerModel,
+    *,
+    dims: int = 2,
+    span: Span = (0, 1),
 ) -> SegmentOptions:
     """Options for the chosen part of a layer's picture.
+
+    Parameters
+    ----------
+    options
+        The others.
+    key
+        Of :func:`choices`.
+    layer, image, viewer
+        The picture, and where it is shown.
+    dims
+        2 or 3: a model of volumes takes a slice as a thin box of its volume, and sees what lies around it.
+    span
+        For a range of slices: the first one, and the one after the last.
 
     Raises
     ------
     OptionError
         If nothing of the picture is on screen, or no closed shape is selected.
     """
-    if key not in (SLICE, SCREEN, SHAPE):
+    if key not in (SLICE, RANGE, SCREEN, SHAPE):
         return options
-    if len(image.frames(2)) > 1:
-        options = options.changed(frames=(current_frame(layer, image, viewer),))
-    if key == SCREEN:
-        return options.changed(box=visible_box(layer, image, viewer))
+    sides: Sides | None = visible_box(layer, image, viewer) if key == SCREEN else None
     if key == SHAPE:
-        return options.changed(polygon=selected_polygon(layer, image, viewer))
-    return options
+        options = options.changed(polygon=selected_polygon(layer, image, viewer))
+    frame = current_frame(layer, image, viewer)
+    if dims == 3 and "Z" in image.axes:
+        depth = span if key == RANGE and range_axis(image) == "Z" else (frame[-1], frame[-1] + 1)
+        sides = (depth, *(sides or ((0, image.size("Y")), (0, image.size("X")))))
+    frames = _frames(image, frame, dims, span if key == RANGE else None)
+    return options.changed(box=sides, frames=frames)
+
+
+def _frames(image: Image, shown: tuple[int, ...], dims: int, span: Span | None) -> Frames | None:
+    """The frames to segment: those of a range, or the one that is shown; None where there is only one."""
+    everything = image.frames(dims)
+    if len(everything) < 2:
+        return None
+    if span is None:
+        return (shown[: len(everything[0])],)
+    axis = image.label_axes.index(range_axis(image))
+    if axis >= len(everything[0]):  # slices inside of volumes: a box says which
+        return None
+    return tuple(index for index in everything if span[0] <= index[axis] < span[1])
 
 
 def current_frame(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> tuple[int, ...]:

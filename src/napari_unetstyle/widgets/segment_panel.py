@@ -27,6 +27,7 @@ from napari_unetstyle.widgets.result_panel import ResultPanel
 from napari_unetstyle.widgets.run_queue import RunQueue
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.settings import Settings, read_settings
+from napari_unetstyle.widgets.slice_range import SliceRange, range_axis
 
 if TYPE_CHECKING:
     import napari.layers
@@ -58,6 +59,7 @@ class SegmentPanel(QWidget):
         self.picture = PictureForm(viewer)
         self.model = ModelChoice()
         self.where = combo()
+        self.range = SliceRange(self._shown_slice)
         self.folder = FolderPanel(viewer, calls)
         self._wants_folder = False
         self.preview = Preview(viewer, calls, self._preview_request)
@@ -78,6 +80,8 @@ class SegmentPanel(QWidget):
         rows.addWidget(self.picture)
         rows.addWidget(self.model)
         rows.addWidget(named("Where", self.where))
+        self.range_row = named("Slices", self.range)
+        rows.addWidget(self.range_row)
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
         rows.addWidget(self.segment)
@@ -127,7 +131,10 @@ class SegmentPanel(QWidget):
             device=settings.device,
             memory=settings.memory,
         )
-        return scope.narrowed(options, where, picture.layer, picture.image, self._viewer)
+        spec = self.model.spec
+        dims = 2 if spec is None else spec.network.spatial_dims
+        place = (picture.layer, picture.image, self._viewer)
+        return scope.narrowed(options, where, *place, dims=dims, span=self.range.value)
 
     def start(self) -> None:
         """Segment what the form says; nothing happens while a run is under way."""
@@ -242,6 +249,7 @@ class SegmentPanel(QWidget):
         except UnetstyleError:  # the form says it
             picture = None
         self._show_where(picture)
+        self.range.show_for(picture.image if picture else None)
         self.preview.touch()
 
     def _show_where(self, picture: Picture | None) -> None:
@@ -253,6 +261,14 @@ class SegmentPanel(QWidget):
             self.where.setCurrentIndex(max(self.where.findData(before), 0))
         self._on_where_changed()
 
+    def _shown_slice(self) -> int:
+        """The slice of the chosen picture that the viewer shows."""
+        picture = self.picture.value()
+        if picture is None:
+            return 0
+        frame = scope.current_frame(picture.layer, picture.image, self._viewer)
+        return frame[picture.image.label_axes.index(range_axis(picture.image))]
+
     def _on_folder_wanted(self) -> None:
         self._wants_folder = True
         self.form.show()
@@ -262,6 +278,7 @@ class SegmentPanel(QWidget):
     def _on_where_changed(self) -> None:
         is_folder = self.where.currentData() == scope.FOLDER
         self.folder.setVisible(is_folder)
+        self.range_row.setVisible(self.where.currentData() == scope.RANGE)
         self.preview.setVisible(not is_folder)
         can_start = self.model.spec is not None and (not is_folder or self.folder.folder is not None)
         self.segment.setEnabled(can_start and not self.is_running)

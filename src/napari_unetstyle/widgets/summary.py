@@ -74,10 +74,22 @@ def _counted(result: SegmentResult) -> str:
 
 
 def _areas(result: SegmentResult) -> str:
-    """Of each class, over all frames."""
-    column, sign = area_column(result.objects)
-    areas, values = np.asarray(result.objects[column], float), np.asarray(result.objects["label"])
-    return ", ".join(f"{spec.name} {areas[values == spec.value].sum():,.0f} {sign}" for spec in result.classes)
+    """Of each class, over all frames; the slices of a volume make up a volume."""
+    pixels, values = np.asarray(result.objects["area"], float), np.asarray(result.objects["label"])
+    size, sign = 1.0, "px"
+    if result.geometry.is_physical:
+        dims = 3 if "Z" in result.label_axes else 2
+        size, sign = math.prod(result.geometry.spacing[-dims:]), f"{UNIT_SIGNS[result.geometry.unit]}{'²³'[dims - 2]}"
+    if sign == "mm³":
+        size, sign = size / 1000, "ml"
+    totals = {spec.name: pixels[values == spec.value].sum() * size for spec in result.classes}
+    return ", ".join(f"{name} {amount(total, sign)} {sign}" for name, total in totals.items())
+
+
+def amount(value: float, sign: str) -> str:
+    """``1,520``, and of milliliters ``152``, ``15.2``, ``0.0152``."""
+    is_whole = sign != "ml" or value >= 99.95 or value == 0
+    return f"{value:,.0f}" if is_whole else f"{value:#.3g}"
 
 
 def _median(result: SegmentResult) -> str:

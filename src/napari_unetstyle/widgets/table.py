@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtWidgets import QAbstractItemView, QTableView, QVBoxLayout
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QHBoxLayout, QPushButton, QTableView, QVBoxLayout
 
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.measurements import is_too_large
@@ -83,6 +83,12 @@ class FeaturesModel(QAbstractTableModel):
             return None
         return heading(self._names[section])
 
+    def text(self) -> str:
+        """All of the table as lines of tab-separated values, numbers in full, in the order that is shown."""
+        rows = zip(*(np.asarray(column)[self._order].tolist() for column in self._columns), strict=True)
+        lines = [[heading(name) for name in self._names], *([str(value) for value in row] for row in rows)]
+        return "\n".join("\t".join(line) for line in lines) + "\n"
+
     def labels(self) -> np.ndarray[Any, Any]:
         """The object of each row."""
         return self._columns[self._names.index("index")][self._order] if "index" in self._names else np.zeros(0, int)
@@ -117,9 +123,15 @@ class MeasurementTable(Dockable):
         bars = self.view.horizontalHeader().sizeHint().height() + self.view.horizontalScrollBar().sizeHint().height()
         self.view.setMinimumHeight(LEAST_ROWS * ROW + bars)
         self.title = label()
+        self.copy = QPushButton("Copy")
+        self.copy.setToolTip("The whole table, to paste into a spreadsheet")
+        self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self.model.text()))
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(self.copy)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 6, 6)
-        layout.addWidget(self.title)
+        layout.addLayout(top)
         layout.addWidget(self.view)
         self.view.selectionModel().selectionChanged.connect(self._on_row)
         follow(self, viewer.dims.events.current_step, self.hide_object)
@@ -242,11 +254,14 @@ def _hint(output: Output) -> str:
 
 
 def find_object(labels: np.ndarray[Any, Any], chosen: int) -> tuple[tuple[int, ...], tuple[int, int], Any] | None:
-    """Frame, origin and mask (with a margin) of an object in labels ``(..., Y, X)``; None if it is not there."""
-    for frame in np.ndindex(labels.shape[:-2]):
-        plane = labels[frame] == chosen
-        rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-        if len(rows):
-            y, x = max(rows[0] - MARGIN, 0), max(columns[0] - MARGIN, 0)
-            return frame, (int(y), int(x)), plane[y : rows[-1] + 1 + MARGIN, x : columns[-1] + 1 + MARGIN]
-    return None
+    """Frame, origin and mask (with a margin) of an object in labels ``(..., Y, X)``; None if it is not there.
+
+    Of an object in several slices, the one with most of it.
+    """
+    frame = max(np.ndindex(labels.shape[:-2]), key=lambda index: np.count_nonzero(labels[index] == chosen))
+    plane = labels[frame] == chosen
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    if not len(rows):
+        return None
+    y, x = max(rows[0] - MARGIN, 0), max(columns[0] - MARGIN, 0)
+    return frame, (int(y), int(x)), plane[y : rows[-1] + 1 + MARGIN, x : columns[-1] + 1 + MARGIN]

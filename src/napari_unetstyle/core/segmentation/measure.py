@@ -22,6 +22,8 @@ from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.postprocessing import bands
 from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
+from napari_unetstyle.core.segmentation.surface import iter_surface_areas
+from napari_unetstyle.core.segmentation.table import sizes
 
 STAINS = {"hed": ("hematoxylin", "eosin", "dab"), "hdx": ("hematoxylin", "dab")}
 """Separations by scikit-image's matrices (Ruifrok and Johnston 2001), and the stains that each gives."""
@@ -64,7 +66,9 @@ def measure(
     dict
         Columns of equal length, rows in the order of frames and ids: ``label``, ``frame_t`` … (if there are
         frames), ``class_name`` (with `classes`); ``area`` in pixels (voxels in 3D) and ``area_um2``
-        (``volume_um3``); lengths in pixels, or with the unit in the column's name if the pixel size is known:
+        (``volume_um3``; ``volume_mm3`` and ``volume_ml``); ``surface_um2`` (3D, see
+        :func:`~napari_unetstyle.core.segmentation.surface.surface_area`);
+        lengths in pixels, or with the unit in the column's name if the pixel size is known:
         ``equivalent_diameter`` of the disk (ball) of the same size, ``major_axis`` and ``minor_axis`` of the
         ellipse (ellipsoid) with the same second moments, ``perimeter`` (2D, square pixels); ``eccentricity``
         (2D), ``orientation`` (2D: from the Y axis to the major axis, counterclockwise, in degrees from -90 to
@@ -188,13 +192,18 @@ def _iter_frame(
     objects = _Objects.of(labels, only)
     yield Progress(1, 10, "Measuring")
     table: Table = {"label": objects.ids.astype(np.int64)}
+    size = objects.sum(objects.runs.length)
+    table |= {"area": size.astype(np.int64), **sizes(size, geometry, labels.ndim)}
+    if labels.ndim == 3:
+        steps = iter_surface_areas(labels, objects.ids, objects.low, objects.high, geometry.spacing)
+        table[f"surface_{geometry.unit}2" if geometry.is_physical else "surface"] = yield from share(steps, 0.1, 0.4)
     table |= _moments(objects, geometry)
     if labels.ndim == 2 and math.isclose(*geometry.spacing, rel_tol=1e-3):
         perimeter = _perimeters(labels, objects)
         table[_length("perimeter", geometry)] = perimeter * geometry.spacing[0]
         table["circularity"] = np.minimum(1, 4 * np.pi * table["area"] / np.maximum(perimeter, 1) ** 2)
-    yield Progress(3, 10, "Measuring")
-    hulls = yield from share(_iter_hulls(objects), 0.3, 0.7)
+    yield Progress(5, 10, "Measuring")
+    hulls = yield from share(_iter_hulls(objects), 0.5, 0.7)
     table["solidity"] = table["area"] / hulls
     table |= _places(objects)
     if frame is not None:
@@ -217,12 +226,9 @@ def _places(objects: _Objects) -> Table:
 
 
 def _moments(objects: _Objects, geometry: Geometry) -> Table:
-    """Size, and the ellipse or ellipsoid of the same second moments."""
+    """The disk or ball of the same size, and the ellipse or ellipsoid of the same second moments."""
     dims, area = len(objects.shape), objects.sum(objects.runs.length)
-    table: Table = {"area": area.astype(np.int64)}
-    if geometry.is_physical:
-        name = f"area_{geometry.unit}2" if dims == 2 else f"volume_{geometry.unit}3"
-        table[name] = area * geometry.pixel_size
+    table: Table = {}
     ball = math.pi ** (dims / 2) / math.gamma(dims / 2 + 1)  # of radius 1
     table[_length("equivalent_diameter", geometry)] = 2 * (area * geometry.pixel_size / ball) ** (1 / dims)
     covariance = _covariance(objects, area, geometry)

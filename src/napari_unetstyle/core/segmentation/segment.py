@@ -187,7 +187,7 @@ def _undecided(
     )
 
 
-def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int = 64) -> Steps[NDArray[Any]]:
+def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int | None = None) -> Steps[NDArray[Any]]:
     """Labels of a box of one frame, as a run over the whole picture would give them (ids apart).
 
     Parameters
@@ -199,20 +199,23 @@ def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int = 64) -> St
     box
         Slices along its spatial axes, in pixels, inside the picture.
     margin
-        Pixels around the box that are looked at too, so that objects at its border are split as in the whole.
+        Pixels around the box that are looked at too, so that objects at its border are split as in the whole: 64 of
+        pictures and 8 of volumes if not given, none for the areas of a volume.
 
     Returns
     -------
     NDArray
         As ``SegmentResult.labels``, of the shape of `box`.
     """
+    options = fitted.options.changed(plane="YX", link=False, keep_largest=None)  # a part does not show the largest
+    if fitted.dims == 3 and options.output == "areas":
+        margin, options = margin or 0, options.changed(min_pixels=None)  # nor how large what it cuts through is
+    margin = (64 if fitted.dims == 2 else 8) if margin is None else margin
     shape = fitted.image.frame(index, fitted.dims).shape
     outer = tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape, strict=True))
     sides = tuple(s.stop - s.start for s in outer)
     values = np.empty((fitted.channels, *sides), np.uint8)
     yield from share(fitted.iter_bytes(index, outer, values), 0.0, 0.9)
-    # whether an area is the largest of its class is not seen in a part
-    options = fitted.options.changed(plane="YX", link=False, keep_largest=None)
     result = _undecided(fitted, options, values, ()).changed(frames=((),))
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))

@@ -41,8 +41,8 @@ def object_table(
     -------
     dict
         Columns of equal length: ``label``, ``class``, ``class_name``, ``centroid_y`` … (pixels), ``area``
-        (pixels, or voxels), ``area_um2`` or the like (``volume_um3`` in 3D) if the pixel size is known, and the
-        half-open bounding box ``box_y0, box_x0, box_y1, box_x1`` (pixels).
+        (pixels, or voxels), ``area_um2`` or the like (``volume_um3``, or ``volume_mm3`` and ``volume_ml``, in 3D)
+        if the pixel size is known, and the half-open bounding box ``box_y0, box_x0, box_y1, box_x1`` (pixels).
     """
     count, axes = len(owners), "TZYX"[-labels.ndim :]
     shape = _Shapes(count, labels.shape)
@@ -52,7 +52,7 @@ def object_table(
     columns: Table = {"label": np.arange(first_id, first_id + count, dtype=np.int32)}
     columns |= {"class": owners, "class_name": _names(owners, classes)}
     columns |= {f"centroid_{a.lower()}": shape.sums[i] / np.maximum(shape.area, 1) for i, a in enumerate(axes)}
-    columns |= _sizes(shape.area, geometry, labels.ndim)
+    columns |= {"area": shape.area, **sizes(shape.area, geometry, labels.ndim)}
     columns |= {f"box_{a.lower()}0": shape.low[i] for i, a in enumerate(axes)}
     columns |= {f"box_{a.lower()}1": shape.high[i] for i, a in enumerate(axes)}
     return columns
@@ -71,7 +71,7 @@ def area_table(
         runs = Runs.of(np.asarray(labels[part]))
         area += np.bincount(runs.value, runs.length, minlength=len(area)).astype(np.int64)
     columns: Table = {"label": values, "class": values.astype(np.uint8), "class_name": _names(values, classes)}
-    columns |= _sizes(area[values], geometry, labels.ndim)
+    columns |= {"area": area[values], **sizes(area[values], geometry, labels.ndim)}
     return columns | {"share": area[values] / labels.size}
 
 
@@ -101,9 +101,11 @@ def _names(values: NDArray[Any], classes: Sequence[ClassSpec]) -> NDArray[Any]:
     return named
 
 
-def _sizes(pixels: NDArray[np.int64], geometry: Geometry, dims: int) -> Table:
+def sizes(pixels: NDArray[Any], geometry: Geometry, dims: int) -> Table:
+    """Physical sizes of so many pixels: ``area_um2`` or ``area_mm2``, ``volume_um3``, or ``volume_mm3`` and ``_ml``."""
     if not geometry.is_physical:
-        return {"area": pixels}
-    size = float(np.prod(geometry.spacing[-dims:]))
-    name = f"area_{geometry.unit}2" if dims == 2 else f"volume_{geometry.unit}3"
-    return {"area": pixels, name: pixels * size}
+        return {}
+    size = pixels * float(np.prod(geometry.spacing[-dims:]))
+    if dims == 2:
+        return {f"area_{geometry.unit}2": size}
+    return {f"volume_{geometry.unit}3": size, **({"volume_ml": size / 1000} if geometry.unit == "mm" else {})}

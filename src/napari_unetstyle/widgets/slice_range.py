@@ -1,0 +1,71 @@
+"""From which slice to which: two numbers, counted as napari's slider does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+
+from napari_unetstyle.core.imaging.image import Image
+
+Span = tuple[int, int]
+
+
+class SliceRange(QWidget):
+    """First and last slice (or time point), both included.
+
+    Parameters
+    ----------
+    shown
+        Gives the slice that the viewer shows.
+    """
+
+    changed = Signal()
+
+    def __init__(self, shown: Callable[[], int], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._shown = shown
+        self._count = 0
+        self.first, self.last = QSpinBox(), QSpinBox()
+        self.from_here, self.to_here = QPushButton("from here"), QPushButton("to here")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for part in (self.first, QLabel("to"), self.last, self.from_here, self.to_here):
+            row.addWidget(part, part in (self.first, self.last))
+        self.first.valueChanged.connect(self._on_first)
+        self.last.valueChanged.connect(self._on_last)
+        self.from_here.clicked.connect(lambda: self.first.setValue(self._shown()))
+        self.to_here.clicked.connect(lambda: self.last.setValue(self._shown()))
+
+    @property
+    def value(self) -> Span:
+        """First slice, and the one after the last."""
+        return self.first.value(), self.last.value() + 1
+
+    def show_for(self, image: Image | None) -> None:
+        """Offer the slices of a picture; a choice that it has, too, is kept."""
+        count = 0 if image is None else image.size(range_axis(image))
+        if count == self._count:
+            return
+        self._count = count
+        with QSignalBlocker(self.first), QSignalBlocker(self.last):
+            for box in (self.first, self.last):
+                box.setRange(0, max(count - 1, 0))
+            self.first.setValue(0)
+            self.last.setValue(max(count - 1, 0))
+
+    def _on_first(self, value: int) -> None:
+        with QSignalBlocker(self.last):
+            self.last.setValue(max(self.last.value(), value))
+        self.changed.emit()
+
+    def _on_last(self, value: int) -> None:
+        with QSignalBlocker(self.first):
+            self.first.setValue(min(self.first.value(), value))
+        self.changed.emit()
+
+
+def range_axis(image: Image) -> str:
+    """The axis whose slices a person chooses from: Z where there is one, else T."""
+    return "Z" if image.size("Z") > 1 else "T"

@@ -1,0 +1,165 @@
+"""A volume in the dock: from slices to milliliters, by clicks, with a real (if random) network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+from scipy.ndimage import gaussian_filter
+
+from napari_unetstyle.core import segment
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.overlay import outline_mask
+from napari_unetstyle.widgets.scope import current_frame
+from tests.core.geometry_for_tests import rotation
+from tests.core.networks_for_tests import tiny_volume_model
+from tests.widgets.fake_core import WAIT
+
+MS = WAIT * 1000
+SPACING = (3.0, 0.8, 0.8)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny_volume_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def scan() -> Image:
+    smooth = gaussian_filter(np.random.default_rng(3).random((16, 48, 56)), (1, 3, 3))
+    array = (1000 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.int16)
+    place = Geometry(
+        spacing=SPACING, unit="mm", origin=(5, -7, 11), direction=rotation((1.0, 0.5, 0.2), 0.3), is_anatomical=True
+    )
+    return Image(array=array, axes="ZYX", geometry=place, name="scan")
+
+
+@pytest.fixture
+def dock(make_napari_viewer: Any, qtbot: Any, models: Any, scan: Image, monkeypatch: pytest.MonkeyPatch) -> MainDock:
+    """The dock with a scan as the reader opens it."""
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(models.folder.parent))
+    viewer = make_napari_viewer()
+    data, arguments, _ = layer_data(scan)
+    viewer.add_image(data, **arguments)
+    dock = MainDock(viewer)
+    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    dock.viewer = viewer
+    dock.models.refresh()
+    choice = dock.segment.model.models
+    choice.setCurrentIndex(choice.findData("tiny3d@1"))
+    viewer.dims.set_current_step(0, 6)
+    return dock
+
+
+def choose_where(dock: MainDock, key: str) -> None:
+    dock.segment.where.setCurrentIndex(dock.segment.where.findData(key))
+
+
+def labels_layer(dock: MainDock) -> Any:
+    (layer,) = (layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels")
+    return layer
+
+
+def test_a_range_of_slices(dock: MainDock, run: Any, click: Any, models: Any, scan: Image) -> None:
+    panel = dock.segment
+    assert panel.range_row.isHidden()
+    choose_where(dock, scope.RANGE)
+    assert not panel.range_row.isHidden()
+    assert panel.range.value == (0, 16)
+    dock.viewer.dims.set_current_step(0, 4)
+    click(panel.range.from_here)
+    dock.viewer.dims.set_current_step(0, 9)
+    click(panel.range.to_here)
+    assert panel.range.value == (4, 10)
+    run(dock)
+    expected = segment(scan, models, box=((4, 10), (0, 48), (0, 56))).labels
+    assert expected[4:10].any()
+    np.testing.assert_array_equal(labels_layer(dock).data, expected)
+    dock.viewer.dims.set_current_step(0, 2)
+    click(panel.range.to_here)  # the first follows
+    assert panel.range.value == (2, 3)
+
+
+def test_this_slice_of_a_volume_is_seen_with_what_lies_around_it(
+    dock: MainDock, run: Any, models: Any, scan: Any
+) -> None:
+    choose_where(dock, scope.SLICE)
+    run(dock)
+    labels = labels_layer(dock).data
+    whole = segment(scan, models).labels
+    assert whole[6].any()
+    np.testing.assert_array_equal(labels[6], whole[6])
+    assert not np.delete(labels, 6, axis=0).any()
+
+
+def test_preview_works_on_the_slice_in_sight(dock: MainDock, tick: Any, models: Any, scan: Any, qtbot: Any) -> None:
+    preview = dock.segment.preview
+    whole = segment(scan, models).labels
+    tick(preview.box)
+    for at in (6, 11):
+        dock.viewer.dims.set_current_step(0, at)
+        expected = outline_mask(whole[at])
+        qtbot.waitUntil(
+            lambda expected=expected: (
+                preview.drawing.outlines is not None and np.array_equal(preview.drawing.outlines.mask, expected)
+            ),
+            timeout=MS,
+        )
+        assert preview.drawing.outlines.origin == (0, 0)
+    assert len(dock.viewer.layers) == 1
+
+
+def test_volumes_and_surfaces_of_each_class(dock: MainDock, run: Any, click: Any, qtbot: Any) -> None:
+    run(dock)
+    box, layer = dock.segment.results.box, labels_layer(dock)
+    volumes = [np.count_nonzero(layer.data == c) * np.prod(SPACING) / 1000 for c in (1, 2)]
+    assert f"one {volumes[0]:#.3g} ml" in box.summary.text()
+    click(box.table)
+    qtbot.waitUntil(lambda: "surface_mm2" in layer.features, timeout=MS)
+    np.testing.assert_allclose(layer.features["volume_ml"], volumes)
+    assert list(layer.features["class_name"]) == ["one", "two"]
+    click(dock.segment.results._table.copy)
+    head, first, second = (line.split("\t") for line in QApplication.clipboard().text().splitlines())
+    assert {"class", "volume ml", "surface mm²"} <= set(head)
+    assert [row[head.index("class")] for row in (first, second)] == ["one", "two"]
+    assert float(first[head.index("volume ml")]) == pytest.approx(volumes[0])
+
+
+def test_a_row_leads_to_the_slice_with_most_of_the_class(dock: MainDock, run: Any, click: Any, qtbot: Any) -> None:
+    run(dock)
+    layer = labels_layer(dock)
+    click(dock.segment.results.box.table)
+    table = dock.segment.results._table
+    qtbot.waitUntil(lambda: "surface_mm2" in layer.features, timeout=MS)
+    table.view.selectRow(1)
+    most = int(np.argmax((layer.data == 2).sum(axis=(1, 2))))
+    (picture,) = (one for one in dock.viewer.layers if one.name == "scan")
+    assert current_frame(picture, dock.segment.results.output.image, dock.viewer) == (most,)
+
+
+def test_smallest_is_in_cubic_millimeters(dock: MainDock, run: Any, qtbot: Any) -> None:
+    run(dock)
+    box, layer = dock.segment.results.box, labels_layer(dock)
+    assert box.smallest.suffix() == " mm³"
+    sizes = np.bincount(layer.data.ravel())[1:] * np.prod(SPACING)
+    box.smallest.setValue(float(sizes.max()) + 100)
+    qtbot.waitUntil(lambda: not layer.data.any(), timeout=MS)
+
+
+def test_3d_and_back(dock: MainDock, run: Any, click: Any) -> None:
+    run(dock)
+    box, dims = dock.segment.results.box, dock.viewer.dims
+    assert not box.volume.isHidden()
+    click(box.volume)
+    assert dims.ndisplay == 3
+    assert labels_layer(dock).rendering == "iso_categorical"
+    click(box.volume)
+    assert (dims.ndisplay, dims.point[0]) == (2, pytest.approx(dims.range[0].start + 6 * SPACING[0]))
+    dims.ndisplay = 3  # by napari's own button
+    assert box.volume.isChecked()
