@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from training import say
 
+from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
@@ -78,6 +79,7 @@ def export(
     amount: str,
     card: MakeCard,
     measured: Measure,
+    memory: Sequence[Memory],
 ) -> None:
     """Write the model folder `target` from the checkpoint in `out`, measure it and put that into its card.
 
@@ -89,6 +91,8 @@ def export(
         What one step of the training saw.
     card, measured
         Make the card from a table and a sentence on the training, and the table from the model folder.
+    memory
+        Pictures for the model to carry.
     """
     state = bundle.averaged(UNet(network, 1 + len(classes)), out)
     set_variance_floors(state.average, plain)
@@ -104,4 +108,4 @@ def export(
     )
     bundle.write_model(spec, state.average, target)
     table = measured(target)
-    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), state.average, target)
+    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), state.average, target, memory)

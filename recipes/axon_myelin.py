@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import areas
+import memories
 import numpy as np
 import splits
 from skimage.io import imread
@@ -71,6 +72,12 @@ def pictures(data: Path, part: splits.Part) -> dict[str, tuple[np.ndarray[Any, A
     folder = data / "axon_sem"
     stems = [stem for stem, place in splits.axons(data).items() if place == part]
     return {s: (imread(folder / "images" / f"{s}.png"), imread(folder / "masks" / f"{s}.png")) for s in sorted(stems)}
+
+
+def memorable(data: Path, part: splits.Part) -> list[memories.Picture]:
+    """Pictures of one part as the model may carry them."""
+    known = pictures(data, part).values()
+    return [(np.moveaxis(np.atleast_3d(pixels), -1, 0), memories.area_targets(truth)) for pixels, truth in known]
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         amount="about 0.2 Mpx",
         card=card,
         measured=lambda model: measured(model, data),
+        memory=memories.memories({part: memorable(data, part) for part in ("train", "val")}),
     )
 
 

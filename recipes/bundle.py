@@ -12,6 +12,7 @@ from torch import nn
 
 from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
+from napari_unetstyle.core.models.memory import Memory, write_memory
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.weights import save_weights
 from napari_unetstyle.core.training.fit import Fit, FitOptions
@@ -36,11 +37,12 @@ def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:
     return chosen
 
 
-def write_model(spec: ModelSpec, network: nn.Module, folder: Path) -> ModelSpec:
-    """Write ``weights.safetensors`` (float16), then the ``model.json`` that seals it."""
+def write_model(spec: ModelSpec, network: nn.Module, folder: Path, memory: Sequence[Memory] = ()) -> ModelSpec:
+    """Write ``weights.safetensors`` (float16) and the pictures to carry, then the ``model.json`` that seals them."""
     weights = folder / model_folder.WEIGHTS
     save_weights(network, weights)
-    written = model_folder.sealed(spec, {model_folder.WEIGHTS: sha256_of(weights)})
+    files = {model_folder.WEIGHTS: sha256_of(weights), **write_memory(memory, folder)}
+    written = model_folder.sealed(spec, files)
     atomic_write(folder / model_folder.MANIFEST, model_folder.to_json(written))
     return written
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import areas
+import memories
 import numpy as np
 import splits
 from torch import Tensor
@@ -118,6 +119,12 @@ class Batches:
         return self.examples[rng.integers(len(self.examples))]
 
 
+def memorable(data: Path, part: splits.Part) -> list[memories.Picture]:
+    """Volumes of one part as the model may carry them."""
+    known = cases(data, part).values()
+    return [(np.asarray(case.image.array)[np.newaxis], memories.area_targets(case.truth)) for case in known]
+
+
 def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
     """Dice of each class, through the whole program."""
 
@@ -166,6 +173,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         amount="about 0.15 megavoxels",
         card=card,
         measured=lambda model: measured(model, data),
+        memory=memories.memories({part: memorable(data, part) for part in ("train", "val")}),
     )
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import bundle
+import memories
 import numpy as np
 import splits
 import torch
@@ -288,7 +289,8 @@ def export(data: Path, out: Path, target: Path) -> None:
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
     bundle.write_model(spec, thin, target)
     table = measured(target, data)
-    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), thin, target)
+    memory = memories.nuclei(data)
+    bundle.write_model(spec.model_copy(update={"card": card(table, training)}), thin, target, memory)
 
 
 def main() -> None:
