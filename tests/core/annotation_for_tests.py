@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from napari_unetstyle.core.annotation.journal import Header, Picture
+from napari_unetstyle.core.annotation.journal import Header
+from napari_unetstyle.core.imaging.image import as_image
 
 
 def blobs(seed, shape=(24, 30), dtype=np.int32):
@@ -14,11 +15,11 @@ def blobs(seed, shape=(24, 30), dtype=np.int32):
 
 
 def header(labels, path=None, **changes):
-    axes = "TZYX"[-labels.ndim :]
-    spatial = tuple(1.0 for a in axes if a in "ZYX")
-    picture = Picture(name="slide7", path=path and str(path), axes=axes, spacing=spatial, unit="px")
-    about = {"layer": "slide7 nuclei", "created": 1.0, **changes}
-    return Header(picture=picture, shape=labels.shape, dtype=str(labels.dtype), **about)
+    return Header.of("slide7 nuclei", picture(labels.shape), labels.dtype, path, **{"created": 1.0, **changes})
+
+
+def picture(shape=(24, 30), axes=None, name="slide7"):
+    return as_image(np.zeros(shape, np.uint8), axes=axes or "TZYX"[-len(shape) :], name=name)
 
 
 def stroke(labels, rng):

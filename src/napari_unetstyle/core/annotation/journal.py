@@ -19,7 +19,9 @@ take those after it along.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -36,12 +38,15 @@ from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Mask
 from napari_unetstyle.core.annotation.records import Kind, Record, Scan, scan
 from napari_unetstyle.core.errors import JournalError, OutputError, UnetstyleError
-from napari_unetstyle.core.files import AppendFile, atomic_write
+from napari_unetstyle.core.files import AppendFile, atomic_write, sha256_of
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 
 HEADER, ORIGINAL, LOG, SNAPSHOT, LOCK = "journal.json", "original.runs", "edits.log", "snapshot.runs", "lock"
 SNAPSHOT_RECORDS = 50
 SNAPSHOT_SECONDS = 60.0
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
 
 
 class _Part(BaseModel):
@@ -59,8 +64,10 @@ class Picture(_Part):
         Its file, or None if it has none.
     size, modified, sha256
         Of that file when the journal began (bytes, nanoseconds, hex), as far as known.
-    axes, spacing, unit
-        As they were understood; `axes` with C where there are channels.
+    axes
+        As they were understood, with C where there are channels.
+    spacing, unit, origin, direction, is_anatomical
+        Its geometry.
     """
 
     name: str
@@ -71,6 +78,22 @@ class Picture(_Part):
     axes: str
     spacing: tuple[float, ...]
     unit: str
+    origin: tuple[float, ...] = ()
+    direction: tuple[tuple[float, ...], ...] = ()
+    is_anatomical: bool = False
+
+    @classmethod
+    def of(cls, image: Image, path: str | os.PathLike[str] | None = None) -> Picture:
+        """What is noted of a picture; its file is looked at later."""
+        place = dataclasses.asdict(image.geometry)
+        absolute = None if path is None else os.path.abspath(path)  # noqa: PTH100 (no link is followed)
+        return cls(name=image.name, path=absolute, axes=image.axes, **place)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Pixel size and place."""
+        names = ("spacing", "unit", "origin", "direction", "is_anatomical")
+        return Geometry(**{name: getattr(self, name) for name in names})
 
 
 class Header(_Part):
@@ -104,6 +127,20 @@ class Header(_Part):
     model: str = ""
     classes: tuple[ClassSpec, ...] = ()
     created: float
+
+    @classmethod
+    def of(
+        cls, layer: str, image: Image, dtype: Any, path: str | os.PathLike[str] | None = None, **more: Any
+    ) -> Header:
+        """The header for labels of type `dtype` on the grid of a picture; `more` as the fields."""
+        more = {"dims": 3 if "Z" in image.axes else 2, "created": time.time(), **more}
+        picture = Picture.of(image, path)
+        return cls(layer=layer, picture=picture, shape=image.label_shape, dtype=np.dtype(dtype).name, **more)
+
+    @property
+    def axes(self) -> str:
+        """Of the labels."""
+        return "".join(a for a in "TZYX" if a in self.picture.axes)
 
     @property
     def size(self) -> int:
@@ -361,6 +398,34 @@ class Journal:
 
     def _record(self, kind: Kind, payload: bytes) -> Record:
         return Record(kind=kind, number=0, time=self._clock(), payload=payload)
+
+
+def publish(folder: Path, state: State) -> Path:
+    """Write the labels of a journal in a format that other programs read; the journal stays what counts."""
+    from napari_unetstyle.core.segmentation.output import write_labels
+
+    header = state.header
+    is_volume = (header.picture.path or "").lower().endswith(_VOLUMES)
+    return write_labels(
+        folder / ("labels.nii.gz" if is_volume else "labels.tif"),
+        state.labels,
+        axes=header.axes,
+        geometry=header.picture.geometry,
+        classes=header.classes,
+        output=header.output,
+    )
+
+
+def identified(picture: Picture) -> Picture:
+    """The picture with what its file is known by; as it was if the file is gone."""
+    assert picture.path is not None
+    path = Path(picture.path)
+    try:
+        about = path.stat()
+        content = sha256_of(path) if path.is_file() else None
+    except OSError:
+        return picture.model_copy(update={"path": None})
+    return picture.model_copy(update={"size": about.st_size, "modified": about.st_mtime_ns, "sha256": content})
 
 
 def _new_folder(wanted: Path) -> Path:

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Mask
-from napari_unetstyle.core.annotation.journal import Header, Journal, Picture
+from napari_unetstyle.core.annotation.journal import Header, Journal, identified, publish
 from napari_unetstyle.core.annotation.records import Record
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.files import sha256_of
 
 Look = Callable[[], NDArray[Any]]
 
@@ -150,6 +149,7 @@ class Recorder:
         if self.journal is not None:
             with contextlib.suppress(UnetstyleError):  # the log has everything, too
                 self.journal.snapshot()
+                publish(self.journal.folder, self.journal.state)
             self.journal.close()
         atexit.unregister(self.close)
 
@@ -218,18 +218,6 @@ def _differences(known: NDArray[Any], now: NDArray[Any], planes: set[int | None]
         seen = np.array(now[part], order="C")  # copied, as it may change while it is compared
         if not np.array_equal(seen, known[part]):
             yield Changes.between(known[part], seen, part.start * size)
-
-
-def identified(picture: Picture) -> Picture:
-    """The picture with what its file is known by; as it was if the file is gone."""
-    assert picture.path is not None
-    path = Path(picture.path)
-    try:
-        about = path.stat()
-        content = sha256_of(path) if path.is_file() else None
-    except OSError:
-        return picture.model_copy(update={"path": None})
-    return picture.model_copy(update={"size": about.st_size, "modified": about.st_mtime_ns, "sha256": content})
 
 
 def changed_places(mask: Mask, index: tuple[int, ...], region: Mask, value: bool) -> Changes:

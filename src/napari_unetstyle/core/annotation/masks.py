@@ -1,0 +1,223 @@
+"""Masks that were made elsewhere: folders of label images, and annotations of QuPath."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging.files import is_image_file, read_image
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.models.spec import ClassSpec
+
+GEOJSON = (".geojson", ".json")
+_ENDINGS = (
+    "_labels",
+    "-labels",
+    "_label",
+    "-label",
+    "_masks",
+    "-masks",
+    "_mask",
+    "-mask",
+    "_seg",
+    "-seg",
+    "_gt",
+    "-gt",
+)
+_LARGEST = 2**30  # bytes of a GeoJSON file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A picture and the file with its masks."""
+
+    picture: Path
+    masks: Path
+
+    def correction(self, output: str | None = None, classes: tuple[ClassSpec, ...] = ()) -> Correction:
+        """All of the picture, as its masks say; see :func:`read_masks`."""
+        image = read_image(self.picture)
+        labels, owners = read_masks(self.masks, image, classes)
+        kind: Any = output or "objects"
+        return Correction(image=image, labels=labels, classes=owners, rest_is_right=True, output=kind)
+
+
+def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> list[Pair]:
+    """Pictures of a folder and the masks of the same name in another one (or the same one).
+
+    Suffixes do not count, nor do endings of masks such as ``_mask``, ``-labels`` or ``_seg``.
+
+    Raises
+    ------
+    ImageFileError
+        If a folder is missing, no name fits, or several masks fit one picture.
+    """
+    known = {_stem(file): file for file in _files(Path(pictures)) if is_image_file(file)}
+    found: dict[str, Path] = {}
+    for file in _files(Path(masks)):
+        name = _picture_of(file, known)
+        if name is None or (known[name] == file):
+            continue
+        if name in found:
+            raise ImageFileError(
+                f"Both {found[name]} and {file} seem to be masks of {known[name].name}. Keep one in the folder."
+            )
+        found[name] = file
+    if not found:
+        raise ImageFileError(
+            f"No masks in {masks} belong to pictures in {pictures}. Name them alike, as slide7.tif and slide7.png or "
+            "slide7_mask.tif."
+        )
+    return [Pair(picture=known[name], masks=file) for name, file in sorted(found.items())]
+
+
+def read_masks(
+    path: str | os.PathLike[str], image: Image, classes: tuple[ClassSpec, ...] = ()
+) -> tuple[NDArray[Any], dict[int, int]]:
+    """Masks of a picture, from a label image or GeoJSON.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        The picture, on whose grid they have to lie.
+    classes
+        Where the names of QuPath's classes are known.
+
+    Returns
+    -------
+    labels
+        Integers ``image.label_shape``.
+    owners
+        Class value of each object; empty if the file does not tell, or all have class 1.
+
+    Raises
+    ------
+    ImageError
+        If the masks do not lie on the picture.
+    ImageFileError
+        If the file cannot be read.
+    """
+    file = Path(path)
+    if file.suffix.lower() in GEOJSON:
+        return labels_of_geojson(file, image, classes)
+    read = read_image(file)
+    if read.axes.count("C") or read.label_shape != image.label_shape:
+        raise ImageError(
+            f"{file} has shape {tuple(read.array.shape)} ({read.axes}), but {image.name} has {image.label_shape} "
+            f"({image.label_axes}). Masks need one number for each pixel of their picture."
+        )
+    stored = [read.axes.index(a) for a in image.label_axes]
+    labels = np.asarray(read.array[...]).transpose(stored)
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
+    return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels, {}
+
+
+def labels_of_geojson(
+    path: str | os.PathLike[str], image: Image, classes: tuple[ClassSpec, ...] = ()
+) -> tuple[NDArray[np.int32], dict[int, int]]:
+    """Objects of QuPath's polygons: each feature becomes an object; those that come later lie on top.
+
+    A pixel belongs to a polygon if its center lies inside. In a stack each polygon lies in the slice that it names.
+    Classes are told by their names; one that is not among `classes` is refused, never guessed.
+
+    Raises
+    ------
+    ImageFileError
+        If the file is no GeoJSON of polygons.
+    ImageError
+        If a polygon lies in no slice of the picture, or a class is not known.
+    """
+    values = {spec.name.casefold(): spec.value for spec in classes}
+    labels, owners = np.zeros(image.label_shape, np.int32), {}
+    for number, feature in enumerate(_features(Path(path)), 1):
+        frame = labels[_slice_of(feature, image, Path(path))]
+        for rings in _polygons(feature, Path(path)):
+            _draw(frame, rings, number)
+        properties = feature.get("properties") or {}
+        name = str((properties.get("classification") or {}).get("name", ""))
+        if values and name:
+            if name.casefold() not in values:
+                raise ImageError(f"{path} has the class {name!r}; known are {', '.join(values)}. Rename it in QuPath.")
+            owners[number] = values[name.casefold()]
+    return labels, {i: value for i, value in owners.items() if value != 1}
+
+
+def _slice_of(feature: dict[str, Any], image: Image, path: Path) -> tuple[int, ...]:
+    plane = (feature.get("geometry") or {}).get("plane") or {}
+    index = tuple(int(plane.get(a.lower(), 0)) for a in image.label_axes[:-2])
+    if not all(0 <= i < n for i, n in zip(index, image.label_shape, strict=False)):
+        raise ImageError(f"{path} has a polygon in slice {index}, but {image.name} has {image.label_shape[:-2]}.")
+    return index
+
+
+def _features(path: Path) -> list[dict[str, Any]]:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ImageFileError(f"{path} is larger than {_LARGEST // 2**20} MB. Export fewer objects at a time.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImageFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ImageFileError(f"{path} is no GeoJSON: {error}. Export it from QuPath again.") from error
+    features = content.get("features") if isinstance(content, dict) else content
+    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+        raise ImageFileError(f"{path} is no GeoJSON of features. Export it from QuPath again.")
+    return features
+
+
+def _polygons(feature: dict[str, Any], path: Path) -> Iterator[list[NDArray[np.float64]]]:
+    """Rings ``(n, 2)`` as x, y of each polygon: the outer one, then its holes."""
+    shape = feature.get("geometry") or {}
+    kind = shape.get("type")
+    if kind not in ("Polygon", "MultiPolygon"):
+        return  # lines and points have no inside
+    try:
+        for polygon in [shape["coordinates"]] if kind == "Polygon" else shape["coordinates"]:
+            rings = [np.asarray(ring, np.float64)[:, :2] for ring in polygon]
+            if not all(np.isfinite(ring).all() for ring in rings):
+                raise ValueError("a coordinate is no number")
+            yield rings
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ImageFileError(f"{path} has a polygon that cannot be read: {error}.") from error
+
+
+def _draw(labels: NDArray[np.int32], rings: list[NDArray[np.float64]], value: int) -> None:
+    from skimage.draw import polygon
+
+    inside = np.zeros(labels.shape, bool)
+    for ring in rings:  # even-odd: a hole takes away what the outer ring gave; corners of pixels are whole numbers
+        y, x = ring[:, 1] - 0.5, ring[:, 0] - 0.5
+        rows, columns = polygon(y, x, labels.shape)  # type: ignore[no-untyped-call]
+        inside[rows, columns] ^= True
+    labels[inside] = value
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        raise ImageFileError(f"{folder} cannot be opened: {error.strerror or error}. Give a folder.") from error
+
+
+def _stem(file: Path) -> str:
+    return file.name.lower().removesuffix(".gz").rpartition(".")[0].removesuffix(".ome")
+
+
+def _picture_of(masks: Path, known: dict[str, Path]) -> str | None:
+    """Name of the picture that a file of masks belongs to."""
+    stem = _stem(masks)
+    names = [stem.removesuffix(ending) for ending in _ENDINGS if stem.endswith(ending)] + [stem]
+    is_masks = masks.suffix.lower() in GEOJSON or is_image_file(masks)
+    return next((name for name in names if name in known), None) if is_masks else None

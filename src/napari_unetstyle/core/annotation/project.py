@@ -1,0 +1,324 @@
+"""A project: one folder in which the fixes of many pictures over many days collect.
+
+Each entry is a folder with a journal and, for other programs, the fixed labels as plain TIFF or NIfTI. Pictures stay
+where they are; an entry knows them by path and sha256.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.corrections import Correction, corrected
+from napari_unetstyle.core.annotation.journal import (
+    Header,
+    Journal,
+    State,
+    identified,
+    is_journal,
+    lock,
+    publish,
+    read_header,
+    read_journal,
+)
+from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
+from napari_unetstyle.core.files import atomic_path, sha256_of
+from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.core.imaging.image import Image
+
+FOLDER = "unetstyle-fixes"
+COPY = "picture.ome.tif"
+TICKED, REST, TOUCHED, CLASSES = "ticked", "rest_is_right", "touched", "classes"
+"""Facts that a journal keeps: learned from or not; whether the rest is right (null: not asked); ids; id -> class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The fixes of one picture.
+
+    Attributes
+    ----------
+    folder
+        Of its journal.
+    header
+        Which picture and which labels.
+    """
+
+    folder: Path
+    header: Header
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a window is writing to it."""
+        try:
+            lock(self.folder).release()
+        except JournalError:
+            return True
+        return False
+
+    def state(self) -> State:
+        """The labels and all that was said."""
+        return read_journal(self.folder)
+
+    def image(self) -> Image:
+        """The picture, with the axes and the pixel size it was corrected with.
+
+        Raises
+        ------
+        ImageFileError
+            If its file is gone, has no file, or holds a picture of another shape.
+        """
+        picture, copy = self.header.picture, self.folder / COPY
+        if picture.path is None and not copy.exists():
+            raise ImageFileError(
+                f"{picture.name} has no file, so it cannot be opened again. Open the picture and paint on it, or keep "
+                "a copy of it with the fixes."
+            )
+        read = self._read(copy if copy.exists() else Path(str(picture.path)))
+        image = Image(
+            array=read.array,
+            axes=read.axes,
+            geometry=picture.geometry,
+            channel_names=read.channel_names,
+            name=picture.name,
+        )
+        if image.label_shape != self.header.shape:
+            raise ImageFileError(
+                f"{picture.path} is a picture of shape {image.label_shape} now, but {self.header.shape} was corrected. "
+                "Put the former file back."
+            )
+        return image
+
+    def _read(self, path: Path) -> Image:
+        """As the file itself says, or, if that is another picture, with the axes that a person stated."""
+        try:
+            read = read_image(path)
+            if read.label_shape == self.header.shape:
+                return read
+        except ImageError:  # the file does not say what its axes are
+            pass
+        return read_image(path, axes=self.header.picture.axes)
+
+    def is_changed(self) -> bool:
+        """Whether the picture's file is another one than when it was corrected; false if nobody can tell."""
+        picture = self.header.picture
+        if picture.path is None or picture.sha256 is None:
+            return False
+        try:
+            about = Path(picture.path).stat()
+            is_same = about.st_size == picture.size and about.st_mtime_ns == picture.modified
+            return not is_same and sha256_of(picture.path) != picture.sha256
+        except OSError:
+            return False
+
+    def correction(self, image: Image | None = None, state: State | None = None) -> Correction:
+        """What is learned from; picture and journal are read unless given."""
+        state = state or self.state()
+        return correction_of(state, image or self.image())
+
+    def say(self, **facts: Any) -> None:
+        """Note facts, e.g. ``ticked=False``, in a journal that no window has open.
+
+        Raises
+        ------
+        JournalError
+            If a window has it open.
+        OutputError
+            If it cannot be written.
+        """
+        journal = Journal(self.folder)
+        try:
+            journal.write([journal.say(facts)])
+        finally:
+            journal.close()
+
+    def publish(self, state: State | None = None) -> Path:
+        """Write the fixed labels for other programs, beside the journal: ``labels.nii.gz`` for volumes, else TIFF."""
+        return publish(self.folder, state or self.state())
+
+
+def correction_of(state: State, image: Image) -> Correction:
+    """What a journal says of a picture."""
+    return corrected(
+        image,
+        state.original,
+        state.labels,
+        output=state.header.output,
+        accepted=state.accepted,
+        rest_is_right=bool(state.said.get(REST)),
+        touched=frozenset(map(int, state.said.get(TOUCHED, ()))),
+        classes={int(i): int(c) for i, c in state.said.get(CLASSES, {}).items()},
+        dims=state.header.dims,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How much was said of a picture: fixed objects (places, for areas), areas called right, and whether all is."""
+
+    fixes: int
+    right: int
+    rest_is_right: bool | None
+
+
+def count(state: State) -> Count:
+    """How much stands in a journal, for a person."""
+    from scipy import ndimage
+
+    differ = state.original != state.labels
+    if state.header.output == "objects":
+        ids = np.union1d(np.unique(state.original[differ]), np.unique(state.labels[differ]))
+        fixes = len(set(ids.tolist()) | set(map(int, state.said.get(TOUCHED, ()))) - {0}) - int(0 in ids)
+    else:
+        fixes = ndimage.label(differ)[1]
+    right = ndimage.label(state.accepted)[1] if state.accepted.any() else 0
+    return Count(fixes=fixes, right=right, rest_is_right=state.said.get(REST))
+
+
+class Project:
+    """A folder of entries. Several windows may use it at once; each entry is written by one of them at a time.
+
+    Parameters
+    ----------
+    folder
+        Need not exist before something is put in.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def for_picture(cls, path: str | os.PathLike[str] | None, otherwise: Path | None = None) -> Project:
+        """The project beside a picture; in the person's own data folder if it has no file or nobody may write there.
+
+        Parameters
+        ----------
+        path
+            Of the picture.
+        otherwise
+            In place of the person's own data folder.
+        """
+        if path is not None:
+            beside = Path(path).absolute().parent / FOLDER
+            if os.access(beside if beside.is_dir() else beside.parent, os.W_OK | os.X_OK):
+                return cls(beside)
+        return cls(otherwise or user_folder())
+
+    def new_folder(self, layer: str) -> Path:
+        """Where a new journal for labels of that name is to begin."""
+        plain = re.sub(r"[^\w.-]+", "-", layer).strip("-.")[:60]
+        return self.folder / (plain or "labels")
+
+    def entries(self) -> list[Entry]:
+        """Everything that was corrected, the latest first; folders whose header cannot be read are left out."""
+        found = []
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
+            if is_journal(folder):
+                try:
+                    found.append(Entry(folder=folder, header=read_header(folder)))
+                except JournalError:
+                    continue
+        return sorted(found, key=lambda entry: entry.header.created, reverse=True)
+
+    def problems(self) -> list[str]:
+        """What cannot be read, in words."""
+        said = []
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
+            if is_journal(folder):
+                try:
+                    read_journal(folder)
+                except UnetstyleError as error:
+                    said.append(str(error))
+        return said
+
+    def add(
+        self,
+        image: Image,
+        labels: NDArray[Any],
+        path: str | os.PathLike[str] | None = None,
+        *,
+        layer: str = "",
+        classes: Mapping[int, int] | None = None,
+        **header: Any,
+    ) -> Entry:
+        """Take in masks that were made elsewhere: all of the picture is right.
+
+        Parameters
+        ----------
+        image
+            The picture.
+        labels
+            On its grid; integers.
+        path
+            Its file, if it has one.
+        layer
+            What a person calls the labels; the picture's name if empty.
+        classes
+            Class of each object, where it is not 1.
+        **header
+            More fields of :class:`~napari_unetstyle.core.annotation.journal.Header`, as ``output="areas"``.
+        """
+        Correction(image=image, labels=labels)  # whether they fit
+        about = Header.of(layer or image.name, image, labels.dtype, path, **header)
+        journal = Journal.begin(self.new_folder(about.layer), about, Changes.of(labels))
+        try:
+            facts: dict[str, Any] = {REST: True}
+            if classes:
+                facts[CLASSES] = {str(i): c for i, c in classes.items()}
+            journal.write([journal.say(facts)])
+            if path is not None:
+                journal.identify(identified(about.picture))
+            publish(journal.folder, journal.state)
+            return Entry(folder=journal.folder, header=journal.state.header)
+        finally:
+            journal.close()
+
+    def corrections(self) -> list[Correction]:
+        """All that is ticked and says something, with their pictures.
+
+        Raises
+        ------
+        UnetstyleError
+            If one of them cannot be read.
+        """
+        found = []
+        for entry in self.entries():
+            state = entry.state()
+            if state.said.get(TICKED, True):
+                correction = entry.correction(state=state)
+                found += [] if correction.is_empty else [correction]
+        return found
+
+
+def keep_copy(entry: Entry, image: Image) -> Path:
+    """Copy a picture that has no file to its fixes, as OME-TIFF; to be asked for before."""
+    import tifffile
+
+    order = [image.axes.index(a) for a in "TCZYX" if a in image.axes]
+    array = np.asarray(image.array[...]).transpose(order)
+    axes = "".join(a for a in "TCZYX" if a in image.axes)
+    unit = {"um": "µm", "mm": "mm"}.get(image.geometry.unit)
+    spacing = dict(zip(image.geometry.axes, image.geometry.spacing, strict=True))
+    sizes = {f"PhysicalSize{a}": s for a, s in spacing.items()} if unit else {}
+    units = {f"PhysicalSize{a}Unit": unit for a in spacing} if unit else {}
+    with atomic_path(entry.folder / COPY) as temporary:
+        tifffile.imwrite(
+            temporary, array, ome=True, photometric="minisblack", metadata={"axes": axes, **sizes, **units}
+        )
+    return entry.folder / COPY
+
+
+def user_folder() -> Path:
+    """The project of pictures beside which nobody may write; ``NAPARI_UNETSTYLE_FIXES`` moves it."""
+    import platformdirs
+
+    moved = os.environ.get("NAPARI_UNETSTYLE_FIXES")
+    return Path(moved) if moved else Path(platformdirs.user_data_dir("napari-unetstyle", appauthor=False)) / "fixes"

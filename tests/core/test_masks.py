@@ -1,0 +1,147 @@
+"""Masks from elsewhere lie where they were drawn, belong to the right picture, or are refused in words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_unetstyle.core.annotation.corrections import learned
+from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_masks
+from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
+from napari_unetstyle.core.segmentation.outlines import outlines
+from napari_unetstyle.core.segmentation.output import write_geojson
+from tests.core.annotation_for_tests import blobs, picture
+from tests.core.test_output import result_of
+
+
+def feature(rings, name="", plane=None, kind="Polygon"):
+    geometry = {"type": kind, "coordinates": rings, **({"plane": plane} if plane else {})}
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
+
+
+def written(path, features):
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@given(st.integers(0, 10_000))
+def test_what_we_write_for_qupath_comes_back(tmp_path_factory, seed):
+    labels = blobs(seed)
+    path = write_geojson(tmp_path_factory.mktemp("g") / "x.geojson", result_of(labels))
+    found, _ = labels_of_geojson(path, picture())
+    ids = np.unique(labels[labels > 0])
+    assert np.array_equal(found, np.searchsorted(ids, labels) * (labels > 0) + (labels > 0))
+
+
+def test_a_circle_is_drawn_where_it_is_and_holes_stay_open(tmp_path):
+    angles = np.linspace(0, 2 * np.pi, 200)
+    ring = np.stack([15 + 9 * np.cos(angles), 12 + 9 * np.sin(angles)], 1)
+    hole = np.stack([15 + 3 * np.cos(angles), 12 + 3 * np.sin(angles)], 1)
+    labels, _ = labels_of_geojson(written(tmp_path / "a.geojson", [feature([ring.tolist(), hole.tolist()])]), picture())
+    y, x = np.indices(labels.shape) + 0.5
+    distance = np.hypot(y - 12, x - 15)
+    sure = (np.abs(distance - 9) > 0.05) & (np.abs(distance - 3) > 0.05)
+    assert np.array_equal((labels > 0)[sure], ((distance < 9) & (distance > 3))[sure])
+
+
+def test_polygons_lie_in_their_slice(tmp_path):
+    square = [[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]]
+    path = written(tmp_path / "a.geojson", [feature(square, plane={"z": 2, "t": 0})])
+    labels, _ = labels_of_geojson(path, picture((4, 24, 30)))
+    assert (labels[2] > 0).sum() == 16
+    assert (labels > 0).sum() == 16
+    with pytest.raises(ImageError, match="slice"):
+        labels_of_geojson(path, picture((2, 24, 30)))
+
+
+def test_classes_go_by_name_and_are_never_guessed(tmp_path):
+    model = result_of(blobs(0)).classes
+    square = [[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]]
+    good = written(tmp_path / "a.geojson", [feature(square, model[1].name.upper())])
+    assert labels_of_geojson(good, picture(), model)[1] == {1: 2}
+    with pytest.raises(ImageError, match="weird"):
+        labels_of_geojson(written(tmp_path / "b.geojson", [feature(square, "weird")]), picture(), model)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", '{"features": 3}', json.dumps([feature([[1, 2]])]), json.dumps([feature([[["a", 1]]])])],
+)
+def test_what_is_no_geojson_is_refused(tmp_path, text):
+    (tmp_path / "a.geojson").write_text(text)
+    with pytest.raises(ImageFileError):
+        labels_of_geojson(tmp_path / "a.geojson", picture())
+
+
+@given(st.data())
+def test_any_damage_is_refused_or_drawn(tmp_path_factory, data):
+    rings = [outline.outer.tolist() for _, parts in outlines(blobs(1)) for outline in parts]
+    text = bytearray(json.dumps([feature([ring]) for ring in rings]).encode())
+    at = data.draw(st.integers(0, len(text) - 1))
+    text[at : at + data.draw(st.integers(0, 30))] = data.draw(st.binary(max_size=5))
+    path = tmp_path_factory.mktemp("g") / "x.geojson"
+    path.write_bytes(text)
+    with contextlib.suppress(UnetstyleError):
+        labels_of_geojson(path, picture())
+
+
+def test_pairs_go_by_name(tmp_path):
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    pictures.mkdir()
+    masks.mkdir()
+    for name in ("a.tif", "b.ome.tif", "c.tif"):
+        tifffile.imwrite(pictures / name, np.zeros((24, 30), np.uint8))
+    for name in ("a_mask.tif", "b.tif", "other.tif"):
+        tifffile.imwrite(masks / name, blobs(1).astype(np.uint16))
+    (masks / "notes.txt").write_text("")
+    written(masks / "c.geojson", [])
+    pairs = find_pairs(pictures, masks)
+    assert [(p.picture.name, p.masks.name) for p in pairs] == [
+        ("a.tif", "a_mask.tif"),
+        ("b.ome.tif", "b.tif"),
+        ("c.tif", "c.geojson"),
+    ]
+    correction = pairs[0].correction()
+    targets, valid = learned(correction)
+    assert valid.all()
+    assert np.array_equal(targets[1], blobs(1))
+    tifffile.imwrite(masks / "a.tif", blobs(1))
+    with pytest.raises(ImageFileError, match="Both"):
+        find_pairs(pictures, masks)
+
+
+def test_pictures_and_masks_may_share_a_folder(tmp_path):
+    for name in ("a.tif", "a_seg.tif"):
+        tifffile.imwrite(tmp_path / name, np.zeros((24, 30), np.uint8))
+    assert [(p.picture.name, p.masks.name) for p in find_pairs(tmp_path, tmp_path)] == [("a.tif", "a_seg.tif")]
+
+
+def test_no_pairs_is_said(tmp_path):
+    with pytest.raises(ImageFileError, match="Name them alike"):
+        find_pairs(tmp_path, tmp_path)
+    with pytest.raises(ImageFileError, match="cannot be opened"):
+        find_pairs(tmp_path / "none", tmp_path)
+
+
+def test_masks_of_another_shape_or_with_fractions_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 5), np.uint8))
+    with pytest.raises(ImageError, match="one number for each pixel"):
+        read_masks(tmp_path / "a.tif", picture())
+    tifffile.imwrite(tmp_path / "b.tif", np.full((24, 30), 0.5, np.float32))
+    with pytest.raises(ImageError, match="whole numbers"):
+        read_masks(tmp_path / "b.tif", picture())
+    tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), 2, np.float32))
+    assert read_masks(tmp_path / "c.tif", picture())[0].dtype == np.int32
+
+
+def test_objects_of_a_label_image_keep_their_ids(tmp_path):
+    labels = ndimage.label(blobs(3) > 0)[0].astype(np.uint16) * 300
+    tifffile.imwrite(tmp_path / "a.tif", labels)
+    assert np.array_equal(read_masks(tmp_path / "a.tif", picture())[0], labels)

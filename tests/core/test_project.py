@@ -1,0 +1,172 @@
+"""Fixes of many pictures collect in one folder, and come back with their picture."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.corrections import learned
+from napari_unetstyle.core.annotation.journal import Header, Journal, read_journal
+from napari_unetstyle.core.annotation.project import COPY, FOLDER, Project, count, keep_copy
+from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
+from napari_unetstyle.core.errors import ImageFileError, JournalError
+from napari_unetstyle.core.imaging.files import read_image
+from tests.core.annotation_for_tests import blobs, picture
+
+
+@pytest.fixture
+def file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "slide7.tif", pixels)
+    return tmp_path / "slide7.tif"
+
+
+@pytest.fixture
+def project(file):
+    return Project.for_picture(file)
+
+
+def corrected_entry(project, file, acts):
+    """An entry in which `acts` was done to the labels, in a window that was closed again."""
+    image = read_image(file)
+    labels = blobs(1)
+    header = Header.of(f"{file.stem} nuclei", image, labels.dtype, file)
+    recorder = Recorder.new(project.new_folder(header.layer), header, Changes.of(labels), lambda: labels)
+    acts(labels, recorder)
+    recorder.changed()
+    assert recorder.close()
+    return next(e for e in project.entries() if e.folder == recorder.folder), labels
+
+
+def trim(labels, recorder):
+    labels[labels == 1] = 0
+    labels[:3, :3] = 90
+
+
+def test_a_project_lies_beside_the_picture(file, tmp_path):
+    assert Project.for_picture(file, tmp_path / "own").folder == tmp_path / FOLDER
+    assert Project.for_picture(None, tmp_path / "own").folder == tmp_path / "own"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_where_nobody_may_write_it_lies_in_the_persons_own_folder(file, tmp_path):
+    file.parent.chmod(0o555)
+    try:
+        assert Project.for_picture(file, tmp_path / "own").folder == tmp_path / "own"
+    finally:
+        file.parent.chmod(0o755)
+
+
+def test_fixes_come_back_with_their_picture(project, file):
+    entry, labels = corrected_entry(project, file, trim)
+    image = entry.image()
+    assert np.array_equal(np.asarray(image.array), tifffile.imread(file))
+    correction = entry.correction()
+    assert np.array_equal(correction.labels, labels)
+    assert correction.touched == {90}
+    _, valid = learned(correction)
+    assert valid[:3, :3].all()
+    assert valid[blobs(1) == 1].all()
+    assert not entry.is_changed()
+    assert [e.folder for e in project.entries()] == [entry.folder]
+
+
+def test_labels_are_plain_for_other_programs(project, file):
+    entry, labels = corrected_entry(project, file, trim)
+    assert np.array_equal(tifffile.imread(entry.folder / "labels.tif"), labels)
+
+
+def test_a_person_sees_how_much_there_is(project, file):
+    def act(labels, recorder):
+        trim(labels, recorder)
+        right = np.zeros(labels.shape, bool)
+        right[5:9, 5:9] = right[15:20, 15:20] = True
+        recorder.accept(changed_places(np.zeros(labels.shape, bool), (), right, True))
+        recorder.say(rest_is_right=False)
+
+    entry, _ = corrected_entry(project, file, act)
+    said = count(entry.state())
+    assert (said.right, said.rest_is_right) == (2, False)
+    replaced = set(np.unique(blobs(1)[:3, :3])) | {1, 90}
+    assert said.fixes == len(replaced - {0})
+
+
+def test_what_is_not_ticked_is_not_learned(project, file):
+    entry, _ = corrected_entry(project, file, trim)
+    assert len(project.corrections()) == 1
+    entry.say(ticked=False)
+    assert project.corrections() == []
+    entry.say(ticked=True, rest_is_right=True)
+    (correction,) = project.corrections()
+    assert correction.rest_is_right
+
+
+def test_an_untouched_picture_teaches_nothing(project, file):
+    corrected_entry(project, file, lambda labels, recorder: None)
+    assert project.corrections() == []
+
+
+def test_a_file_that_changed_is_told(project, file):
+    entry, _ = corrected_entry(project, file, trim)
+    os.utime(file)  # looked at or copied, but the same pixels
+    assert not entry.is_changed()
+    tifffile.imwrite(file, np.zeros((24, 30), np.uint8))
+    assert entry.is_changed()
+    tifffile.imwrite(file, np.zeros((9, 9), np.uint8))
+    with pytest.raises(ImageFileError, match="Put the former file back"):
+        entry.image()
+    file.unlink()
+    with pytest.raises(ImageFileError):
+        entry.image()
+
+
+def test_a_picture_without_a_file_is_kept_on_request(tmp_path):
+    project = Project(tmp_path / "p")
+    image = picture((3, 24, 30), axes="TYX")
+    image.array[1, 5] = 9
+    entry = project.add(image, np.stack([blobs(i) for i in range(3)]), layer="fixes")
+    with pytest.raises(ImageFileError, match="has no file"):
+        entry.image()
+    assert keep_copy(entry, image) == entry.folder / COPY
+    again = entry.image()
+    assert again.axes == "TYX"
+    assert np.array_equal(np.asarray(again.array), image.array)
+
+
+def test_masks_made_elsewhere_are_right_everywhere(project, file):
+    entry = project.add(read_image(file), blobs(2).astype(np.uint16), file, layer="their masks", classes={2: 2})
+    correction = entry.correction()
+    assert correction.rest_is_right
+    assert learned(correction)[1].all()
+    assert correction.classes == {2: 2}
+    assert not entry.is_changed()
+    assert entry.folder.name == "their-masks"
+
+
+def test_two_windows_never_write_to_one_entry(project, file):
+    entry, _ = corrected_entry(project, file, trim)
+    journal = Journal(entry.folder)
+    assert entry.is_open
+    with pytest.raises(JournalError, match="another window"):
+        entry.say(ticked=False)
+    assert np.array_equal(entry.state().labels, read_journal(entry.folder).labels)  # reading goes on
+    journal.close()
+    assert not entry.is_open
+
+
+def test_a_damaged_entry_does_not_hide_the_others(project, file):
+    good, _ = corrected_entry(project, file, trim)
+    bad, _ = corrected_entry(project, file, trim)
+    (bad.folder / "journal.json").write_text("{")
+    assert [e.folder for e in project.entries()] == [good.folder]
+    assert len(project.problems()) == 1
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b\\c", "...", "", "slide 7: nuclei"])
+def test_names_of_layers_stay_in_the_project(project, name):
+    assert project.new_folder(name).parent == project.folder
+    assert project.new_folder(name).name not in ("", ".", "..")
