@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import ImageError, OutputError
@@ -258,6 +259,21 @@ def _write(
         _fill(_created(group, level.path, grid.shape, dtype, finest), labels, grid)
 
 
+def label_pieces(labels: ArrayLike) -> Iterator[NDArray[Any]]:
+    """Lazy labels piece by piece, each of their chunks read once."""
+    dims = min(len(labels.shape), 3)
+    stated = getattr(labels, "chunks", None) or (*(1,) * (len(labels.shape) - dims), *_CHUNK[max(dims, 2)][-dims:])
+    chunks = [max(c) if isinstance(c, tuple) else int(c) for c in stated]
+    for block in _blocks(labels.shape, chunks):
+        yield np.asarray(labels[block])
+
+
+def _blocks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    starts = [range(0, n, c) for n, c in zip(shape, chunks, strict=True)]
+    for corner in itertools.product(*starts):
+        yield tuple(slice(a, min(a + c, n)) for a, c, n in zip(corner, chunks, shape, strict=True))
+
+
 def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], finest: Multiscale) -> Any:
     dims = sum(a in "ZYX" for a in finest.axes)
     chunks = (*(1,) * (len(shape) - dims), *_CHUNK[dims])
@@ -274,9 +290,7 @@ def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def _fill(target: Any, labels: ArrayLike, grid: _Grid) -> None:
-    starts = [range(0, n, c) for n, c in zip(grid.shape, target.chunks, strict=True)]
-    for i, corner in enumerate(itertools.product(*starts), 1):
-        block = tuple(slice(a, min(a + c, n)) for a, c, n in zip(corner, target.chunks, grid.shape, strict=True))
+    for i, block in enumerate(_blocks(grid.shape, target.chunks), 1):
         target[block] = np.asarray(labels[grid.key(block)]).astype(target.dtype)
         if i % _RELEASED == 0 and isinstance(labels, np.ndarray):
             scratch.release(labels)

@@ -27,7 +27,7 @@ from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
-from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
+from napari_unetstyle.core.imaging.ome_zarr_labels import label_pieces, write_ome_zarr_labels
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
 from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
@@ -252,7 +252,8 @@ def _smallest_type(
 ) -> np.dtype[Any]:
     if array.dtype.kind not in "bui":
         raise OutputError(f"Could not write {path}: labels must be integers, got {array.dtype}.")
-    ranges = [(int(strip.min()), int(strip.max())) for strip in _bands(array)]
+    pieces = _bands(array) if isinstance(array, np.ndarray) else label_pieces(array)
+    ranges = [(int(piece.min()), int(piece.max())) for piece in pieces]
     low, high = min((a for a, _ in ranges), default=0), max((b for _, b in ranges), default=0)
     for candidate in types:
         if low >= 0 and high <= min(limit, np.iinfo(candidate).max):
