@@ -15,6 +15,7 @@ from hypothesis import settings
 # before anything imports napari or torch:
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-")) / "settings.yaml")  # never the person's own
 os.environ["NAPARI_UNETSTYLE_MODELS"] = tempfile.mkdtemp(prefix="models-")
+os.environ["NAPARI_UNETSTYLE_FIXES"] = tempfile.mkdtemp(prefix="fixes-")
 os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))  # small pictures gain nothing from more
 
 NO_DISPLAY = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -22,8 +22,8 @@ def start(seed: int) -> np.ndarray:
     return np.stack([blobs(seed + i, SHAPE[1:]) for i in range(SHAPE[0])])
 
 
-def strokes(labels: np.ndarray, seed: int, count: int) -> Iterator[int | None]:
-    """Brush, erase, merge, split, undo and redo in several slices; yields the slice, or None if it may be any."""
+def strokes(labels: np.ndarray, seed: int, count: int) -> Iterator[None]:
+    """Brush, erase, merge, split, undo and redo in several slices; yields after each."""
     rng, past, future = np.random.default_rng(seed), [], []
     for _ in range(count):
         act = rng.choice(["brush", "brush", "brush", "erase", "merge", "split", "undo", "redo"])
@@ -33,7 +33,7 @@ def strokes(labels: np.ndarray, seed: int, count: int) -> Iterator[int | None]:
                 at, values = source.pop()
                 target.append((at, labels.reshape(-1)[at].copy()))
                 labels.reshape(-1)[at] = values
-            yield None
+            yield
             continue
         z = int(rng.integers(SHAPE[0]))
         after = labels[z].copy()
@@ -49,7 +49,7 @@ def strokes(labels: np.ndarray, seed: int, count: int) -> Iterator[int | None]:
         past.append((at, labels.reshape(-1)[at].copy()))
         future.clear()
         labels.reshape(-1)[at] = after.reshape(-1)[at - z * after.size]
-        yield z
+        yield
 
 
 def states(seed: int, count: int) -> list[np.ndarray]:
@@ -60,9 +60,9 @@ def states(seed: int, count: int) -> list[np.ndarray]:
 
 def paint(folder: Path, seed: int, count: int) -> None:
     labels, accepted = start(seed), np.zeros(SHAPE, bool)
-    recorder = Recorder.new(folder / "journal", header(labels), Changes.of(labels), lambda: labels)
-    for number, plane in enumerate(strokes(labels, seed, count), 1):
-        recorder.changed(plane)
+    recorder = Recorder.new(folder / "journal", header(labels), Changes.of(labels), lambda: labels, folder / "marks")
+    for number, _ in enumerate(strokes(labels, seed, count), 1):
+        recorder.changed()
         if number % 25 == 0:
             changes = changed_places(accepted, (number // 25 % SHAPE[0],), np.ones(SHAPE[1:], bool), True)
             changes.apply(accepted)

@@ -27,6 +27,7 @@ from napari_unetstyle.core.annotation.journal import (
     read_header,
     read_journal,
 )
+from napari_unetstyle.core.annotation.open_journals import left_open
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.errors import JournalError, OutputError
 from tests.core.annotation_for_tests import blobs, header, stroke
@@ -64,7 +65,7 @@ def test_every_stroke_is_kept(recorder, labels):
 def test_a_stroke_is_on_disk_within_a_second(recorder, labels):
     for value in range(30, 34):
         labels[2, 5:9, 5:9] = value
-        recorder.changed(2)
+        recorder.changed()
         time.sleep(1)
         assert (read_journal(recorder.folder).labels[2, 5:9, 5:9] == value).all()
 
@@ -87,11 +88,11 @@ def test_what_is_right_and_what_was_said_is_kept(recorder, labels):
 def test_it_goes_on_where_it_ended(labels, tmp_path):
     first = Recorder.new(tmp_path / "journal", header(labels), Changes.of(labels), lambda: labels)
     labels[0, :5] = 7
-    first.changed(0)
+    first.changed()
     assert first.close()
     second = Recorder.of(tmp_path / "journal", lambda: labels)
     labels[1, :5] = 8
-    second.changed(1)
+    second.changed()
     assert second.close()
     state = read_journal(tmp_path / "journal")
     assert np.array_equal(state.labels, labels)
@@ -100,7 +101,7 @@ def test_it_goes_on_where_it_ended(labels, tmp_path):
 
 def test_a_second_window_cannot_write_and_a_new_journal_gets_its_own_folder(recorder, labels, tmp_path):
     labels[0, 0, 0] = 9
-    recorder.changed(0)
+    recorder.changed()
     assert recorder.flush()
     with pytest.raises(JournalError, match="another window"):
         Journal(tmp_path / "journal")
@@ -134,7 +135,7 @@ def _slowest_stroke(labels, made):
         z, y, x = (int(rng.integers(n)) for n in (64, 490, 490))
         before = time.perf_counter()
         labels[z, y : y + 20, x : x + 20] = i
-        made.changed(z if i % 4 else None)
+        made.changed()
         took.append(time.perf_counter() - before)
         time.sleep(0.004)
     return float(np.quantile(took, 0.99))
@@ -225,7 +226,7 @@ def test_the_picture_is_known_by_its_content(labels, tmp_path):
     file.write_bytes(b"pixels")
     made = Recorder.new(tmp_path / "j", header(labels, file), Changes.of(labels), lambda: labels)
     labels[0, 0, 0] = 9
-    made.changed(0)
+    made.changed()
     assert made.close()
     picture = read_header(tmp_path / "j").picture
     assert picture.sha256 == files.sha256_of(file)
@@ -326,4 +327,9 @@ def _check(folder, seen, safe, about):
     later = np.stack(seen[safe:])
     assert (state.labels == later).any(axis=0).all(), about  # each pixel as it was since the last safe moment
     assert not state.notes, about
-    Recorder.of(folder).close()  # nobody holds it any more
+    if state.number:
+        assert [entry.folder for entry in left_open(folder.parent / "marks")] == [folder], about  # offered
+    again = Recorder.of(folder, marks=folder.parent / "marks")  # nobody holds it any more
+    again.say(restored=True)
+    assert again.close(), about
+    assert left_open(folder.parent / "marks") == [], about

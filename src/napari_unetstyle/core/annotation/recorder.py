@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Mask
 from napari_unetstyle.core.annotation.journal import Header, Journal, identified, publish
+from napari_unetstyle.core.annotation.open_journals import mark_closed, mark_open
 from napari_unetstyle.core.annotation.records import Record
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import JournalError, UnetstyleError
 
 Look = Callable[[], NDArray[Any]]
 
@@ -42,6 +43,8 @@ class Recorder:
     look
         Gives the labels as they are now, on the picture's grid; called in the thread. None if there is nothing to see,
         and only facts are kept.
+    marks
+        Folder of marks that tell which journals are open; one that is left there means that a program was killed.
 
     Attributes
     ----------
@@ -51,13 +54,13 @@ class Recorder:
         When all that had happened was on disk, seconds since 1970; 0 for never.
     """
 
-    def __init__(self, begin: Callable[[], Journal], look: Look | None = None) -> None:
-        self._begin, self._look = begin, look
+    def __init__(self, begin: Callable[[], Journal], look: Look | None = None, marks: Path | None = None) -> None:
+        self._begin, self._look, self._marks = begin, look, marks
         self.error: UnetstyleError | None = None
         self.saved = 0.0
         self.journal: Journal | None = None
         self._wake = threading.Condition()
-        self._planes: set[int | None] = set()
+        self._is_dirty = False
         self._made: list[Callable[[Journal], Record]] = []
         self._pending: list[Record] = []
         self._asked = self._done = 0
@@ -68,27 +71,32 @@ class Recorder:
 
     @classmethod
     def new(
-        cls, folder: Path, header: Header, original: NDArray[Any] | Changes | Callable[[], Changes], look: Look
+        cls,
+        folder: Path | Callable[[], Path],
+        header: Header,
+        original: NDArray[Any] | Changes | Callable[[], Changes],
+        look: Look,
+        marks: Path | None = None,
     ) -> Recorder:
         """A recorder that begins a journal in a new folder."""
 
         def begin() -> Journal:
             changes = original() if callable(original) else original
-            return Journal.begin(folder, header, changes)
+            return Journal.begin(folder() if callable(folder) else folder, header, changes)
 
-        return cls(begin, look)
+        return cls(begin, look, marks)
 
     @classmethod
-    def of(cls, folder: Path, look: Look | None = None) -> Recorder:
+    def of(cls, folder: Path, look: Look | None = None, marks: Path | None = None) -> Recorder:
         """A recorder that goes on with the journal in a folder."""
-        return cls(lambda: Journal(folder), look)
+        return cls(lambda: Journal(folder), look, marks)
 
     # Called by whoever shows the labels ----------------------------------------------------------------------------
 
-    def changed(self, plane: int | None = None) -> None:
-        """Labels have changed: in one plane of the first axis, or anywhere."""
+    def changed(self) -> None:
+        """Labels have changed, somewhere."""
         with self._wake:
-            self._planes.add(plane)
+            self._is_dirty = True
             self._ask()
 
     def accept(self, changes: Changes) -> None:
@@ -150,6 +158,8 @@ class Recorder:
             with contextlib.suppress(UnetstyleError):  # the log has everything, too
                 self.journal.snapshot()
                 publish(self.journal.folder, self.journal.state)
+                if self._marks is not None and self.is_saved:
+                    mark_closed(self._marks, self.journal.folder)
             self.journal.close()
         atexit.unregister(self.close)
 
@@ -165,21 +175,23 @@ class Recorder:
         """Put on disk what has happened until now."""
         with self._wake:
             asked = self._asked
-            planes, self._planes = self._planes, set()
+            is_dirty, self._is_dirty = self._is_dirty, False
             made, self._made = self._made, []
         try:
             if self.journal is None:
                 self.journal = self._begin()
+                if self._marks is not None:
+                    mark_open(self._marks, self.journal.folder)
             self._write(self.journal)  # what the disk refused before
-            changes = self._seen(self.journal, planes)
+            changes = self._seen(self.journal) if is_dirty else Changes.none()
             self._pending += [self.journal.edit(changes)] if changes.count else []
             self._pending += [make(self.journal) for make in made]
-            planes, made = set(), []
+            is_dirty, made = False, []
             self._write(self.journal)
             self._tidy(self.journal)
         except UnetstyleError as error:
             with self._wake:
-                self._planes |= planes
+                self._is_dirty |= is_dirty
                 self._made = made + self._made
                 self.error = error
                 self._wake.notify_all()
@@ -200,24 +212,26 @@ class Recorder:
         if journal.is_snapshot_due():
             journal.snapshot()
 
-    def _seen(self, journal: Journal, planes: set[int | None]) -> Changes:
-        """How the labels differ from what the journal has, or will have."""
-        if self._look is None or not planes:
+    def _seen(self, journal: Journal) -> Changes:
+        """How the labels differ from what the journal has."""
+        if self._look is None:
             return Changes.none()
-        return Changes.joined(list(_differences(journal.state.labels, self._look(), planes)))
+        return Changes.joined(list(_differences(journal.state.labels, self._look())))
 
 
-def _differences(known: NDArray[Any], now: NDArray[Any], planes: set[int | None]) -> Iterator[Changes]:
+def _differences(known: NDArray[Any], now: NDArray[Any]) -> Iterator[Changes]:
+    if known.shape != now.shape:
+        raise JournalError(
+            f"The labels are of shape {now.shape} now, but {known.shape} was corrected, so they are no longer kept. "
+            "Undo that, or segment the picture again."
+        )
     size = int(np.prod(known.shape[1:]))
     step = max(1, _PIECE // max(1, size))
-    if None in planes or known.ndim < 3:
-        parts = [slice(i, i + step) for i in range(0, known.shape[0], step)]
-    else:
-        parts = [slice(i, i + 1) for i in sorted(p for p in planes if p is not None and p < known.shape[0])]
-    for part in parts:
+    for start in range(0, known.shape[0], step):
+        part = slice(start, start + step)
         seen = np.array(now[part], order="C")  # copied, as it may change while it is compared
         if not np.array_equal(seen, known[part]):
-            yield Changes.between(known[part], seen, part.start * size)
+            yield Changes.between(known[part], seen, start * size)
 
 
 def changed_places(mask: Mask, index: tuple[int, ...], region: Mask, value: bool) -> Changes:
