@@ -8,11 +8,11 @@ import torch
 
 from napari_unetstyle.core import ModelStore, as_image
 from napari_unetstyle.core.annotation.corrections import Correction
-from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune
+from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.teaching import TrainProgress
 from tests.core.networks_for_tests import tiny_model
@@ -197,3 +197,47 @@ def test_frozen_layers_stay_as_they_were(store, learn, frozen):
 def test_options_that_make_no_sense_are_refused(bad):
     with pytest.raises(OptionError):
         FineTuneOptions(**bad)
+
+
+def volume(seed):
+    """A volume of two classes with thick slices: bright balls, and in the upper half of the picture brighter ones."""
+    example = discs((18, 40, 44), channels=1, count=6, seed=seed)
+    ids = example.labels[1]
+    classes = np.where(ids > 3, 2, ids > 0).astype(np.uint8)
+    pixels = 20 + 90 * classes + np.random.default_rng(seed).integers(0, 9, classes.shape)
+    image = as_image(pixels.astype(np.int16), axes="ZYX", spacing=(3.0, 1.0, 1.0), unit="mm", name=f"scan {seed}")
+    return Correction(image=image, labels=classes, output="areas", rest_is_right=True)
+
+
+def test_a_new_model_of_objects_is_taught_from_nothing(store):
+    candidate = teach_new([picture(0), picture(1)], ["disc"], "discs", store=store, minutes=None, steps=24)
+    assert candidate.parent is None
+    assert candidate.comparison.verdict == "new"
+    assert candidate.comparison.child.on_places > 0.3
+    spec = candidate.keep(store).spec
+    assert (spec.name, spec.version, spec.parent, spec.separation) == ("discs", 1, None, "depth")
+    assert spec.input.channels == "rgb"
+    assert 10 < spec.input.object_diameter < 16
+    assert (store.load("discs").network.encoder[0][0].norm.variance_floor > 0).any()
+
+
+def test_a_new_model_of_areas_in_volumes_is_taught_from_nothing(store):
+    candidate = teach_new(
+        [volume(0), volume(1)], ["dim", "bright"], "balls", store=store, minutes=None, steps=15, learning_rate=1e-2
+    )
+    spec = candidate.model.spec
+    assert spec.network.spatial_dims == 3
+    assert spec.network.level_strides[0] == (1, 2, 2)
+    assert spec.input.spacing == (3.0, 1.0, 1.0)
+    assert [c.name for c in spec.classes] == ["dim", "bright"]
+    assert spec.separation is None
+    assert candidate.comparison.child.on_places > 0.3
+
+
+def test_a_new_model_needs_pictures_of_one_kind_and_enough_classes(store):
+    with pytest.raises(ImageError, match="Teach with pictures of one kind"):
+        teach_new([picture(0), volume(0)], ["disc"], "x", store=store, steps=1, minutes=None)
+    with pytest.raises(OptionError, match="class 2"):
+        teach_new([volume(0)], ["dim"], "x", store=store, steps=1, minutes=None)
+    with pytest.raises(OptionError, match="names of its classes"):
+        teach_new([volume(0)], [], "x", store=store, steps=1, minutes=None)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_unetstyle.core.annotation.corrections import Correction
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.imaging.geometry import Geometry
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+    from napari_unetstyle.core.training.finetune import Candidate, fine_tune, iter_fine_tune, iter_teach_new, teach_new
+    from napari_unetstyle.core.training.options import FineTuneOptions
 
 _HOMES = {
+    "Correction": "annotation.corrections",
     "UnetstyleError": "errors",
     "read_image": "imaging.files",
     "Geometry": "imaging.geometry",
@@ -43,9 +47,18 @@ _HOMES = {
     "iter_segment": "segmentation.segment",
     "refine": "segmentation.segment",
     "segment": "segmentation.segment",
+    "Candidate": "training.finetune",
+    "fine_tune": "training.finetune",
+    "iter_fine_tune": "training.finetune",
+    "iter_teach_new": "training.finetune",
+    "teach_new": "training.finetune",
+    "FineTuneOptions": "training.options",
 }
 
 __all__ = [
+    "Candidate",
+    "Correction",
+    "FineTuneOptions",
     "Geometry",
     "Image",
     "Model",
@@ -56,12 +69,16 @@ __all__ = [
     "UnetstyleError",
     "as_image",
     "evaluate",
+    "fine_tune",
+    "iter_fine_tune",
     "iter_segment",
+    "iter_teach_new",
     "measure",
     "read_image",
     "refine",
     "run",
     "segment",
+    "teach_new",
     "write_geojson",
     "write_labels",
     "write_rois",

@@ -74,11 +74,16 @@ class Model:
         return model_folder.load_network(self.spec, self.folder)
 
     @classmethod
-    def of(cls, spec: ModelSpec, folder: Path, network: UNet) -> Model:
-        """A model whose network is at hand, and need not be what lies in the folder."""
-        model = cls(spec, folder)
-        model.__dict__["network"] = network  # where cached_property keeps it
+    def in_memory(cls, spec: ModelSpec, network: UNet) -> Model:
+        """A model that lies in no folder."""
+        model = cls(spec, Path())
+        model.__dict__.update(network=network, sha256="")  # where cached_property keeps them
         return model
+
+    @cached_property
+    def sha256(self) -> str:
+        """Names the exact contents: of ``model.json``, which holds the hashes of all other files; empty in memory."""
+        return sha256_of(self.folder / MANIFEST)
 
     @property
     def memory(self) -> tuple[Memory, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.geometry import UNITS, in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler
@@ -34,6 +34,7 @@ Index = tuple[int, ...]
 Box = tuple[slice, ...]
 Scale = tuple[float, ...]
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
+_LEAST_MEMORY = 2**27  # below, halos would be most of the work
 _SCALES = (1 / 32, 32.0)
 SPECK = 1 / 32  # of the typical object's area
 _SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
@@ -331,7 +332,8 @@ def engine_for(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> En
         notes.append(f"{device} has no instructions for mixed precision; full precision was used.")
     amp = possible and (harmless if options.amp is None else options.amp)
     dtype = torch.bfloat16 if amp else torch.float32
-    return Engine(device=device, dtype=dtype, tile=options.tile, dims=spec.network.spatial_dims)
+    memory = Engine.memory if device.type != "cpu" else max(_LEAST_MEMORY, min(Engine.memory, free_memory() // 2))
+    return Engine(device=device, dtype=dtype, tile=options.tile, dims=spec.network.spatial_dims, memory=memory)
 
 
 def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
@@ -471,10 +473,3 @@ def _parts(box: Box) -> Iterator[Box]:
     rows = max(1, _PART_PIXELS // plane)
     for start in range(box[0].start, box[0].stop, rows):
         yield (slice(start, min(start + rows, box[0].stop)), *box[1:])
-
-
-def model_sha256(folder: Path) -> str:
-    """Hash that names a model's exact contents: that of its ``model.json``, which holds all the others."""
-    from napari_unetstyle.core.files import sha256_of
-
-    return sha256_of(folder / "model.json")

@@ -26,7 +26,6 @@ from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, share, through
-from napari_unetstyle.core.segmentation.fitting import model_sha256
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -396,7 +395,7 @@ class _Job:
         options = {name: value for name, value in self.options.stated().items() if name not in _NO_SAY}
         content = {
             "program": __version__,
-            "model": model_sha256(self.model.folder),
+            "model": self.model.sha256,
             "options": options,
             "axes": self.axes,
             "spacing": self.spacing,

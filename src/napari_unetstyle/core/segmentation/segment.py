@@ -19,7 +19,7 @@ from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.models.spec import DISCLAIMER
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit, model_sha256
+from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit
 from napari_unetstyle.core.segmentation.holes import iter_fill_holes
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects
@@ -87,8 +87,11 @@ def iter_segment(
     """Like :func:`segment`, as a job: yields progress after each strip and returns the result."""
     started = time.perf_counter()
     picture = open_image(image)
+    from napari_unetstyle.core.segmentation.memory import check_memory  # which knows of this module
+
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
     chosen = options or SegmentOptions()
+    check_memory(picture, loaded, chosen)
     planes = PLANES if chosen.plane == "all" else (chosen.plane,)
     fitted: list[Fitted] = []
     for i, plane in enumerate(planes):
@@ -120,6 +123,8 @@ def open_image(
 def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     """Segment with a model that was fitted to the picture before; of several planes the probabilities are averaged."""
     first, count = fitted[0], len(fitted)
+    for one in fitted:
+        one.engine.said.clear()
     values, nonfinite = yield from share(_iter_bytes(first), 0.0, 0.9 / count)
     if count > 1:
         total = scratch.zeros(values.shape, np.uint16, first.options.memory)
@@ -128,7 +133,7 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
             values, _ = yield from share(_iter_bytes(other), 0.9 * i / count, 0.9 * (i + 1) / count)
             _add(total, values)
         _share_out(total, count, values)
-    notes = dict.fromkeys(note for one in fitted for note in one.notes)  # each once, in order
+    notes = dict.fromkeys(note for one in fitted for note in (*one.notes, *one.engine.said))  # each once, in order
     if nonfinite:
         notes[f"{nonfinite} pixels are NaN or Inf; they count as background."] = None
     options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
@@ -374,7 +379,7 @@ def _provenance(fitted: Fitted, options: SegmentOptions, notes: tuple[str, ...])
     return {
         "program": f"napari-unetstyle {__version__}",
         "intended_use": DISCLAIMER,
-        "model": {"name": spec.name, "version": spec.version, "sha256": model_sha256(fitted.model.folder)},
+        "model": {"name": spec.name, "version": spec.version, "sha256": fitted.model.sha256},
         "picture": {"shape": list(image.array.shape), "axes": image.axes, "type": str(np.dtype(image.array.dtype))},
         "options": options.stated(),
         "scale": fitted.scale[0] if len(set(fitted.scale)) == 1 else list(fitted.scale),

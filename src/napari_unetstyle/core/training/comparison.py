@@ -25,7 +25,7 @@ from napari_unetstyle.core.training.places import ENOUGH, Place
 TOLERATED = 0.01
 """Dice that old pictures may lose."""
 
-Verdict = Literal["better", "not better", "forgets", "unchecked"]
+Verdict = Literal["better", "not better", "forgets", "unchecked", "new"]
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,25 @@ class Comparison:
     Attributes
     ----------
     parent, child
-        Scores of the model that was taught and of what it became.
+        Scores of the model that was taught (None: taught from nothing) and of what it became.
     """
 
-    parent: Scores
+    parent: Scores | None
     child: Scores
 
     @property
     def verdict(self) -> Verdict:
         """``"forgets"`` counts before everything else: more than 0.01 Dice lost on old pictures.
 
-        Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``.
+        Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. A
+        model that comes from none is ``"new"``.
         """
+        if self.parent is None:
+            return "new"
         before, after = self.parent.on_old, self.child.on_old
         if before is not None and after is not None and after < before - TOLERATED:
             return "forgets"
-        if len(self.parent.places) < ENOUGH:
+        if len(self.child.places) < ENOUGH:
             return "unchecked"
         was, becomes = self.parent.on_places, self.child.on_places
         return "better" if was is not None and becomes is not None and becomes > was else "not better"
@@ -106,24 +109,28 @@ class Comparison:
     @property
     def takes_over(self) -> bool:
         """Whether the child is used from now on without anybody having looked."""
-        return self.verdict == "better"
+        return self.verdict in ("better", "new")
 
     def sentence(self) -> str:
         """The verdict for a person, with its numbers."""
-        old = f"old pictures {_pair(self.parent.on_old, self.child.on_old)}"
-        new = f"your pictures {_pair(self.parent.on_places, self.child.on_places)}"
-        missing = ENOUGH - len(self.parent.places)
+        was = self.parent or Scores((), ())
+        old = f"old pictures {_pair(was.on_old, self.child.on_old)}"
+        new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
+        missing = ENOUGH - len(self.child.places)
+        more = f"{missing} more {'area' if missing == 1 else 'areas'} called right would make it checkable"
         return {
             "better": f"Better: {new}, {old}.",
             "not better": f"Not better, so the model you had stays: {new}, {old}.",
             "forgets": f"It would forget, so the model you had stays: {old}, {new}.",
-            "unchecked": f"Too little to check the result ({old}): look at old and new, then decide. "
-            f"{missing} more {'area' if missing == 1 else 'areas'} called right would make it checkable.",
+            "unchecked": f"Too little to check the result ({old}): look at old and new, then decide. {more}.",
+            "new": f"A new model: {new}." if missing <= 0 else f"A new model, not checked: {more}.",
         }[self.verdict]
 
 
 def _pair(before: float | None, after: float | None) -> str:
-    return "none" if before is None or after is None else f"{before:.3f} to {after:.3f} Dice"
+    if after is None:
+        return "none"
+    return f"{after:.3f} Dice" if before is None else f"{before:.3f} to {after:.3f} Dice"
 
 
 def iter_scores(

@@ -72,7 +72,7 @@ class Drawing:
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch."""
         patches = [self.patch(rng) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
-        images = torch.from_numpy(np.stack([normalized(patch) for patch in patches]))
+        images = _stack(patches)
         classes = np.stack([_known(p, p.labels[0], UNKNOWN) for p in patches]).astype(np.int64)
         if self.spec.separation is None:
             return Batch(images, torch.from_numpy(classes))
@@ -80,6 +80,13 @@ class Drawing:
         contacts = np.stack([near_contact(p.labels[1]) for p in patches])[:, np.newaxis].astype(np.float32)
         seeds = np.stack(maps)[:, np.newaxis].astype(np.float32)
         return Batch(images, torch.from_numpy(classes), torch.from_numpy(seeds), torch.from_numpy(contacts))
+
+    def plain(self, rng: np.random.Generator) -> Tensor:
+        """Images of a batch of lessons as they are, not augmented in appearance."""
+        drawn = [
+            self.lessons[int(rng.integers(len(self.lessons)))] for _ in range(_SIDES[self.spec.network.spatial_dims][1])
+        ]
+        return _stack([draw_patch(example, self.shape, WARP, rng) for example in drawn])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,6 +103,10 @@ class Drawing:
         pictures = self.old if self.old and rng.random() < self.replay else self.lessons
         patch = draw_patch(pictures[int(rng.integers(len(pictures)))], self.shape, WARP, rng)
         return replace(patch, image=appear(patch.image, rng, LIGHT)) if rng.random() < 0.7 else patch
+
+
+def _stack(patches: Sequence[Example]) -> Tensor:
+    return torch.from_numpy(np.stack([normalized(patch) for patch in patches]))
 
 
 def normalized(patch: Example) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -11,23 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from napari_unetstyle import __version__
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.models.folder import MANIFEST
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.spec import Measurement, ModelSpec
 from napari_unetstyle.core.models.store import Model, ModelStore, reference
+from napari_unetstyle.core.models.weights import create_network
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.training.comparison import Comparison, iter_scores
 from napari_unetstyle.core.training.drawing import Drawing
+from napari_unetstyle.core.training.floors import set_variance_floors
+from napari_unetstyle.core.training.fresh import fresh_spec
 from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.teaching import Teaching
 
+_FLOORS = 8  # batches that the variance floors of a new model are taken from
 _BEFORE, _AFTER = 0.05, 0.92  # the parent is measured up to here, then it is taught, then the child is measured
 
 
@@ -40,7 +47,7 @@ class Candidate:
     model
         Complete, in a folder of its own that no list of models shows.
     parent
-        What it came from.
+        What it came from; None if it was taught from nothing.
     comparison
         Both, measured.
     said, places
@@ -48,7 +55,7 @@ class Candidate:
     """
 
     model: Model
-    parent: Model
+    parent: Model | None
     comparison: Comparison
     said: tuple[Said, ...]
     places: tuple[Place, ...]
@@ -99,6 +106,37 @@ def fine_tune(
     return run(iter_fine_tune(corrections, parent, FineTuneOptions(**options), store=store), on_progress)
 
 
+def teach_new(
+    corrections: Sequence[Correction],
+    classes: Sequence[str],
+    name: str,
+    *,
+    store: ModelStore | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> Candidate:
+    """Teach a new model from nothing, for pictures that no model is for.
+
+    Parameters
+    ----------
+    corrections
+        Labeled pictures of one kind, 2D or 3D; whether they are objects or areas is what the model will do.
+    classes
+        Names of the classes, in the order of their values from 1.
+    name
+        What it is called.
+    store, on_progress, **options
+        As for :func:`fine_tune`.
+
+    Returns
+    -------
+    Candidate
+        Its comparison has held-out places of the pictures, and no parent.
+    """
+    chosen = FineTuneOptions(name=name, **options)
+    return run(iter_teach_new(corrections, classes, chosen, store=store), on_progress)
+
+
 def iter_fine_tune(
     corrections: Sequence[Correction],
     parent: Model | str | Path,
@@ -115,12 +153,7 @@ def iter_fine_tune(
     """
     shelf = store or ModelStore()
     model = parent if isinstance(parent, Model) else shelf.load(parent)
-    said = sayings(corrections, model.spec)
-    if not said:
-        raise OptionError(
-            "There is nothing to learn from: no object was touched, nothing painted, no area called right. Correct "
-            "something, or say that a picture is right."
-        )
+    said = _something(sayings(corrections, model.spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
     memory = model.memory
     check = [m for m in memory if m.role == "check"]
@@ -128,14 +161,65 @@ def iter_fine_tune(
     before = yield from share(iter_scores(model, said, places, check, options.segment), 0.0, _BEFORE)
     lessons = [lesson(one, model.spec, options.segment) for one in learned]
     old = [_example(m, model.spec) for m in memory if m.role == "learn"]
-    teaching = Teaching(model, said, places, options, before.on_places)
     drawing = Drawing(spec=model.spec, lessons=lessons, old=old, replay=options.replay)
+    network = copy.deepcopy(model.network)
+    teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
-    draft = _draft(model, options, teaching, lessons)
-    child = shelf.save_aside(draft, teaching.best, memory=memory)
+    child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=memory)
     after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
     comparison = Comparison(before, after)
     return Candidate(model=child, parent=model, comparison=comparison, said=tuple(said), places=tuple(places))
+
+
+def iter_teach_new(
+    corrections: Sequence[Correction],
+    classes: Sequence[str],
+    options: FineTuneOptions,
+    *,
+    store: ModelStore | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Steps[Candidate]:
+    """A model from nothing, for pictures that no model is for; otherwise like :func:`iter_fine_tune`.
+
+    Parameters
+    ----------
+    corrections
+        Labeled pictures of one kind.
+    classes
+        Names of the classes, in the order of their values from 1.
+    options
+        How to teach; ``name`` is needed.
+    """
+    shelf = store or ModelStore()
+    if options.name is None:
+        raise OptionError("A new model needs a name. Give one of small letters, digits, '-' and '_'.")
+    spec = fresh_spec(corrections, options.name, classes)
+    said = _something(sayings(corrections, spec))
+    learned, places = hold_out(said, np.random.default_rng(options.seed))
+    lessons = [lesson(one, spec, options.segment) for one in learned]
+    drawing = Drawing(spec=spec, lessons=lessons)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        network = create_network(spec)
+    teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3)
+    yield from share(teaching.iter_taught(drawing, should_stop, clock), 0.0, _AFTER)
+    best = teaching.best
+    plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
+    set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
+    child = shelf.save_aside(_draft(spec, options, teaching, lessons), best)
+    after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
+    comparison = Comparison(None, after)
+    return Candidate(model=child, parent=None, comparison=comparison, said=tuple(said), places=tuple(places))
+
+
+def _something(said: list[Said]) -> list[Said]:
+    if said:
+        return said
+    raise OptionError(
+        "There is nothing to learn from: no object was touched, nothing painted, no area called right. Correct "
+        "something, or say that a picture is right."
+    )
 
 
 def _example(memory: Memory, spec: ModelSpec) -> Example:
@@ -143,28 +227,32 @@ def _example(memory: Memory, spec: ModelSpec) -> Example:
     return Example(unit_range(pixels), memory.targets)
 
 
-def _draft(parent: Model, options: FineTuneOptions, teaching: Teaching, lessons: Sequence[Example]) -> ModelSpec:
-    """What the child is, before it is measured."""
-    spec, state = parent.spec, teaching.state
+def _draft(spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lessons: Sequence[Example]) -> ModelSpec:
+    """What the taught model is, before it is measured; `spec` is the parent's, or that of a new model."""
+    state, is_new = teaching.state, not spec.files
     name = options.name or (spec.name if spec.parent else f"{spec.name[:59]}-mine")
-    said = f"{len(lessons)} corrected picture{'s' if len(lessons) > 1 else ''}"
-    card = spec.card.model_copy(
-        update={
-            "training_data": f"{spec.card.training_data} Then taught with {said}, {state.step} steps.",
-            "summary": spec.card.summary,
-            "measured": (),
-        }
-    )
+    taught = f"taught with {len(lessons)} picture{'s' if len(lessons) > 1 else ''}, {state.step} steps."
+    training = taught.capitalize() if is_new else f"{spec.card.training_data} Then {taught}"
     provenance = {
         "made_by": f"napari-unetstyle {__version__}",
         "date": date.today().isoformat(),
-        "parent_seal": spec.files["model.json"],
-        "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {options.learning_rate:g}, "
+        "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
         f"layers {options.learn}, replay {options.replay:g}, seed {options.seed}",
+        **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),
         **{f"lesson_{i}": _digest(one) for i, one in enumerate(lessons, 1)},
     }
-    update = {"name": name, "version": 1, "parent": reference(spec), "card": card, "provenance": provenance}
-    return spec.model_copy(update={**update, "files": {}, "amp_changed_ppm": None})
+    card = spec.card.model_copy(update={"training_data": training, "measured": ()})
+    return spec.model_copy(
+        update={
+            "name": name,
+            "version": 1,
+            "parent": None if is_new else reference(spec),
+            "card": card,
+            "provenance": provenance,
+            "files": {},
+            "amp_changed_ppm": None,
+        }
+    )
 
 
 def _digest(example: Example) -> str:
@@ -180,7 +268,7 @@ def _measured(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
     """`spec` with the comparison in its card."""
     scores = {"parent": comparison.parent, "this model": comparison.child}
     rows = []
-    for who, score in scores.items():
+    for who, score in ((who, score) for who, score in scores.items() if score is not None):
         for what, value, count in (
             ("held-out places of the corrected pictures", score.on_places, len(score.places)),
             ("pictures of the earlier training that were kept to check", score.on_old, len(score.old)),

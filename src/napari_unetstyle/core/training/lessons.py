@@ -97,7 +97,7 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     """
     image, dims = said.correction.image, spec.network.spatial_dims
     if options.object_diameter is None and spec.input.spacing is None and spec.separation is not None:
-        options = options.changed(object_diameter=_diameter(said.targets[1], dims))
+        options = options.changed(object_diameter=typical_diameter(said.targets[1], dims))
     scale = scale_for(image, spec, options)
     box = _box(said.valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)
@@ -114,7 +114,7 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     return Example(resized, labels, said.valid[box][nearest])
 
 
-def _diameter(objects: NDArray[np.int32], dims: int) -> float | None:
+def typical_diameter(objects: NDArray[Any], dims: int) -> float | None:
     """Diameter in pixels of the object that a random labeled pixel lies in; None without objects."""
     areas = np.sort(np.bincount(np.maximum(objects, 0).ravel())[1:])
     areas = areas[areas > 0]

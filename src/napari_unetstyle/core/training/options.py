@@ -21,13 +21,13 @@ class FineTuneOptions:
     minutes, steps
         How long; exactly one of the two. The same steps give the same weights.
     learning_rate
-        The highest; it rises in the first steps and falls as a cosine.
+        The highest; it rises in the first steps and falls as a cosine. None: 1e-3, or 2e-3 for a new model.
     learn
         Which layers change: ``"all"``, ``"decoder"`` (the encoder is frozen) or ``"encoder"``.
     replay
         Share of patches from the pictures that the model carries of its earlier training.
     name
-        What the new model is called; None: the parent's name with ``-mine``.
+        What the model is called; None: the parent's name with ``-mine``.
     seed
         Decides which places are held out and every random draw.
     device
@@ -38,7 +38,7 @@ class FineTuneOptions:
 
     minutes: float | None = 2.0
     steps: int | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     learn: Literal["all", "decoder", "encoder"] = "all"
     replay: float = 0.5
     name: str | None = None
@@ -54,13 +54,12 @@ class FineTuneOptions:
         if self.learn not in LEARN:
             raise OptionError(f"Option learn={self.learn!r} is not allowed: give 'all', 'decoder' or 'encoder'.")
 
-    @property
-    def fit(self) -> FitOptions:
+    def fit(self, usual_rate: float) -> FitOptions:
         """The loop's options."""
         return FitOptions(
             minutes=self.minutes if self.steps is None else None,
             steps=self.steps,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate or usual_rate,
             averaging=0.99,
             clip=1.0,
             seed=self.seed,

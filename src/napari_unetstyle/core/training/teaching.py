@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from napari_unetstyle.core import device as devices
+from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps, through
@@ -40,36 +41,48 @@ class TrainProgress(Progress):
 
 
 class Teaching:
-    """Trains a copy of a model, and looks now and then how well it does on the held-out places.
+    """Trains a network, and looks now and then how well it does on the held-out places.
 
     Parameters
     ----------
-    parent
-        The model; it is not changed.
+    spec
+        What it is.
+    network
+        Trained in place.
     said, places
         What was said, and the places in it that are not learned from.
     options
         How to teach.
+    usual_rate
+        Learning rate, if the options leave it open.
     score
-        The parent's Dice on the places.
+        Dice on the places before teaching.
     """
 
     def __init__(
         self,
-        parent: Model,
+        spec: ModelSpec,
+        network: UNet,
         said: Sequence[Said],
         places: Sequence[Place],
         options: FineTuneOptions,
-        score: float | None,
+        *,
+        usual_rate: float,
+        score: float | None = None,
     ) -> None:
-        network = copy.deepcopy(parent.network).to(devices.resolve(options.device)).train()
         _freeze(network, options.learn)
-        self.state = Fit.of(network, options.fit)
+        self._fit = options.fit(usual_rate)
+        self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
         self.score = score
-        self._parent, self._said, self._places, self._options = parent, said, places, options
+        self._spec, self._said, self._places, self._options = spec, said, places, options
         self._best: UNet | None = None
         self._highest = -1.0
         self._measured_at, self._cost = 0.0, 0.0
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        return self._fit.learning_rate
 
     @property
     def best(self) -> UNet:
@@ -86,7 +99,7 @@ class Teaching:
     ) -> Steps[None]:
         """Train to the end, or until told to stop."""
         done = 0.0
-        for progress in advance(self.state, drawing, loss, self._options.fit, clock):
+        for progress in advance(self.state, drawing, loss, self._fit, clock):
             done = progress.fraction
             yield self._progress(done)
             if should_stop():
@@ -107,8 +120,7 @@ class Teaching:
         started = clock()
         average = copy.deepcopy(self.state.average)
         assert isinstance(average, UNet)
-        model = Model.of(self._parent.spec, self._parent.folder, average)
-        steps = iter_scores(model, self._said, self._places, (), self._options.segment)
+        steps = iter_scores(Model.in_memory(self._spec, average), self._said, self._places, (), self._options.segment)
         scores = yield from through(steps, lambda _: self._progress(done))
         self.score = scores.on_places
         self._cost, self._measured_at = clock() - started, self.state.seconds
