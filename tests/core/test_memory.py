@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from napari_unetstyle.core import segment
+from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.segmentation.memory import predict_memory
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -37,7 +39,7 @@ def volumes(tmp_path_factory):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-@pytest.mark.parametrize("shape", [(20, 256, 256), (70, 90, 80)])
+@pytest.mark.parametrize("shape", [(20, 256, 256), (70, 90, 80), (150, 64, 200)])
 def test_a_run_takes_what_was_predicted(shape, volumes):
     words = [str(volumes.folder.parent), volumes.spec.name, ",".join(map(str, shape))]
     done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
@@ -64,3 +66,29 @@ def test_a_part_takes_less_than_the_whole(volumes, tmp_path):
     model = tiny_model(tmp_path)
     assert predict_memory(lazy(64, 64), model) < predict_memory(lazy(4096, 4096), model)
     assert predict_memory(lazy(9, 64, 64), model, SegmentOptions(plane="all")) > 0
+
+
+def test_holes_and_pieces_take_some_more(volumes):
+    options = SegmentOptions(device="cpu", memory=2**40)
+    plain, cleaned = (predict_memory(lazy(3000, 900, 64), volumes, options.changed(fill_holes=f)) for f in (None, True))
+    assert plain < cleaned
+
+
+def test_what_cannot_fit_is_refused_in_words_before_it_begins(volumes, monkeypatch):
+    from napari_unetstyle.core.segmentation import memory
+
+    monkeypatch.setattr(memory, "free_memory", lambda: 50 * 10**6)
+    read = []
+    with pytest.raises(DeviceError, match=r"needs about 0\.\d GB of memory, and 0\.1 GB are free"):
+        segment(lazy(40, 100, 100), volumes, device="cpu", on_progress=read.append)
+    assert not read
+
+
+def test_little_memory_is_shared_out_in_narrower_columns(volumes, monkeypatch):
+    from napari_unetstyle.core.segmentation import fitting
+
+    options = SegmentOptions(device="cpu")
+    monkeypatch.setattr(fitting, "free_memory", lambda: 2**40)
+    plenty = predict_memory(lazy(600, 512, 512), volumes, options)
+    monkeypatch.setattr(fitting, "free_memory", lambda: 2**29)
+    assert predict_memory(lazy(600, 512, 512), volumes, options) < plenty

@@ -246,8 +246,12 @@ def test_running_out_of_memory_takes_smaller_strips_and_gives_the_same(picture, 
             return super().push(rows, last=last)
 
     monkeypatch.setattr(probability, "Stream", Tight)
-    result = segment(picture, model)
+    messages = []
+    result = segment(picture, model, on_progress=lambda progress: messages.append(progress.message))
     np.testing.assert_array_equal(result.labels, whole.labels)
+    assert probability.SHORT in messages
+    assert result.notes.count(probability.SHORT) == 1
+    assert probability.SHORT not in whole.notes
 
 
 def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypatch):

@@ -59,6 +59,7 @@ class FakeCore:
         self.measured: list[set[int] | None] = []
         self.previews: list[SegmentOptions] = []
         self.error: Exception | None = None
+        self.needed = 0
         self._gate = threading.Event()
         self._gate.set()
         self.started = threading.Event()
@@ -69,6 +70,7 @@ class FakeCore:
             iter_segment=self.iter_segment,
             iter_preview=self.iter_preview,
             iter_measure=self.iter_measure,
+            iter_predict=self.iter_predict,
             iter_load=self.iter_load,
             store=self.store,
         )
@@ -85,6 +87,10 @@ class FakeCore:
     def iter_measure(self, *arguments: Any, only: set[int] | None = None, **options: Any) -> Steps[Any]:
         self.measured.append(only)
         return (yield from iter_measure(*arguments, only=only, **options))
+
+    def iter_predict(self, *_: Any) -> Steps[int]:
+        yield Progress(0, 1)
+        return self.needed
 
     def iter_load(self) -> Steps[None]:
         self.loads += 1

@@ -163,3 +163,21 @@ def test_3d_and_back(dock: MainDock, run: Any, click: Any) -> None:
     assert (dims.ndisplay, dims.point[0]) == (2, pytest.approx(dims.range[0].start + 6 * SPACING[0]))
     dims.ndisplay = 3  # by napari's own button
     assert box.volume.isChecked()
+
+
+def test_a_step_down_for_want_of_memory_is_said(
+    dock: MainDock, run: Any, models: Any, scan: Image, monkeypatch: Any
+) -> None:
+    from napari_unetstyle.core.inference import probability
+
+    class Tight(probability.Stream):
+        def push(self, rows: Any, *, last: bool) -> Any:
+            if rows.shape[2] > 4:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            return super().push(rows, last=last)
+
+    whole = segment(scan, models).labels
+    monkeypatch.setattr(probability, "Stream", Tight)
+    run(dock)
+    np.testing.assert_array_equal(labels_layer(dock).data, whole)
+    assert probability.SHORT in dock.segment.results.box.notes.text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,22 @@ def _iter_preview(
     return labels[0] if fitted.dims == 3 else labels  # of a volume, the slice in sight
 
 
+def _iter_predict(
+    image: Image, model: str, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
+) -> Steps[int]:
+    """Bytes of memory that a run will take; `kept` holds the model between calls."""
+    if "torch" not in sys.modules:
+        yield from iter_load()
+    from napari_unetstyle.core.progress import Progress
+    from napari_unetstyle.core.segmentation.memory import predict_memory
+
+    yield Progress(0, 1)
+    if (model, store.root) not in kept:
+        kept.clear()
+        kept[model, store.root] = store.load(model)
+    return predict_memory(image, kept[model, store.root], options)
+
+
 def _iter_folder(
     folder: Path, out: Path, model: str, options: SegmentOptions, store: ModelStore
 ) -> Steps[FolderReport]:
@@ -87,6 +104,8 @@ class CoreCalls:
         ``(result, threshold=, min_pixels=, keep_largest=, fill_holes=)`` to a job that decides the result anew.
     iter_preview
         ``(image, model reference, options, store, kept)`` to a job that returns the labels ``YX`` of ``options.box``.
+    iter_predict
+        ``(image, model reference, options, store, kept)`` to a job that returns the bytes of memory of a run.
     iter_folder
         ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
     iter_measure
@@ -100,6 +119,7 @@ class CoreCalls:
     iter_segment: Callable[..., Steps[SegmentResult]] = _iter_segment
     iter_refine: Callable[..., Steps[SegmentResult]] = _iter_refine
     iter_preview: Callable[..., Steps[NDArray[Any]]] = _iter_preview
+    iter_predict: Callable[..., Steps[int]] = _iter_predict
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     iter_load: Callable[[], Steps[None]] = iter_load

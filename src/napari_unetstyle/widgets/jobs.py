@@ -20,6 +20,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.free_memory import is_out_of_memory
 from napari_unetstyle.core.progress import Progress, Steps
 
 INTERVAL = 0.1  # seconds between two messages to Qt
@@ -62,7 +63,7 @@ def failure(error: BaseException) -> Failed:
     details = "".join(traceback.format_exception(error))
     if isinstance(error, UnetstyleError):
         return Failed(str(error), details)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_out_of_memory(error):
         return Failed("There was not enough memory. Close other programs, or segment a part of the picture.", details)
     return Failed(
         f"This went wrong and was not foreseen ({type(error).__name__}: {error}). "

@@ -13,6 +13,7 @@ from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.empty_row import EmptyRow
 from napari_unetstyle.widgets.folder_panel import FolderPanel
+from napari_unetstyle.widgets.forecast import Forecast
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -63,6 +64,7 @@ class SegmentPanel(QWidget):
         self.folder = FolderPanel(viewer, calls)
         self._wants_folder = False
         self.preview = Preview(viewer, calls, self._preview_request)
+        self.forecast = Forecast(calls, self._forecast_request)
         self.segment = QPushButton("SEGMENT")
         self.segment.setMinimumHeight(32)
         self.progress = ProgressRow()
@@ -84,6 +86,7 @@ class SegmentPanel(QWidget):
         rows.addWidget(self.range_row)
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
+        rows.addWidget(self.forecast)
         rows.addWidget(self.segment)
         self.offers = QVBoxLayout()
         for part in (self.empty, self.form, self.progress, self.message):
@@ -100,6 +103,7 @@ class SegmentPanel(QWidget):
         self.empty.failed.connect(self.message.fail)
         self.empty.folder_wanted.connect(self._on_folder_wanted)
         self.where.currentIndexChanged.connect(self._on_where_changed)
+        self.range.changed.connect(self.forecast.touch)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
         self._queue.begun.connect(self._on_begun)
@@ -163,6 +167,7 @@ class SegmentPanel(QWidget):
         self.stop()
         self.folder.stop()
         self.preview.box.setChecked(False)
+        self.forecast.close_down()
         self.results.close_down()
 
     def _requests(self) -> list[RunRequest]:
@@ -194,6 +199,13 @@ class SegmentPanel(QWidget):
         if self.is_running or layer is None or self.model.spec is None:
             return None
         return self._request(layer, scope.SCREEN, read_settings())
+
+    def _forecast_request(self) -> RunRequest | None:
+        """The run that SEGMENT would start, where it is one picture."""
+        where, layer = self.where.currentData(), self.picture.layer
+        if self.is_running or layer is None or self.model.spec is None or where in (scope.ALL, scope.FOLDER):
+            return None
+        return self._request(layer, where, read_settings())
 
     def _on_begun(self, number: int) -> None:
         self.preview.pause()
@@ -278,6 +290,7 @@ class SegmentPanel(QWidget):
     def _on_where_changed(self) -> None:
         is_folder = self.where.currentData() == scope.FOLDER
         self.folder.setVisible(is_folder)
+        self.forecast.touch()
         self.range_row.setVisible(self.where.currentData() == scope.RANGE)
         self.preview.setVisible(not is_folder)
         can_start = self.model.spec is not None and (not is_folder or self.folder.folder is not None)

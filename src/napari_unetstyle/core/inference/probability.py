@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unetstyle.core.errors import DeviceError
+from napari_unetstyle.core.free_memory import is_out_of_memory
 from napari_unetstyle.core.inference.statistics import Picture
 from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
 from napari_unetstyle.core.networks.unet import UNet
@@ -23,6 +24,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
 _STRIP_PIXELS_GPU = 2**21
+SHORT = "Memory was short, so the run went on in smaller parts: slower, with the same result."
 _WIDEST = 2**13  # longer rows are cut into columns, so that memory does not grow with the picture
 
 
@@ -42,6 +44,8 @@ class Engine:
         Spatial dimensions of what it runs on.
     memory
         Bytes that the network may take while it runs; larger pictures are cut into columns.
+    said
+        Sentences that a person should read about a run, added while it goes on.
     """
 
     device: torch.device
@@ -49,6 +53,7 @@ class Engine:
     tile: int | None = None
     dims: int = 2
     memory: int = 2**30
+    said: list[str] = field(default_factory=list, compare=False)
 
     @property
     def strip_pixels(self) -> int:
@@ -88,14 +93,15 @@ def iter_probabilities(
     """
     whole, done = _area(box[1:]), 0
     columns, pixels = deque(columns_of(network, box, picture.shape, engine)), engine.strip_pixels
+    words = "Segmenting"
     while columns:
         column = columns.popleft()
         cut = Cut.of(network, (box[0], *column), picture.shape, pixels)
         try:
             for progress in _iter_cut(network, picture, out, box, cut, engine, seeds=seeds):
                 step = done + progress.fraction * _area(column)
-                yield Progress(round(1000 * step / whole), 1000, "Segmenting")
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                yield Progress(round(1000 * step / whole), 1000, words)
+        except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
             if not is_out_of_memory(error):
                 raise
             pixels, smaller = _one_step_down(network, column, cut, pixels)
@@ -105,9 +111,13 @@ def iter_probabilities(
                     "Close other programs, choose device 'cpu', or segment a smaller part."
                 ) from error
             columns.extendleft(reversed(smaller))
-            _release(engine.device)
+            words = SHORT
         else:
             done += _area(column)
+            continue
+        if SHORT not in engine.said:
+            engine.said.append(SHORT)
+        _release(engine.device)  # after the error, which holds on to what was computed
 
 
 @dataclass(frozen=True)
@@ -231,13 +241,6 @@ def to_bytes(logits: Tensor, *, seeds: bool) -> NDArray[np.uint8]:
     values = torch.cat(probabilities).mul_(255).round_().to(torch.uint8)
     result: NDArray[np.uint8] = values.cpu().numpy()
     return result
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was missing (other errors must not be mistaken for it)."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
 
 
 def _release(device: torch.device) -> None:

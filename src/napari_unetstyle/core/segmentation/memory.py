@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from napari_unetstyle.core import device as devices
+from napari_unetstyle.core.errors import DeviceError
+from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.store import Model
@@ -24,6 +27,7 @@ _ALWAYS = 2**26  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
 _DECIDING = 24  # bytes for each pixel that is decided at once
+_LINE = 200  # bytes for each line of pixels where pieces and holes are looked for: its runs, and what touches them
 
 
 def predict_memory(image: Image, model: Model, options: SegmentOptions | None = None) -> int:
@@ -31,7 +35,8 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
 
     The largest of three: looking at the picture (layer statistics), the network with what it keeps of the picture,
     and deciding; the probabilities and labels count while they are below ``options.memory``, beyond it they lie on
-    disk. On a GPU the network's part is the GPU's. The picture itself is not counted, but what is read of it is.
+    disk. On a GPU the network's part is the GPU's. Volumes are foretold within a fifth; how much finding objects takes
+    depends on how many there are. The picture itself is not counted, but what is read of it is.
 
     Parameters
     ----------
@@ -52,7 +57,37 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     labels = _kept((_FLOAT if model.spec.separation else 1) * pixels, options)
     looking = _looking(network, scaled_shape(shape, scale), len(seen.frames(engine.dims)), options)
     running = probabilities + _running(network, shape, scale, options, engine)
-    return _ALWAYS + max(looking, running, probabilities + labels + _DECIDING * min(pixels, BAND_PIXELS))
+    deciding = _DECIDING * min(pixels, BAND_PIXELS) + _cleaning(image.label_shape, options)
+    return _ALWAYS + max(looking, running, probabilities + labels + deciding)
+
+
+def check_memory(image: Image, model: Model, options: SegmentOptions) -> None:
+    """Refuse a run that cannot fit into main memory, before it begins; on a GPU the run itself finds out.
+
+    Raises
+    ------
+    DeviceError
+        In words, with what is needed and what is there.
+    """
+    if devices.resolve(options.device).type != "cpu":
+        return
+    needed, free = predict_memory(image, model, options), free_memory()
+    if needed > free:
+        raise DeviceError(
+            f"This run needs about {gigabytes(needed)} of memory, and {gigabytes(free)} are free. "
+            "Close other programs, or segment a part of the picture. Nothing was changed."
+        )
+
+
+def gigabytes(size: int) -> str:
+    """``1.4 GB``"""
+    return f"{size / 1e9:.1f} GB"
+
+
+def _cleaning(shape: tuple[int, ...], options: SegmentOptions) -> int:
+    """Pieces and holes are found from runs, a few in each line of pixels."""
+    is_needed = options.keep_largest or options.fill_holes or (options.min_pixels or 0) > 1
+    return _LINE * math.prod(shape[:-1]) if is_needed else 0
 
 
 def _kept(size: int, options: SegmentOptions) -> int:

@@ -1,0 +1,42 @@
+"""How much main memory a run can still have, and whether it was missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_GROUP = Path("/sys/fs/cgroup")  # of Linux, where containers and batch systems set limits
+_MISSING = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "MPS backend out of memory",
+    "_STATUS_ALLOC_FAILED",
+)  # torch says it in these words
+
+
+def free_memory(group: Path = _GROUP) -> int:
+    """Bytes that programs can take without anything being swapped out; in a container at most its own rest."""
+    import psutil  # type: ignore[import-untyped]
+
+    available = int(psutil.virtual_memory().available)
+    rest = _rest_of(group)
+    return available if rest is None else min(available, rest)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was missing; other errors, whatever they talk about, are never mistaken for it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, not imported here
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MISSING)
+
+
+def _rest_of(group: Path) -> int | None:
+    """What the limit of a control group leaves; pages of files that can be dropped at once count as free."""
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
+    except (OSError, ValueError):  # no such group, or "max": no limit
+        return None
+    return max(limit - used + cached, 0)
