@@ -240,6 +240,32 @@ class ModelStore:
             self.forget(model)
             return Model(numbered, target)
 
+    def write(self, model: Model, spec: ModelSpec, folder: str | os.PathLike[str]) -> Model:
+        """Make a model that was saved aside a folder of its own, elsewhere.
+
+        Parameters
+        ----------
+        model, spec
+            As for :meth:`take_in`.
+        folder
+            Must not exist; appears in one step.
+
+        Raises
+        ------
+        OutputError
+            If there is something already, or it cannot be written.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise OutputError(f"{target} exists already, and models are never changed. Give a new folder.")
+        sealed = model_folder.sealed(spec, model.spec.files)
+        atomic_write(model.folder / MANIFEST, model_folder.to_json(sealed))
+        with _partial_folder(target.parent) as partial:
+            model_folder.copy(model.folder, partial)
+            self._named(partial, target)
+        self.forget(model)
+        return Model(sealed, target)
+
     def forget(self, model: Model) -> None:
         """Remove what is left of a model that was saved aside."""
         aside = model.folder.parent
@@ -351,7 +377,11 @@ class ModelStore:
                     f"meaning. Import this one under a name of its own, for example {free!r}.",
                     free,
                 )
-        target = self.root / reference(spec)
+        self._named(partial, self.root / reference(spec))
+        return spec
+
+    @staticmethod
+    def _named(partial: Path, target: Path) -> None:
         try:
             partial.chmod(0o755)
             partial.rename(target)
@@ -359,7 +389,6 @@ class ModelStore:
             raise OutputError(
                 f"Could not write {target}: {error.strerror or error}. Remove what is there, or choose another name."
             ) from error
-        return spec
 
 
 def default_root() -> Path:

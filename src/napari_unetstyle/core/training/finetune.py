@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,10 @@ class Candidate:
     def keep(self, store: ModelStore) -> Model:
         """Make it the next version of its name in `store`, where its folder moves, with the comparison in its card."""
         return store.take_in(self.model, _measured(self.model.spec, self.comparison))
+
+    def write(self, folder: str | os.PathLike[str], store: ModelStore) -> Model:
+        """Make it a model folder of its own, which must not exist yet."""
+        return store.write(self.model, _measured(self.model.spec, self.comparison), folder)
 
     def forget(self, store: ModelStore) -> None:
         """Remove it."""

@@ -1,0 +1,191 @@
+"""``napari-unetstyle teach``: labeled pictures to a better model, or to a new one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unetstyle.cli.values import parse_channel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unetstyle.core.annotation.corrections import Correction
+    from napari_unetstyle.core.models.spec import ClassSpec
+    from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.core.training.finetune import Candidate
+
+STAYS = 1
+_STAYS_WORDS = "Nothing was kept; --keep keeps it all the same."
+STOPPED = 130
+
+HELP = """Teach a model with labeled pictures, and compare it with the one it came from.
+
+Research use only, not a medical device.
+
+**Examples**
+
+Two minutes of teaching; the new model is kept only if it is better on places that were held out, and no worse on what
+it knew:
+
+`napari-unetstyle teach --images slides/ --labels masks/ --model nuclei --minutes 2`
+
+A model from nothing, written to a folder:
+
+`napari-unetstyle teach --from-scratch --classes vessel --images eyes/ --labels vessels/ -o vessels-model/ --minutes 10`
+
+Pictures and labels go together by their names (`slide7.tif` and `slide7_mask.png`). Labels are numbers of objects for
+a model that separates objects, else class values; QuPath's GeoJSON is read, too.
+
+**Exit codes**: 0 the model was kept; 1 it is no better, and the one you had stays (`--keep` keeps it all the same);
+2 nothing could be done, and a sentence says why.
+"""
+
+
+def teach_model(
+    images: Annotated[Path, typer.Option(help="Folder of pictures.")],
+    labels: Annotated[Path, typer.Option(help="Folder of their labels, or masks, or GeoJSON.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model to start from: name or folder.")] = "nuclei",
+    out: Annotated[
+        Path | None, typer.Option("--output", "-o", help="New folder for the model. [default: among your models]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it. [default: the model's name with -mine]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long to train. [default: 2, from scratch 10]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps instead: the same model each time.")] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Teach a new model from nothing.")] = False,
+    classes: Annotated[
+        list[str] | None, typer.Option(help="With --from-scratch: name of each class, in the order of their values.")
+    ] = None,
+    areas: Annotated[
+        bool, typer.Option("--areas", help="With --from-scratch: the labels are class values, not objects.")
+    ] = False,
+    ignore: Annotated[int | None, typer.Option(help="Labels with this value are not learned from.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Number (from 0) or name of the only channel to use.")] = None,
+    object_diameter: Annotated[float | None, typer.Option(help="Diameter of a typical object in pixels.")] = None,
+    learn: Annotated[str, typer.Option(help="Layers that change: all, decoder or encoder.")] = "all",
+    rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001, from scratch 0.002]")] = None,
+    replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep it even if it is no better.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
+) -> None:
+    """Teach a model; see HELP."""
+    from napari_unetstyle.core.errors import OptionError
+    from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.core.segmentation.options import make_options
+    from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
+    from napari_unetstyle.core.training.options import FineTuneOptions
+
+    if from_scratch != bool(classes) or (areas and not from_scratch):
+        raise OptionError(
+            "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "
+            "or leave all out to teach a model that is there."
+        )
+    if out is not None and out.exists():
+        raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
+    store = ModelStore()
+    parent = None if from_scratch else store.load(model)
+    usual = 10.0 if from_scratch else 2.0
+    options = FineTuneOptions(
+        minutes=None if steps is not None else minutes or usual,
+        steps=steps,
+        learning_rate=rate,
+        learn=_learn(learn),
+        replay=replay,
+        name=name or (_name_of(out, classes or []) if from_scratch else None),
+        seed=seed,
+        device=device,
+        segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
+    )
+    is_areas = areas if parent is None else parent.spec.separation is None
+    lessons = corrections(
+        images, labels, ignore, is_areas=is_areas, classes=() if parent is None else parent.spec.classes
+    )
+    job = (
+        iter_teach_new(lessons, classes or [], options, store=store)
+        if parent is None
+        else iter_fine_tune(lessons, parent, options, store=store)
+    )
+    _finish(_drained(job), store, out, keep=keep, as_json=as_json)
+
+
+def corrections(
+    images: Path, labels: Path, ignore: int | None, *, is_areas: bool, classes: tuple[ClassSpec, ...]
+) -> Sequence[Correction]:
+    """Every picture that has labels, called right as a whole except where the labels say "ignore"."""
+    from napari_unetstyle.core.annotation.masks import find_pairs
+
+    found = [pair.correction("areas" if is_areas else "objects", classes) for pair in find_pairs(images, labels)]
+    return found if ignore is None else [_without(one, ignore) for one in found]
+
+
+def _without(correction: Correction, ignore: int) -> Correction:
+    from dataclasses import replace
+
+    import numpy as np
+
+    known = correction.labels != ignore
+    return replace(correction, labels=np.where(known, correction.labels, 0), accepted=known, rest_is_right=False)
+
+
+def _learn(text: str) -> Any:
+    return text
+
+
+def _name_of(out: Path | None, classes: Sequence[str]) -> str:
+    """A model's name from the folder it goes to, or from its first class."""
+    import re
+
+    plain = re.sub(r"[^a-z0-9_-]+", "-", (out.name if out is not None else classes[0]).lower()).strip("-_")
+    return plain[:64] or "model"
+
+
+def _drained(job: Steps[Candidate]) -> Candidate:
+    """Run with a bar on stderr that knows the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from napari_unetstyle.core.progress import run
+
+    columns = (TextColumn("{task.fields[what]}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=None, what="Starting", done="")
+
+        def show(progress: Any) -> None:
+            score = getattr(progress, "score", None)
+            done = progress.done if score is None else f"{progress.done}, Dice {score:.3f}"
+            bar.update(task, completed=progress.step, total=progress.total, what=progress.message[:60], done=done)
+
+        try:
+            return run(job, show)
+        except KeyboardInterrupt as stop:
+            typer.echo("Stopped. No model was made; the one you had is as it was.", err=True)
+            raise typer.Exit(STOPPED) from stop
+
+
+def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: bool, as_json: bool) -> None:
+    """Keep it or not, say so, and exit with a code that means it."""
+    comparison = candidate.comparison
+    kept = None
+    if comparison.takes_over or keep:
+        kept = candidate.keep(store) if out is None else candidate.write(out, store)
+    else:
+        candidate.forget(store)
+    if as_json:
+        before, after = comparison.parent, comparison.child
+        scores = {
+            "places": {"count": len(after.places), "before": before and before.on_places, "after": after.on_places},
+            "old": {"count": len(after.old), "before": before and before.on_old, "after": after.on_old},
+        }
+        folder = None if kept is None else str(kept.folder)
+        typer.echo(json.dumps({"verdict": comparison.verdict, "model": folder, **scores}))
+    else:
+        typer.echo(comparison.sentence())
+        typer.echo(f"Kept: {kept.spec.name}, version {kept.spec.version} -> {kept.folder}" if kept else _STAYS_WORDS)
+    if kept is None:
+        raise typer.Exit(STAYS)

@@ -1,0 +1,95 @@
+"""The command ``teach``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core import ModelStore, segment
+from tests.cli.cli_for_tests import Shell
+from tests.core.networks_for_tests import tiny_model
+from tests.core.training_for_tests import discs
+
+
+@pytest.fixture
+def lessons(tmp_path: Path) -> list[object]:
+    """Two pictures of discs in one folder, their objects in another."""
+    for part in ("pictures", "masks"):
+        (tmp_path / part).mkdir()
+    for seed in (0, 1):
+        example = discs((128, 144), count=12, seed=seed)
+        pixels = np.moveaxis((255 * example.image).astype(np.uint8), 0, -1)
+        tifffile.imwrite(tmp_path / "pictures" / f"slide{seed}.tif", pixels, photometric="rgb")
+        tifffile.imwrite(tmp_path / "masks" / f"slide{seed}_mask.tif", example.labels[1].astype(np.uint16))
+    return ["--images", tmp_path / "pictures", "--labels", tmp_path / "masks"]
+
+
+@pytest.fixture
+def own(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    """A store that nobody else writes to."""
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
+    tiny_model(tmp_path / "models")
+    return ModelStore()
+
+
+def test_a_better_model_is_kept_as_the_next_version(shell: Shell, lessons: list[object], own: ModelStore) -> None:
+    done = shell("teach", *lessons, "-m", "tiny", "--steps", 40, "--rate", 0.02)
+    assert (done.code, done.out[:8]) == (0, "Better: ")
+    assert "tiny-mine, version 1" in done.out
+    kept = own.load("tiny-mine")
+    assert kept.spec.parent == "tiny@1"
+    assert segment(np.zeros((40, 40), np.uint8), kept).labels.shape == (40, 40)
+
+
+def test_one_that_is_no_better_is_not_kept_unless_asked(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 1, "--rate", 1e-9]
+    done = shell(*words)
+    assert done.code == 1
+    assert "the model you had stays" in done.out
+    assert "tiny-mine" not in [spec.name for spec in own.list()]
+    kept = shell(*words, "--keep", "-o", tmp_path / "out", "--json")
+    assert kept.code == 0
+    said = json.loads(kept.out)
+    assert said["verdict"] == "not better"
+    assert said["places"]["count"] >= 3
+    assert ModelStore().load(tmp_path / "out").spec.name == "tiny-mine"
+    again = shell(*words, "-o", tmp_path / "out")
+    assert (again.code, again.out) == (2, "")
+    assert "exists already" in again.err
+
+
+def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
+    done = shell("teach", "--from-scratch", "--classes", "disc", *lessons, "-o", tmp_path / "Disc model", "--steps", 3)
+    assert (done.code, done.out[:11]) == (0, "A new model")
+    spec = own.load(tmp_path / "Disc model").spec
+    assert (spec.name, [c.name for c in spec.classes], spec.parent) == ("disc-model", ["disc"], None)
+
+
+def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
+    from napari_unetstyle.cli.teach import corrections
+    from napari_unetstyle.core.annotation.corrections import learned
+
+    images, labels = Path(str(lessons[1])), Path(str(lessons[3]))
+    found = corrections(images, labels, 3, is_areas=False, classes=())
+    whole = corrections(images, labels, None, is_areas=False, classes=())
+    for one, all_ in zip(found, whole, strict=True):
+        targets, valid = learned(one)
+        np.testing.assert_array_equal(valid, all_.labels != 3)
+        assert 3 not in targets[1]
+
+
+@pytest.mark.parametrize(
+    "words", [["--from-scratch"], ["--classes", "disc"], ["--areas"], ["--learn", "head"], ["--replay", "2"]]
+)
+def test_options_that_do_not_go_together(
+    shell: Shell, lessons: list[object], own: ModelStore, words: list[str]
+) -> None:
+    done = shell("teach", *lessons, "-m", "tiny", *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: ")
