@@ -13,6 +13,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.level_grid import LevelGrid
 
 if TYPE_CHECKING:
     import napari.layers
@@ -172,8 +173,10 @@ def completed(own: Statement, other: Statement | None) -> Statement:
     return own
 
 
-def image_from_layer(layer: napari.layers.Image, statement: Statement | None = None) -> Image:
-    """The picture of a layer: full resolution, not copied, lazy if the layer's data are.
+def image_from_layer(
+    layer: napari.layers.Image, statement: Statement | None = None, grid: LevelGrid | None = None
+) -> Image:
+    """The picture of a layer: not copied, lazy if the layer's data are; full resolution, or the level of `grid`.
 
     Raises
     ------
@@ -181,11 +184,10 @@ def image_from_layer(layer: napari.layers.Image, statement: Statement | None = N
         If axes or pixels are not allowed.
     """
     stated = statement or statement_of(layer)
-    array = layer.data[0] if layer.multiscale else layer.data
     return Image(
-        array=array,
+        array=_stored(layer, grid),
         axes=stated.axes,
-        geometry=stated.geometry,
+        geometry=stated.geometry if grid is None else grid.geometry(stated.geometry, stated.axes),
         channel_names=tuple(map(str, layer.metadata.get("channel_names", ()))),
         name=layer.name,
     )
@@ -206,18 +208,22 @@ class Placement:
     arguments: dict[str, Any]
     transform: NDArray[np.float64]
     metadata: dict[str, Any]
+    grid: LevelGrid | None = None
 
     @classmethod
-    def of(cls, layer: napari.layers.Image | napari.layers.Labels, axes: str) -> Placement:
-        """The placement of `layer` now; `axes` as stated for its data."""
+    def of(
+        cls, layer: napari.layers.Image | napari.layers.Labels, axes: str, grid: LevelGrid | None = None
+    ) -> Placement:
+        """The placement of `layer` now, or of one level of it; `axes` as stated for its data."""
         own = axes[:-1] if getattr(layer, "rgb", False) else axes
         return cls(
             layer=layer,
             name=layer.name,
-            array=_stored(layer),
+            array=_stored(layer, grid),
             axes=own,
-            arguments=_arguments(layer, own),
+            arguments=_arguments(layer, own, grid),
             transform=_transform(layer),
+            grid=grid,
             metadata={PLACE: layer.metadata[PLACE]} if PLACE in layer.metadata else {},
         )
 
@@ -225,12 +231,15 @@ class Placement:
         """What happened to the layer since, in words."""
         if self.layer not in viewer.layers:
             return ["removed"]
-        shape = tuple(_stored(self.layer).shape)
+        if self.grid is not None and not self.grid.is_of(self.layer):
+            return ["changed"]
+        now = _stored(self.layer, self.grid)
+        shape = tuple(now.shape)
         happened = {
             "renamed": self.layer.name != self.name,
             "moved": not np.array_equal(_transform(self.layer), self.transform),
             "reshaped": shape != tuple(self.array.shape),
-            "changed": shape == tuple(self.array.shape) and _stored(self.layer) is not self.array,
+            "changed": shape == tuple(self.array.shape) and now is not self.array,
         }
         return [word for word, is_so in happened.items() if is_so]
 
@@ -253,8 +262,8 @@ class Placement:
         return self.axes.find("C") > 0
 
 
-def _stored(layer: napari.layers.Image | napari.layers.Labels) -> Any:
-    return layer.data[0] if layer.multiscale else layer.data
+def _stored(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid | None = None) -> Any:
+    return layer.data[grid.index if grid is not None else 0] if layer.multiscale else layer.data
 
 
 def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
@@ -263,9 +272,9 @@ def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
     return np.concatenate([np.ravel(part).astype(float) for part in parts])
 
 
-def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> dict[str, Any]:
-    """The layer's place as arguments of a Labels layer on it."""
-    place = {
+def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str, grid: LevelGrid | None) -> dict[str, Any]:
+    """The layer's place as arguments of a Labels layer on it, or on one level of it."""
+    place: dict[str, Any] = {
         "scale": np.array(layer.scale),
         "translate": np.array(layer.translate),
         "rotate": np.array(layer.rotate),
@@ -274,11 +283,13 @@ def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str) -> 
         "units": tuple(layer.units),
         "axis_labels": tuple(layer.axis_labels),
     }
+    if grid is not None:
+        place |= grid.placed(place)
     channel = axes.find("C")
     if channel == 0:
         return _without_first_axis(place)
     if channel > 0:
-        count = _stored(layer).shape[channel]
+        count = _stored(layer, grid).shape[channel]
         step = place["scale"][channel]
         place["translate"][channel] += step * (count - 1) / 2
         place["scale"][channel] = step * count

@@ -1,11 +1,17 @@
-"""Volumes dragged into napari, or opened from its menu: at their place, with their unit, or refused in a sentence."""
+"""Volumes and OME-Zarr opened in napari: at their place, with their unit, or refused in a sentence."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from napari_unetstyle.core.errors import UnetstyleError
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.imaging.ome_zarr import OmeZarr
 
 _LOOKED_AT = 500  # files; napari asks about every folder that is dropped
 
@@ -14,10 +20,13 @@ Paths = str | Sequence[str]
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
-    """What napari reads a path with: NIfTI, NRRD, MetaImage, or DICOM (a file, files or a folder); None for others."""
+    """What napari reads a path with: NIfTI, NRRD, MetaImage, OME-Zarr, or DICOM (files, a folder); None for others."""
     from napari_unetstyle.core.imaging.medical import medical_suffix
+    from napari_unetstyle.core.imaging.ome_zarr import is_zarr
 
     paths = [path] if isinstance(path, str) else list(path)
+    if paths and all(is_zarr(Path(one)) for one in paths):
+        return read_zarr
     if all(medical_suffix(one) for one in paths):
         return read_volumes
     return read_dicom if paths and _holds_dicom(Path(paths[0])) else None
@@ -39,6 +48,96 @@ def read_dicom(path: Paths) -> list[Any]:
     from napari_unetstyle.widgets import series_chooser
 
     return series_chooser.read_dicom(path)
+
+
+def read_zarr(path: Paths) -> list[LayerData]:
+    """Layer data of OME-Zarr: the picture in all its levels, lazy, and its labels on it.
+
+    Labels of up to 128 MB are read, so that they can be painted; napari cannot paint on several levels.
+
+    Raises
+    ------
+    UnetstyleError
+        If it is damaged, of another version, or does not say what its axes are.
+    """
+    return [layer for one in ([path] if isinstance(path, str) else path) for layer in _zarr_layers(Path(one))]
+
+
+def _zarr_layers(path: Path) -> list[LayerData]:
+    from napari.utils.notifications import show_info
+
+    from napari_unetstyle.core.imaging.ome_zarr import LABELS, open_ome_zarr
+
+    picture = open_ome_zarr(path)
+    if picture.is_labels:
+        return [_zarr_labels(picture, path, "")]
+    notes = [*picture.image().notes]
+    layers = [_zarr_picture(picture, path)]
+    inner = picture.axes().find("C") > 0
+    for name in picture.label_names:
+        try:
+            labels = open_ome_zarr(path / LABELS / name)
+            layers.append(_zarr_labels(labels, path / LABELS / name, picture.axes() if inner else ""))
+        except UnetstyleError as error:  # the picture and the others can be seen without them
+            notes.append(str(error))
+    if notes:
+        show_info(" ".join(notes))
+    return layers
+
+
+def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
+    from napari_unetstyle.widgets.level_grid import LEVELS
+    from napari_unetstyle.widgets.opening import layer_data
+
+    data, arguments, kind = layer_data(picture.image(), path)
+    axes = picture.axes()
+    colors = bool(arguments["rgb"])
+    count, finest = len(axes) - colors, picture.multiscale.levels[0]
+    if arguments["units"][axes.index("Y")] == "pixel":  # so that labels on another grid lie on the picture
+        arguments["scale"], arguments["translate"] = list(finest.scale[:count]), list(finest.translation[:count])
+    levels = [level.over(finest) for level in picture.multiscale.levels[: len(picture.arrays)]]
+    if len(picture.arrays) > 1:
+        kept = [(factor.tolist()[:count], offset.tolist()[:count]) for factor, offset in levels]
+        data, arguments["multiscale"] = list(picture.arrays), True
+        arguments["metadata"][LEVELS] = kept
+    return data, arguments, kind
+
+
+def _zarr_labels(labels: OmeZarr, path: Path, below: str) -> LayerData:
+    """Labels; `below` are the axes of a picture whose channels they have to reach across."""
+    from napari_unetstyle.core.imaging.tiff import LARGE
+    from napari_unetstyle.widgets.layers import METADATA
+
+    (data, arguments, _) = _zarr_picture(labels, path)
+    finest = labels.arrays[0]
+    if math.prod(finest.shape) * finest.dtype.itemsize <= LARGE:
+        data, arguments["multiscale"] = finest[...], False
+    del arguments["rgb"]
+    arguments["metadata"][METADATA] = {name: labels.info[name] for name in ("output", "classes") if name in labels.info}
+    arguments["colormap"] = _colormap({"classes": (), **labels.info})
+    axes = labels.axes()
+    if "C" in axes or "T" not in axes or not below.startswith("TC"):
+        return data, arguments, "labels"
+    return _across_channels(data, axes.index("T") + 1, arguments), arguments, "labels"
+
+
+def _across_channels(data: Any, place: int, arguments: dict[str, Any]) -> Any:
+    """Data with an axis for the channels, as the picture has it: napari lines axes up from the last one."""
+    import dask.array as da
+    import numpy as np
+
+    from napari_unetstyle.widgets.level_grid import LEVELS
+
+    for key, value in (("scale", 1.0), ("translate", 0.0), ("units", "pixel"), ("axis_labels", "c")):
+        arguments[key].insert(place, value)
+    for factor, offset in arguments["metadata"].get(LEVELS, ()):
+        factor.insert(place, 1.0)
+        offset.insert(place, 0.0)
+    if isinstance(data, np.ndarray):
+        return np.expand_dims(data, place)
+    levels = data if isinstance(data, list) else [data]
+    widened = [da.expand_dims(da.from_array(level, chunks=level.chunks), place) for level in levels]
+    return widened if isinstance(data, list) else widened[0]
 
 
 def _layer_data(path: Path) -> LayerData:
@@ -79,8 +178,9 @@ def _colormap(info: dict[str, Any]) -> Any:
 def _holds_dicom(path: Path) -> bool:
     """Whether a file is DICOM, or one of the first files in or below a folder is."""
     from napari_unetstyle.core.imaging.dicom_header import is_dicom
+    from napari_unetstyle.core.imaging.ome_zarr import SUFFIX
 
-    if path.suffix.lower() == ".zarr":
+    if path.suffix.lower() == SUFFIX:
         return False
     inside = path.rglob("*") if path.is_dir() else [path]
     return any(file.is_file() and is_dicom(_start(file)) for file in islice(inside, _LOOKED_AT))

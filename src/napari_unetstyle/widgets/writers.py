@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
+    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha`` or ``.zarr``.
+
+    In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 
     A layer that does not say where it lies (one that was added by hand, say) lies where the open picture does that has
     the same grid.
@@ -31,7 +34,18 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     layer = Layer.create(data, meta, "labels")
     axes, geometry, layer_to_labels = _place(layer, path)
     labels = layer_to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
-    return [str(write_labels(path, labels, axes=axes, geometry=geometry, **_meaning(layer)))]
+    return [str(write_labels(path, labels, axes=axes, geometry=geometry, name=_name(layer, path), **_meaning(layer)))]
+
+
+def _name(layer: napari.layers.Labels, path: str) -> str | None:
+    """What the labels will be called in the OME-Zarr picture at `path`; None if there is none."""
+    from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr, open_ome_zarr
+    from napari_unetstyle.core.imaging.ome_zarr_labels import free_label_name
+
+    if not path.lower().endswith(SUFFIX) or not is_zarr(Path(path)):
+        return None
+    picture = open_ome_zarr(Path(path))
+    return None if picture.is_labels else free_label_name(picture, layer.name)
 
 
 def _place(layer: napari.layers.Labels, path: str) -> Any:

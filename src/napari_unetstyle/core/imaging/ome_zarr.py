@@ -84,6 +84,11 @@ class StoredLevel:
         """Number of axes."""
         return len(self.shape)
 
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return math.prod(self.shape)
+
     def __getitem__(self, key: Any) -> NDArray[Any]:
         with damage_in_words(self._where):
             return np.asarray(self._array[key])

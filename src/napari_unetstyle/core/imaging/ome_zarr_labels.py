@@ -116,7 +116,7 @@ def write_ome_zarr_labels(
 
 def free_label_name(picture: OmeZarr, wanted: str) -> str:
     """A name like `wanted` that labels of the picture can have and do not."""
-    stem = re.sub(r"[^A-Za-z0-9._ -]+", "_", wanted).lstrip(". ")[:90].rstrip(" .") or LABELS
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", wanted)[:90].strip("-.") or LABELS
     names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
     return next(name for name in names if name not in picture.label_names)
 

@@ -1,0 +1,181 @@
+"""Where the pixels of each level of a multiscale layer lie on those of the finest one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.geometry import Geometry
+
+if TYPE_CHECKING:
+    import napari.layers
+
+LEVELS = "unetstyle_levels"
+_SAMPLE = 12  # pixels along each axis that tell how a level was made
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelGrid:
+    """One level: its index ``i`` lies at ``factor * i + offset`` of the finest level.
+
+    Attributes
+    ----------
+    index
+        Number of the level; 0 is the finest.
+    factor, offset
+        One number for each axis of the layer's data (colors left out), in pixels of the finest level.
+    """
+
+    index: int
+    factor: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def geometry(self, finest: Geometry, axes: str) -> Geometry:
+        """Where the level lies if the finest lies at `finest`; `axes` of the layer's data, colors included."""
+        where = [axes.index(a) for a in finest.axes]
+        matrix = np.diag([*(self.factor[i] for i in where), 1.0])
+        matrix[:-1, -1] = [self.offset[i] for i in where]
+        return Geometry.from_affine(finest.affine @ matrix, finest.unit, is_anatomical=finest.is_anatomical)
+
+    def placed(self, place: dict[str, Any]) -> dict[str, Any]:
+        """Scale and translate of a layer on this level; `place` is that of the finest, which keeps the others."""
+        from napari.utils.transforms import Affine
+
+        own = Affine(**{key: place[key] for key in ("scale", "translate", "rotate", "shear")})
+        first = own.affine_matrix @ [*self.offset, 1.0]
+        return {"scale": np.array(place["scale"]) * self.factor, "translate": first[:-1]}
+
+    def from_finest(self, axis: int, position: Any) -> Any:
+        """Positions along one axis of the finest level as those of this level."""
+        return (position - self.offset[axis]) / self.factor[axis]
+
+    def is_of(self, layer: napari.layers.Layer) -> bool:
+        """Whether the layer has this level."""
+        return bool(layer.multiscale) and self.index < len(layer.data)
+
+
+def level_grids(layer: napari.layers.Image | napari.layers.Labels) -> tuple[LevelGrid, ...]:
+    """The levels of a layer, finest first, as its file states them; else as its pixels tell.
+
+    A level whose pixels are those of every second (third, …) one begins with the same pixel as the finest; all others
+    are taken to cover the same place as it, as means do.
+    """
+    if not layer.multiscale:
+        return (LevelGrid(index=0, factor=(1.0,) * layer.ndim, offset=(0.0,) * layer.ndim),)
+    stated = layer.metadata.get(LEVELS, ())
+    if len(stated) == len(layer.data):
+        return tuple(
+            LevelGrid(index=i, factor=tuple(factor), offset=tuple(offset)) for i, (factor, offset) in enumerate(stated)
+        )
+    return tuple(_seen(layer.data[0], level, i, layer.ndim) for i, level in enumerate(layer.data))
+
+
+def _seen(finest: Any, level: Any, index: int, ndim: int) -> LevelGrid:
+    candidates = _factors(finest.shape[:ndim], level.shape[:ndim])
+    strided = next((factor for factor in candidates if _is_strided(finest, level, factor)), None)
+    factor = strided or candidates[0]
+    offset = tuple((f - 1) / 2 for f in factor)
+    return LevelGrid(index=index, factor=factor, offset=offset if strided is None else (0.0,) * ndim)
+
+
+def _factors(counts: tuple[int, ...], fewer: tuple[int, ...]) -> list[tuple[float, ...]]:
+    """Pixels per pixel of a coarser level, likely ones first: one whole number along all axes that have fewer pixels.
+
+    Where no whole number gives the counts, rounded down or up, it is their ratio.
+    """
+    shrunk = [(n, m) for n, m in zip(counts, fewer, strict=True) if n != m]
+    if not shrunk:
+        return [(1.0,) * len(counts)]
+    common = set.intersection(*({*_whole(n, m)} for n, m in shrunk))
+    if not common:
+        return [tuple(map(_ratio, counts, fewer))]
+    likely = sorted(common, key=lambda f: max(_doubt(n, m, f) for n, m in shrunk))
+    return [tuple(float(f) if n != m else 1.0 for n, m in zip(counts, fewer, strict=True)) for f in likely]
+
+
+def _whole(count: int, fewer: int) -> list[int]:
+    """The whole factors that make `fewer` pixels of `count`, the rest left out or filled up."""
+    near = range(max(1, count // (fewer + 1)), -(-count // max(1, fewer - 1)) + 1)
+    return [f for f in near if fewer in (count // f, -(-count // f))]
+
+
+def _ratio(count: int, fewer: int) -> float:
+    return float(min(_whole(count, fewer), key=partial(_doubt, count, fewer), default=count / fewer))
+
+
+def _doubt(count: int, fewer: int, factor: int) -> tuple[bool, bool, bool, int]:
+    """Powers of two are most likely, then what leaves no rest, then what leaves it out."""
+    is_power = factor & (factor - 1) == 0
+    return not is_power, fewer * factor != count, fewer != count // factor, factor
+
+
+def _is_strided(finest: Any, level: Any, factor: Sequence[float]) -> bool:
+    """Whether some places of a level hold the very pixels of the finest one; one of a single value tells nothing."""
+    steps = [int(f) for f in factor]
+    if not all(float(f).is_integer() for f in factor) or max(steps) == 1:
+        return False
+    told = False
+    shares = (0.5, 0.25, 0.75)
+    for share in shares:
+        starts = [max(0, int(n * share) - _SAMPLE // 2) for n in level.shape[: len(steps)]]
+        stops = [
+            min(a + _SAMPLE, n, -(-whole // s))
+            for a, n, whole, s in zip(starts, level.shape, finest.shape, steps, strict=False)
+        ]
+        if any(a >= b for a, b in zip(starts, stops, strict=True)):
+            continue
+        coarse = np.asarray(level[tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))])
+        fine = np.asarray(
+            finest[tuple(slice(a * s, (b - 1) * s + 1, s) for a, b, s in zip(starts, stops, steps, strict=True))]
+        )
+        if not np.array_equal(coarse, fine):
+            return False
+        told |= bool(coarse.min() != coarse.max())
+    return told
+
+
+def brought_to_finest(
+    labels: NDArray[Any], grid: LevelGrid, axes: Sequence[int], shape: tuple[int, ...], in_memory: int | None = None
+) -> NDArray[Any]:
+    """Labels of a level on the grid of the finest one: each pixel gets the label of the nearest pixel.
+
+    Parameters
+    ----------
+    labels
+        On the level.
+    grid
+        The level.
+    axes
+        Which axis of the layer each axis of the labels is.
+    shape
+        Of the labels on the finest level.
+    in_memory
+        Bytes; more lies on disk.
+
+    Raises
+    ------
+    ImageError
+        If labels and shape have not as many axes.
+    """
+    from napari_unetstyle.core import scratch
+
+    if not len(labels.shape) == len(axes) == len(shape):
+        raise ImageError(f"Labels of shape {labels.shape} cannot be brought to shape {shape}: other axes.")
+    nearest = [
+        np.clip(np.ceil(grid.from_finest(axis, np.arange(n)) - 0.5).astype(int), 0, count - 1)
+        for axis, n, count in zip(axes, shape, labels.shape, strict=True)
+    ]
+    out = scratch.zeros(shape, labels.dtype, in_memory)
+    across = np.ix_(*nearest[-2:])
+    for index in itertools.product(*map(range, shape[:-2])):
+        plane = labels[tuple(int(which[i]) for which, i in zip(nearest, index, strict=False))]
+        out[index] = np.asarray(plane)[across]
+        scratch.release(out)
+    return out

@@ -1,0 +1,394 @@
+"""Multiscale pictures: labels of any level lie on the picture, and OME-Zarr opens and is saved where it lies."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_unetstyle.core import Geometry, read_image, write_labels
+from napari_unetstyle.core.errors import ImageFileError
+from napari_unetstyle.core.imaging import tiff
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.ome_zarr import StoredLevel, open_ome_zarr
+from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.models.store import ModelStore
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.segment import iter_decide
+from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
+from napari_unetstyle.widgets.level_choice import fitting_grid, on_fitting_level, on_grid
+from napari_unetstyle.widgets.level_grid import LEVELS, LevelGrid, brought_to_finest, level_grids
+from napari_unetstyle.widgets.readers import get_reader
+from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.writers import write_volume
+from tests.core.zarr_for_tests import described, halved, two_levels, volume, write_picture
+from tests.widgets.fake_core import undecided
+
+signed = st.floats(0.1, 10).flatmap(lambda s: st.sampled_from([s, -s]))
+offsets = st.floats(-100, 100)
+angles = st.floats(-170, 170)
+
+
+def mean_of(array: np.ndarray, factor: int) -> np.ndarray:
+    whole = array[tuple(slice(0, n // factor * factor) for n in array.shape)]
+    shape = [part for n in whole.shape for part in (n // factor, factor)]
+    return whole.reshape(shape).mean(axis=tuple(range(1, 2 * array.ndim, 2)))
+
+
+def every(array: np.ndarray, factor: int) -> np.ndarray:
+    return array[(slice(None, None, factor),) * array.ndim]
+
+
+def noise(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).random(shape)
+
+
+# Where levels lie ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@settings(max_examples=60)
+@given(
+    dims=st.sampled_from([2, 3]),
+    kind=st.sampled_from(["mean", "stride"]),
+    level=st.integers(0, 2),
+    scale=st.tuples(signed, signed, signed),
+    translate=st.tuples(offsets, offsets, offsets),
+    rotate=st.tuples(angles, angles, angles),
+    shear=st.tuples(*[st.floats(-1, 1)] * 3),
+    data=st.data(),
+)
+def test_labels_of_any_level_lie_on_the_picture(
+    dims: int, kind: str, level: int, scale: Any, translate: Any, rotate: Any, shear: Any, data: Any
+) -> None:
+    """Under scale (negative, too), translate, rotate and shear, in 2D and 3D."""
+    shape = (33, 42, 38)[-dims:]
+    finest, make = noise(shape), {"mean": mean_of, "stride": every}[kind]
+    layer = ImageLayer(
+        [finest, make(finest, 2), make(finest, 4)],
+        multiscale=True,
+        scale=scale[:dims],
+        translate=translate[:dims],
+        rotate=rotate[0] if dims == 2 else rotate,
+        shear=shear[: 1 if dims == 2 else 3],
+    )
+    axes = "ZYX"[-dims:]
+    grid = level_grids(layer)[level]
+    image = image_from_layer(layer, statement_of(layer), grid)
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    labels = _added(viewer, image, Placement.of(layer, axes, grid))
+    assert labels.data.shape == layer.data[level].shape
+    index = np.array([data.draw(st.integers(0, n - 1)) for n in labels.data.shape])
+    factor = 2**level
+    under = index * factor + (0 if kind == "stride" else (factor - 1) / 2)
+    np.testing.assert_allclose(labels.data_to_world(index), layer.data_to_world(under), rtol=1e-6, atol=1e-6)
+    block = [range(i * factor, i * factor + 1 if kind == "stride" else (i + 1) * factor) for i in index]
+    pixels = [finest[place] for place in itertools.product(*block)]
+    assert layer.data[level][tuple(index)] == pytest.approx(np.mean(pixels))
+
+
+def _added(viewer: ViewerModel, image: Image, placement: Placement) -> Labels:
+    result = run(iter_decide(undecided(image, SegmentOptions(output="areas"))))
+    return add_labels(viewer, result, placement, "labels")
+
+
+@settings(deadline=None)
+@given(size=st.integers(20, 90), other=st.integers(20, 90), factor=st.integers(2, 5), is_strided=st.booleans())
+def test_counts_that_do_not_divide_still_have_whole_factors(
+    size: int, other: int, factor: int, is_strided: bool
+) -> None:
+    finest = noise((size, other))
+    level = every(finest, factor) if is_strided else mean_of(finest, factor)
+    (_, grid) = level_grids(ImageLayer([finest, level], multiscale=True, contrast_limits=(0, 1)))
+    found = int(grid.factor[0])
+    assert grid.factor == (found, found)
+    if is_strided or factor in (2, 4):
+        assert found == factor
+    assert grid.offset == ((0, 0) if is_strided else ((found - 1) / 2,) * 2)
+    counts = [(n // found, -(-n // found)) for n in finest.shape]
+    assert all(m in pair for m, pair in zip(level.shape, counts, strict=True))
+
+
+def test_axes_may_shrink_by_different_factors() -> None:
+    finest = noise((24, 40, 44))
+    layer = ImageLayer([finest, finest[::2, ::4, ::4]], multiscale=True)
+    assert level_grids(layer)[1] == LevelGrid(index=1, factor=(2, 4, 4), offset=(0, 0, 0))
+    assert level_grids(ImageLayer([finest, finest[:, ::2, ::2]], multiscale=True))[1].factor == (1, 2, 2)
+
+
+def test_counts_of_no_whole_factor_have_their_ratio() -> None:
+    layer = ImageLayer([noise((40, 30)), noise((25, 30))], multiscale=True)
+    assert level_grids(layer)[1].factor == (1.6, 1)
+    assert level_grids(layer)[1].offset == (pytest.approx(0.3), 0)
+
+
+def test_one_value_everywhere_counts_as_means() -> None:
+    layer = ImageLayer([np.zeros((40, 40)), np.zeros((20, 20))], multiscale=True, contrast_limits=(0, 1))
+    assert level_grids(layer)[1].offset == (0.5, 0.5)
+
+
+def test_the_geometry_of_a_level_is_where_its_labels_are_written(tmp_path: Path) -> None:
+    layer = ImageLayer(
+        [noise((40, 60)), mean_of(noise((40, 60)), 2)],
+        multiscale=True,
+        scale=(0.5, 0.25),
+        translate=(3, -4),
+        units=("um", "um"),
+        axis_labels=("y", "x"),
+    )
+    grid = level_grids(layer)[1]
+    image = image_from_layer(layer, statement_of(layer), grid)
+    assert image.geometry == Geometry(spacing=(1.0, 0.5), unit="um", origin=(3.25, -3.875))
+
+
+@given(
+    shape=st.tuples(st.integers(4, 30), st.integers(4, 30)),
+    factor=st.integers(1, 4),
+    kind=st.sampled_from(["mean", "stride"]),
+)
+def test_labels_come_to_the_finest_level_by_the_nearest_pixel(shape: Any, factor: int, kind: str) -> None:
+    small = tuple(n // factor if kind == "mean" else -(-n // factor) for n in shape)
+    labels = np.random.default_rng(0).integers(0, 2**31, small)
+    offset = (factor - 1) / 2 if kind == "mean" else 0.0
+    grid = LevelGrid(index=1, factor=(factor,) * 2, offset=(offset,) * 2)
+    fine = brought_to_finest(labels, grid, (0, 1), shape)
+    assert fine.shape == shape
+    for place in itertools.product(*(range(0, n, 3) for n in shape)):
+        centers = [grid.factor[a] * np.arange(small[a]) + offset for a in (0, 1)]
+        best = [np.abs(centers[a] - place[a]).min() for a in (0, 1)]
+        near = [np.flatnonzero(np.isclose(np.abs(centers[a] - place[a]), best[a])) for a in (0, 1)]
+        assert fine[place] in labels[np.ix_(*near)]
+    if kind == "stride":
+        np.testing.assert_array_equal(every(fine, factor), labels)
+
+
+def test_volumes_come_to_the_finest_level_on_disk_when_large() -> None:
+    labels = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+    grid = LevelGrid(index=1, factor=(1.0, 2.0, 2.0), offset=(0.0, 0.5, 0.5))
+    fine = brought_to_finest(labels, grid, (0, 1, 2), (2, 6, 8), in_memory=0)
+    np.testing.assert_array_equal(fine, labels.repeat(2, axis=1).repeat(2, axis=2))
+
+
+# Which level -------------------------------------------------------------------------------------------------------
+
+
+def _spec(**inputs: Any) -> ModelSpec:
+    spec = ModelStore().load("nuclei").spec
+    return spec.model_copy(update={"input": spec.input.model_copy(update=inputs)})
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit", "level"),
+    [((0.5, 0.5), "um", 0), ((1.0, 1.0), "um", 1), ((1.5, 1.5), "um", 1), ((2.0, 2.0), "um", 2), ((9.0, 9.0), "um", 2),
+     ((0.002, 0.002), "mm", 2), ((0.1, 0.1), "um", 0), ((2.0, 0.5), "um", 0), (None, None, 0)],
+)  # fmt: skip
+def test_the_level_fits_the_pixel_size_of_the_model(spacing: Any, unit: Any, level: int) -> None:
+    layer = _pyramid()
+    image = image_from_layer(layer)
+    spec = _spec(spacing=spacing, unit=unit, object_diameter=None, object_diameters=None)
+    assert fitting_grid(level_grids(layer), image, spec, SegmentOptions()).index == level
+
+
+def _pyramid() -> ImageLayer:
+    finest = noise((80, 96))
+    levels = [finest, mean_of(finest, 2), mean_of(finest, 4)]
+    return ImageLayer(levels, multiscale=True, scale=(0.5, 0.5), units=("um", "um"), axis_labels=("y", "x"))
+
+
+@pytest.mark.parametrize(("diameter", "level"), [(None, 0), (10, 0), (20, 0), (40, 1), (85, 2), (999, 2)])
+def test_the_level_fits_the_size_of_the_objects(diameter: Any, level: int) -> None:
+    layer = _pyramid()
+    spec = _spec(object_diameter=20.0, object_diameters=None)
+    options = SegmentOptions(object_diameter=diameter)
+    grid = fitting_grid(level_grids(layer), image_from_layer(layer), spec, options)
+    assert grid.index == level
+    if diameter:
+        assert on_grid(options, grid, image_from_layer(layer)).object_diameter == diameter / 2**level
+
+
+def test_no_slice_is_left_out_for_a_model_of_pictures() -> None:
+    finest = noise((8, 40, 40))
+    layer = ImageLayer(
+        [finest, mean_of(finest, 2)], multiscale=True, scale=(1, 1, 1), units=("um",) * 3, axis_labels=("z", "y", "x")
+    )
+    spec = _spec(spacing=(2.0, 2.0), unit="um", object_diameter=None)
+    assert fitting_grid(level_grids(layer), image_from_layer(layer), spec, SegmentOptions()).index == 0
+
+
+def test_a_run_is_asked_for_in_pixels_of_its_level() -> None:
+    layer, viewer = _pyramid(), ViewerModel()
+    viewer.add_layer(layer)
+    options = SegmentOptions(box=((4, 12), (3, 30)))
+    request = RunRequest(
+        image=image_from_layer(layer),
+        placement=Placement.of(layer, "YX"),
+        model="nuclei",
+        options=options,
+        store=ModelStore(),
+        scope="screen",
+    )
+    spec = _spec(spacing=(1.0, 1.0), unit="um", object_diameter=None)
+    moved = on_fitting_level(request, spec)
+    assert moved.image.array is layer.data[1]
+    assert moved.image.geometry.spacing == (1.0, 1.0)
+    assert moved.options.box == ((2, 6), (1, 15))
+    assert moved.placement.changes(viewer) == []
+    assert on_fitting_level(moved, spec) is moved
+    polygon = ((4.0, 4.0), (4.0, 20.0), (12.0, 20.0))
+    inside = on_grid(SegmentOptions(polygon=polygon), level_grids(layer)[1], request.image).polygon
+    assert inside == ((1.75, 1.75), (1.75, 9.75), (5.75, 9.75))
+    one = ImageLayer(noise((40, 40)), scale=(0.5, 0.5), units=("um", "um"))
+    alone = RunRequest(
+        image=image_from_layer(one),
+        placement=Placement.of(one, "YX"),
+        model="nuclei",
+        options=options,
+        store=ModelStore(),
+        scope="whole",
+    )
+    assert on_fitting_level(alone, spec) is alone
+
+
+def test_a_layer_that_lost_its_level_is_changed() -> None:
+    layer, viewer = _pyramid(), ViewerModel()
+    viewer.add_layer(layer)
+    placement = Placement.of(layer, "YX", level_grids(layer)[2])
+    layer.data = list(layer.data[:2])
+    assert placement.changes(viewer) == ["changed"]
+
+
+# OME-Zarr ------------------------------------------------------------------------------------------------------------
+
+
+def opened(path: Path) -> list[Any]:
+    reader = get_reader(str(path))
+    assert reader is not None
+    return [
+        {"image": ImageLayer, "labels": Labels}[kind](data, **arguments) for data, arguments, kind in reader(str(path))
+    ]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_picture_opens_lazily_in_all_levels_with_its_labels_on_it(tmp_path: Path, version: str) -> None:
+    path, array = tmp_path / "x.zarr", volume()
+    two_levels(path, array, version)
+    for level in (0, 1):
+        image = read_image(path, level=level)
+        write_labels(path, (image.array[...] > 3e4).astype(int), axes="ZYX", geometry=image.geometry, name=f"n{level}")
+    layer, *labels = opened(path)
+    assert layer.multiscale
+    assert isinstance(layer.data[0], StoredLevel)
+    assert [str(unit) for unit in layer.units] == ["micrometer"] * 3
+    assert layer.axis_labels == ("z", "y", "x")
+    np.testing.assert_allclose(layer.scale, (2.0, 0.5, 0.25))
+    np.testing.assert_allclose(layer.translate, (10, -3, 7))
+    assert [one.name for one in labels] == ["n0", "n1"]
+    for level, one in enumerate(labels):
+        grid = level_grids(layer)[level]
+        for index in [(0, 0, 0), (4, 18, 22)]:
+            under = np.array(grid.factor) * index + grid.offset
+            np.testing.assert_allclose(one.data_to_world(index), layer.data_to_world(under))
+        np.testing.assert_array_equal(one.data, layer.data[level][...] > 3e4)
+    viewer = ViewerModel()
+    for one in (layer, *labels):
+        viewer.add_layer(one)
+    labels[0].paint((3, 4, 5), 9)
+    assert labels[0].data[3, 4, 5] == 9
+
+
+def test_large_labels_stay_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "LARGE", 1000)
+    labels = np.random.default_rng(0).integers(0, 2**32 + 2, (600, 700))
+    write_labels(tmp_path / "l.zarr", labels)
+    (layer,) = opened(tmp_path / "l.zarr")
+    assert layer.multiscale
+    assert isinstance(layer.data[0], StoredLevel)
+    ViewerModel().add_layer(layer)
+    assert int(layer.data[0][17, 33]) == labels[17, 33]
+
+
+def test_channels_and_times_of_labels_meet_those_of_the_picture(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 99, (2, 3, 4, 10, 12), np.uint8)
+    write_picture(tmp_path / "x.zarr", [array], described("tczyx", [([1.0] * 5, [0.0] * 5)]))
+    image = read_image(tmp_path / "x.zarr")
+    frames = (array[:, 0] > 50).astype(int)
+    write_labels(tmp_path / "x.zarr", frames, axes="TZYX", geometry=image.geometry, name="n")
+    picture, labels = opened(tmp_path / "x.zarr")
+    assert picture.ndim == labels.ndim == 5
+    assert labels.axis_labels == ("t", "c", "z", "y", "x")
+    np.testing.assert_array_equal(labels.data[:, 0], frames)
+
+
+def test_labels_without_units_lie_on_the_picture(tmp_path: Path) -> None:
+    array = volume()
+    levels = [([3.0, 2.0, 2.0], [1.0, 2.0, 3.0]), ([6.0, 4.0, 4.0], [2.5, 3.0, 4.0])]
+    write_picture(tmp_path / "x.zarr", [array, halved(array)], described("zyx", levels, unit=""))
+    image = read_image(tmp_path / "x.zarr", level=1)
+    write_labels(tmp_path / "x.zarr", image.array[...] > 9, axes="ZYX", geometry=image.geometry, name="n")
+    picture, labels = opened(tmp_path / "x.zarr")
+    for index in [(0, 0, 0), (3, 4, 5)]:
+        under = np.array(level_grids(picture)[1].factor) * index + level_grids(picture)[1].offset
+        np.testing.assert_allclose(labels.data_to_world(index), picture.data_to_world(under))
+
+
+def test_a_labels_layer_is_saved_into_the_picture_it_was_painted_on(tmp_path: Path) -> None:
+    path = tmp_path / "x.zarr"
+    two_levels(path, volume())
+    (layer,) = opened(path)
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    for level in (0, 1):
+        grid = level_grids(layer)[level]
+        image = image_from_layer(layer, statement_of(layer), grid)
+        labels = _added(viewer, image, Placement.of(layer, "ZYX", grid))
+        labels.name = "nuclei: mine/first"
+        (written,) = write_volume(str(path), *labels.as_layer_data_tuple()[:2])
+        np.testing.assert_array_equal(read_image(written).array[...], labels.data)
+        np.testing.assert_allclose(read_image(written).geometry.affine, image.geometry.affine)
+        write_volume(str(path), *labels.as_layer_data_tuple()[:2])
+    names = ("nuclei-mine-first", "nuclei-mine-first-2", "nuclei-mine-first-1", "nuclei-mine-first-1-2")
+    assert open_ome_zarr(path).label_names == names
+
+
+def test_a_labels_layer_is_saved_on_its_own(tmp_path: Path) -> None:
+    layer = Labels(
+        np.arange(20).reshape(4, 5), scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"), axis_labels=("y", "x")
+    )
+    (written,) = write_volume(str(tmp_path / "y.zarr"), *layer.as_layer_data_tuple()[:2])
+    (again,) = opened(Path(written))
+    np.testing.assert_array_equal(again.data, layer.data)
+    np.testing.assert_allclose(again.data_to_world((3, 4)), layer.data_to_world((3, 4)))
+
+
+def test_damage_is_said_and_the_rest_opens(tmp_path: Path) -> None:
+    path = tmp_path / "x.zarr"
+    two_levels(path, volume())
+    image = read_image(path)
+    write_labels(path, image.array[...] > 9, axes="ZYX", geometry=image.geometry, name="n")
+    (path / "labels" / "n" / "zarr.json").write_text("{")
+    assert [type(layer) for layer in opened(path)] == [ImageLayer]
+    (path / "zarr.json").write_text("{")
+    reader = get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(ImageFileError, match="damaged"):
+        reader(str(path))
+
+
+def test_levels_stated_by_a_file_count_more_than_what_is_seen() -> None:
+    layer = ImageLayer(
+        [noise((40, 40)), mean_of(noise((40, 40)), 2)],
+        multiscale=True,
+        metadata={LEVELS: [([1.0, 1.0], [0.0, 0.0]), ([2.0, 2.0], [0.25, 0.0])]},
+    )
+    assert level_grids(layer)[1].offset == (0.25, 0.0)
+    assert Statement(axes="YX", geometry=Geometry(spacing=(1.0, 1.0))).is_assumed is False
