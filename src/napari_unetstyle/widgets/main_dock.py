@@ -9,6 +9,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.directions import Directions
+from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.models_panel import ModelsPanel
@@ -39,6 +41,8 @@ class MainDock(Dockable):
         calls = calls or CoreCalls()
         self.segment = SegmentPanel(viewer, calls)
         self.models = ModelsPanel(calls)
+        self.directions = Directions(self, viewer)
+        self.corrections = Corrections(viewer)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolling(self.segment), "Segment")
         self.tabs.addTab(scrolling(self.models), "Models")
@@ -46,13 +50,16 @@ class MainDock(Dockable):
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.corrections)
         layout.addWidget(self.tabs)
         layout.addWidget(disclaimer)
         self.setMinimumWidth(NARROWEST)
+        self.segment.results.added.connect(self.corrections.watch)
         self.models.changed.connect(self.segment.set_models)
         self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
         self.undocked.connect(self.close_down)
         QTimer.singleShot(0, self.models.refresh)
+        QTimer.singleShot(0, self.corrections.offer)
         self._calls, self._loading, self._is_loaded = calls, JobSlot(self), False
         self._quiet = QTimer(self)
         self._quiet.setSingleShot(True)
@@ -62,6 +69,7 @@ class MainDock(Dockable):
     def showEvent(self, event: QShowEvent) -> None:
         """Whoever opens the dock will want to segment."""
         super().showEvent(event)
+        self.directions.refresh()
         if not self._is_loaded:
             self._quiet.start()
 
@@ -75,6 +83,8 @@ class MainDock(Dockable):
         self._quiet.stop()
         self._loading.cancel()
         self.segment.close_down()
+        self.corrections.close_down()
+        self.directions.close_down()
         self.deleteLater()
 
     def sizeHint(self) -> QSize:

@@ -130,15 +130,21 @@ class Drawing:
             self._overlay.show_outlines(self._key, outlines)
 
     def _find_overlay(self) -> Overlay | None:
-        for canvas in self._widget.window().findChildren(QWidget):
-            if type(canvas).__name__ == CANVAS:
-                overlay = canvas.findChild(Overlay) or Overlay(self._viewer, canvas)
-                overlay.destroyed.connect(self._forget)
-                return overlay
-        return None
+        canvas = canvas_of(self._widget)
+        if canvas is None:
+            return None
+        overlay = canvas.findChild(Overlay) or Overlay(self._viewer, canvas)
+        overlay.destroyed.connect(self._forget)
+        return overlay
 
     def _forget(self) -> None:
         self._overlay = None
+
+
+def canvas_of(widget: QWidget) -> QWidget | None:
+    """The canvas in the napari window that a widget is in."""
+    found = widget.window().findChildren(QWidget)
+    return next((canvas for canvas in found if type(canvas).__name__ == CANVAS), None)
 
 
 def outline_mask(labels: NDArray[Any]) -> NDArray[np.bool_]:

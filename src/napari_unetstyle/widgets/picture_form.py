@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.widgets.axes_editor import AxesEditor
+from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
 from napari_unetstyle.widgets.layers import METADATA, Statement, completed, image_from_layer, statement_of
 from napari_unetstyle.widgets.opening import statement_in_file
 from napari_unetstyle.widgets.parts import combo, follow, label, named
@@ -43,6 +44,7 @@ class PictureForm(QWidget):
         self.change.setToolTip("Axes and pixel size")
         self.editor = AxesEditor()
         self.channel = combo()
+        self.window_of_ct = CtWindow()
         self.ruler = Ruler(viewer)
         self._lay_out()
         self._connect()
@@ -57,7 +59,8 @@ class PictureForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(named("Picture", self.layers))
         layout.addLayout(line)
-        for part in (self.editor, self._channel_row, self.ruler):
+        self.window_row = named("Window", self.window_of_ct)
+        for part in (self.editor, self._channel_row, self.window_row, self.ruler):
             layout.addWidget(part)
         self.editor.hide()
 
@@ -157,6 +160,8 @@ class PictureForm(QWidget):
             self.info.setText("" if picture is None else self._described(picture))
         self.info.setVisible(has_picture)
         self._show_channels(picture)
+        self.window_of_ct.show_for(self.layer)
+        self.window_row.setVisible(picture is not None and is_ct(picture.layer, picture.image))
         self.ruler.show_for(picture)
 
     def _described(self, picture: Picture) -> str:

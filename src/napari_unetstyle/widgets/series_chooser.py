@@ -11,6 +11,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout
 
+from napari_unetstyle.widgets.ct_window import MODALITY
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -182,7 +183,7 @@ def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | lis
 def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
     """Layer data that knows its series, and shows the gray values that the file asks for."""
     data, arguments, kind = layer_data(image, folder)
-    arguments["metadata"][SERIES] = one.number
+    arguments["metadata"] |= {SERIES: one.number, MODALITY: one.modality}
     if one.window is not None:
         arguments["contrast_limits"] = one.window
     return data, arguments, kind

@@ -20,6 +20,7 @@ _ALIASES = {
 _TO_UM = {"angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6}
 _MICROMETERS = {"um": 1.0, "mm": 1e3}
 _ORTHONORMAL = 1e-3  # more than headers round, far less than any shear that matters
+_SLANTED = 0.5  # of a direction's length; with less it does not go that way, too
 _TOWARD = (("S", "I"), ("P", "A"), ("L", "R"))
 
 Direction = tuple[tuple[float, ...], ...]
@@ -153,6 +154,14 @@ class Geometry:
     def sizes(self, dims: int) -> Geometry:
         """Pixel size of the last `dims` axes alone; a plane out of a volume has no place of its own."""
         return Geometry(spacing=self.spacing[-dims:], unit=self.unit)
+
+
+def toward(direction: ArrayLike) -> str:
+    """Where a direction ``ZYX`` goes in a patient: the nearest letter of S I P A L R, and the next one if between two."""
+    vector = np.asarray(direction, float)
+    part = np.abs(vector) / np.linalg.norm(vector)
+    order = [axis for axis in np.argsort(-part, kind="stable") if part[axis] >= _SLANTED][:2]
+    return "".join(_TOWARD[axis][int(vector[axis] < 0)] for axis in order)
 
 
 def unknown(dims: int) -> Geometry:

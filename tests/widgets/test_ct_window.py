@@ -1,0 +1,76 @@
+"""Windows of a CT, by clicks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.ct_window import MODALITY
+from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.series_chooser import read_dicom
+from tests.core import dicom_for_tests as made
+
+PLACE = Geometry(spacing=(3.0, 0.7, 0.7), unit="mm", is_anatomical=True)
+
+
+def scan(lowest: int = -1024) -> np.ndarray[Any, Any]:
+    array = np.random.default_rng(0).integers(lowest, lowest + 2000, (5, 30, 40)).astype(np.int16)
+    array[:, :5] = lowest
+    return array
+
+
+def add(dock: Any, array: Any, place: Geometry = PLACE, **metadata: Any) -> Any:
+    data, arguments, _ = layer_data(Image(array=array, axes="ZYX", geometry=place, name="scan"))
+    arguments["metadata"] |= metadata
+    return dock.viewer.add_image(data, **arguments)
+
+
+def test_one_click_shows_a_window(make_windowless_dock: Any, click: Any) -> None:
+    dock = make_windowless_dock()
+    layer = add(dock, scan())
+    dock.show()
+    form = dock.segment.picture
+    assert form.window_row.isVisible()
+    for name, limits in {
+        "bone": (-500, 1300),
+        "lung": (-1350, 150),
+        "soft tissue": (-160, 240),
+        "brain": (0, 80),
+    }.items():
+        click(form.window_of_ct.buttons[name])
+        assert tuple(layer.contrast_limits) == limits
+    np.testing.assert_array_equal(layer.data, scan())
+
+
+def test_a_window_is_for_ct_only(make_windowless_dock: Any) -> None:
+    dock = make_windowless_dock()
+    row = dock.segment.picture.window_row
+    add(dock, scan(0))
+    assert row.isHidden()
+    add(dock, scan(), **{MODALITY: "MR"})
+    assert row.isHidden()
+    add(dock, scan(), Geometry(spacing=(1.0, 1.0, 1.0), unit="um"))
+    assert row.isHidden()
+    add(dock, scan(0), **{MODALITY: "CT"})
+    assert not row.isHidden()
+
+
+def test_the_first_window_is_that_of_the_file(make_windowless_dock: Any, tmp_path: Path) -> None:
+    files = made.slices(
+        (scan() + 1024).astype(np.uint16),
+        PLACE,
+        RescaleIntercept="-1024",
+        RescaleSlope="1",
+        WindowCenter="35",
+        WindowWidth="300",
+    )
+    ((data, arguments, _),) = read_dicom(made.write(tmp_path / "ct", files))
+    dock = make_windowless_dock()
+    layer = dock.viewer.add_image(data, **arguments)
+    assert tuple(layer.contrast_limits) == pytest.approx((-115, 184), abs=1)
+    assert not dock.segment.picture.window_row.isHidden()
