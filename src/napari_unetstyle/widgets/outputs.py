@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, features, own_metadata
@@ -27,17 +28,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A result as it came out of its job, with what would take the GUI thread long: checksum and features."""
+    """A result as it came out of its job, with what would take the GUI thread long.
+
+    Attributes
+    ----------
+    result
+        What the run gave; its labels are painted into.
+    sum
+        Of the labels.
+    features
+        For the layer.
+    original
+        The labels as nobody has painted into them, packed.
+    """
 
     result: SegmentResult
     sum: int
     features: pd.DataFrame
+    original: Changes
 
 
 def iter_fresh(steps: Steps[SegmentResult]) -> Steps[Fresh]:
     """The job of a result, made ready for a layer."""
     result = yield from steps
-    return Fresh(result, checksum(result.labels), features(result.objects))
+    return Fresh(result, checksum(result.labels), features(result.objects), Changes.of(result.labels))
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Output:
         self._is_writing = self._is_painted = False
         self._changes = self._settled = 0
         self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name, fresh.features)
-        self._sum = fresh.sum
+        self._sum, self.original = fresh.sum, fresh.original
         events = self.layer.events
         events.paint.connect(self._on_paint)
         events.labels_update.connect(self._on_paint)  # in the middle of a stroke
@@ -161,7 +175,7 @@ class Output:
     def write(self, fresh: Fresh) -> None:
         """Replace the layer's data; its undo history goes, as it would write old patches into new labels."""
         layer, result = self.layer, fresh.result
-        self.result = result
+        self.result, self.original = result, fresh.original
         with self._writing():
             layer.data = self.placement.to_layer(result.labels)
             mode = layer.mode

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
@@ -37,6 +37,8 @@ ANGLES = (-20.0, 25.0, 130.0)  # degrees; a view from above the front
 
 class ResultPanel(QWidget):
     """Takes results, keeps their layers, and follows the controls of :class:`AfterRun`."""
+
+    added = Signal(object)  # Output, in a layer of its own
 
     def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,6 +108,7 @@ class ResultPanel(QWidget):
         """Show a result in a new layer."""
         output = Output(self._viewer, request.image, fresh, request.placement, request.layer_name)
         self._outputs.append((request, output))
+        self.added.emit(output)
         self._show(output)
         return output
 

@@ -18,12 +18,15 @@ class Settings:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     model_folder
         Where models are kept; None for the usual place.
+    fixes_folder
+        Where corrections collect; None for a folder beside each picture.
     memory
         Bytes that results may take before they are put on disk; None for the core's default.
     """
 
     device: str = "auto"
     model_folder: Path | None = None
+    fixes_folder: Path | None = None
     memory: int | None = None
 
 
@@ -35,9 +38,10 @@ def read_settings() -> Settings:
         page = get_plugin_settings(PLUGIN).segmentation
     except (AttributeError, KeyError):  # the widget was made without the manifest, as some tests and scripts do
         return Settings()
-    folder = str(page.model_folder).strip()
+    folder, fixes = str(page.model_folder).strip(), str(page.fixes_folder).strip()
     return Settings(
         device=str(getattr(page.device, "value", page.device)),
         model_folder=Path(folder).expanduser() if folder else None,
+        fixes_folder=Path(fixes).expanduser() if fixes else None,
         memory=int(page.memory) * 2**20,
     )

@@ -1,0 +1,333 @@
+"""A Labels layer on which painting is correcting: the first stroke begins its journal, and nothing waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.corrections import Correction, Mask
+from napari_unetstyle.core.annotation.journal import Header, State
+from napari_unetstyle.core.annotation.project import TOUCHED, correction_of
+from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.layers import Placement
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+REPORT = 250  # milliseconds between two looks at whether all is on disk
+_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A change of what is right, and the one that takes it back."""
+
+    there: Changes
+    back: Changes
+
+
+Step = Accepted | None
+"""Something that Ctrl+Z takes back; None is a step of napari's own history."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Start:
+    """What a journal begins with, or goes on from.
+
+    Attributes
+    ----------
+    header
+        Whose labels they are.
+    original
+        Gives the labels before the first stroke, packed.
+    folder
+        Gives the folder for a new journal; called in the journal's thread.
+    state
+        What stands in the journal so far, if it goes on.
+    journal
+        Its folder, if it goes on.
+    """
+
+    header: Header
+    original: Callable[[], Changes]
+    folder: Callable[[], Path]
+    state: State | None = None
+    journal: Path | None = None
+
+
+class CorrectedLayer(QObject):
+    """Keeps what a person does to one layer of labels.
+
+    Parameters
+    ----------
+    viewer
+        Where the layer is.
+    layer
+        The labels.
+    placement
+        Where their picture lies.
+    image
+        The picture.
+    start
+        How the journal begins.
+    marks
+        Folder of the marks of open journals.
+    """
+
+    begun = Signal()  # the first stroke
+    changed = Signal()  # a stroke, an undo, something that was said
+    reported = Signal()  # saved, or not
+
+    def __init__(
+        self,
+        viewer: napari.viewer.ViewerModel,
+        layer: napari.layers.Labels,
+        placement: Placement,
+        image: Image,
+        start: Start,
+        marks: Path,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.layer, self.placement, self.image = layer, placement, image
+        self._viewer, self._start, self._marks = viewer, start, marks
+        self.recorder: Recorder | None = None
+        state = start.state
+        self.facts: dict[str, Any] = {} if state is None else dict(state.said)
+        self._accepted: Mask | None = None if state is None else state.accepted.copy()
+        self._original: Changes | None = None
+        self._twin: napari.layers.Labels | None = None
+        self._done: list[Step] = []
+        self._undone: list[Step] = []
+        self._is_replaying = self._is_closed = False
+        self._report = QTimer(self)
+        self._report.setInterval(REPORT)
+        self._report.timeout.connect(self._on_report)
+        if start.journal is not None:
+            self._original = start.original()
+            self._record(
+                Recorder.of(start.journal, self.look, marks)
+            ).changed()  # takes the journal at once, before another window does
+        self._connect()
+
+    def _connect(self) -> None:
+        events = self.layer.events
+        events.paint.connect(self._on_paint)
+        events.labels_update.connect(self._on_stroke)  # in the middle of a stroke
+        events.set_data.connect(self._on_refresh)
+        self.layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
+        self.layer.bind_key(_REDO, lambda _: self.redo(), overwrite=True)
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a journal was begun."""
+        return self.recorder is not None
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The labels as they are, in the order T Z Y X (a view)."""
+        return self.placement.to_labels(self.layer.data)
+
+    @property
+    def accepted(self) -> Mask:
+        """What was called right, in the order T Z Y X."""
+        if self._accepted is None:
+            self._accepted = np.zeros(self.image.label_shape, bool)
+        return self._accepted
+
+    def original(self) -> NDArray[Any]:
+        """The labels before the first stroke."""
+        labels = np.zeros(self.image.label_shape, self._start.header.dtype)
+        (self._original or self._start.original()).apply(labels)
+        return labels
+
+    def state(self) -> State:
+        """What the journal says, as of now."""
+        return State(
+            header=self._start.header,
+            original=self.original(),
+            labels=np.array(self.labels),
+            accepted=self.accepted,
+            said=dict(self.facts),
+        )
+
+    def correction(self) -> Correction:
+        """What is learned from this layer."""
+        return correction_of(self.state(), self.image)
+
+    def look(self) -> NDArray[Any]:
+        """For the journal's thread."""
+        return self.labels
+
+    # What a person does ----------------------------------------------------------------------------------------------
+
+    def say(self, **facts: Any) -> None:
+        """Note facts by name."""
+        self.facts |= facts
+        self._begin().say(**facts)
+        self.changed.emit()
+
+    def accept(self, index: tuple[int, ...], region: Mask, value: bool = True) -> None:
+        """Call a region of one frame right, or no longer so; Ctrl+Z takes it back."""
+        there = changed_places(self.accepted, index, region, value)
+        if not there.count:
+            return
+        before = self.accepted[index].copy()
+        self._accept(there)
+        after = self.accepted[index]
+        offset = changed_places(np.zeros(self.accepted.shape, bool), index, np.ones(after.shape, bool), True).start[0]
+        self._remember(Accepted(there, Changes.between(after, before, int(offset))))
+
+    def edit(self, indices: tuple[NDArray[Any], ...], values: Any, touched: frozenset[int] = frozenset()) -> None:
+        """Set labels at indices in the order T Z Y X, as one step that Ctrl+Z takes back.
+
+        Parameters
+        ----------
+        indices
+            One array for each axis.
+        values
+            A number, or one for each place.
+        touched
+            Objects that a person worked on, besides those whose pixels change.
+        """
+        if touched:
+            self.say(**{TOUCHED: sorted({*map(int, self.facts.get(TOUCHED, ())), *touched})})
+        if len(indices[0]):
+            with self.layer.block_history():
+                self.layer.data_setitem(self._to_layer(indices), values)
+
+    def _to_layer(self, indices: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
+        """The same places in the order of the layer's axes."""
+        axes = self.placement.axes
+        letters = [a for a in "TZYX" if a in axes]
+        kept = axes[1:] if axes.startswith("C") else axes
+        zeros = np.zeros_like(indices[0])
+        return tuple(zeros if a == "C" else indices[letters.index(a)] for a in kept)
+
+    def undo(self) -> None:
+        """Take back the last step, a stroke or what was called right."""
+        self._step(self._done, self._undone, self.layer.undo, lambda step: step.back)
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self._step(self._undone, self._done, self.layer.redo, lambda step: step.there)
+
+    def _step(
+        self, source: list[Step], target: list[Step], own: Callable[[], Any], changes: Callable[[Accepted], Changes]
+    ) -> None:
+        if not source:
+            return
+        step = source.pop()
+        if step is None:
+            self._is_replaying = True
+            try:
+                own()
+            finally:
+                self._is_replaying = False
+        else:
+            self._accept(changes(step))
+        target.append(step)
+
+    def _accept(self, changes: Changes) -> None:
+        changes.apply(self.accepted)
+        self._begin().accept(changes)
+        self.changed.emit()
+
+    def _remember(self, step: Step) -> None:
+        self._done.append(step)
+        self._undone.clear()
+
+    def show_original(self, is_shown: bool) -> None:
+        """Show the untouched result in the layer's place, or the layer again."""
+        if is_shown and self._twin is None:
+            self._twin = self._viewer.add_labels(
+                self.placement.to_layer(self.original()),
+                name=f"{self.layer.name} (original)",
+                colormap=self.layer.colormap,
+                opacity=self.layer.opacity,
+                **self.placement.arguments,
+            )
+            self._twin.contour, self._twin.editable = self.layer.contour, False
+            self._viewer.layers.selection.active = self.layer
+        elif not is_shown and self._twin is not None:
+            if self._twin in self._viewer.layers:
+                self._viewer.layers.remove(self._twin)
+            self._twin = None
+        if self.layer in self._viewer.layers:
+            self.layer.visible = not is_shown
+
+    # Its journal -----------------------------------------------------------------------------------------------------
+
+    @property
+    def saved(self) -> str:
+        """``saved 14:02:31``, or why not; empty before the first stroke."""
+        recorder = self.recorder
+        if recorder is None:
+            return ""
+        if recorder.error is not None:
+            return f"Not saved yet, and tried again: {recorder.error}"
+        return f"saved {time.strftime('%H:%M:%S', time.localtime(recorder.saved))}" if recorder.is_saved else "saving…"
+
+    def close(self, seconds: float = 0.0) -> bool:
+        """Keep nothing from here on; what was done is written. Whether all is, after waiting for so long."""
+        self._is_closed = True
+        self._report.stop()
+        self.show_original(False)
+        for event, slot in self._slots():
+            event.disconnect(slot)
+        for key in (_UNDO, _REDO):
+            self.layer.bind_key(key, None, overwrite=True)
+        return self.recorder is None or self.recorder.close(seconds)
+
+    def _slots(self) -> list[tuple[Any, Callable[..., Any]]]:
+        events = self.layer.events
+        return [
+            (events.paint, self._on_paint),
+            (events.labels_update, self._on_stroke),
+            (events.set_data, self._on_refresh),
+        ]
+
+    def _begin(self) -> Recorder:
+        """The recorder, from the first stroke on."""
+        if self.recorder is None:
+            start = self._start
+            self._original = start.original()
+            made = self._record(Recorder.new(start.folder, start.header, self._original, self.look, self._marks))
+            self.begun.emit()
+            return made
+        return self.recorder
+
+    def _record(self, recorder: Recorder) -> Recorder:
+        self.recorder = recorder
+        self._report.start()
+        return recorder
+
+    def _on_paint(self) -> None:
+        self._begin().changed()
+        if not self._is_replaying:
+            self._remember(None)
+        self.changed.emit()
+
+    def _on_stroke(self) -> None:
+        self._begin().changed()
+
+    def _on_refresh(self) -> None:
+        if self.recorder is not None:  # an undo, perhaps
+            self.recorder.changed()
+            if self._is_replaying:
+                self.changed.emit()
+
+    def _on_report(self) -> None:
+        self.reported.emit()

@@ -1,0 +1,219 @@
+"""All layers of a viewer on which painting is correcting, and the journals that a crash left open."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.journal import Header
+from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
+from napari_unetstyle.core.annotation.project import Entry, Project, count
+from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
+from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
+from napari_unetstyle.widgets.jobs import failure
+from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, image_from_layer, object_colors
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.opening import layer_data, path_of
+from napari_unetstyle.widgets.parts import follow
+from napari_unetstyle.widgets.settings import read_settings
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.widgets.outputs import Output
+
+
+class Corrections(QWidget):
+    """Keeps what is painted on results; shows a row for each journal that is to be restored, and nothing else.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    marks
+        Folder of the marks of open journals; the person's own if None.
+    """
+
+    changed = Signal()  # what there is, or what is active
+    reported = Signal()  # saved, or not
+
+    def __init__(
+        self, viewer: napari.viewer.ViewerModel, marks: Path | None = None, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._marks = marks or default_marks()
+        self.layers: list[CorrectedLayer] = []
+        self.rows: list[MessageRow] = []
+        self._rows = QVBoxLayout(self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        follow(self, viewer.layers.events.removed, self._on_removed)
+        follow(self, viewer.layers.selection.events.active, self._on_selected)
+        self.hide()
+
+    @property
+    def active(self) -> CorrectedLayer | None:
+        """The one whose labels or picture are selected; else the last one."""
+        chosen = self._viewer.layers.selection.active
+        found = [c for c in self.layers if chosen in (c.layer, c.placement.layer)]
+        return (found or self.layers or [None])[-1]
+
+    def project(self, path: str | None) -> Project:
+        """Where the fixes of a picture collect."""
+        folder = read_settings().fixes_folder
+        return Project(folder) if folder is not None else Project.for_picture(path)
+
+    def projects(self) -> list[Project]:
+        """Those of all open pictures."""
+        folders = {}
+        for layer in self._viewer.layers:
+            if type(layer).__name__ == "Image":
+                project = self.project(path_of(layer))
+                folders[project.folder] = project
+        return list(folders.values())
+
+    # Layers ----------------------------------------------------------------------------------------------------------
+
+    def watch(self, output: Output) -> CorrectedLayer:
+        """From here on, painting on a result is correcting it."""
+        result, path = output.result, path_of(output.placement.layer)
+        header = Header.of(
+            output.layer.name,
+            output.image,
+            result.labels.dtype,
+            path,
+            output=result.output,
+            dims=result.labels.ndim - len(result.frames[0]) if result.frames else 2,
+            model=str(result.provenance.get("model", {}).get("name", "")),
+            classes=result.classes,
+        )
+        start = Start(
+            header=header,
+            original=lambda: output.original,
+            folder=lambda: self.project(path).new_folder(header.layer),
+        )
+        return self._take(output.layer, output.placement, output.image, start)
+
+    def _take(self, layer: napari.layers.Labels, placement: Placement, image: Image, start: Start) -> CorrectedLayer:
+        corrected = CorrectedLayer(self._viewer, layer, placement, image, start, self._marks, self)
+        corrected.changed.connect(self.changed)
+        corrected.reported.connect(self.reported)
+        self.layers.append(corrected)
+        self.changed.emit()
+        return corrected
+
+    def _on_removed(self) -> None:
+        for corrected in [c for c in self.layers if c.layer not in self._viewer.layers]:
+            self.layers.remove(corrected)
+            corrected.close()
+            corrected.deleteLater()
+            self.changed.emit()
+
+    def _on_selected(self) -> None:
+        self.changed.emit()
+
+    def close_down(self) -> None:
+        """Write what is left; this dock was closed."""
+        for corrected in self.layers:
+            corrected.close()
+        self.layers.clear()
+
+    # Entries ---------------------------------------------------------------------------------------------------------
+
+    def offer(self) -> None:
+        """Show a row for each journal that was not closed."""
+        for entry in left_open(self._marks):
+            try:
+                state = entry.state()
+            except UnetstyleError as error:
+                self._row().fail(failure(error))
+                continue
+            if not state.number:  # nothing was painted
+                continue
+            said = count(state)
+            what = f"{said.fixes} fix{'' if said.fixes == 1 else 'es'}"
+            self._row().ask(
+                f"{entry.header.picture.name}: {what} on {entry.header.layer!r} that napari did not get to close.",
+                ("Restore", partial(self.open, entry)),
+            )
+
+    def _row(self) -> MessageRow:
+        row = MessageRow()
+        row.answered.connect(lambda: self._drop(row))
+        self._rows.addWidget(row)
+        self.rows.append(row)
+        self.show()
+        return row
+
+    def _drop(self, row: MessageRow) -> None:
+        self.rows.remove(row)
+        row.deleteLater()
+        self.setVisible(bool(self.rows))
+
+    def open(self, entry: Entry) -> CorrectedLayer | None:
+        """Open an entry: its picture, unless it is open already, its labels and its fixes; None if that fails."""
+        already = next((c for c in self.layers if c.recorder is not None and c.recorder.folder == entry.folder), None)
+        if already is not None:
+            self._viewer.layers.selection.active = already.layer
+            return already
+        try:
+            return self._open(entry)
+        except UnetstyleError as error:
+            self._row().fail(failure(error))
+            return None
+
+    def _open(self, entry: Entry) -> CorrectedLayer:
+        state = entry.state()
+        layer = self._picture_of(entry)
+        axes = entry.header.picture.axes
+        image = image_from_layer(layer)
+        placement = Placement.of(layer, image.axes)
+        if image.label_shape != entry.header.shape:
+            raise ImageFileError(
+                f"{layer.name} has shape {image.label_shape} ({image.axes}) here, but {entry.header.shape} ({axes}) "
+                "was corrected. Say what its axes are, then open the fixes again."
+            )
+        labels = self._viewer.add_labels(
+            placement.to_layer(state.labels),
+            name=entry.header.layer,
+            metadata={**placement.metadata, METADATA: {"output": entry.header.output}},
+            **placement.arguments,
+        )
+        is_areas = entry.header.output == "areas" and entry.header.classes
+        labels.colormap = class_colors(entry.header.classes) if is_areas else object_colors()
+        original = Changes.of(state.original)
+        start = Start(
+            header=entry.header,
+            original=lambda: original,
+            folder=lambda: entry.folder,
+            state=state,
+            journal=entry.folder,
+        )
+        corrected = self._take(labels, placement, image, start)
+        self._say_notes(entry, state.notes)
+        return corrected
+
+    def _say_notes(self, entry: Entry, notes: tuple[str, ...]) -> None:
+        if entry.is_changed():
+            notes = (*notes, f"{entry.header.picture.path} is not the file that was corrected: it changed since.")
+        if notes:
+            self._row().say("\n".join(notes))
+
+    def _picture_of(self, entry: Entry) -> napari.layers.Image:
+        """The layer of an entry's picture; opened if there is none."""
+        path = entry.header.picture.path
+        for layer in self._viewer.layers:
+            if type(layer).__name__ == "Image" and path is not None and path_of(layer) == path:
+                return layer
+        same = [x for x in self._viewer.layers if type(x).__name__ == "Image" and x.name == entry.header.picture.name]
+        if path is None and same:
+            return same[0]
+        data, arguments, _ = layer_data(entry.image(), None if path is None else Path(path))
+        return self._viewer.add_image(data, **arguments)

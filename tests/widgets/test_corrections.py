@@ -1,0 +1,259 @@
+"""Painting on a result is correcting it: kept from the first stroke, undone with Ctrl+Z, restored after a crash."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core.annotation.corrections import learned
+from napari_unetstyle.core.annotation.journal import Journal, read_journal
+from napari_unetstyle.core.annotation.open_journals import default_marks, left_open, mark_open
+from napari_unetstyle.core.annotation.project import FOLDER, Project
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.corrections import Corrections
+from napari_unetstyle.widgets.opening import add_picture
+from tests.widgets.fake_core import WAIT, blobs
+
+
+@pytest.fixture
+def file(tmp_path):
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+    return tmp_path / "slide7.tif"
+
+
+@pytest.fixture
+def dock(make_windowless_dock, file, run):
+    dock = make_windowless_dock()
+    add_picture(dock.viewer, file)
+    run(dock)
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+@pytest.fixture
+def corrected(dock):
+    (one,) = dock.corrections.layers
+    return one
+
+
+def paint(corrected, value=77, at=(slice(40, 45), slice(50, 60))):
+    places = np.zeros(corrected.layer.data.shape, bool)
+    places[at] = True
+    corrected.layer.data_setitem(np.nonzero(places), value)
+
+
+def kept(corrected):
+    assert corrected.recorder.flush(WAIT)
+    return read_journal(corrected.recorder.folder)
+
+
+def test_nothing_is_written_before_the_first_stroke(corrected, file):
+    assert not corrected.is_corrected
+    assert corrected.saved == ""
+    assert not (file.parent / FOLDER).exists()
+
+
+def test_the_first_stroke_begins_the_journal_beside_the_picture(corrected, file, qtbot):
+    before = np.array(corrected.labels)
+    with qtbot.waitSignal(corrected.begun):
+        corrected.layer.paint((42, 52), 77)
+    state = kept(corrected)
+    assert corrected.recorder.folder.parent == file.parent / FOLDER
+    assert np.array_equal(state.labels, corrected.labels)
+    assert np.array_equal(state.original, before)
+    assert np.array_equal(corrected.original(), before)
+    assert state.header.picture.path == str(file)
+    qtbot.waitUntil(lambda: corrected.saved.startswith("saved "))
+
+
+def test_undo_and_redo_are_kept_too(corrected):
+    before = np.array(corrected.labels)
+    paint(corrected)
+    painted = np.array(corrected.labels)
+    corrected.layer.undo()  # as napari's own button would
+    assert np.array_equal(kept(corrected).labels, before)
+    corrected.layer.redo()
+    assert np.array_equal(kept(corrected).labels, painted)
+
+
+def test_ctrl_z_takes_back_strokes_and_what_was_called_right_in_their_order(corrected):
+    region = np.zeros((64, 96), bool)
+    region[5:9, 5:9] = True
+    paint(corrected)
+    corrected.accept((), region)
+    paint(corrected, 78, (slice(50, 52), slice(3, 9)))
+    undo = next(slot for key, slot in corrected.layer.keymap.items() if str(key) in ("Ctrl+Z", "Meta+Z"))
+    undo(corrected.layer)
+    assert not (corrected.labels == 78).any()
+    assert corrected.accepted.sum() == 16
+    undo(corrected.layer)
+    assert not corrected.accepted.any()
+    assert (corrected.labels == 77).any()
+    undo(corrected.layer)
+    undo(corrected.layer)
+    assert not (corrected.labels == 77).any()
+    for _ in range(3):
+        corrected.redo()
+    assert (corrected.labels == 78).any()
+    state = kept(corrected)
+    assert np.array_equal(state.accepted, region)
+    assert np.array_equal(state.labels, corrected.labels)
+
+
+def test_what_is_learned_is_what_was_painted_and_accepted(corrected):
+    paint(corrected)
+    corrected.accept((), np.indices((64, 96))[1] < 4)
+    _, valid = learned(corrected.correction(), ring=0)
+    assert np.array_equal(valid, (corrected.labels == 77) | (np.indices((64, 96))[1] < 4))
+    corrected.say(rest_is_right=True)
+    assert learned(corrected.correction())[1].all()
+    assert kept(corrected).said == {"rest_is_right": True}
+
+
+def test_the_original_can_be_seen(corrected, dock):
+    before = np.array(corrected.labels)
+    paint(corrected)
+    corrected.show_original(True)
+    twin = next(layer for layer in dock.viewer.layers if "original" in layer.name)
+    assert np.array_equal(twin.data, before)
+    assert not corrected.layer.visible
+    corrected.show_original(False)
+    assert twin not in dock.viewer.layers
+    assert corrected.layer.visible
+    assert (corrected.labels == 77).any()
+
+
+def test_a_renamed_layer_is_kept_and_a_removed_one_closed(corrected, dock, qtbot):
+    paint(corrected)
+    corrected.layer.name = "other"
+    paint(corrected, 78, (slice(1, 3), slice(1, 3)))
+    state = kept(corrected)
+    folder = corrected.recorder.folder
+    assert (state.labels == 78).any()
+    dock.viewer.layers.remove(corrected.layer)
+    qtbot.waitUntil(lambda: not left_open_or_held(folder), timeout=WAIT * 1000)
+    assert dock.corrections.layers == []
+    assert (tifffile.imread(folder / "labels.tif") == 78).any()
+
+
+def left_open_or_held(folder):
+    return any(mark.read_text() == str(folder) for mark in default_marks().glob("*.open"))
+
+
+def test_painting_costs_nothing(corrected):
+    took = []
+    for _ in range(100):
+        before = time.perf_counter()
+        corrected._on_paint()
+        took.append(time.perf_counter() - before)
+        time.sleep(0.002)
+    assert np.quantile(took, 0.95) < 0.005
+
+
+# After a crash ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crashed(file, dock, corrected, monkeypatch, tmp_path):
+    """Marks as they are after napari was killed: a copy of the journal that nobody closed."""
+    paint(corrected)
+    corrected.accept((), np.indices((64, 96))[0] > 60)
+    kept(corrected)
+    folder = corrected.recorder.folder
+    assert corrected.close(WAIT)
+    mark_open(tmp_path / "marks", folder)
+    return tmp_path / "marks"
+
+
+@pytest.fixture
+def after(crashed, make_windowless_dock):
+    """A new start."""
+    from napari.components import ViewerModel
+
+    corrections = Corrections(ViewerModel(), crashed)
+    corrections.offer()
+    yield corrections
+    for corrected in corrections.layers:
+        corrected.close(WAIT)
+
+
+def test_a_crash_is_followed_by_an_offer_that_restores_everything(after, corrected, click, crashed):
+    (row,) = after.rows
+    assert "1 fix on" in row.text
+    assert not after.isHidden()
+    click(row.buttons()["Restore"])
+    (again,) = after.layers
+    assert np.array_equal(again.labels, corrected.labels)
+    assert np.array_equal(again.accepted, corrected.accepted)
+    assert np.array_equal(again.original(), corrected.original())
+    assert np.array_equal(again.image.array, blobs())
+    assert after.rows == []
+    paint(again, 90, (slice(1, 3), slice(1, 3)))  # and it goes on
+    assert (kept(again).labels == 90).any()
+    assert again.recorder.folder == corrected.recorder.folder
+    assert again.close(WAIT)
+    assert left_open(crashed) == []
+
+
+def test_not_now_deletes_nothing_and_is_asked_again(after, click, crashed):
+    click(after.rows[0].buttons()["Not now"])
+    assert after.rows == []
+    assert after.isHidden()
+    assert len(left_open(crashed)) == 1
+
+
+def test_a_picture_that_changed_is_told(crashed, file, qtbot):
+    from napari.components import ViewerModel
+
+    tifffile.imwrite(file, blobs(peak=180))
+    corrections = Corrections(ViewerModel(), crashed)
+    (entry,) = left_open(crashed)
+    again = corrections.open(entry)
+    assert "changed since" in corrections.rows[0].text
+    assert again.close(WAIT)
+
+
+def test_a_picture_that_is_gone_is_told_and_nothing_is_lost(crashed, file, qtbot):
+    from napari.components import ViewerModel
+
+    file.unlink()
+    corrections = Corrections(ViewerModel(), crashed)
+    (entry,) = left_open(crashed)
+    assert corrections.open(entry) is None
+    assert str(file) in corrections.rows[0].text
+    assert (entry.state().labels == 77).any()
+
+
+def test_an_entry_in_another_window_is_refused_in_words(crashed, qtbot):
+    from napari.components import ViewerModel
+
+    (entry,) = left_open(crashed)
+    journal = Journal(entry.folder)
+    assert left_open(crashed) == []  # not offered
+    corrections = Corrections(ViewerModel(), crashed)
+    again = corrections.open(entry)
+    assert not again.recorder.flush(1)
+    assert "another window" in again.saved
+    journal.close()
+    assert again.recorder.flush(WAIT)
+    assert again.close(WAIT)
+
+
+def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
+    run(dock)
+    (corrected,) = dock.corrections.layers
+    corrected.edit((np.array([0, 1, 2]), np.array([3, 3, 3]), np.array([4, 4, 4])), 99, frozenset({1}))
+    assert (kept(corrected).labels == 99).sum() == 3
+    assert read_journal(corrected.recorder.folder).said == {"touched": [1]}
+    corrected.undo()
+    assert not (kept(corrected).labels == 99).any()
+    assert isinstance(corrected.image, Image)
+    assert Path(corrected.recorder.folder).parent == Project.for_picture(None).folder
+    assert corrected.close(WAIT)
