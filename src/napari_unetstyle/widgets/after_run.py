@@ -22,15 +22,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetstyle.widgets.layers import OUTLINE
 from napari_unetstyle.widgets.parts import NumberBox, label
-from napari_unetstyle.widgets.saving import FORMATS
+from napari_unetstyle.widgets.saving import FORMATS, files_of
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.widgets.outputs import Output
 
-OUTLINE, FILLED = 2, 0.5  # pixels, opacity
+FILLED = 0.5  # opacity
 OUTLINE_LIMIT = 20 * 10**6  # pixels in a slice; above, napari takes seconds to outline them
 REST = 80  # milliseconds without a change before labels are decided anew
 
@@ -50,6 +51,7 @@ class AfterRun(QGroupBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._output: Output | None = None
+        self._of_series: list[QAction] = []
         self.summary, self.said, self.notes = label(), label(), label()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
         self.fewer.setRange(2, 98)
@@ -115,7 +117,9 @@ class AfterRun(QGroupBox):
     def _save_menu(self) -> QMenu:
         menu = QMenu(self)
         for key, form in FORMATS.items():
-            self._add_action(menu, form.words, lambda key=key: self.save_wanted.emit(key))
+            action = self._add_action(menu, form.words, lambda key=key: self.save_wanted.emit(key))
+            if form.needs_series:
+                self._of_series.append(action)
         menu.addSeparator()
         self._add_action(menu, "Probabilities as a layer", self.probabilities_wanted.emit)
         return menu
@@ -127,10 +131,11 @@ class AfterRun(QGroupBox):
         return menu
 
     @staticmethod
-    def _add_action(menu: QMenu, words: str, slot: object) -> None:
+    def _add_action(menu: QMenu, words: str, slot: object) -> QAction:
         action = QAction(words, menu)
         action.triggered.connect(lambda _=False: slot())  # type: ignore[operator]
         menu.addAction(action)
+        return action
 
     def _connect(self) -> None:
         self.fewer.valueChanged.connect(lambda _: self._rest.start())
@@ -162,6 +167,8 @@ class AfterRun(QGroupBox):
         if output.result.options.keep_largest or output.result.options.fill_holes:
             self.details.setChecked(True)  # a person should see it
         self._show_details()
+        for action in self._of_series:
+            action.setVisible(bool(files_of(output)))
         self.volume.setVisible(is_volume(output.result))
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)

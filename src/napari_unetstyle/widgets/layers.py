@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 METADATA = "unetstyle"
 PLACE = "unetstyle_place"
+OUTLINE = 2  # pixels
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 

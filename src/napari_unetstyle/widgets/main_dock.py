@@ -9,8 +9,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.corrections import Corrections
+from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.models_panel import ModelsPanel

@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of
 from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
-from napari_unetstyle.widgets.saving import FORMATS, as_shown
+from napari_unetstyle.widgets.saving import FORMATS, as_shown, files_of
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.table import MeasurementTable
 
@@ -209,7 +209,8 @@ class ResultPanel(QWidget):
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
-        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown)))
+        files = files_of(output)
+        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files)))
 
     def _on_saved(self, outcome: Outcome) -> None:
         match outcome:

@@ -21,9 +21,10 @@ class Format:
     words: str
     suffix: str
     writer: str  # a function of the core's output module
+    needs_series: bool = False  # DICOM-SEG refers to a series, and is for pictures from one only
 
-    def write(self, path: Path, result: SegmentResult) -> Path:
-        """Write a result.
+    def write(self, path: Path, result: SegmentResult, files: tuple[str, ...] = ()) -> Path:
+        """Write a result; `files` are those of the DICOM series that it was made from.
 
         Raises
         ------
@@ -32,17 +33,25 @@ class Format:
         """
         from napari_unetstyle.core.segmentation import output
 
-        write: Callable[[Path, SegmentResult], Path] = getattr(output, self.writer)
-        return write(path, result)
+        write: Callable[..., Path] = getattr(output, self.writer)
+        return write(path, result, **({"source": files} if self.needs_series else {}))
 
 
 FORMATS = {
     "labels": Format("Labels (TIFF)…", ".tif", "write_labels"),
     "volume": Format("Labels (NIfTI)…", ".nii.gz", "write_labels"),
+    "dicom": Format("Labels (DICOM-SEG, names the patient)…", ".dcm", "write_labels", needs_series=True),
     "table": Format("Table (CSV)…", ".csv", "write_table"),
     "rois": Format("ImageJ ROIs (zip)…", ".zip", "write_rois"),
     "geojson": Format("QuPath (GeoJSON)…", ".geojson", "write_geojson"),
 }
+
+
+def files_of(output: Output) -> tuple[str, ...]:
+    """The files of the DICOM series that the picture was opened from; none if it was not."""
+    from napari_unetstyle.widgets.series_chooser import FILES
+
+    return tuple(output.placement.layer.metadata.get(FILES, ()))
 
 
 def as_shown(output: Output) -> SegmentResult:

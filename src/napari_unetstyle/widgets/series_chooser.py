@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
 
 TITLE = "DICOM series"
+FILES = "series_files"  # in a layer's metadata: the files of its series
 SERIES = "series"  # in a layer's metadata: number of its series in the folder
 _SHOWN = 8  # rows, before the list scrolls
 
@@ -183,7 +184,7 @@ def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | lis
 def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
     """Layer data that knows its series, and shows the gray values that the file asks for."""
     data, arguments, kind = layer_data(image, folder)
-    arguments["metadata"] |= {SERIES: one.number, MODALITY: one.modality}
+    arguments["metadata"] |= {SERIES: one.number, FILES: tuple(map(str, one.files)), MODALITY: one.modality}
     if one.window is not None:
         arguments["contrast_limits"] = one.window
     return data, arguments, kind

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha`` or ``.zarr``.
+    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr`` or, on a DICOM series, ``.dcm``.
 
     In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 
@@ -34,7 +34,27 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     layer = Layer.create(data, meta, "labels")
     axes, geometry, layer_to_labels = _place(layer, path)
     labels = layer_to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
-    return [str(write_labels(path, labels, axes=axes, geometry=geometry, name=_name(layer, path), **_meaning(layer)))]
+    more = {"name": _name(layer, path), **_meaning(layer), **_source(layer, path)}
+    return [str(write_labels(path, labels, axes=axes, geometry=geometry, **more))]
+
+
+def _source(layer: napari.layers.Labels, path: str) -> dict[str, Any]:
+    """For DICOM-SEG, the files of the series on whose grid the layer lies."""
+    from napari import current_viewer
+
+    from napari_unetstyle.core.imaging.dicom_seg import SUFFIX
+    from napari_unetstyle.widgets.series_chooser import FILES
+
+    if not path.lower().endswith(SUFFIX):
+        return {}
+    viewer = current_viewer()
+    for other in viewer.layers if viewer is not None else ():
+        if FILES in other.metadata and _has_grid_of(layer, other):
+            return {"source": other.metadata[FILES]}
+    raise OutputError(
+        f"Could not write {path}: DICOM-SEG refers to the series that was segmented, and none is open on the grid of "
+        f"layer {layer.name!r}. Open it, or choose another format, such as .nii.gz. Nothing was written."
+    )
 
 
 def _name(layer: napari.layers.Labels, path: str) -> str | None:
