@@ -14,7 +14,7 @@ from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.options import FineTuneOptions
-from napari_unetstyle.core.training.teaching import TrainProgress
+from napari_unetstyle.core.training.train_progress import TrainProgress
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.training.finetune import Candidate
+    from napari_unetstyle.core.training.candidate import Candidate
 
 STAYS = 1
 _STAYS_WORDS = "Nothing was kept; --keep keeps it all the same."

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
-    from napari_unetstyle.core.training.finetune import Candidate, fine_tune, iter_fine_tune, iter_teach_new, teach_new
+    from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, iter_teach_new, teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
 
 _HOMES = {
@@ -47,7 +48,7 @@ _HOMES = {
     "iter_segment": "segmentation.segment",
     "refine": "segmentation.segment",
     "segment": "segmentation.segment",
-    "Candidate": "training.finetune",
+    "Candidate": "training.candidate",
     "fine_tune": "training.finetune",
     "iter_fine_tune": "training.finetune",
     "iter_teach_new": "training.finetune",

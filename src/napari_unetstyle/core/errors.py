@@ -35,6 +35,14 @@ class ModelNameTakenError(ModelFileError):
         self.free_name = free_name
 
 
+class TeachingError(UnetstyleError, RuntimeError):
+    """A teaching ended in a way that was not foreseen; `details` is for a report."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
 class OutputError(UnetstyleError, OSError):
     """A result could not be written; what was there before is whole."""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,13 @@ from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.models.folder import MANIFEST
 from napari_unetstyle.core.models.memory import Memory
-from napari_unetstyle.core.models.spec import Measurement, ModelSpec
+from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model, ModelStore, reference
 from napari_unetstyle.core.models.weights import create_network
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
-from napari_unetstyle.core.training.comparison import Comparison, iter_scores
+from napari_unetstyle.core.training.candidate import Candidate, Checked
+from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.fresh import fresh_spec
@@ -33,45 +32,11 @@ from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
+from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
 _BEFORE, _AFTER = 0.05, 0.92  # the parent is measured up to here, then it is taught, then the child is measured
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
-    """A taught model that is not in use yet.
-
-    Attributes
-    ----------
-    model
-        Complete, in a folder of its own that no list of models shows.
-    parent
-        What it came from; None if it was taught from nothing.
-    comparison
-        Both, measured.
-    said, places
-        What was said about the pictures, and the places in them that were held out and checked.
-    """
-
-    model: Model
-    parent: Model | None
-    comparison: Comparison
-    said: tuple[Said, ...]
-    places: tuple[Place, ...]
-
-    def keep(self, store: ModelStore) -> Model:
-        """Make it the next version of its name in `store`, where its folder moves, with the comparison in its card."""
-        return store.take_in(self.model, _measured(self.model.spec, self.comparison))
-
-    def write(self, folder: str | os.PathLike[str], store: ModelStore) -> Model:
-        """Make it a model folder of its own, which must not exist yet."""
-        return store.write(self.model, _measured(self.model.spec, self.comparison), folder)
-
-    def forget(self, store: ModelStore) -> None:
-        """Remove it."""
-        store.forget(self.model)
 
 
 def fine_tune(
@@ -173,7 +138,7 @@ def iter_fine_tune(
     child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=memory)
     after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
     comparison = Comparison(before, after)
-    return Candidate(model=child, parent=model, comparison=comparison, said=tuple(said), places=tuple(places))
+    return Candidate(model=child, parent=model, comparison=comparison, places=_checked(corrections, said, places))
 
 
 def iter_teach_new(
@@ -215,7 +180,13 @@ def iter_teach_new(
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best)
     after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
     comparison = Comparison(None, after)
-    return Candidate(model=child, parent=None, comparison=comparison, said=tuple(said), places=tuple(places))
+    return Candidate(model=child, parent=None, comparison=comparison, places=_checked(corrections, said, places))
+
+
+def _checked(corrections: Sequence[Correction], said: Sequence[Said], places: Sequence[Place]) -> tuple[Checked, ...]:
+    numbers = {id(correction): i for i, correction in enumerate(corrections)}
+    found = [(said[place.said], place.box) for place in places]
+    return tuple(Checked(numbers[id(one.correction)], one.index, box) for one, box in found)
 
 
 def _something(said: list[Said]) -> list[Said]:
@@ -267,17 +238,3 @@ def _digest(example: Example) -> str:
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _measured(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
-    """`spec` with the comparison in its card."""
-    scores = {"parent": comparison.parent, "this model": comparison.child}
-    rows = []
-    for who, score in ((who, score) for who, score in scores.items() if score is not None):
-        for what, value, count in (
-            ("held-out places of the corrected pictures", score.on_places, len(score.places)),
-            ("pictures of the earlier training that were kept to check", score.on_old, len(score.old)),
-        ):
-            if value is not None:
-                rows.append(Measurement(data=f"{what}, {who}", metric="Dice", value=round(value, 4), count=count))
-    return spec.model_copy(update={"card": spec.card.model_copy(update={"measured": tuple(rows)})})

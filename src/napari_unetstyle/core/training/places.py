@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.training.lessons import Said
+from napari_unetstyle.core.training.scores import ENOUGH
 
 Mask = NDArray[np.bool_]
 Box = tuple[slice, ...]
-ENOUGH = 3
-"""Held-out places that a comparison needs."""
-
 _SHARE = 0.25  # of all places
 _LEAST = 2 * ENOUGH  # places in all, below which none is held out: what little there is, is learned from
 _SIDES = {2: (32, 192), 3: (12, 48)}  # smallest and largest side of a place, by dimensions

@@ -5,39 +5,23 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
-from napari_unetstyle.core.progress import Progress, Steps, through
+from napari_unetstyle.core.progress import Steps, through
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing, loss
 from napari_unetstyle.core.training.fit import Fit, advance
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
+from napari_unetstyle.core.training.train_progress import TrainProgress
 
 _WHOLE = 1000
 _MEASURING = 0.1  # share of the training time that measuring in between may take
 _MEASURED = 8  # times in between, where steps are counted
-
-
-@dataclass(frozen=True, slots=True)
-class TrainProgress(Progress):
-    """Progress of teaching.
-
-    Attributes
-    ----------
-    loss
-        Moving average.
-    score
-        Dice on the held-out places when last measured, or None.
-    """
-
-    loss: float = float("nan")
-    score: float | None = None
 
 
 class Teaching:
