@@ -24,6 +24,8 @@ from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_decide
+from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import fitting_grid, on_fitting_level, on_grid
 from napari_unetstyle.widgets.level_grid import LEVELS, LevelGrid, brought_to_finest, level_grids
@@ -31,7 +33,7 @@ from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.writers import write_volume
 from tests.core.zarr_for_tests import described, halved, two_levels, volume, write_picture
-from tests.widgets.fake_core import undecided
+from tests.widgets.fake_core import WAIT, FakeStore, blobs, spec, undecided
 
 signed = st.floats(0.1, 10).flatmap(lambda s: st.sampled_from([s, -s]))
 offsets = st.floats(-100, 100)
@@ -56,7 +58,7 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     dims=st.sampled_from([2, 3]),
     kind=st.sampled_from(["mean", "stride"]),
@@ -70,7 +72,7 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 def test_labels_of_any_level_lie_on_the_picture(
     dims: int, kind: str, level: int, scale: Any, translate: Any, rotate: Any, shear: Any, data: Any
 ) -> None:
-    """Under scale (negative, too), translate, rotate and shear, in 2D and 3D."""
+    """Under scale (negative, too), translate, rotate, shear and affine, in 2D and 3D."""
     shape = (33, 42, 38)[-dims:]
     finest, make = noise(shape), {"mean": mean_of, "stride": every}[kind]
     layer = ImageLayer(
@@ -80,6 +82,9 @@ def test_labels_of_any_level_lie_on_the_picture(
         translate=translate[:dims],
         rotate=rotate[0] if dims == 2 else rotate,
         shear=shear[: 1 if dims == 2 else 3],
+        affine=np.array([[0.9, 0.3, 0.1, 5], [-0.2, 1.4, 0.2, -6], [0.1, 0.4, -1.1, 7], [0, 0, 0, 1]])[
+            3 - dims :, 3 - dims :
+        ],
     )
     axes = "ZYX"[-dims:]
     grid = level_grids(layer)[level]
@@ -216,6 +221,13 @@ def test_the_level_fits_the_size_of_the_objects(diameter: Any, level: int) -> No
         assert on_grid(options, grid, image_from_layer(layer)).object_diameter == diameter / 2**level
 
 
+def test_objects_that_the_model_knows_as_they_are_stay_as_they_are() -> None:
+    layer = _pyramid()
+    spec = _spec(object_diameter=20.0, object_diameters=(10.0, 50.0))
+    options = SegmentOptions(object_diameter=45)
+    assert fitting_grid(level_grids(layer), image_from_layer(layer), spec, options).index == 0
+
+
 def test_no_slice_is_left_out_for_a_model_of_pictures() -> None:
     finest = noise((8, 40, 40))
     layer = ImageLayer(
@@ -265,6 +277,69 @@ def test_a_layer_that_lost_its_level_is_changed() -> None:
     placement = Placement.of(layer, "YX", level_grids(layer)[2])
     layer.data = list(layer.data[:2])
     assert placement.changes(viewer) == ["changed"]
+
+
+# In the dock -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dock(make_dock: Any, core: Any) -> Any:
+    """A picture of which every pixel is there four times; the model's pixels are twice as large."""
+    one = spec()
+    inputs = one.input.model_copy(update={"spacing": (1.0, 1.0), "unit": "um", "object_diameter": None})
+    core.store = lambda _: FakeStore([one.model_copy(update={"input": inputs})])
+    dock = make_dock()
+    fine = blobs().repeat(2, axis=0).repeat(2, axis=1)
+    dock.viewer.add_image(
+        [fine, mean_of(fine, 2).astype(np.uint8)],
+        multiscale=True,
+        name="slide7",
+        scale=(0.5, -0.5),
+        translate=(3, 4),
+        rotate=30,
+        units=("um", "um"),
+    )
+    return dock
+
+
+def test_labels_lie_on_the_fitting_level_and_come_to_full_resolution(
+    dock: Any, run: Any, click: Any, qtbot: Any
+) -> None:
+    run(dock)
+    picture, labels = dock.viewer.layers
+    assert labels.data.shape == blobs().shape
+    assert labels.data.max() == 5
+    assert "level 1 of 'slide7'" in dock.segment.finer.row.text
+    labels.data[0, 0] = 9
+    labels.refresh()
+    click(dock.segment.finer.row.buttons()[BRING])
+    qtbot.waitUntil(lambda: len(dock.viewer.layers) == 3, timeout=WAIT * 1000)
+    full = dock.viewer.layers[2]
+    np.testing.assert_array_equal(full.data, labels.data.repeat(2, axis=0).repeat(2, axis=1))
+    for index in [(0, 0), (7, 30), (100, 150)]:
+        np.testing.assert_allclose(full.data_to_world(index), picture.data_to_world(index))
+        half = (np.array(index) - 0.5) / 2
+        np.testing.assert_allclose(labels.data_to_world(half), picture.data_to_world(index))
+
+
+def test_the_preview_is_that_of_the_level(dock: Any, core: Any, qtbot: Any) -> None:
+    dock.segment.preview.box.click()
+    qtbot.waitUntil(lambda: dock.segment.preview.drawing.outlines is not None, timeout=WAIT * 1000)
+    outlines = dock.segment.preview.drawing.outlines
+    assert max(outlines.mask.shape) <= max(blobs().shape)
+    matrix, offset = outlines.canvas_map()
+    fine, first = scope.canvas_map(dock.viewer.layers[0], image_from_layer(dock.viewer.layers[0]), dock.viewer)
+    for index in [(0, 0), (10, 20)]:
+        np.testing.assert_allclose(matrix @ index + offset, fine @ (2 * np.array(index) + 0.5) + first)
+
+
+def test_a_picture_that_was_changed_is_not_guessed(dock: Any, run: Any, click: Any) -> None:
+    run(dock)
+    picture = dock.viewer.layers[0]
+    picture.data = [np.zeros((30, 40), np.uint8), np.zeros((15, 20), np.uint8)]
+    click(dock.segment.finer.row.buttons()[BRING])
+    assert "was reshaped since" in dock.segment.finer.row.text
+    assert len(dock.viewer.layers) == 2
 
 
 # OME-Zarr ------------------------------------------------------------------------------------------------------------

@@ -6,14 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.geometry import in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.layers import Placement, Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import LevelGrid, level_grids
 
 if TYPE_CHECKING:
+    import napari.viewer
+
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.widgets.run_request import RunRequest
 
@@ -29,15 +33,17 @@ def on_fitting_level(request: RunRequest, spec: ModelSpec) -> RunRequest:
     layer, image = request.layer, request.image
     if not layer.multiscale or request.placement.grid is not None:
         return request
+    if _room(image, spec, request.options) is None:
+        return request
     grid = fitting_grid(level_grids(layer), image, spec, request.options)
     if grid.index == 0:
         return request
-    stated = Statement(axes=image.axes, geometry=image.geometry)
+    level = image_from_layer(layer, Statement(axes=image.axes, geometry=image.geometry), grid)
     return dataclasses.replace(
         request,
-        image=image_from_layer(layer, stated, grid),
+        image=level,
         placement=Placement.of(layer, image.axes, grid),
-        options=on_grid(request.options, grid, image),
+        options=on_grid(request.options, grid, level),
     )
 
 
@@ -74,7 +80,8 @@ def _room(image: Image, spec: ModelSpec, options: SegmentOptions) -> tuple[float
     dims = spec.network.spatial_dims
     diameter, known = options.object_diameter, spec.input.object_diameter
     if diameter is not None and known is not None:
-        return (diameter / known,) * dims
+        largest = (spec.input.object_diameters or (known, known))[1]
+        return (diameter / known if diameter > largest else 1.0,) * dims
     if spec.input.spacing is None or not image.geometry.is_physical:
         return None
     wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
@@ -82,7 +89,7 @@ def _room(image: Image, spec: ModelSpec, options: SegmentOptions) -> tuple[float
 
 
 def on_grid(options: SegmentOptions, grid: LevelGrid, image: Image) -> SegmentOptions:
-    """Options in pixels of the finest level, told in pixels of another."""
+    """Options in pixels of the finest level, told in pixels of another, whose picture is `image`."""
     diameter, box, polygon = options.object_diameter, options.box, options.polygon
     plane = [image.axes.index(a) for a in "YX"]
     if diameter is not None:
@@ -100,6 +107,20 @@ def on_grid(options: SegmentOptions, grid: LevelGrid, image: Image) -> SegmentOp
 
 def _range(grid: LevelGrid, axis: int, sides: tuple[int, int], image: Image) -> tuple[int, int]:
     """All pixels of the level that the pixels of a range touch."""
-    low = int(np.floor(grid.from_finest(axis, sides[0] - 0.5) + 0.5))
+    last = image.array.shape[axis] - 1
+    low = min(max(0, int(np.floor(grid.from_finest(axis, sides[0] - 0.5) + 0.5))), last)
     high = int(np.ceil(grid.from_finest(axis, sides[1] - 0.5) + 0.5))
-    return max(0, low), max(low + 1, high)
+    return low, min(max(low + 1, high), last + 1)
+
+
+def canvas_map(
+    request: RunRequest, viewer: napari.viewer.ViewerModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As :func:`~napari_unetstyle.widgets.scope.canvas_map`, from pixels of the level that a run is on."""
+    matrix, offset = scope.canvas_map(request.layer, request.image, viewer)
+    grid = request.placement.grid
+    if grid is None:
+        return matrix, offset
+    axes = [request.image.axes.index(a) for a in "YX"]
+    factor, first = (np.array([numbers[axis] for axis in axes]) for numbers in (grid.factor, grid.offset))
+    return matrix * factor, matrix @ first + offset

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import napari.layers
 
 LEVELS = "unetstyle_levels"
+_KNOWN: WeakKeyDictionary[Any, tuple[tuple[Any, ...], tuple[LevelGrid, ...]]] = WeakKeyDictionary()
 _SAMPLE = 12  # pixels along each axis that tell how a level was made
 
 
@@ -74,7 +76,11 @@ def level_grids(layer: napari.layers.Image | napari.layers.Labels) -> tuple[Leve
         return tuple(
             LevelGrid(index=i, factor=tuple(factor), offset=tuple(offset)) for i, (factor, offset) in enumerate(stated)
         )
-    return tuple(_seen(layer.data[0], level, i, layer.ndim) for i, level in enumerate(layer.data))
+    arrays, known = _KNOWN.get(layer, ((), ()))
+    if len(arrays) != len(layer.data) or any(a is not b for a, b in zip(arrays, layer.data, strict=True)):
+        known = tuple(_seen(layer.data[0], level, i, layer.ndim) for i, level in enumerate(layer.data))
+        _KNOWN[layer] = (tuple(layer.data), known)
+    return known
 
 
 def _seen(finest: Any, level: Any, index: int, ndim: int) -> LevelGrid:
@@ -117,28 +123,21 @@ def _doubt(count: int, fewer: int, factor: int) -> tuple[bool, bool, bool, int]:
 
 
 def _is_strided(finest: Any, level: Any, factor: Sequence[float]) -> bool:
-    """Whether some places of a level hold the very pixels of the finest one; one of a single value tells nothing."""
+    """Whether a level holds the first pixels of the finest one's blocks, where these differ from the last ones."""
     steps = [int(f) for f in factor]
     if not all(float(f).is_integer() for f in factor) or max(steps) == 1:
         return False
-    told = False
-    shares = (0.5, 0.25, 0.75)
-    for share in shares:
-        starts = [max(0, int(n * share) - _SAMPLE // 2) for n in level.shape[: len(steps)]]
-        stops = [
-            min(a + _SAMPLE, n, -(-whole // s))
-            for a, n, whole, s in zip(starts, level.shape, finest.shape, steps, strict=False)
-        ]
-        if any(a >= b for a, b in zip(starts, stops, strict=True)):
-            continue
-        coarse = np.asarray(level[tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))])
-        fine = np.asarray(
-            finest[tuple(slice(a * s, (b - 1) * s + 1, s) for a, b, s in zip(starts, stops, steps, strict=True))]
-        )
-        if not np.array_equal(coarse, fine):
+    counts = [min(m, n // s) for m, n, s in zip(level.shape, finest.shape, steps, strict=False)]
+    is_told = False
+    for share in (0.5, 0.25, 0.75):
+        starts = [max(0, int(n * share) - _SAMPLE // 2) for n in counts]
+        sides = [(a, min(a + _SAMPLE, n)) for a, n in zip(starts, counts, strict=True)]
+        coarse = np.asarray(level[tuple(slice(a, b) for a, b in sides)])
+        fine = np.asarray(finest[tuple(slice(a * s, b * s) for (a, b), s in zip(sides, steps, strict=True))])
+        if not np.array_equal(coarse, fine[tuple(slice(None, None, s) for s in steps)]):
             return False
-        told |= bool(coarse.min() != coarse.max())
-    return told
+        is_told |= not np.array_equal(coarse, fine[tuple(slice(s - 1, None, s) for s in steps)])
+    return is_told
 
 
 def brought_to_finest(

@@ -14,8 +14,10 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.empty_row import EmptyRow
 from napari_unetstyle.widgets.folder_panel import FolderPanel
 from napari_unetstyle.widgets.forecast import Forecast
+from napari_unetstyle.widgets.full_resolution import FullResolution
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
 from napari_unetstyle.widgets.outputs import Fresh
@@ -70,6 +72,7 @@ class SegmentPanel(QWidget):
         self.progress = ProgressRow()
         self.message = MessageRow()
         self.results = ResultPanel(viewer, calls)
+        self.finer = FullResolution(viewer, lambda: self.results.output)
         self._lay_out()
         self._connect()
         self._on_picture_changed()
@@ -92,6 +95,7 @@ class SegmentPanel(QWidget):
         for part in (self.empty, self.form, self.progress, self.message):
             layout.addWidget(part)
         layout.addLayout(self.offers)
+        layout.addWidget(self.finer)
         layout.addWidget(self.results)
         layout.addStretch()
 
@@ -184,7 +188,7 @@ class SegmentPanel(QWidget):
     def _request(self, layer: napari.layers.Image, where: str, settings: Settings) -> RunRequest:
         picture = self.picture.value(layer)
         assert picture is not None
-        return RunRequest(
+        request = RunRequest(
             image=picture.image,
             placement=Placement.of(layer, picture.statement.axes),
             model=self.model.reference or "nuclei",
@@ -192,6 +196,7 @@ class SegmentPanel(QWidget):
             store=self._calls.store(settings.model_folder),
             scope=where,
         )
+        return request if self.model.spec is None else on_fitting_level(request, self.model.spec)
 
     def _preview_request(self) -> RunRequest | None:
         """The run for what is on screen; None while there is no picture, no model, or a run under way."""
@@ -240,6 +245,7 @@ class SegmentPanel(QWidget):
         changes = request.placement.changes(self._viewer)
         if not changes:
             self.results.take(request, fresh)
+            self.finer.offer(request)
             return
         row = MessageRow()
         row.ask(
