@@ -74,3 +74,17 @@ def test_the_first_window_is_that_of_the_file(make_windowless_dock: Any, tmp_pat
     layer = dock.viewer.add_image(data, **arguments)
     assert tuple(layer.contrast_limits) == pytest.approx((-115, 184), abs=1)
     assert not dock.segment.picture.window_row.isHidden()
+
+
+def test_labels_from_a_file_are_outlines_on_a_scan(make_windowless_dock: Any, tmp_path: Path) -> None:
+    from napari_unetstyle.core import write_labels
+    from napari_unetstyle.widgets.readers import read_volumes
+
+    labels = np.zeros((5, 30, 40), np.uint8)
+    labels[1:4, 5:20, 5:20] = 1
+    path = write_labels(tmp_path / "x.nii.gz", labels, axes="ZYX", geometry=PLACE)
+    dock = make_windowless_dock()
+    add(dock, scan())
+    ((data, arguments, _),) = read_volumes(str(path))
+    assert dock.viewer.add_labels(data, **arguments).contour == 2
+    assert dock.viewer.add_labels(np.zeros((5, 30, 40), np.uint8)).contour == 0

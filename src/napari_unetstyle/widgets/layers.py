@@ -263,6 +263,14 @@ class Placement:
         return self.axes.find("C") > 0
 
 
+def outline_on_scan(layer: napari.layers.Layer) -> None:
+    """Show labels from a file that lie in a patient as outlines, so that the anatomy below is seen."""
+    is_placed = layer.metadata.get(PLACE, {}).get("is_anatomical", False)
+    if type(layer).__name__ == "Labels" and is_placed and METADATA in layer.metadata and not layer.contour:
+        layer.contour = OUTLINE
+        layer.opacity = 1.0
+
+
 def _stored(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid | None = None) -> Any:
     return layer.data[grid.index if grid is not None else 0] if layer.multiscale else layer.data
 

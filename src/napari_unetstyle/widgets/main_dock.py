@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
@@ -13,8 +13,9 @@ from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import JobSlot
+from napari_unetstyle.widgets.layers import outline_on_scan
 from napari_unetstyle.widgets.models_panel import ModelsPanel
-from napari_unetstyle.widgets.parts import label, scrolling
+from napari_unetstyle.widgets.parts import follow, label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class MainDock(Dockable):
         self.models.changed.connect(self.segment.set_models)
         self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
         self.undocked.connect(self.close_down)
+        follow(self, viewer.layers.events.inserted, self._on_inserted)
         QTimer.singleShot(0, self.models.refresh)
         QTimer.singleShot(0, self.corrections.offer)
         self._calls, self._loading, self._is_loaded = calls, JobSlot(self), False
@@ -72,6 +74,9 @@ class MainDock(Dockable):
         self.directions.refresh()
         if not self._is_loaded:
             self._quiet.start()
+
+    def _on_inserted(self, event: Any) -> None:
+        outline_on_scan(event.value)
 
     def _load(self) -> None:
         """Load in the background what the first run would have to wait for."""

@@ -145,7 +145,7 @@ def _layer_data(path: Path) -> LayerData:
 
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.segmentation.output import label_info
-    from napari_unetstyle.widgets.layers import METADATA, OUTLINE
+    from napari_unetstyle.widgets.layers import METADATA
     from napari_unetstyle.widgets.opening import layer_data
 
     image = read_image(path)
@@ -158,8 +158,6 @@ def _layer_data(path: Path) -> LayerData:
     del arguments["rgb"]
     kept = {name: info[name] for name in ("output", "classes") if name in info}
     arguments["metadata"][METADATA] = kept
-    if image.geometry.is_anatomical:
-        arguments["contour"] = OUTLINE  # what lies below has to be seen
     return data, {**arguments, "colormap": _colormap(info)}, "labels"
 
 
