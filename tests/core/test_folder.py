@@ -32,6 +32,7 @@ from napari_unetstyle.core.segmentation.folder import (
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from tests.core.networks_for_tests import tiny_model
 from tests.core.test_medical import PLACE
+from tests.core.zarr_for_tests import described, write_picture
 
 
 @pytest.fixture(scope="module")
@@ -357,6 +358,23 @@ def test_labels_of_a_volume_lie_on_it(suffix: str, tmp_path: Path, model: Model)
     others = {"brain_rois.zip", "brain.geojson", "brain_probabilities.tif", "objects.csv"}
     assert written == {source.name, *others}
     assert states(done([source], tmp_path / "out", model, files=every)) == {source.name: "skipped"}
+
+
+def test_ome_zarr_is_one_picture(slides: Path, tmp_path: Path, model: Model) -> None:
+    pixels = tifffile.imread(picture(tmp_path / "x.tif", shape=(3, 40, 50)))
+    source = tmp_path / "slides" / "deep" / "brain.ome.zarr"
+    place = described("zyx", [([2.0, 0.5, 0.25], [10.0, -3.0, 7.0])], "millimeter")
+    write_picture(source, [pixels], place, "0.4")
+    report = done([tmp_path / "slides"], tmp_path / "out", model)
+    assert states(report) == dict.fromkeys(["a.tif", "b.tif", "deep/brain.ome.zarr", "more/c.tif"], "done")
+    labels = read_image(tmp_path / "out" / "deep" / "brain.nii.gz")
+    np.testing.assert_array_equal(labels.array, segment(source, model).labels)
+    np.testing.assert_allclose(labels.geometry.affine, read_image(source).geometry.affine, rtol=1e-5)
+    assert states(done([source], tmp_path / "out2", model)) == {"brain.ome.zarr": "done"}
+    assert states(done([source], tmp_path / "out2", model)) == {"brain.ome.zarr": "skipped"}
+    (chunk,) = (source / "0" / "0" / "0").iterdir()
+    chunk.rename(chunk.with_name("1"))  # the same bytes, elsewhere
+    assert states(done([source], tmp_path / "out2", model))["brain.ome.zarr"] != "skipped"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text there")

@@ -38,6 +38,7 @@ from tests.widgets.fake_core import WAIT, FakeStore, blobs, spec, undecided
 signed = st.floats(0.1, 10).flatmap(lambda s: st.sampled_from([s, -s]))
 offsets = st.floats(-100, 100)
 angles = st.floats(-170, 170)
+AFFINE = np.array([[0.9, 0.3, 0.1, 5], [-0.2, 1.4, 0.2, -6], [0.1, 0.4, -1.1, 7], [0, 0, 0, 1]])
 
 
 def mean_of(array: np.ndarray, factor: int) -> np.ndarray:
@@ -82,9 +83,7 @@ def test_labels_of_any_level_lie_on_the_picture(
         translate=translate[:dims],
         rotate=rotate[0] if dims == 2 else rotate,
         shear=shear[: 1 if dims == 2 else 3],
-        affine=np.array([[0.9, 0.3, 0.1, 5], [-0.2, 1.4, 0.2, -6], [0.1, 0.4, -1.1, 7], [0, 0, 0, 1]])[
-            3 - dims :, 3 - dims :
-        ],
+        affine=AFFINE[3 - dims :, 3 - dims :],
     )
     axes = "ZYX"[-dims:]
     grid = level_grids(layer)[level]

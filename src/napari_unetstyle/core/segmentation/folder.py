@@ -24,6 +24,7 @@ from napari_unetstyle.core.errors import OptionError, OutputError, UnetstyleErro
 from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, share, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
@@ -267,10 +268,13 @@ def _size(path: Path) -> int:
 
 
 def _digest(path: Path) -> str:
-    """Hex sha256 of a picture file, or of the files of a DICOM folder, whatever their names."""
+    """Hex sha256 of a picture file, of the files of a DICOM folder, whatever their names, or of OME-Zarr."""
     if path.is_file():
         return sha256_of(path)
-    digests = sorted(sha256_of(file) for file in _files(path))
+    has_names = is_zarr(path)  # which say what chunk each file is
+    digests = sorted(
+        (file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in _files(path)
+    )
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

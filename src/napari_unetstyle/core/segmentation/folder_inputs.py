@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from napari_unetstyle.core.imaging import dicom
 from napari_unetstyle.core.imaging.dicom import volume_folders
 from napari_unetstyle.core.imaging.files import SUFFIXES, is_image_file
 from napari_unetstyle.core.imaging.medical import medical_suffix
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, zarr_stem
 
 VOLUME = ".nii.gz"
 _VOLUMES = {".nii": VOLUME, ".nii.gz": VOLUME, ".nrrd": ".nrrd", ".nhdr": ".nrrd", ".mha": ".mha", ".mhd": ".mha"}
@@ -25,7 +27,7 @@ class Entry:
     Attributes
     ----------
     path
-        The picture file, or a folder of DICOM slices.
+        The picture file, a folder of DICOM slices, or the folder of an OME-Zarr picture.
     name
         Its path below the inputs' common folder, with ``/``; its results are named after it.
     target
@@ -79,15 +81,28 @@ def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Pa
 
 
 def _inside(folder: Path, out: Path) -> Iterator[Path]:
-    """Picture files, and folders of DICOM slices in the place of their files."""
+    """Picture files, and folders of DICOM slices or OME-Zarr in the place of their files."""
     ours = out.resolve()
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and ours not in file.resolve().parents]
+    found = [path for path in _walked(folder) if ours not in path.resolve().parents]
+    files = [path for path in found if path.is_file()]
+    yield from (path for path in found if path.is_dir())
     volumes = volume_folders(files)
     yield from volumes
     for file in files:
         is_slice = file.suffix.lower() in dicom.SUFFIXES and volumes & set(file.parents)
         if is_image_file(file) and not is_slice:
             yield file
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """All files below a folder; OME-Zarr as its folder, whose many files are not looked at."""
+    for parent, folders, files in os.walk(folder):
+        if is_zarr(Path(parent)):
+            folders.clear()
+            yield Path(parent)
+            continue
+        folders.sort()
+        yield from (Path(parent) / file for file in sorted(files))
 
 
 def _name(file: Path, below: Path) -> str:
@@ -118,7 +133,8 @@ def _with_targets(pairs: Sequence[tuple[Path, str]]) -> list[Entry]:
 def _stem_and_suffix(path: Path, name: str) -> tuple[str, str]:
     """What a picture is called without its suffix, and the suffix of its labels: a volume's place needs a volume."""
     if path.is_dir():
-        return name, VOLUME
+        stem = PurePosixPath(name).with_name(zarr_stem(Path(name))).as_posix() if is_zarr(path) else name
+        return stem, VOLUME
     if suffix := medical_suffix(name):
         return name[: -len(suffix)], _VOLUMES[suffix]
     stem = name[: len(name) - len(PurePosixPath(name).suffix)]
