@@ -15,7 +15,8 @@ from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.memory import Memory, write_memory
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.weights import save_weights
-from napari_unetstyle.core.training.fit import Fit, FitOptions
+from napari_unetstyle.core.training.fit import Fit
+from napari_unetstyle.core.training.options import FitOptions
 
 
 def averaged(network: nn.Module, folder: Path) -> Fit:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_unetstyle.core.training.fit import FitOptions, fit
+from napari_unetstyle.core.training.fit import fit
+from napari_unetstyle.core.training.options import FitOptions
 
 Draw = Callable[[np.random.Generator], Any]
 Loss = Callable[[nn.Module, Any], Tensor]

@@ -9,9 +9,10 @@ import torch
 
 from napari_unetstyle.core.errors import ModelFileError, OptionError
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import Fit, FitOptions, advance, fit, rate
+from napari_unetstyle.core.training.fit import Fit, advance, fit, rate
 from napari_unetstyle.core.training.floors import norms
 from napari_unetstyle.core.training.losses import class_loss
+from napari_unetstyle.core.training.options import FitOptions
 from tests.core.networks_for_tests import random_unet
 
 TINY = {"channels": 1, "widths": (3, 4), "out": 2}

@@ -10,8 +10,9 @@ from napari_unetstyle.core.models.spec import NetworkSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import FitOptions, fit
+from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
+from napari_unetstyle.core.training.options import FitOptions
 from tests.core.networks_for_tests import random_unet
 from tests.core.training_for_tests import discs
 

@@ -10,7 +10,8 @@ import torch
 from napari_unetstyle.core.models.spec import ClassSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import FitOptions, fit
+from napari_unetstyle.core.training.fit import fit
+from napari_unetstyle.core.training.options import FitOptions
 from napari_unetstyle.core.training.patches import Example
 
 

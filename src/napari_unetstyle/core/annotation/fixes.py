@@ -79,5 +79,6 @@ def _deepest(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
     from scipy import ndimage
     from skimage.segmentation import find_boundaries
 
-    inside = (labels > 0) & ~find_boundaries(np.pad(labels, 1), mode="inner")[(slice(1, -1),) * labels.ndim]
+    rim = find_boundaries(np.pad(labels, 1), mode="inner")  # type: ignore[no-untyped-call]
+    inside = (labels > 0) & ~rim[(slice(1, -1),) * labels.ndim]
     return np.asarray(ndimage.maximum(ndimage.distance_transform_edt(inside), labels, ids), float)

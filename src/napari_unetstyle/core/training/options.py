@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.training.fit import FitOptions
 
 LEARN = ("all", "decoder", "encoder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How to train.
+
+    Attributes
+    ----------
+    steps
+        Optimizer steps; the result is then repeatable.
+    minutes
+        Training time instead of `steps`: the schedule follows the clock, so that a slow machine does fewer
+        steps and still ends with a small learning rate. Exactly one of the two is given.
+    learning_rate, weight_decay
+        Of AdamW (Loshchilov and Hutter 2019).
+    warmup
+        Share of the training in which the learning rate rises; it falls as a cosine afterwards.
+    averaging
+        Decay of the exponential moving average of the weights, which is the result.
+    clip
+        Largest norm of the gradient.
+    seed
+        Step `i` draws from ``default_rng((seed, i))``, so a resumed training equals an uninterrupted one.
+    folder
+        Where the checkpoint (and a TensorBoard log, if tensorboard is installed) goes; None keeps nothing.
+        A checkpoint found there is resumed.
+    checkpoint_minutes
+        Time between checkpoints.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.03
+    averaging: float = 0.995
+    clip: float = 2.0
+    seed: int = 0
+    folder: Path | None = None
+    checkpoint_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise OptionError(
+                f"Training needs either steps or minutes, got steps={self.steps}, minutes={self.minutes}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
