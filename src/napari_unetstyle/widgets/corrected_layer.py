@@ -19,6 +19,7 @@ from napari_unetstyle.core.annotation.project import TOUCHED, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.scope import current_frame
 
 if TYPE_CHECKING:
     import napari.layers
@@ -34,6 +35,8 @@ class Accepted:
 
     there: Changes
     back: Changes
+    has_stroke: bool = False
+    """Whether a step of napari's own history goes with it."""
 
 
 Step = Accepted | None
@@ -106,6 +109,7 @@ class CorrectedLayer(QObject):
         self.facts: dict[str, Any] = {} if state is None else dict(state.said)
         self._accepted: Mask | None = None if state is None else state.accepted.copy()
         self._original: Changes | None = None
+        self.foreground: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None
         self._twin: napari.layers.Labels | None = None
         self._done: list[Step] = []
         self._undone: list[Step] = []
@@ -128,7 +132,17 @@ class CorrectedLayer(QObject):
         self.layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
         self.layer.bind_key(_REDO, lambda _: self.redo(), overwrite=True)
 
+    @property
+    def header(self) -> Header:
+        """What the journal says of the labels."""
+        return self._start.header
+
     # What there is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> tuple[int, ...]:
+        """Index along the leading axes of the slice that is shown."""
+        return current_frame(self.placement.layer, self.image, self._viewer)
 
     @property
     def is_corrected(self) -> bool:
@@ -179,8 +193,8 @@ class CorrectedLayer(QObject):
         self._begin().say(**facts)
         self.changed.emit()
 
-    def accept(self, index: tuple[int, ...], region: Mask, value: bool = True) -> None:
-        """Call a region of one frame right, or no longer so; Ctrl+Z takes it back."""
+    def accept(self, index: tuple[int, ...], region: Mask, value: bool = True, *, has_stroke: bool = False) -> None:
+        """Call a region of one frame right, or no longer so; Ctrl+Z takes it back, with the last stroke if asked."""
         there = changed_places(self.accepted, index, region, value)
         if not there.count:
             return
@@ -188,7 +202,9 @@ class CorrectedLayer(QObject):
         self._accept(there)
         after = self.accepted[index]
         offset = changed_places(np.zeros(self.accepted.shape, bool), index, np.ones(after.shape, bool), True).start[0]
-        self._remember(Accepted(there, Changes.between(after, before, int(offset))))
+        if has_stroke:
+            self._done.pop()
+        self._remember(Accepted(there, Changes.between(after, before, int(offset)), has_stroke))
 
     def edit(self, indices: tuple[NDArray[Any], ...], values: Any, touched: frozenset[int] = frozenset()) -> None:
         """Set labels at indices in the order T Z Y X, as one step that Ctrl+Z takes back.
@@ -230,13 +246,13 @@ class CorrectedLayer(QObject):
         if not source:
             return
         step = source.pop()
-        if step is None:
+        if step is None or step.has_stroke:
             self._is_replaying = True
             try:
                 own()
             finally:
                 self._is_replaying = False
-        else:
+        if step is not None:
             self._accept(changes(step))
         target.append(step)
 
@@ -248,6 +264,11 @@ class CorrectedLayer(QObject):
     def _remember(self, step: Step) -> None:
         self._done.append(step)
         self._undone.clear()
+
+    @property
+    def is_original_shown(self) -> bool:
+        """Whether the untouched result is shown in the layer's place."""
+        return self._twin is not None
 
     def show_original(self, is_shown: bool) -> None:
         """Show the untouched result in the layer's place, or the layer again."""

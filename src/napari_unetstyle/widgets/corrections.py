@@ -99,7 +99,9 @@ class Corrections(QWidget):
             original=lambda: output.original,
             folder=lambda: self.project(path).new_folder(header.layer),
         )
-        return self._take(output.layer, output.placement, output.image, start)
+        corrected = self._take(output.layer, output.placement, output.image, start)
+        corrected.foreground = lambda frame: 255 - output.result.probability_bytes[(0, *frame)]
+        return corrected
 
     def _take(self, layer: napari.layers.Labels, placement: Placement, image: Image, start: Start) -> CorrectedLayer:
         corrected = CorrectedLayer(self._viewer, layer, placement, image, start, self._marks, self)

@@ -17,6 +17,7 @@ from napari_unetstyle.widgets.layers import outline_on_scan
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import follow, label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
+from napari_unetstyle.widgets.teach_panel import TeachPanel
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -44,8 +45,10 @@ class MainDock(Dockable):
         self.models = ModelsPanel(calls)
         self.directions = Directions(self, viewer)
         self.corrections = Corrections(viewer)
+        self.teach = TeachPanel(viewer, self.corrections)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolling(self.segment), "Segment")
+        self.tabs.addTab(scrolling(self.teach), "Teach")
         self.tabs.addTab(scrolling(self.models), "Models")
         disclaimer = label("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
@@ -88,6 +91,7 @@ class MainDock(Dockable):
         self._quiet.stop()
         self._loading.cancel()
         self.segment.close_down()
+        self.teach.close_down()
         self.corrections.close_down()
         self.directions.close_down()
         self.deleteLater()

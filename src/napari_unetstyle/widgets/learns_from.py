@@ -1,0 +1,258 @@
+"""What a lesson would learn from: the fixes of all pictures, ticked or not, open or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.annotation.corrections import learned
+from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, count
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.parts import label
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
+    from napari_unetstyle.widgets.corrections import Corrections
+
+REST_MS = 400  # without a stroke, before what there is is counted anew
+OVERLAY, COLOR = "learns from", "#35c46a"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """One row: the fixes of a picture.
+
+    Attributes
+    ----------
+    name
+        Of the labels.
+    count
+        How much was said.
+    is_ticked
+        Whether it is learned from.
+    corrected, entry
+        The open layer, or what lies on disk.
+    """
+
+    name: str
+    count: Count
+    is_ticked: bool
+    corrected: CorrectedLayer | None = None
+    entry: Entry | None = None
+
+    @property
+    def words(self) -> str:
+        """``slide7 nuclei  14 fixes, 2 areas right``."""
+        fixes = f"{self.count.fixes} fix{'' if self.count.fixes == 1 else 'es'}"
+        right = f", {self.count.right} area{'' if self.count.right == 1 else 's'} right" if self.count.right else ""
+        rest = ", all right" if self.count.rest_is_right else ""
+        return f"{self.name}  {fixes}{right}{rest}" + ("" if self.corrected else "  (not open)")
+
+
+def iter_lessons(open_layers: list[CorrectedLayer], projects: list[Project]) -> Steps[list[Lesson]]:
+    """Count what there is, as a job: open layers first, then what else lies in their projects."""
+    found, folders = [], set()
+    for corrected in open_layers:
+        yield Progress(0, 1)
+        state = corrected.state()
+        folders.add(corrected.recorder.folder if corrected.recorder is not None else None)
+        is_ticked = bool(corrected.facts.get(TICKED, True))
+        name = corrected.layer.name
+        found.append(Lesson(name=name, count=count(state), is_ticked=is_ticked, corrected=corrected))
+    for entry in (entry for project in projects for entry in project.entries() if entry.folder not in folders):
+        yield Progress(0, 1)
+        try:
+            state = entry.state()
+        except UnetstyleError:  # opening it says why
+            continue
+        if state.number:
+            is_ticked = bool(state.said.get(TICKED, True))
+            found.append(Lesson(name=entry.header.layer, count=count(state), is_ticked=is_ticked, entry=entry))
+    return found
+
+
+class LearnsFrom(QGroupBox):
+    """The list in the tab *Teach*.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    corrections
+        What is corrected in it.
+    """
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, corrections: Corrections) -> None:
+        super().__init__("Learns from")
+        self._viewer, self._corrections = viewer, corrections
+        self._counting = JobSlot(self)
+        self._counting.done.connect(self._on_counted)
+        self._overlay: napari.layers.Labels | None = None
+        self.lessons: list[Lesson] = []
+        self.boxes: list[QCheckBox] = []
+        self.show_on_picture = QPushButton("show on picture")
+        self.show_on_picture.setCheckable(True)
+        self.saved = label()
+        self.question = QWidget()
+        self.yes, self.only = QPushButton("Yes"), QPushButton("Only my fixes")
+        self.message = MessageRow()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self.refresh)
+        self._lay_out()
+        self._connect()
+        self._show()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        self._rows = QVBoxLayout()
+        layout.addLayout(self._rows)
+        question = QHBoxLayout(self.question)
+        question.setContentsMargins(0, 0, 0, 0)
+        question.addWidget(label("Is the rest right?"), 1)
+        for button in (self.yes, self.only):
+            button.setCheckable(True)
+            question.addWidget(button)
+        layout.addWidget(self.question)
+        below = QHBoxLayout()
+        below.addWidget(self.saved, 1)
+        below.addWidget(self.show_on_picture)
+        layout.addLayout(below)
+        layout.addWidget(self.message)
+
+    def _connect(self) -> None:
+        self._corrections.changed.connect(self._rest.start)
+        self._corrections.reported.connect(self._show_saved)
+        self.yes.clicked.connect(lambda: self._answer(True))
+        self.only.clicked.connect(lambda: self._answer(False))
+        self.show_on_picture.toggled.connect(self._show_overlay)
+
+    def refresh(self) -> None:
+        """Count what there is, off the GUI thread."""
+        layers = [c for c in self._corrections.layers if c.is_corrected]
+        projects = self._corrections.projects()
+        self._counting.replace(lambda: iter_lessons(layers, projects))
+
+    def _on_counted(self, outcome: Outcome) -> None:
+        match outcome:
+            case Finished(value=lessons):
+                self.lessons = [x for x in lessons if x.corrected is None or x.corrected in self._corrections.layers]
+                self._show()
+                self._show_overlay(self.show_on_picture.isChecked())
+            case Failed():
+                self.message.fail(outcome)
+
+    def _show(self) -> None:
+        while (item := self._rows.takeAt(0)) is not None:
+            if (row := item.widget()) is not None:
+                row.hide()
+                row.deleteLater()
+        self.boxes = []
+        for lesson in self.lessons:
+            self._rows.addWidget(self._row(lesson))
+        self.setVisible(bool(self.lessons))
+        self._show_question()
+        self._show_saved()
+
+    def _row(self, lesson: Lesson) -> QWidget:
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        box = QCheckBox(lesson.words)
+        box.setChecked(lesson.is_ticked)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        box.setToolTip(lesson.words)
+        box.toggled.connect(partial(self._on_ticked, lesson))
+        self.boxes.append(box)
+        layout.addWidget(box, 1)
+        if lesson.entry is not None:
+            button = QPushButton("Open")
+            button.clicked.connect(partial(self._on_open, lesson.entry))
+            layout.addWidget(button)
+        return row
+
+    def _on_ticked(self, lesson: Lesson, is_ticked: bool) -> None:
+        try:
+            if lesson.corrected is not None:
+                lesson.corrected.say(**{TICKED: is_ticked})
+            elif lesson.entry is not None:
+                lesson.entry.say(**{TICKED: is_ticked})
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+        self._rest.start()
+
+    def _on_open(self, entry: Entry, _: bool = False) -> None:
+        self._corrections.open(entry)
+        self._rest.start()
+
+    # Of the active result --------------------------------------------------------------------------------------------
+
+    def _show_question(self) -> None:
+        active = self._corrections.active
+        is_asked = active is not None and active.is_corrected
+        self.question.setVisible(is_asked)
+        if active is not None and is_asked:
+            answer = active.facts.get(REST)
+            with QSignalBlocker(self.yes), QSignalBlocker(self.only):
+                self.yes.setChecked(answer is True)
+                self.only.setChecked(answer is False)
+
+    def _answer(self, is_right: bool) -> None:
+        active = self._corrections.active
+        if active is not None:
+            active.say(**{REST: is_right})
+        self._show_question()
+
+    def _show_saved(self) -> None:
+        active = self._corrections.active
+        words = active.saved if active is not None else ""
+        self.saved.setText(f"✓ {words}" if words.startswith("saved") else words)
+
+    def _show_overlay(self, is_shown: bool) -> None:
+        """Paint over the picture what is learned from."""
+        active = self._corrections.active
+        if self._overlay is not None and self._overlay in self._viewer.layers:
+            self._viewer.layers.remove(self._overlay)
+        self._overlay = None
+        if not is_shown or active is None or not active.is_corrected:
+            return
+        from napari.utils.colormaps import DirectLabelColormap
+
+        chosen = self._viewer.layers.selection.active
+        _, valid = learned(active.correction())
+        colors: dict[Any, str] = {None: "transparent", 0: "transparent", 1: COLOR}
+        self._overlay = self._viewer.add_labels(
+            active.placement.to_layer(valid.astype(np.uint8)),
+            name=OVERLAY,
+            opacity=0.35,
+            colormap=DirectLabelColormap(color_dict=colors),
+            **active.placement.arguments,
+        )
+        self._overlay.editable = False
+        self._viewer.layers.selection.active = chosen
+
+    def close_down(self) -> None:
+        """Count no more."""
+        self._rest.stop()
+        self._counting.cancel()
+        self._show_overlay(False)
+
+    def folders(self) -> list[Path]:
+        """Journals of all that is ticked, for a lesson."""
+        ticked = [lesson for lesson in self.lessons if lesson.is_ticked]
+        of_layers = [x.corrected.recorder.folder for x in ticked if x.corrected and x.corrected.recorder]
+        return [*(f for f in of_layers if f is not None), *(x.entry.folder for x in ticked if x.entry is not None)]

@@ -1,0 +1,224 @@
+"""The tab *Teach*, by clicks: tools on objects, areas that are right, and the list of what is learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QPoint, Qt
+
+from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.widgets.opening import add_picture
+from tests.widgets.fake_core import WAIT, blobs
+
+pytestmark = pytest.mark.screen
+FAINT = (40, 70)  # center of an object that the run misses
+
+
+@pytest.fixture
+def file(tmp_path):
+    picture = blobs()
+    y, x = np.indices(picture.shape)
+    picture[np.hypot(y - FAINT[0], x - FAINT[1]) < 6] = 90  # below the threshold
+    tifffile.imwrite(tmp_path / "slide7.tif", picture)
+    return tmp_path / "slide7.tif"
+
+
+@pytest.fixture
+def dock(make_dock, file, run):
+    dock = make_dock()
+    add_picture(dock.viewer, file)
+    run(dock)
+    dock.tabs.setCurrentIndex(1)
+    dock.viewer.window._qt_window.show()
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+@pytest.fixture
+def corrected(dock):
+    (one,) = dock.corrections.layers
+    return one
+
+
+@pytest.fixture
+def fix(dock):
+    return dock.teach.fix
+
+
+@pytest.fixture
+def mouse(dock, qtbot):
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+
+    def at(place):
+        camera = dock.viewer.scene.camera
+        y, x = (np.array(place) - np.array(camera.center[-2:])) * camera.zoom
+        return QPoint(round(canvas.width() / 2 + x), round(canvas.height() / 2 + y))
+
+    def drag(start, end=None):
+        """Press, move and release; `place` is a pixel of the picture."""
+        end = end or start
+        qtbot.mouseMove(canvas, at(start))
+        qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at(start))
+        if end != start:
+            qtbot.mouseMove(canvas, at(end))
+        qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at(end))
+        qtbot.wait(20)
+
+    qtbot.waitExposed(dock.viewer.window._qt_window)
+    qtbot.wait(50)
+    return drag
+
+
+def kept(corrected):
+    assert corrected.recorder.flush(WAIT)
+    return read_journal(corrected.recorder.folder)
+
+
+def test_an_object_is_deleted_with_two_clicks_and_comes_back(corrected, fix, mouse, click):
+    before = np.array(corrected.labels)
+    gone = before[24, 10]
+    click(fix.buttons["delete"])
+    mouse((24, 10))
+    assert np.array_equal(corrected.labels, np.where(before == gone, 0, before))
+    assert np.array_equal(kept(corrected).labels, corrected.labels)
+    click(fix.undo)
+    assert np.array_equal(corrected.labels, before)
+    assert np.array_equal(kept(corrected).labels, before)
+    click(fix.redo)
+    assert gone not in corrected.labels
+
+
+def test_a_missed_object_is_added_with_one_click(corrected, fix, mouse, click):
+    assert corrected.labels[FAINT] == 0
+    click(fix.buttons["add"])
+    mouse(FAINT)
+    y, x = np.indices(corrected.labels.shape)
+    truth, found = np.hypot(y - FAINT[0], x - FAINT[1]) < 6, corrected.labels == corrected.labels[FAINT]
+    assert corrected.labels[FAINT] == 6
+    assert 2 * (truth & found).sum() / (truth.sum() + found.sum()) > 0.85
+
+
+def test_two_objects_become_one_and_two_again(corrected, fix, mouse, click):
+    first, second = (24, 10), (24, 26)
+    click(fix.buttons["merge"])
+    mouse(first)
+    mouse(second)
+    assert corrected.labels[first] == corrected.labels[second]
+    assert corrected.facts["touched"] == [corrected.labels[first]]
+    click(fix.buttons["split"])
+    assert not fix.buttons["merge"].isChecked()
+    mouse(first)
+    mouse(second)
+    assert corrected.labels[first] != corrected.labels[second]
+    state = kept(corrected)
+    assert np.array_equal(state.labels, corrected.labels)
+    assert set(state.said["touched"]) >= {corrected.labels[first], corrected.labels[second]}
+
+
+def test_an_area_is_right_after_a_drag_and_the_slice_after_a_click(corrected, fix, mouse, click):
+    click(fix.buttons["right"])
+    mouse((10, 10), (30, 40))
+    accepted = corrected.accepted.copy()
+    rows, columns = np.nonzero(accepted)
+    assert abs(np.array([rows.min(), rows.max(), columns.min(), columns.max()]) - [10, 30, 10, 40]).max() <= 1
+    mouse((50, 50))
+    assert corrected.accepted.all()
+    click(fix.undo)
+    assert np.array_equal(corrected.accepted, accepted)
+    assert np.array_equal(kept(corrected).accepted, accepted)
+
+
+def test_nothing_here_empties_a_box_and_is_taken_back_at_once(corrected, fix, mouse, click):
+    before = np.array(corrected.labels)
+    click(fix.buttons["nothing"])
+    mouse((15, 2), (35, 30))
+    assert not corrected.labels[16:34, 4:28].any()
+    assert corrected.accepted[16:34, 4:28].all()
+    click(fix.undo)
+    assert np.array_equal(corrected.labels, before)
+    assert not corrected.accepted.any()
+
+
+def test_a_click_beside_objects_says_what_to_do(corrected, fix, mouse, click):
+    click(fix.buttons["delete"])
+    mouse((5, 5))
+    assert "Click inside one" in fix.message.text
+    assert not corrected.is_corrected
+
+
+def test_a_tool_that_is_put_down_leaves_the_layer_as_it_was(corrected, fix, mouse, click):
+    corrected.layer.mode = "paint"
+    click(fix.buttons["right"])
+    assert not corrected.layer.mouse_pan
+    click(fix.buttons["right"])
+    assert corrected.layer.mode == "paint"
+    assert fix.hint.isHidden()
+    click(fix.buttons["delete"])
+    fix.stop()
+    mouse((24, 10))
+    assert corrected.labels[24, 10]
+
+
+def test_the_original_is_a_click_away(dock, corrected, fix, mouse, click):
+    before = np.array(corrected.labels)
+    assert not fix.original.isEnabled()
+    click(fix.buttons["delete"])
+    mouse((24, 10))
+    click(fix.original)
+    shown = [layer for layer in dock.viewer.layers if layer.visible and type(layer).__name__ == "Labels"]
+    assert [np.array_equal(layer.data, before) for layer in shown] == [True]
+    click(fix.original)
+    assert corrected.layer.visible
+    assert not corrected.labels[24, 10]
+
+
+# What is learned from --------------------------------------------------------------------------------------------
+
+
+def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbot, file):
+    learns = dock.teach.learns
+    assert learns.isHidden()
+    click(fix.buttons["delete"])
+    mouse((24, 10))
+    mouse((24, 26))
+    qtbot.waitUntil(lambda: len(learns.boxes) == 1 and "2 fixes" in learns.boxes[0].text(), timeout=WAIT * 1000)
+    qtbot.waitUntil(lambda: "✓ saved" in learns.saved.text(), timeout=WAIT * 1000)
+    assert not learns.question.isHidden()
+    click(learns.show_on_picture)
+    overlay = dock.viewer.layers["learns from"]
+    assert overlay.data.sum() == 128  # two squares that were erased
+    click(learns.yes)
+    qtbot.waitUntil(lambda: "all right" in learns.boxes[0].text(), timeout=WAIT * 1000)
+    assert dock.viewer.layers["learns from"].data.all()
+    click(learns.only)
+    assert corrected.facts["rest_is_right"] is False
+    click(learns.show_on_picture)
+    assert "learns from" not in dock.viewer.layers
+    learns.boxes[0].click()
+    assert kept(corrected).said["ticked"] is False
+
+
+def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click, file):
+    other = file.with_name("slide9.tif")
+    tifffile.imwrite(other, blobs(peak=150))
+    labels = (blobs(peak=150) > 50).astype(np.int32)
+    Project.for_picture(file).add(read_image(other), labels, other, layer="slide9 nuclei")
+    learns = dock.teach.learns
+    learns.refresh()
+    qtbot.waitUntil(lambda: len(learns.boxes) == 1, timeout=WAIT * 1000)
+    assert learns.boxes[0].text() == "slide9 nuclei  0 fixes, all right  (not open)"
+    learns.boxes[0].click()
+    (entry,) = Project.for_picture(file).entries()
+    assert entry.state().said["ticked"] is False
+    button = next(b for b in learns.findChildren(type(learns.yes)) if b.text() == "Open")
+    click(button)
+    opened = dock.corrections.active
+    assert opened.layer.name == "slide9 nuclei"
+    assert np.array_equal(opened.labels, labels)
+    assert np.array_equal(opened.image.array, blobs(peak=150))
+    assert opened.facts["rest_is_right"] is True
+    assert opened.close(WAIT)
