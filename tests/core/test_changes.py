@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from napari_unetstyle.core.annotation import changes as module
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.errors import JournalError
 
@@ -25,6 +26,15 @@ def test_changes_lead_from_one_array_to_the_other_and_back(before, after):
     assert there.count == np.count_nonzero(before != after)
     back.apply(array)
     assert np.array_equal(array, before)
+
+
+@given(labels, labels, st.integers(1, 50))
+def test_large_changes_are_written_in_pieces(before, after, piece):
+    array = before.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PIECE", piece)
+        Changes.between(before, after).apply(array)
+    assert np.array_equal(array, after)
 
 
 @given(labels, labels, st.integers(0, 3))

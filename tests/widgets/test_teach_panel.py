@@ -10,6 +10,7 @@ from qtpy.QtCore import QPoint, Qt
 from napari_unetstyle.core.annotation.journal import read_journal
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -191,6 +192,10 @@ def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbo
     click(learns.show_on_picture)
     overlay = dock.viewer.layers["learns from"]
     assert overlay.data.sum() == 128  # two squares that were erased
+    row = learns.boxes[0]
+    qtbot.wait(3 * REST_MS)
+    assert learns.boxes[0] is row  # looking is no change
+    assert row.isVisible()
     click(learns.yes)
     qtbot.waitUntil(lambda: "all right" in learns.boxes[0].text(), timeout=WAIT * 1000)
     assert dock.viewer.layers["learns from"].data.all()

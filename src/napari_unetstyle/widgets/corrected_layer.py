@@ -162,7 +162,10 @@ class CorrectedLayer(QObject):
         return self._accepted
 
     def original(self) -> NDArray[Any]:
-        """The labels before the first stroke."""
+        """The labels before the first stroke; not to be written to."""
+        journal = self.recorder.journal if self.recorder is not None else None
+        if journal is not None:
+            return journal.state.original
         labels = np.zeros(self.image.label_shape, self._start.header.dtype)
         (self._original or self._start.original()).apply(labels)
         return labels

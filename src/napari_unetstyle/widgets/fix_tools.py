@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QGridLayout, QGroupBox, QPushButton, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout
 
 from napari_unetstyle.core.annotation import edits
 from napari_unetstyle.core.annotation.edits import Edit, Point
@@ -99,8 +99,10 @@ class FixTools(QGroupBox):
             grid.addWidget(self.buttons[key], 0, column)
         grid.addWidget(self.buttons["right"], 1, 0, 1, 2)
         grid.addWidget(self.buttons["nothing"], 1, 2, 1, 2)
-        grid.addWidget(self.between, 2, 0, 1, 2)
-        grid.addWidget(self.original, 2, 2, 1, 2)
+        views = QHBoxLayout()  # where one of them is hidden, the other takes its room
+        views.addWidget(self.between)
+        views.addWidget(self.original)
+        grid.addLayout(views, 2, 0, 1, 4)
         grid.addWidget(self.undo, 3, 0, 1, 2)
         grid.addWidget(self.redo, 3, 2, 1, 2)
         for button in self.findChildren(QPushButton):

@@ -101,6 +101,7 @@ class LearnsFrom(QGroupBox):
         self._counting = JobSlot(self)
         self._counting.done.connect(self._on_counted)
         self._overlay: napari.layers.Labels | None = None
+        self._is_drawing = False
         self.lessons: list[Lesson] = []
         self.boxes: list[QCheckBox] = []
         self.show_on_picture = QPushButton("show on picture")
@@ -135,11 +136,17 @@ class LearnsFrom(QGroupBox):
         layout.addWidget(self.message)
 
     def _connect(self) -> None:
-        self._corrections.changed.connect(self._rest.start)
+        self._corrections.changed.connect(self._on_changed)
         self._corrections.reported.connect(self._show_saved)
         self.yes.clicked.connect(lambda: self._answer(True))
         self.only.clicked.connect(lambda: self._answer(False))
         self.show_on_picture.toggled.connect(self._show_overlay)
+
+    def _on_changed(self) -> None:
+        if not self._is_drawing:
+            self._rest.start()
+        self._show_question()
+        self._show_saved()
 
     def refresh(self) -> None:
         """Count what there is, off the GUI thread."""
@@ -150,8 +157,10 @@ class LearnsFrom(QGroupBox):
     def _on_counted(self, outcome: Outcome) -> None:
         match outcome:
             case Finished(value=lessons):
+                before = [_shown(lesson) for lesson in self.lessons]
                 self.lessons = [x for x in lessons if x.corrected is None or x.corrected in self._corrections.layers]
-                self._show()
+                if [_shown(lesson) for lesson in self.lessons] != before:
+                    self._show()
                 self._show_overlay(self.show_on_picture.isChecked())
             case Failed():
                 self.message.fail(outcome)
@@ -224,6 +233,13 @@ class LearnsFrom(QGroupBox):
 
     def _show_overlay(self, is_shown: bool) -> None:
         """Paint over the picture what is learned from."""
+        self._is_drawing = True  # layers come and go without anything being corrected
+        try:
+            self._draw_overlay(is_shown)
+        finally:
+            self._is_drawing = False
+
+    def _draw_overlay(self, is_shown: bool) -> None:
         active = self._corrections.active
         if self._overlay is not None and self._overlay in self._viewer.layers:
             self._viewer.layers.remove(self._overlay)
@@ -256,3 +272,8 @@ class LearnsFrom(QGroupBox):
         ticked = [lesson for lesson in self.lessons if lesson.is_ticked]
         of_layers = [x.corrected.recorder.folder for x in ticked if x.corrected and x.corrected.recorder]
         return [*(f for f in of_layers if f is not None), *(x.entry.folder for x in ticked if x.entry is not None)]
+
+
+def _shown(lesson: Lesson) -> tuple[Any, ...]:
+    """What a row shows of a lesson, and what it acts on."""
+    return lesson.words, lesson.is_ticked, lesson.corrected, lesson.entry and lesson.entry.folder

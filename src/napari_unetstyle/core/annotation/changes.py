@@ -84,9 +84,16 @@ class Changes:
         JournalError
             If they do not fit into it.
         """
-        if len(self.start):
-            self._check(array)
-            array.reshape(-1)[self.positions()] = np.repeat(self.value, self.length).astype(array.dtype)
+        if not len(self.start):
+            return
+        self._check(array)
+        flat, ends = array.reshape(-1), np.cumsum(self.length)
+        cuts = np.searchsorted(
+            ends, np.arange(0, self.count, _PIECE), side="right"
+        )  # a piece at a time, to save memory
+        for first, stop in zip(cuts, [*cuts[1:], len(ends)], strict=True):
+            part = Changes(start=self.start[first:stop], length=self.length[first:stop], value=self.value[first:stop])
+            flat[part.positions()] = np.repeat(part.value, part.length).astype(array.dtype)
 
     def _check(self, array: NDArray[Any]) -> None:
         limits = np.iinfo(array.dtype) if array.dtype.kind in "iu" else np.iinfo(np.uint8)
