@@ -86,5 +86,5 @@ def test_labels_from_a_file_are_outlines_on_a_scan(make_windowless_dock: Any, tm
     dock = make_windowless_dock()
     add(dock, scan())
     ((data, arguments, _),) = read_volumes(str(path))
-    assert dock.viewer.add_labels(data, **arguments).contour == 2
+    assert dock.viewer.add_labels(data, **arguments).contour == 1
     assert dock.viewer.add_labels(np.zeros((5, 30, 40), np.uint8)).contour == 0

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetstyle.widgets.layers import OUTLINE
+from napari_unetstyle.widgets.layers import outline_width
 from napari_unetstyle.widgets.parts import NumberBox, label
 from napari_unetstyle.widgets.saving import FORMATS, files_of
 from napari_unetstyle.widgets.summary import area_column, describe_result
@@ -228,7 +228,7 @@ class AfterRun(QGroupBox):
         if self._output is None or not self._output.is_open:
             return
         layer, is_outline = self._output.layer, self.outline.isChecked()
-        contour = OUTLINE if is_outline else 0
+        contour = outline_width(layer.data.shape) if is_outline else 0
         if layer.contour != contour:  # napari computes it anew even if it is the same
             layer.contour = contour
         layer.opacity = 1.0 if is_outline else FILLED

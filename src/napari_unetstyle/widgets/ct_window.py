@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
 
@@ -27,15 +27,17 @@ class CtWindow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layer: napari.layers.Image | None = None
-        self.buttons: dict[str, QPushButton] = {}
+        self.buttons: dict[str, QToolButton] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        row.setSpacing(2)
         for name, (center, width) in WINDOWS.items():
-            button = self.buttons[name] = QPushButton(name)
+            button = self.buttons[name] = QToolButton()  # a push button has margins for which there is no room
+            button.setText(name)
+            button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             button.setToolTip(f"Center {center} HU, width {width} HU")
             button.clicked.connect(lambda _=False, name=name: self._show(name))
-            row.addWidget(button, len(name))
+            row.addWidget(button)
 
     def show_for(self, layer: napari.layers.Image | None) -> None:
         """Follow another layer."""

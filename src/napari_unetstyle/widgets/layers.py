@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 METADATA = "unetstyle"
 PLACE = "unetstyle_place"
 OUTLINE = 2  # pixels
+_SMALL = 256  # pixels
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -263,11 +264,16 @@ class Placement:
         return self.axes.find("C") > 0
 
 
+def outline_width(shape: tuple[int, ...]) -> int:
+    """Pixels of an outline on labels; on the small slices of a volume two would hide what they surround."""
+    return 1 if len(shape) > 2 and max(shape[-2:]) < _SMALL else OUTLINE
+
+
 def outline_on_scan(layer: napari.layers.Layer) -> None:
     """Show labels from a file that lie in a patient as outlines, so that the anatomy below is seen."""
     is_placed = layer.metadata.get(PLACE, {}).get("is_anatomical", False)
     if type(layer).__name__ == "Labels" and is_placed and METADATA in layer.metadata and not layer.contour:
-        layer.contour = OUTLINE
+        layer.contour = outline_width(layer.data.shape)
         layer.opacity = 1.0
 
 

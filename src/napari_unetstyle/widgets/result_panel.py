@@ -50,6 +50,7 @@ class ResultPanel(QWidget):
         self._draft = Draft(viewer, calls, self)
         self._measurements = Measurements(calls, self)
         self._table: MeasurementTable | None = None
+        self._flat_view: Any = None  # center, zoom and point before the volume was turned round
         self.box = AfterRun()
         self.message = MessageRow()
         layout = QVBoxLayout(self)
@@ -82,6 +83,10 @@ class ResultPanel(QWidget):
     def request(self) -> RunRequest | None:
         """The run that made it."""
         return next((request for request, output in self._outputs if output is self.output), None)
+
+    def request_of(self, layer: napari.layers.Labels) -> RunRequest | None:
+        """The run that made a layer, if one of this dock did."""
+        return next((request for request, output in self._outputs if output.layer is layer), None)
 
     def take(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
@@ -242,10 +247,18 @@ class ResultPanel(QWidget):
         output = self.output
         if is_wanted and output is not None and output.is_open:
             output.layer.rendering, output.layer.iso_gradient_mode = "iso_categorical", "smooth"
-        if is_wanted != (self._viewer.dims.ndisplay == 3):
-            self._viewer.dims.ndisplay = 3 if is_wanted else 2
-            if is_wanted:
-                self._viewer.scene.camera.angles = ANGLES
+        if is_wanted == (self._viewer.dims.ndisplay == 3):
+            return
+        camera, dims = self._viewer.scene.camera, self._viewer.dims
+        if is_wanted:
+            self._flat_view = camera.center, camera.zoom, dims.point
+            dims.ndisplay = 3
+            camera.angles = ANGLES
+            self._viewer.fit_to_view()  # which forgets the slice
+        else:
+            dims.ndisplay = 2
+            camera.center, camera.zoom, dims.point = self._flat_view or (camera.center, camera.zoom, dims.point)
+            self._flat_view = None
 
     def _on_view(self) -> None:
         with QSignalBlocker(self.box.volume):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
 
@@ -29,10 +29,15 @@ class SliceRange(QWidget):
         self._count = 0
         self.first, self.last = QSpinBox(), QSpinBox()
         self.from_here, self.to_here = QPushButton("from here"), QPushButton("to here")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for part in (self.first, QLabel("to"), self.last, self.from_here, self.to_here):
-            row.addWidget(part, part in (self.first, self.last))
+        rows = QGridLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.first, 0, 0)
+        rows.addWidget(QLabel("to"), 0, 1)
+        rows.addWidget(self.last, 0, 2)
+        rows.addWidget(self.from_here, 1, 0)
+        rows.addWidget(self.to_here, 1, 2)
+        rows.setColumnStretch(0, 1)
+        rows.setColumnStretch(2, 1)
         self.first.valueChanged.connect(self._on_first)
         self.last.valueChanged.connect(self._on_last)
         self.from_here.clicked.connect(lambda: self.first.setValue(self._shown()))
