@@ -81,12 +81,16 @@ class FeaturesModel(QAbstractTableModel):
         """Names of the columns."""
         if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
-        return heading(self._names[section])
+        return self._heading(self._names[section])
+
+    def _heading(self, name: str) -> str:
+        is_volume = any(other.startswith("surface") for other in self._names)
+        return "voxels" if name == "area" and is_volume else heading(name)
 
     def text(self) -> str:
         """All of the table as lines of tab-separated values, numbers in full, in the order that is shown."""
         rows = zip(*(np.asarray(column)[self._order].tolist() for column in self._columns), strict=True)
-        lines = [[heading(name) for name in self._names], *([str(value) for value in row] for row in rows)]
+        lines = [[self._heading(name) for name in self._names], *([str(value) for value in row] for row in rows)]
         return "\n".join("\t".join(line) for line in lines) + "\n"
 
     def labels(self) -> np.ndarray[Any, Any]:
