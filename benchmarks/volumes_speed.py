@@ -81,10 +81,10 @@ def places(side: int) -> list[tuple[slice, ...]]:
 
 def stub_model(root: Path) -> Model:
     """A 3D network of two levels and hardly any channels, with weights that are not trivial."""
-    torch.manual_seed(0)
+    torch.manual_seed(2)
     spec = ModelSpec(
         name="stub",
-        network=NetworkSpec(spatial_dims=3, in_channels=1, widths=(1, 2), kernels=((3, 1, 1), (3, 3, 3))),
+        network=NetworkSpec(spatial_dims=3, in_channels=1, widths=(2, 2), kernels=((3, 1, 1), (3, 3, 3))),
         input=InputSpec(channels="gray", region=64),
         classes=tuple(ClassSpec(value=i, name=name, color="#e41a1c") for i, name in enumerate(("one", "two"), 1)),
         card=Card(purpose="timing", summary="no model", training_data="none", license="MIT"),

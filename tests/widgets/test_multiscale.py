@@ -28,7 +28,7 @@ from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import fitting_grid, on_fitting_level, on_grid
-from napari_unetstyle.widgets.level_grid import LEVELS, LevelGrid, brought_to_finest, level_grids
+from napari_unetstyle.widgets.level_grid import LEVELS, LevelGrid, brought_to_finest, level_grids, seen
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.writers import write_volume
@@ -95,7 +95,11 @@ def test_labels_of_any_level_lie_on_the_picture(
     index = np.array([data.draw(st.integers(0, n - 1)) for n in labels.data.shape])
     factor = 2**level
     under = index * factor + (0 if kind == "stride" else (factor - 1) / 2)
-    np.testing.assert_allclose(labels.data_to_world(index), layer.data_to_world(under), rtol=1e-6, atol=1e-6)
+    world = layer.data_to_world(under)
+    np.testing.assert_allclose(labels.data_to_world(index), world, rtol=1e-6, atol=1e-6)
+    view = seen(Placement.of(layer, axes, grid))
+    np.testing.assert_allclose(view.data_to_world(index), world, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(view.world_to_data(world), index, rtol=1e-4, atol=1e-4)
     block = [range(i * factor, i * factor + 1 if kind == "stride" else (i + 1) * factor) for i in index]
     pixels = [finest[place] for place in itertools.product(*block)]
     assert layer.data[level][tuple(index)] == pytest.approx(np.mean(pixels))
@@ -319,6 +323,22 @@ def test_labels_lie_on_the_fitting_level_and_come_to_full_resolution(
         np.testing.assert_allclose(full.data_to_world(index), picture.data_to_world(index))
         half = (np.array(index) - 0.5) / 2
         np.testing.assert_allclose(labels.data_to_world(half), picture.data_to_world(index))
+
+
+def test_a_row_of_the_table_shows_its_object_where_it_is(dock: Any, run: Any, click: Any, qtbot: Any) -> None:
+    run(dock)
+    _, labels = dock.viewer.layers
+    output = dock.segment.results.output
+    places = scope.canvas_map(seen(output.placement), output.image, dock.viewer)
+    wanted = scope.canvas_map(labels, output.image, dock.viewer)  # the layer's own transform
+    for got, expected in zip(places, wanted, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+    click(dock.segment.results.box.table)
+    table = dock.segment.results._table
+    table.view.selectRow(2)
+    qtbot.waitUntil(lambda: table.drawing.outlines is not None, timeout=WAIT * 1000)
+    for got, expected in zip(table.drawing.outlines.canvas_map(), wanted, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-9)
 
 
 def test_the_preview_is_that_of_the_level(dock: Any, core: Any, qtbot: Any) -> None:

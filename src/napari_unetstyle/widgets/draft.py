@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.scope import canvas_map, current_frame, visible_box
 
@@ -47,7 +48,7 @@ class Draft(QWidget):
         """Decide the visible part anew, if the picture is large and the part is not."""
         if output.result.labels.size < LARGE:
             return
-        layer, image = output.placement.layer, output.image
+        layer, image = seen(output.placement), output.image
         try:
             box = visible_box(layer, image, self._viewer)
         except OptionError:  # nothing of it is on screen, so there is nothing to show
@@ -56,8 +57,8 @@ class Draft(QWidget):
             return
         part = _part(output.result, current_frame(layer, image, self._viewer), box)
         self._output, self._box = output, box
-        seen = _seen_in_part(wanted, output.result)
-        self._slot.replace(lambda: self._steps(part, seen))
+        shown = _seen_in_part(wanted, output.result)
+        self._slot.replace(lambda: self._steps(part, shown))
 
     def clear(self) -> None:
         """The layer has the result, or there is none: show the layer again."""
@@ -78,7 +79,7 @@ class Draft(QWidget):
             return
         if self._hidden is None and output.layer.visible:
             output.layer.visible, self._hidden = False, output
-        layer, image = output.placement.layer, output.image
+        layer, image = seen(output.placement), output.image
         (y0, _), (x0, _) = self._box
         self.drawing.show(
             Outlines(

@@ -6,18 +6,14 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.geometry import in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.layers import Placement, Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import LevelGrid, level_grids
 
 if TYPE_CHECKING:
-    import napari.viewer
-
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.widgets.run_request import RunRequest
 
@@ -111,16 +107,3 @@ def _range(grid: LevelGrid, axis: int, sides: tuple[int, int], image: Image) -> 
     low = min(max(0, int(np.floor(grid.from_finest(axis, sides[0] - 0.5) + 0.5))), last)
     high = int(np.ceil(grid.from_finest(axis, sides[1] - 0.5) + 0.5))
     return low, min(max(low + 1, high), last + 1)
-
-
-def canvas_map(
-    request: RunRequest, viewer: napari.viewer.ViewerModel
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """As :func:`~napari_unetstyle.widgets.scope.canvas_map`, from pixels of the level that a run is on."""
-    matrix, offset = scope.canvas_map(request.layer, request.image, viewer)
-    grid = request.placement.grid
-    if grid is None:
-        return matrix, offset
-    axes = [request.image.axes.index(a) for a in "YX"]
-    factor, first = (np.array([numbers[axis] for axis in axes]) for numbers in (grid.factor, grid.offset))
-    return matrix * factor, matrix @ first + offset

@@ -18,6 +18,8 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 if TYPE_CHECKING:
     import napari.layers
 
+    from napari_unetstyle.widgets.layers import Placement
+
 LEVELS = "unetstyle_levels"
 _KNOWN: WeakKeyDictionary[Any, tuple[tuple[Any, ...], tuple[LevelGrid, ...]]] = WeakKeyDictionary()
 _SAMPLE = 12  # pixels along each axis that tell how a level was made
@@ -61,6 +63,32 @@ class LevelGrid:
     def is_of(self, layer: napari.layers.Layer) -> bool:
         """Whether the layer has this level."""
         return bool(layer.multiscale) and self.index < len(layer.data)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevelView:
+    """A layer as if the pixels of one of its levels were its own."""
+
+    layer: napari.layers.Image | napari.layers.Labels
+    grid: LevelGrid
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return int(self.layer.ndim)
+
+    def data_to_world(self, position: Any) -> NDArray[np.float64]:
+        """Where a position on the level lies."""
+        return np.asarray(self.layer.data_to_world(np.array(position) * self.grid.factor + self.grid.offset))
+
+    def world_to_data(self, position: Any) -> NDArray[np.float64]:
+        """Where a place is on the level."""
+        return (np.asarray(self.layer.world_to_data(position)) - self.grid.offset) / self.grid.factor
+
+
+def seen(placement: Placement) -> Any:
+    """What turns pixels of a placement into places and back: its layer, or a level of it."""
+    return placement.layer if placement.grid is None else LevelView(layer=placement.layer, grid=placement.grid)
 
 
 def level_grids(layer: napari.layers.Image | napari.layers.Labels) -> tuple[LevelGrid, ...]:

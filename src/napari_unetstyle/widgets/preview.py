@@ -9,9 +9,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.level_choice import canvas_map
+from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.parts import follow, label
 
@@ -125,7 +126,7 @@ class Preview(QWidget):
                 mask=outcome.value,
                 origin=(y0, x0),
                 color=COLOR,
-                canvas_map=lambda: canvas_map(request, self._viewer),
+                canvas_map=lambda: scope.canvas_map(seen(request.placement), request.image, self._viewer),
             )
         )
 
