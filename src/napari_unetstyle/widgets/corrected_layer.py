@@ -19,6 +19,7 @@ from napari_unetstyle.core.annotation.project import TOUCHED, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.scope import current_frame
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class CorrectedLayer(QObject):
     @property
     def frame(self) -> tuple[int, ...]:
         """Index along the leading axes of the slice that is shown."""
-        return current_frame(self.placement.layer, self.image, self._viewer)
+        return current_frame(seen(self.placement), self.image, self._viewer)
 
     @property
     def is_corrected(self) -> bool:

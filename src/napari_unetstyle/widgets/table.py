@@ -9,6 +9,7 @@ from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Q
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QHBoxLayout, QPushButton, QTableView, QVBoxLayout
 
 from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.measurements import is_too_large
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.parts import follow, label
@@ -220,7 +221,7 @@ class MeasurementTable(Dockable):
             self.hide_object()
             return
         frame, origin, mask = found
-        layer, image = output.placement.layer, output.image
+        layer, image = seen(output.placement), output.image
         if may_move:
             self._go_to(frame, np.array(origin) + np.array(mask.shape) / 2)
         self.drawing.show(
@@ -234,7 +235,7 @@ class MeasurementTable(Dockable):
 
     def _go_to(self, frame: tuple[int, ...], center: Any) -> None:
         assert self._output is not None
-        layer, image = self._output.placement.layer, self._output.image
+        layer, image = seen(self._output.placement), self._output.image
         leading = [image.axes.index(axis) for axis in image.label_axes[:-2]]
         point = np.array(layer.world_to_data(self._viewer.dims.point), dtype=float)
         point[leading] = frame
