@@ -29,6 +29,7 @@ from napari_unetstyle.core.annotation.journal import (
 )
 from napari_unetstyle.core.annotation.open_journals import left_open
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
+from napari_unetstyle.core.annotation.records import scan
 from napari_unetstyle.core.errors import JournalError, OutputError
 from tests.core.annotation_for_tests import blobs, header, stroke
 from tests.core.painting_for_tests import states
@@ -122,20 +123,25 @@ def test_an_original_may_come_late_and_be_made_in_the_thread(labels, tmp_path):
 def test_nobody_waits_for_it(tmp_path):
     labels = np.zeros((64, 512, 512), np.int32)
     made = Recorder.new(tmp_path / "j", header(labels), Changes.of(labels), lambda: labels)
-    trials = [_slowest_stroke(labels, made) for _ in range(3)]
+    added = []
+    for _ in range(4):  # the least disturbed by what else the machine does
+        without = _slowest_stroke(labels, lambda: None)
+        assert made.flush()
+        added.append(_slowest_stroke(labels, made.changed) - without)
+    made.changed()
     assert made.close()
-    assert min(trials) < 0.005  # the least disturbed by what else the machine does
+    assert min(added) < 0.005
     assert np.array_equal(read_journal(tmp_path / "j").labels, labels)
 
 
-def _slowest_stroke(labels, made):
+def _slowest_stroke(labels, changed):
     """Seconds that all but one in a hundred strokes take at most."""
     rng, took = np.random.default_rng(0), []
-    for i in range(150):
+    for i in range(120):
         z, y, x = (int(rng.integers(n)) for n in (64, 490, 490))
         before = time.perf_counter()
         labels[z, y : y + 20, x : x + 20] = i
-        made.changed()
+        changed()
         took.append(time.perf_counter() - before)
         time.sleep(0.004)
     return float(np.quantile(took, 0.99))
@@ -315,15 +321,24 @@ def test_a_kill_loses_at_most_the_last_second(tmp_path, repeats):
             lines = [first, *child.stdout.readlines()]
         done = [float(line.split()[1]) for line in lines if line.endswith("\n")]
         safe = sum(at < killed - 1 for at in done)
-        _check(folder / "journal", states(seed, min(count, len(done) + 1)), safe, f"seed {seed}, {len(done)} strokes")
+        _check(
+            folder / "journal",
+            states(seed, min(count, len(done) + 1)),
+            safe,
+            killed,
+            f"seed {seed}, {len(done)} strokes",
+        )
 
 
-def _check(folder, seen, safe, about):
+def _check(folder, seen, safe, killed, about):
     if not is_journal(folder):
         assert safe == 0, about
         return
     state = read_journal(folder)
     assert np.array_equal(state.original, seen[0]), about
+    log = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
+    kept_at = [record.time for record in scan(log).records]
+    about += f", {safe} of them a second before the kill at {killed}, kept at {kept_at}"
     later = np.stack(seen[safe:])
     assert (state.labels == later).any(axis=0).all(), about  # each pixel as it was since the last safe moment
     assert not state.notes, about

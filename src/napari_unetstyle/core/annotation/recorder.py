@@ -26,7 +26,9 @@ Look = Callable[[], NDArray[Any]]
 
 GATHER = 0.2  # seconds that strokes are gathered before they are written
 RETRY = 1.0  # seconds until the next try if the disk refused
-REST = 4.0  # looking takes at most one part in so many of the time
+REST = 4.0  # looking takes at most one part in so many of the time …
+LONGEST = 0.4  # … unless that would be a pause of more seconds than this
+_NICE = 4  # on Linux, how far painting goes before keeping where cores are few
 _PIECE = 2**20  # elements that are compared at once
 
 
@@ -146,14 +148,12 @@ class Recorder:
     # In the thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # there, of this thread alone; painting goes first where cores are few
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while self._waited():
-            started = time.monotonic()
+            started = time.thread_time()  # not what others took of it
             self._keep()
-            pause = RETRY if self.error is not None else REST * (time.monotonic() - started)
+            pause = min(max(GATHER, REST * (time.thread_time() - started)), LONGEST)
             with self._wake:
-                self._wake.wait_for(lambda: self._is_closing, max(GATHER, min(pause, 10.0)))
+                self._wake.wait_for(lambda: self._is_closing, pause if self.error is None else RETRY)
         if self.journal is not None:
             with contextlib.suppress(UnetstyleError):  # the log has everything, too
                 self.journal.snapshot()
@@ -180,6 +180,7 @@ class Recorder:
         try:
             if self.journal is None:
                 self.journal = self._begin()
+                _step_back()
                 if self._marks is not None:
                     mark_open(self._marks, self.journal.folder)
             self._write(self.journal)  # what the disk refused before
@@ -217,6 +218,12 @@ class Recorder:
         if self._look is None:
             return Changes.none()
         return Changes.joined(list(_differences(journal.state.labels, self._look())))
+
+
+def _step_back() -> None:
+    """Let painting go first where cores are few."""
+    if sys.platform == "linux":  # there, a priority is one of a thread
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _differences(known: NDArray[Any], now: NDArray[Any]) -> Iterator[Changes]:
