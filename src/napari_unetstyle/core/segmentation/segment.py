@@ -144,7 +144,9 @@ def _iter_bytes(fitted: Fitted) -> Steps[tuple[NDArray[np.uint8], int]]:
     """Probability bytes of the whole source, and how many pixels are not finite."""
     shape = (fitted.channels, *fitted.source.label_shape)
     values = scratch.zeros(shape, np.uint8, fitted.options.memory)
-    values[0] = 255
+    for part, _ in bands(shape[1:]):
+        values[0, part] = 255
+        scratch.release(values)
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
         steps = iter_frame_bytes(fitted, index, seen(values, fitted.options.plane))
