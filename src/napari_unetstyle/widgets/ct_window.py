@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
 
@@ -17,6 +17,7 @@ MODALITY = "modality"  # in a layer's metadata
 WINDOWS = {"bone": (400, 1800), "lung": (-600, 1500), "soft tissue": (40, 400), "brain": (40, 80)}
 """Center and width in Hounsfield units."""
 
+_TIGHT = "padding: 2px 4px; min-width: 0"  # four have to fit beside the name of the row
 _AIR = -900  # HU; what is around a patient has less, and no other kind of picture has values like it
 _LOOKED_AT = 10**5  # voxels
 
@@ -27,13 +28,13 @@ class CtWindow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layer: napari.layers.Image | None = None
-        self.buttons: dict[str, QToolButton] = {}
+        self.buttons: dict[str, QPushButton] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         for name, (center, width) in WINDOWS.items():
-            button = self.buttons[name] = QToolButton()  # a push button has margins for which there is no room
-            button.setText(name)
+            button = self.buttons[name] = QPushButton(name)
+            button.setStyleSheet(_TIGHT)
             button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             button.setToolTip(f"Center {center} HU, width {width} HU")
             button.clicked.connect(lambda _=False, name=name: self._show(name))

@@ -71,7 +71,6 @@ class SeriesChooser(Dockable):
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.list.setAlternatingRowColors(True)
         self.progress.hide()
 
     def _fill(self) -> None:
