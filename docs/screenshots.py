@@ -16,13 +16,18 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")  #
 
 import napari
 import numpy as np
+import phantom
 import PIL.Image
 from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle._sample_data import sample_folder
-from napari_unetstyle.core import read_image
+from napari_unetstyle.core import Image, read_image
+from napari_unetstyle.core.imaging.dicom import find_series
 from napari_unetstyle.widgets.compare_panel import ComparePanel
+from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.series_chooser import show_series
 
 SIZE = 1280, 720
 PATIENCE = 120  # seconds
@@ -31,12 +36,12 @@ PATIENCE = 120  # seconds
 class Studio:
     """A napari window with the dock, and a camera."""
 
-    def __init__(self, folder: Path, theme: str) -> None:
+    def __init__(self, folder: Path, theme: str, calls: CoreCalls | None = None) -> None:
         self.folder = folder
         self.viewer = napari.Viewer(title="napari")
         self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
-        self.dock = MainDock(self.viewer)
+        self.dock = MainDock(self.viewer, calls)
         self.viewer.window.add_dock_widget(self.dock, name="UNet (napari-unetstyle)", area="right")
         self.dock.models.refresh()
         self.wait()
@@ -101,6 +106,7 @@ def main(folder: Path, theme: str) -> None:
     failed(studio)
     compared(studio)
     studio.viewer.close()
+    volume(folder, theme)
 
 
 def running(studio: Studio) -> None:
@@ -150,6 +156,42 @@ def compared(studio: Studio) -> None:
     panel.results.show_differences.click()
     studio.wait(lambda: len(viewer.layers) == 4)
     studio.take("compare")
+
+
+def volume(folder: Path, theme: str) -> None:
+    """A drawn CT: slices, measurements, in 3D, and the choice among several series."""
+    studio = Studio(folder, theme, phantom.calls(Path(tempfile.mkdtemp())))
+    viewer, panel = studio.viewer, studio.dock.segment
+    image = Image(array=phantom.abdomen()[0], axes="ZYX", geometry=phantom.place(), name="CT 3")
+    data, arguments, _ = layer_data(image)
+    viewer.add_image(data, **arguments)
+    panel.model.models.setCurrentIndex(panel.model.models.findData(f"{phantom.NAME}@1"))
+    panel.picture.window_of_ct.buttons["soft tissue"].click()
+    viewer.dims.set_current_step(0, 24)
+    viewer.fit_to_view()
+    viewer.dims.set_current_step(0, 24)
+    studio.segment()
+    studio.take("volume")
+    panel.results.box.table.click()
+    studio.wait(lambda: "surface_mm2" in panel.results.output.layer.features)
+    studio.take("volume-table")
+    panel.results.box.table.click()
+    panel.results.box.volume.click()
+    viewer.layers[0].visible = False
+    studio.take("volume-3d")
+    panel.results.box.volume.click()
+    viewer.layers[0].visible = True
+    several_series(studio)
+    viewer.close()
+
+
+def several_series(studio: Studio) -> None:
+    """Two series in one folder, from the same drawn patient."""
+    folder = Path(tempfile.mkdtemp())
+    for number, description in ((3, "abdomen, portal venous"), (5, "abdomen, late")):
+        phantom.write_series(folder / str(number), number, description)
+    show_series(studio.viewer, find_series(folder), folder)
+    studio.take("series")
 
 
 if __name__ == "__main__":
