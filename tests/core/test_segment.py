@@ -13,7 +13,7 @@ from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, refine, segment
+from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, refine, relabeled, segment
 from tests.core.networks_for_tests import tiny_model
 
 
@@ -340,3 +340,17 @@ def test_a_stack_counts_its_slices(picture, model):
     stack = np.stack([picture, picture])
     seen = [p.done for p in iter_segment(as_image(stack, axes="ZYX"), model) if p.message == "Segmenting"]
     assert list(dict.fromkeys(seen)) == ["1/2", "2/2"]
+
+
+def test_changed_labels_are_numbered_and_measured_anew(whole):
+    result = whole
+    same = relabeled(result, result.labels * 7)
+    np.testing.assert_array_equal(same.labels, result.labels)
+    for name, values in result.objects.items():
+        np.testing.assert_array_equal(same.objects[name], values)
+    painted = result.labels.copy()
+    painted[:5, :5] = 10**6
+    fixed = relabeled(result, painted, {10**6: 1})
+    assert fixed.labels[0, 0] == 1
+    assert fixed.objects["area"][0] == 25
+    assert fixed.count == len(np.unique(painted)) - 1

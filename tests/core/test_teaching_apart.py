@@ -36,7 +36,17 @@ def children():
     return [c for c in psutil.Process().children(recursive=True) if "apart" in " ".join(c.cmdline())]
 
 
-def test_it_gives_the_same_bits_as_in_this_process(tmp_path):
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Here and there: other threads add up in another order."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_it_gives_the_same_bits_as_in_this_process(tmp_path, one_thread):
     parent, store = tiny_model(tmp_path), ModelStore(tmp_path)
     seen = []
     apart = run(iter_taught_apart([picture()], parent, FineTuneOptions(**QUICK), store=store), seen.append)

@@ -51,7 +51,7 @@ def teach_model(
     labels: Annotated[Path, typer.Option(help="Folder of their labels, or masks, or GeoJSON.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Model to start from: name or folder.")] = "nuclei",
     out: Annotated[
-        Path | None, typer.Option("--output", "-o", help="New folder for the model. [default: among your models]")
+        Path | None, typer.Option("--out", "-o", help="New folder for the model. [default: among your models]")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call it. [default: the model's name with -mine]")] = None,
     minutes: Annotated[float | None, typer.Option(help="How long to train. [default: 2, from scratch 10]")] = None,

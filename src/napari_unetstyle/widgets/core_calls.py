@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,15 @@ from napari_unetstyle.widgets.loading import iter_load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_unetstyle.core.annotation.corrections import Correction
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+    from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.options import FineTuneOptions
 
 
 def _iter_segment(image: Image, model: str, options: SegmentOptions, store: ModelStore) -> Steps[SegmentResult]:
@@ -80,6 +83,19 @@ def _iter_folder(
     return (yield from iter_segment_folder([folder], out, model, options, files=files, store=store))
 
 
+def _iter_teach(
+    corrections: Sequence[Correction],
+    parent: str,
+    options: FineTuneOptions,
+    store: ModelStore,
+    should_stop: Callable[[], bool],
+) -> Steps[Candidate]:
+    from napari_unetstyle.core.training.apart import iter_taught_apart
+
+    steps = iter_taught_apart(corrections, store.load(parent), options, store=store, should_stop=should_stop)
+    return (yield from steps)
+
+
 def _store(root: Path | None) -> ModelStore:
     from napari_unetstyle.core.models.store import ModelStore
 
@@ -110,6 +126,8 @@ class CoreCalls:
         ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
     iter_measure
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
+    iter_teach
+        ``(corrections, model reference, options, store, should_stop)`` to a job that returns a candidate.
     iter_load
         ``()`` to a job that loads what the others need.
     store
@@ -122,5 +140,6 @@ class CoreCalls:
     iter_predict: Callable[..., Steps[int]] = _iter_predict
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
+    iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
     iter_load: Callable[[], Steps[None]] = iter_load
     store: Callable[[Path | None], ModelStore] = _store

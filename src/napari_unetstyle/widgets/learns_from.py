@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.corrections import learned
@@ -95,6 +95,8 @@ class LearnsFrom(QGroupBox):
         What is corrected in it.
     """
 
+    changed = Signal()
+
     def __init__(self, viewer: napari.viewer.ViewerModel, corrections: Corrections) -> None:
         super().__init__("Learns from")
         self._viewer, self._corrections = viewer, corrections
@@ -162,6 +164,7 @@ class LearnsFrom(QGroupBox):
                 if [_shown(lesson) for lesson in self.lessons] != before:
                     self._show()
                 self._show_overlay(self.show_on_picture.isChecked())
+                self.changed.emit()
             case Failed():
                 self.message.fail(outcome)
 

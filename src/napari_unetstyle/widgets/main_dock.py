@@ -45,7 +45,7 @@ class MainDock(Dockable):
         self.models = ModelsPanel(calls)
         self.directions = Directions(self, viewer)
         self.corrections = Corrections(viewer)
-        self.teach = TeachPanel(viewer, self.corrections)
+        self.teach = TeachPanel(viewer, calls, self.corrections, self.segment.results)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolling(self.segment), "Segment")
         self.tabs.addTab(scrolling(self.teach), "Teach")
@@ -60,6 +60,9 @@ class MainDock(Dockable):
         self.setMinimumWidth(NARROWEST)
         self.segment.results.added.connect(self.corrections.watch)
         self.models.changed.connect(self.segment.set_models)
+        self.models.changed.connect(self.teach.run.set_models)
+        self.teach.run.models_changed.connect(self.models.refresh)
+        self.teach.run.in_use.connect(self.segment.model.choose)
         self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
         self.undocked.connect(self.close_down)
         follow(self, viewer.layers.events.inserted, self._on_inserted)

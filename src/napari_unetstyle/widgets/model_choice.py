@@ -49,6 +49,11 @@ class ModelChoice(QWidget):
             self.models.setCurrentIndex(max(self.models.findData(before), 0) if specs else -1)
         self._on_chosen()
 
+    def choose(self, name: str) -> None:
+        """Use this model from now on, if it is installed."""
+        if (index := self.models.findData(name)) >= 0:
+            self.models.setCurrentIndex(index)
+
     @property
     def reference(self) -> str | None:
         """The chosen model with its version, ``nuclei@1``."""

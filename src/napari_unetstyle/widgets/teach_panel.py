@@ -1,4 +1,4 @@
-"""The tab *Teach*: correct a result, and see what would be learned from it."""
+"""The tab *Teach*: correct a result, see what is learned from it, and teach."""
 
 from __future__ import annotations
 
@@ -9,28 +9,40 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_unetstyle.widgets.fix_tools import FixTools
 from napari_unetstyle.widgets.learns_from import LearnsFrom
 from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.teach_run import TeachRun
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_unetstyle.widgets.core_calls import CoreCalls
     from napari_unetstyle.widgets.corrections import Corrections
+    from napari_unetstyle.widgets.result_panel import ResultPanel
 
 NOTHING = "Segment a picture, then paint over what is wrong: every stroke is kept."
 
 
 class TeachPanel(QWidget):
-    """Tools for corrections and what they add up to.
+    """Tools for corrections, what they add up to, and the button.
 
     Parameters
     ----------
     viewer
         The napari viewer.
+    calls
+        The core's functions.
     corrections
         What is corrected in it.
+    results
+        The runs whose labels are corrected.
     """
 
     def __init__(
-        self, viewer: napari.viewer.ViewerModel, corrections: Corrections, parent: QWidget | None = None
+        self,
+        viewer: napari.viewer.ViewerModel,
+        calls: CoreCalls,
+        corrections: Corrections,
+        results: ResultPanel,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._corrections = corrections
@@ -38,7 +50,8 @@ class TeachPanel(QWidget):
         self.fix = FixTools(viewer, corrections)
         self.learns = LearnsFrom(viewer, corrections)
         layout = QVBoxLayout(self)
-        for part in (self.nothing, self.fix, self.learns):
+        self.run = TeachRun(viewer, calls, self.learns, results)
+        for part in (self.nothing, self.fix, self.learns, self.run):
             layout.addWidget(part)
         layout.addStretch()
         corrections.changed.connect(self._show)
@@ -50,4 +63,5 @@ class TeachPanel(QWidget):
     def close_down(self) -> None:
         """Put tools down and stop counting."""
         self.fix.stop()
+        self.run.close_down()
         self.learns.close_down()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -374,6 +374,42 @@ def iter_refine(
     options = result.options.changed(**{name: value for name, value in wanted.items() if value is not None})
     provenance = {**result.provenance, "options": options.stated()}
     return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
+
+
+def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, int] | None = None) -> SegmentResult:
+    """The same run with labels that were changed, numbered and measured anew.
+
+    Parameters
+    ----------
+    result
+        A finished run.
+    labels
+        Object ids or class values, of the shape of the run's labels; not changed.
+    owners
+        Class value of objects by their id in `labels`; the first class where nothing is said.
+    """
+    out = scratch.zeros(labels.shape, result.labels.dtype, result.options.memory)
+    known = np.zeros(0, np.uint8)
+    if result.output == "areas":
+        out[...] = labels
+    else:
+        ids, first, position = np.unique(labels, return_index=True, return_inverse=True)
+        order = np.argsort(first[ids > 0], kind="stable")
+        numbers = np.zeros(len(ids), out.dtype)
+        numbers[np.flatnonzero(ids > 0)[order]] = np.arange(1, len(order) + 1)
+        out[...] = numbers[position.reshape(labels.shape)]
+        default = result.classes[0].value
+        known = np.array([(owners or {}).get(int(i), default) for i in ids[ids > 0][order]], np.uint8)
+    tables, used = [], 0
+    for index in result.frames:
+        if result.output == "areas":
+            table = area_table(out[index], result.classes, result.geometry)
+        else:
+            here = known[used : max(used, int(out[index].max(initial=0)))]
+            table = object_table(out[index], here, result.classes, result.geometry, first_id=used + 1)
+            used += len(here)
+        tables.append(_with_frame(table, index, result.label_axes))
+    return result.changed(labels=out, objects=_concatenated(tables))
 
 
 def _provenance(fitted: Fitted, options: SegmentOptions, notes: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ asking is a pause; when the line is ``"stop"`` it ends the training early and co
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -56,8 +57,8 @@ def iter_taught_apart(
             corrections=corrections, parent=where, classes=tuple(classes), options=options, store=store.root
         )
         parcel.write(folder)
-        with (folder / "said.txt").open("wb") as said, _child(folder, said) as child:
-            answer = yield from _iter_asked(child, should_stop, folder / "said.txt")
+        with tempfile.TemporaryFile() as said, _child(folder, said) as child:
+            answer = yield from _iter_asked(child, should_stop, said)
     candidate = Path(answer["folder"])
     return Candidate(
         model=store.load(candidate),
@@ -76,7 +77,7 @@ def _as_list(place: Checked) -> list[Any]:
     return [place.picture, list(place.frame), [[side.start, side.stop] for side in place.box]]
 
 
-def _iter_asked(child: subprocess.Popen[str], should_stop: Callable[[], bool], said: Path) -> Steps[dict[str, Any]]:
+def _iter_asked(child: subprocess.Popen[str], should_stop: Callable[[], bool], said: IO[bytes]) -> Steps[dict[str, Any]]:
     while True:
         answer = _ask(child, _STOP if should_stop() else _NEXT, said)
         if "folder" in answer:
@@ -89,7 +90,7 @@ def _iter_asked(child: subprocess.Popen[str], should_stop: Callable[[], bool], s
         )
 
 
-def _ask(child: subprocess.Popen[str], line: str, said: Path) -> dict[str, Any]:
+def _ask(child: subprocess.Popen[str], line: str, said: IO[bytes]) -> dict[str, Any]:
     assert child.stdin is not None
     assert child.stdout is not None
     try:
@@ -100,10 +101,11 @@ def _ask(child: subprocess.Popen[str], line: str, said: Path) -> dict[str, Any]:
         answer = ""
     if not answer:
         code = child.wait(_PATIENCE)
+        said.seek(0)
         raise TeachingError(
             f"The teaching ended unexpectedly (exit code {code}). The model you had is as it was, and your corrections "
             "are kept; try again, with fewer or smaller pictures if memory was short.",
-            said.read_text(encoding="utf-8", errors="replace"),
+            said.read().decode("utf-8", errors="replace"),
         )
     content: dict[str, Any] = json.loads(answer)
     return content
@@ -201,6 +203,6 @@ def _steps(parcel: Parcel, should_stop: Callable[[], bool]) -> Steps[Any]:
 
 
 if __name__ == "__main__":
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    channel = io.TextIOWrapper(io.FileIO(os.dup(sys.stdout.fileno()), "wb"), encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not break the talk
     serve(Path(sys.argv[1]), sys.stdin, channel)

@@ -50,17 +50,17 @@ class Candidate:
     comparison: Comparison
     places: tuple[Checked, ...]
 
-    def keep(self, store: ModelStore) -> Model:
+    def keep(self, store: ModelStore | None = None) -> Model:
         """Make it the next version of its name in `store`, where its folder moves, with the comparison in its card."""
-        return store.take_in(self.model, _with_comparison(self.model.spec, self.comparison))
+        return (store or ModelStore()).take_in(self.model, _with_comparison(self.model.spec, self.comparison))
 
-    def write(self, folder: str | os.PathLike[str], store: ModelStore) -> Model:
+    def write(self, folder: str | os.PathLike[str], store: ModelStore | None = None) -> Model:
         """Make it a model folder of its own, which must not exist yet."""
-        return store.write(self.model, _with_comparison(self.model.spec, self.comparison), folder)
+        return (store or ModelStore()).write(self.model, _with_comparison(self.model.spec, self.comparison), folder)
 
-    def forget(self, store: ModelStore) -> None:
+    def forget(self, store: ModelStore | None = None) -> None:
         """Remove it."""
-        store.forget(self.model)
+        (store or ModelStore()).forget(self.model)
 
 
 def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:

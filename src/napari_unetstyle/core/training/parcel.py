@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.files import atomic_path, atomic_write
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -57,7 +58,7 @@ class Parcel:
             "store": str(self.store),
             "corrections": said,
         }
-        (folder / _FILE).write_text(json.dumps(content), encoding="utf-8")
+        atomic_write(folder / _FILE, json.dumps(content))
 
     @classmethod
     def read(cls, folder: Path) -> Parcel:
@@ -130,7 +131,8 @@ def _tuples(value: Any) -> Any:
 
 
 def _save(folder: Path, name: str, array: NDArray[Any]) -> None:
-    np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
+    with atomic_path(folder / f"{name}.npy") as temporary:
+        np.save(temporary, np.asarray(array), allow_pickle=False)
 
 
 def _load(folder: Path, name: str) -> NDArray[Any]:

@@ -1,0 +1,92 @@
+"""What a teaching came to, in words, and what a person can do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.parts import label
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.scores import Comparison
+    from napari_unetstyle.widgets.lesson_run import Taught
+
+FLIP_KEY = "F8"
+_SAME = 0.0005  # what three digits do not show
+
+
+class TaughtBox(QGroupBox):
+    """Two numbers, a verdict, and the buttons that follow from it."""
+
+    use_wanted = Signal()
+    back_wanted = Signal()
+    flip_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.yours, self.old, self.verdict = label(), label(), label()
+        self.use = QPushButton("Use it")
+        self.back = QPushButton("Go back")
+        self.flip = QPushButton(f"Flip old/new ({FLIP_KEY})")
+        buttons = QHBoxLayout()
+        for button in (self.use, self.back, self.flip):
+            buttons.addWidget(button)
+        buttons.addStretch()
+        layout = QVBoxLayout(self)
+        for words in (self.yours, self.old, self.verdict):
+            layout.addWidget(words)
+        layout.addLayout(buttons)
+        self.use.clicked.connect(self.use_wanted)
+        self.back.clicked.connect(self.back_wanted)
+        self.flip.clicked.connect(self.flip_wanted)
+        self.hide()
+
+    def show_taught(self, taught: Taught) -> None:
+        """Say what came of it."""
+        comparison = taught.candidate.comparison
+        self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
+        self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
+        self.old.setText(_line("old pictures", comparison, "on_old", "better", "a little worse"))
+        self.old.setVisible(comparison.child.on_old is not None)
+        self.verdict.setText(_verdict(taught))
+        self.use.setVisible(taught.kept is None)
+        self.back.setVisible(taught.kept is not None)
+        self.flip.setVisible(bool(taught.again))
+        self.show()
+
+    def say(self, sentence: str) -> None:
+        """Say what a button has just done."""
+        self.verdict.setText(sentence)
+
+
+def _title(candidate: Candidate) -> str:
+    return f"{candidate.model.spec.name} (not in use)"
+
+
+def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> str:
+    after = getattr(comparison.child, field)
+    before = None if comparison.parent is None else getattr(comparison.parent, field)
+    if after is None:
+        return f"{what}: not checked"
+    if before is None:
+        return f"{what}: {after:.2f}"
+    change = "same" if abs(after - before) < _SAME else up if after > before else down
+    digits = 2 if abs(after - before) >= 0.01 else 3
+    return f"{what}: {before:.{digits}f} → {after:.{digits}f}, {change}"
+
+
+def _verdict(taught: Taught) -> str:
+    comparison = taught.candidate.comparison
+    if taught.kept is not None:
+        return "✓ In use for new runs."
+    more = 3 - len(comparison.child.places)
+    return {
+        "forgets": "It would forget what it knew, so the model you had stays. You can use this one all the same.",
+        "not better": "It is not better on places that it did not learn from, so the model you had stays. More fixes, "
+        "or more minutes, may help.",
+        "unchecked": f"Too little to check it: {more} more area{'' if more == 1 else 's'} called right would do. Use "
+        "it to look at old and new; Go back undoes that.",
+    }.get(comparison.verdict, "")

@@ -1,0 +1,323 @@
+"""The button *Teach* and what comes of it: a model that is better, or the one before stays."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.annotation.project import correction_of
+from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.train_progress import TrainProgress
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_teach, iter_use
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.parts import NumberBox, combo, label, named
+from napari_unetstyle.widgets.progress_row import ProgressRow
+from napari_unetstyle.widgets.score_curve import ScoreCurve
+from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.summary import model_title
+from napari_unetstyle.widgets.taught_box import FLIP_KEY, TaughtBox
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.models.spec import ModelSpec
+    from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.widgets.learns_from import LearnsFrom, Lesson
+    from napari_unetstyle.widgets.result_panel import ResultPanel
+
+MINUTES = 2.0
+
+
+class TeachRun(QWidget):
+    """Which model is improved, for how long, how it goes, and what came of it.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    calls
+        The core's functions.
+    learns
+        What is learned from.
+    results
+        The runs whose labels were corrected; new ones are added there.
+    """
+
+    models_changed = Signal()
+    in_use = Signal(str)  # reference of the model for new runs
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        calls: CoreCalls,
+        learns: LearnsFrom,
+        results: ResultPanel,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._calls, self._learns, self._results = viewer, calls, learns, results
+        self._slot = JobSlot(self)
+        self._specs: dict[str, ModelSpec] = {}
+        self._taught: Taught | None = None
+        self._pairs: list[tuple[napari.layers.Labels, napari.layers.Labels]] = []
+        self._stop = threading.Event()
+        self._go = threading.Event()
+        self.model = combo()
+        self.minutes = NumberBox()
+        self.minutes.setRange(0.1, 600)
+        self.minutes.setDecimals(1)
+        self.minutes.setValue(MINUTES)
+        self.minutes.setSuffix(" min")
+        self.teach = QPushButton("TEACH")
+        self.teach.setMinimumHeight(32)
+        self.hint = label()
+        self.curve = ScoreCurve()
+        self.progress = ProgressRow()
+        self.pause = QPushButton("Pause")
+        self.pause.setCheckable(True)
+        self.message = MessageRow()
+        self.box = TaughtBox()
+        self._lay_out()
+        self._connect()
+        self._show()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(named("Improve", self.model))
+        row = QHBoxLayout()
+        row.addWidget(self.teach, 1)
+        row.addWidget(self.minutes)
+        layout.addLayout(row)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.curve)
+        under_way = QHBoxLayout()
+        under_way.addWidget(self.progress, 1)
+        under_way.addWidget(self.pause)
+        layout.addLayout(under_way)
+        layout.addWidget(self.message)
+        layout.addWidget(self.box)
+        self.pause.hide()
+
+    def _connect(self) -> None:
+        self.teach.clicked.connect(self.start)
+        self.progress.stop.clicked.connect(self.stop)
+        self.pause.toggled.connect(self._on_pause)
+        self._learns.changed.connect(self._show)
+        self.model.currentIndexChanged.connect(self._show)
+        self.box.use_wanted.connect(self.use)
+        self.box.back_wanted.connect(self.go_back)
+        self.box.flip_wanted.connect(self.flip)
+        self._slot.progressed.connect(self._on_progress)
+        self._slot.done.connect(self._on_done)
+        flip = QShortcut(QKeySequence(FLIP_KEY), self)
+        flip.setContext(Qt.ShortcutContext.ApplicationShortcut)
+        flip.activated.connect(self.flip)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a teaching is under way."""
+        return self._slot.is_busy
+
+    def set_models(self, specs: list[ModelSpec]) -> None:
+        """List the installed models, and keep the chosen one."""
+        before = self.model.currentData()
+        self._specs = {reference(spec): spec for spec in specs}
+        with QSignalBlocker(self.model):
+            self.model.clear()
+            for name, spec in self._specs.items():
+                self.model.addItem(model_title(spec), name)
+            self.model.setCurrentIndex(max(self.model.findData(before), 0) if specs else -1)
+        self._show()
+
+    def choose(self, name: str) -> None:
+        """Improve this model."""
+        if (index := self.model.findData(name)) >= 0:
+            self.model.setCurrentIndex(index)
+
+    def start(self) -> None:
+        """Teach what is ticked; nothing happens while a teaching is under way."""
+        parent = self.model.currentData()
+        if self.is_running or parent is None:
+            return
+        self.message.clear()
+        material = [self._material(lesson) for lesson in self._ticked]
+        settings = read_settings()
+        options = FineTuneOptions(
+            minutes=self.minutes.value(), device=settings.device, segment=_segment_options(material)
+        )
+        store = self._calls.store(settings.model_folder)
+        self._stop.clear()
+        self._go.set()
+        self.curve.clear()
+        self.box.hide()
+        self.pause.setChecked(False)
+        self.pause.show()
+        self._begin(iter_teach(self._calls, material, parent, options, store, self._should_stop), "starting…")
+
+    @property
+    def _ticked(self) -> list[Lesson]:
+        return [lesson for lesson in self._learns.lessons if lesson.is_ticked]
+
+    def _material(self, lesson: Lesson) -> Material:
+        """The fixes as they are now; what is painted from here on is not part of them."""
+        if lesson.corrected is None:
+            assert lesson.entry is not None
+            return Material(name=lesson.name, correction=lesson.entry.correction)
+        corrected = lesson.corrected
+        state, image = corrected.state(), corrected.image
+        return Material(
+            name=lesson.name,
+            correction=partial(correction_of, state, image),
+            layer=corrected.layer,
+            request=self._results.request_of(corrected.layer),
+        )
+
+    def _begin(self, steps: Steps[Taught], words: str) -> None:
+        self.progress.begin(words)
+        self._slot.start(steps)
+        self._show()
+
+    def _should_stop(self) -> bool:
+        """Asked by the job's thread after each step; waits there while paused."""
+        self._go.wait()
+        return self._stop.is_set()
+
+    def _on_pause(self, is_paused: bool) -> None:
+        self.pause.setText("Go on" if is_paused else "Pause")
+        (self._go.clear if is_paused else self._go.set)()
+        if is_paused and self.is_running:
+            self.progress.bar.setFormat("paused")
+
+    def stop(self) -> None:
+        """End the training early and compare what there is; a second time, give it up."""
+        if self._stop.is_set():
+            self._slot.cancel()
+        self._stop.set()
+        self.pause.setChecked(False)
+        self.progress.bar.setFormat("comparing what there is…")
+        self.progress.stop.setText("Give up")
+
+    def close_down(self) -> None:
+        """Give up what is under way; this dock was closed."""
+        self._stop.set()
+        self._go.set()
+        self._slot.cancel()
+        self._forget()
+
+    def use(self) -> None:
+        """Take the taught model into use, although it is not better, or nobody knows."""
+        taught = self._taught
+        if taught is None or self.is_running:
+            return
+        store = self._calls.store(read_settings().model_folder)
+        self._begin(iter_use(self._calls, taught, store), "segmenting again…")
+
+    def go_back(self) -> None:
+        """Use the model before for new runs; the taught one stays installed."""
+        taught = self._taught
+        if taught is None or taught.candidate.parent is None:
+            return
+        before = reference(taught.candidate.parent.spec)
+        self.in_use.emit(before)
+        self.choose(before)
+        for old, new in self._open_pairs():
+            old.visible, new.visible = True, False
+        name = self._taught_name()
+        self.box.say(f"{before.replace('@', ' ')} is in use for new runs again; {name} stays among your models.")
+        self.box.back.hide()
+
+    def _taught_name(self) -> str:
+        kept = None if self._taught is None else self._taught.kept
+        return "the taught model" if kept is None else f"{kept.name} {kept.version}"
+
+    def flip(self) -> None:
+        """Show the old labels in the place of the new ones, or the other way round."""
+        for old, new in self._open_pairs():
+            old.visible, new.visible = new.visible, not new.visible
+
+    def _open_pairs(self) -> list[tuple[napari.layers.Labels, napari.layers.Labels]]:
+        layers = self._viewer.layers
+        return [(old, new) for old, new in self._pairs if old in layers and new in layers]
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._stop.is_set() or not self._go.is_set():
+            return
+        self.progress.show_progress(progress)
+        if isinstance(progress, TrainProgress):
+            self.curve.add(progress.fraction, progress.score)
+
+    def _on_done(self, outcome: Outcome) -> None:
+        self.progress.hide()
+        self.pause.hide()
+        match outcome:
+            case Finished(value=taught):
+                self._deliver(taught)
+            case Failed():
+                self.message.fail(outcome)
+            case Cancelled():
+                self.message.say("Given up. The model you had is as it was, and your fixes are kept.")
+        self._show()
+
+    def _deliver(self, taught: Taught) -> None:
+        self._forget(keep=taught.candidate)
+        self._taught = taught
+        if taught.kept is not None:
+            self.models_changed.emit()
+            self.in_use.emit(reference(taught.kept))
+            self.choose(reference(taught.kept))
+        self._pairs = [pair for again in taught.again if (pair := self._add(again)) is not None]
+        if taught.left_out:
+            self.message.say("\n".join(taught.left_out))
+        self.box.show_taught(taught)
+
+    def _add(self, again: Again) -> tuple[napari.layers.Labels, napari.layers.Labels] | None:
+        """The picture's new labels; the old ones are hidden, not changed."""
+        if again.request.placement.changes(self._viewer):
+            self.message.say(f"{again.request.placement.name!r} was changed meanwhile; segment it again to see it.")
+            return None
+        output = self._results.add(again.request, again.fresh)
+        again.layer.visible = False
+        return again.layer, output.layer
+
+    def _forget(self, keep: object = None) -> None:
+        """Remove a candidate that nobody took into use."""
+        taught = self._taught
+        if taught is not None and taught.kept is None and taught.candidate is not keep:
+            taught.candidate.forget(self._calls.store(read_settings().model_folder))
+        self._taught = None if taught is None or taught.candidate is not keep else taught
+
+    def _show(self) -> None:
+        """Enable what can be done, and say what is missing."""
+        ticked = self._ticked
+        spec = self._specs.get(self.model.currentData() or "")
+        for part in (self.model, self.minutes, self._learns):
+            part.setEnabled(not self.is_running)
+        self.teach.setEnabled(bool(ticked) and spec is not None and not self.is_running)
+        words = ""
+        if self._learns.lessons and not ticked:
+            words = "Tick a picture to learn from."
+        elif ticked and spec is not None and not any(name.startswith("memory-") for name in spec.files):
+            words = "This model carries no old pictures, so nobody can tell what it may forget."
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+
+
+def _segment_options(material: list[Material]) -> SegmentOptions:
+    """How the first picture was segmented, as far as it decides what the network sees."""
+    for one in material:
+        if one.request is not None:
+            given = one.request.options
+            return SegmentOptions(channel=given.channel, object_diameter=given.object_diameter)
+    return SegmentOptions()

@@ -1,0 +1,297 @@
+"""The button *Teach*: from fixes to a model that is in use, or not, by clicks."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
+from napari_unetstyle.core.training.train_progress import TrainProgress
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.opening import add_picture
+from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec
+
+BETTER = Comparison(
+    Scores(((Counts(100, 100, 70),),) * 3, ((0.93,),)), Scores(((Counts(100, 100, 86),),) * 3, ((0.93,),))
+)
+FORGETS = Comparison(BETTER.parent, Scores(BETTER.child.places, ((0.80,),)))
+UNCHECKED = Comparison(Scores((), ((0.93,),)), Scores((), ((0.93,),)))
+
+
+@dataclass
+class Teacher:
+    """In place of the core's teaching; a test may hold it."""
+
+    comparison: Comparison = BETTER
+    steps: int = 5
+    error: Exception | None = None
+    store: FakeStore = field(default_factory=FakeStore)
+    gate: threading.Event = field(default_factory=threading.Event)
+    corrections: list[Any] = field(default_factory=list)
+    forgotten: int = 0
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def iter_teach(self, corrections: Any, parent: str, options: Any, store: Any, should_stop: Any) -> Steps[Any]:
+        self.corrections, self.options, self.parent = list(corrections), options, parent
+        for i in range(self.steps):
+            assert self.gate.wait(WAIT)
+            if self.error is not None:
+                raise self.error
+            self.done += 1
+            yield TrainProgress(i, self.steps, "Teaching", loss=1.0, score=0.7 + 0.03 * i)
+            if should_stop():
+                break
+        return self
+
+    # The candidate
+    @property
+    def model(self) -> Any:
+        return SimpleNamespace(spec=spec("nuclei-mine"))
+
+    @property
+    def parent_model(self) -> Any:
+        return SimpleNamespace(spec=spec())
+
+    def keep(self, _store: Any) -> Any:
+        kept = spec("nuclei-mine")
+        self.store.specs = [*self.store.specs, kept]
+        return SimpleNamespace(spec=kept)
+
+    def forget(self, _store: Any) -> None:
+        self.forgotten += 1
+
+
+@pytest.fixture
+def teacher() -> Any:
+    teacher = Teacher()
+    yield teacher
+    teacher.gate.set()
+
+
+@pytest.fixture
+def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qtbot: Any, tmp_path: Any) -> Any:
+    """A picture, segmented."""
+    calls = core.calls
+
+    def iter_teach(*given: Any) -> Steps[Any]:
+        found = yield from teacher.iter_teach(*given)
+        parts = {name: getattr(found, name) for name in ("model", "comparison", "keep", "forget")}
+        return SimpleNamespace(**parts, parent=found.parent_model)
+
+    replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
+    calls = CoreCalls(**replaced | {"iter_teach": iter_teach, "store": lambda _: teacher.store})
+    viewer = make_napari_viewer()
+    dock = MainDock(viewer, calls)
+    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    dock.viewer = viewer
+    dock.models.refresh()
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+    add_picture(viewer, tmp_path / "slide7.tif")
+    run(dock)
+    dock.tabs.setCurrentIndex(1)
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+def painted(dock: MainDock, qtbot: Any) -> Any:
+    """Paint over a part of the first object and make a new one."""
+    (labels,) = (layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels")
+    labels.selected_label = 77
+    labels.mode = "paint"
+    labels.paint((50, 50), 77)
+    qtbot.waitUntil(lambda: dock.teach.run.teach.isEnabled(), timeout=WAIT * 1000)
+    return labels
+
+
+def taught(dock: MainDock, click: Any, qtbot: Any) -> None:
+    """Press TEACH and wait for the end."""
+    click(dock.teach.run.teach)
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+
+
+def labels_of(dock: MainDock) -> list[Any]:
+    return [layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels"]
+
+
+def test_nothing_can_be_taught_before_something_was_corrected(dock, qtbot):
+    assert not dock.teach.run.teach.isEnabled()
+    painted(dock, qtbot)
+
+
+def test_a_better_model_is_in_use_and_every_fix_is_kept(dock, teacher, click, qtbot):
+    old = painted(dock, qtbot)
+    stroke = np.asarray(old.data) == 77
+    before = np.asarray(old.data).copy()
+    taught(dock, click, qtbot)
+    run = dock.teach.run
+    assert not run.message.text, run.message.text
+    assert teacher.parent == "nuclei@1"
+    assert teacher.options.minutes == 2.0
+    assert 77 in teacher.corrections[0].touched
+    assert run.box.title() == "nuclei-mine 1"
+    assert run.box.yours.text() == "your pictures: 0.70 → 0.86, better"
+    assert run.box.old.text() == "old pictures: 0.930 → 0.930, same"
+    assert "In use for new runs" in run.box.verdict.text()
+    assert dock.segment.model.reference == "nuclei-mine@1"
+    assert run.model.currentData() == "nuclei-mine@1"
+    new = next(layer for layer in labels_of(dock) if layer is not old)
+    assert (old.visible, new.visible) == (False, True)
+    np.testing.assert_array_equal(np.asarray(old.data), before)  # a result never touches what was painted
+    (number,) = set(np.asarray(new.data)[stroke].tolist())
+    np.testing.assert_array_equal(np.asarray(new.data) == number, stroke)
+
+
+def test_from_the_first_fix_to_the_taught_model_in_use_it_takes_the_strokes_and_one_click(dock, click, qtbot):
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)  # the click
+    assert dock.segment.model.reference == "nuclei-mine@1"
+
+
+def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teacher, click, qtbot):
+    old = painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    new = next(layer for layer in labels_of(dock) if layer is not old)
+    click(dock.teach.run.box.flip)
+    assert (old.visible, new.visible) == (True, False)
+    click(dock.teach.run.box.flip)
+    assert (old.visible, new.visible) == (False, True)
+    click(dock.teach.run.box.back)
+    assert dock.segment.model.reference == "nuclei@1"
+    assert (old.visible, new.visible) == (True, False)
+    assert "nuclei-mine" in [s.name for s in teacher.store.list()]
+    assert "stays among your models" in dock.teach.run.box.verdict.text()
+
+
+@pytest.mark.parametrize(("comparison", "words"), [(FORGETS, "would forget"), (UNCHECKED, "3 more areas called right")])
+def test_one_that_is_no_better_is_not_used_unless_a_person_says_so(dock, teacher, click, qtbot, comparison, words):
+    teacher.comparison = comparison
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    run = dock.teach.run
+    assert words in run.box.verdict.text()
+    assert dock.segment.model.reference == "nuclei@1"
+    assert len(labels_of(dock)) == 1
+    assert run.box.back.isHidden()
+    click(run.box.use)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert dock.segment.model.reference == "nuclei-mine@1"
+    assert len(labels_of(dock)) == 2
+    assert teacher.forgotten == 0
+
+
+def test_what_nobody_took_is_removed_with_the_next_teaching(dock, teacher, click, qtbot):
+    teacher.comparison = FORGETS
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    taught(dock, click, qtbot)
+    assert teacher.forgotten == 1
+
+
+def test_painting_while_it_teaches_works_and_is_no_part_of_it(dock, teacher, click, qtbot):
+    labels = painted(dock, qtbot)
+    teacher.gate.clear()
+    click(dock.teach.run.teach)
+    labels.paint((10, 80), 78)
+    teacher.gate.set()
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+    assert 78 not in teacher.corrections[0].labels
+    assert (np.asarray(labels.data) == 78).any()
+
+
+def test_stop_compares_what_there_is(dock, teacher, click, qtbot):
+    teacher.steps = 10**6
+    painted(dock, qtbot)
+    click(dock.teach.run.teach)
+    qtbot.waitUntil(lambda: teacher.done > 3, timeout=WAIT * 1000)
+    click(dock.teach.run.progress.stop)
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+    assert not dock.teach.run.box.isHidden()
+
+
+def test_a_pause_does_nothing_until_it_ends(dock, teacher, click, qtbot):
+    teacher.steps = 10**6
+    painted(dock, qtbot)
+    run = dock.teach.run
+    click(run.teach)
+    qtbot.waitUntil(lambda: teacher.done > 3, timeout=WAIT * 1000)
+    click(run.pause)
+    qtbot.wait(50)
+    at = teacher.done
+    qtbot.wait(100)
+    assert teacher.done <= at + 1
+    assert run.pause.text() == "Go on"
+    click(run.pause)
+    qtbot.waitUntil(lambda: teacher.done > at + 3, timeout=WAIT * 1000)
+    click(run.progress.stop)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+
+
+def test_giving_up_changes_nothing(dock, teacher, click, qtbot):
+    labels = painted(dock, qtbot)
+    before = np.asarray(labels.data).copy()
+    teacher.gate.clear()
+    run = dock.teach.run
+    click(run.teach)
+    click(run.progress.stop)
+    click(run.progress.stop)
+    teacher.gate.set()
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert "your fixes are kept" in run.message.text
+    assert dock.segment.model.reference == "nuclei@1"
+    np.testing.assert_array_equal(np.asarray(labels.data), before)
+
+
+def test_an_error_is_a_row_and_teaching_can_be_tried_again(dock, teacher, click, qtbot):
+    teacher.error = RuntimeError("boom")
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    assert "boom" in dock.teach.run.message.text
+    teacher.error = None
+    taught(dock, click, qtbot)
+    assert not dock.teach.run.box.isHidden()
+
+
+def test_closing_the_dock_while_it_teaches_leaves_nothing_running(dock, teacher, click, qtbot):
+    painted(dock, qtbot)
+    teacher.steps = 10**6
+    click(dock.teach.run.teach)
+    qtbot.waitUntil(lambda: teacher.done > 3, timeout=WAIT * 1000)
+    dock.close_down()
+    at = teacher.done
+    qtbot.wait(200)
+    assert teacher.done <= at + 1
+
+
+def test_the_score_is_a_curve(dock, teacher, click, qtbot):
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    curve = dock.teach.run.curve
+    assert [round(score, 2) for _, score in curve.points][-1] <= 0.82
+
+
+def test_fixes_whose_picture_is_gone_are_left_out_and_that_is_said(dock, teacher, click, qtbot, tmp_path):
+    painted(dock, qtbot)
+    (corrected,) = dock.corrections.layers
+    other = Project(corrected.recorder.folder.parent)
+    gone = other.add(as_image(blobs()), np.ones(blobs().shape, int), tmp_path / "gone.tif", layer="gone nuclei")
+    assert gone.folder.exists()
+    dock.teach.learns.refresh()
+    qtbot.waitUntil(lambda: len(dock.teach.learns.lessons) == 2, timeout=WAIT * 1000)
+    taught(dock, click, qtbot)
+    assert len(teacher.corrections) == 1
+    assert "gone nuclei" in dock.teach.run.message.text
+    assert not dock.teach.run.box.isHidden()
