@@ -157,7 +157,7 @@ class Geometry:
 
 
 def toward(direction: ArrayLike) -> str:
-    """Where a direction ``ZYX`` goes in a patient: the nearest letter of S I P A L R, and the next one if between two."""
+    """Where a direction ``ZYX`` goes in a patient: nearest letter of S I P A L R, and the next one if between two."""
     vector = np.asarray(direction, float)
     part = np.abs(vector) / np.linalg.norm(vector)
     order = [axis for axis in np.argsort(-part, kind="stable") if part[axis] >= _SLANTED][:2]

@@ -77,7 +77,9 @@ def _as_list(place: Checked) -> list[Any]:
     return [place.picture, list(place.frame), [[side.start, side.stop] for side in place.box]]
 
 
-def _iter_asked(child: subprocess.Popen[str], should_stop: Callable[[], bool], said: IO[bytes]) -> Steps[dict[str, Any]]:
+def _iter_asked(
+    child: subprocess.Popen[str], should_stop: Callable[[], bool], said: IO[bytes]
+) -> Steps[dict[str, Any]]:
     while True:
         answer = _ask(child, _STOP if should_stop() else _NEXT, said)
         if "folder" in answer:
