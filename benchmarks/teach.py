@@ -1,0 +1,282 @@
+"""Does teaching work: how good on a new domain after minutes, and how much of the old one is lost.
+
+    python benchmarks/teach.py --data FOLDER --work FOLDER [--cells dense,scribbles] [--seeds 3] [--json FILE]
+
+Parents are trained here on some domains of ``nuclei/`` and know nothing of the others (``--parent-minutes`` each, kept
+in ``--work``). A simulated person corrects a few training pictures of a new domain with a fixed effort; the model is
+taught for a fixed time; Dice and AP at IoU 0.5 are those of the new domain's test pictures, through
+``napari_unetstyle.core.segment``, and of the old domains' test pictures before and after. The split is that of
+``recipes/splits.py``.
+
+dense      three pictures of H&E, corrected as a whole, 2 minutes
+scribbles  the same pictures, but only whole nuclei and strokes of background 7 pixels wide at places where the
+           parent is wrong, until 3 % of the pixels are judged, 2 minutes
+one        one picture of another fluorescence, as a whole, 1 minute
+
+ours       ``fine_tune``
+plain      the same network and corrections, all layers, Adam 1e-4, MONAI's DiceCE loss and augmentation, no replay
+scratch    ``teach_new`` on the same corrections, for as long
+full       the parent taught on all training pictures of the new domain, five times as long: the gap to be closed
+
+A line is written for each cell as soon as it is measured; started again with the same ``--work``, finished cells are
+read, not measured. MONAI: `pip install --group bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
+import memories
+import nuclei
+from measure import score
+from nuclei import Picture, pictures
+
+from napari_unetstyle.core import ModelStore, as_image, fine_tune, run, segment, teach_new
+from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.networks.unet import UNet
+from napari_unetstyle.core.training.drawing import Drawing
+from napari_unetstyle.core.training.fit import fit
+from napari_unetstyle.core.training.floors import set_variance_floors
+from napari_unetstyle.core.training.lessons import lesson, sayings
+from napari_unetstyle.core.training.options import FitOptions
+
+STROKE, BUDGET = 7, 0.03
+
+
+@dataclass(frozen=True)
+class Case:
+    """A new domain, and what is done with it."""
+
+    name: str
+    old: tuple[str, ...]
+    new: str
+    count: int
+    minutes: float
+    correct: Callable[..., Correction]
+
+
+def dense(picture: Picture, _parent: Model, _rng: np.random.Generator) -> Correction:
+    """All of a picture, as its masks say."""
+    pixels, ids = picture
+    return Correction(image=as_image(pixels), labels=np.asarray(ids).astype(np.int32), rest_is_right=True)
+
+
+def scribbles(picture: Picture, parent: Model, rng: np.random.Generator) -> Correction:
+    """At random places where the parent is wrong: the nucleus that lies there, or a stroke of background."""
+    from scipy import ndimage
+    from skimage.draw import disk, line
+
+    pixels, ids = picture
+    truth = np.asarray(ids).astype(np.int32)
+    found = segment(pixels, parent).labels
+    wrong, count = ndimage.label((found > 0) != (truth > 0))
+    sizes = np.bincount(wrong.ravel())[1:]
+    order = rng.choice(count, count, replace=False, p=sizes / sizes.sum()) if count else np.zeros(0, int)
+    painted, touched = np.zeros(truth.shape, bool), set()
+    for index in order:
+        judged = np.isin(truth, list(touched)) | painted
+        if judged.mean() >= BUDGET:
+            break
+        places = np.argwhere(wrong == index + 1)
+        here = tuple(places[rng.integers(len(places))])
+        if truth[here]:
+            touched.add(int(truth[here]))
+            continue
+        angle = rng.uniform(0, np.pi)
+        end = np.clip(np.array(here) + 20 * np.array([np.sin(angle), np.cos(angle)]), 0, np.array(truth.shape) - 1)
+        for y, x in zip(*line(*map(int, here), *end.astype(int)), strict=True):
+            rows, columns = disk((y, x), STROKE / 2, shape=truth.shape)
+            painted[rows, columns] |= truth[rows, columns] == 0
+    return Correction(image=as_image(pixels), labels=truth, painted=painted, touched=frozenset(touched))
+
+
+FLUORESCENCE = ("fluo256", "fluo360")
+CASES = {
+    case.name: case
+    for case in (
+        Case("dense", FLUORESCENCE, "hist_purple", 3, 2.0, dense),
+        Case("scribbles", FLUORESCENCE, "hist_purple", 3, 2.0, scribbles),
+        Case("one", ("fluo360", "hist_white"), "fluo256", 1, 1.0, dense),
+    )
+}
+
+
+def parent_of(domains: Sequence[str], data: Path, work: Path, minutes: float) -> Model:
+    """A model of these domains, trained as the bundled one is; trained once."""
+    store = ModelStore(work / "models", bundled=work / "models")
+    name = "-".join(domains).replace("_", "-")
+    if name in [spec.name for spec in store.list()]:
+        return store.load(name)
+    shares = tuple(1 / len(domains) for _ in domains)
+    sources = [[nuclei.source(e) for e in nuclei.examples(data, d, "train").values()] for d in domains]
+    batches = nuclei.Batches(sources)
+    nuclei.SHARES = shares
+    options = FitOptions(minutes=minutes, averaging=0.998, folder=work / name)
+    torch.manual_seed(0)
+    state = run(fit(UNet(nuclei.NETWORK, 2 + len(nuclei.SEPARATIONS)), batches, nuclei.loss, options))
+    set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(30)))
+    spec, thin = nuclei.draft(state.average)
+    store.save(spec.model_copy(update={"name": name}), thin, memory=memories.nuclei(data, domains))
+    print(f"parent {name}: {state.step} steps in {state.seconds / 60:.1f} minutes", flush=True)
+    return store.load(name)
+
+
+def quality(model: Model, data: Path, domain: str) -> tuple[float, float]:
+    """Mean Dice and AP at IoU 0.5 over a domain's test pictures."""
+    found = [score(segment(p, model).labels, truth) for p, truth in pictures(data, domain, "test")]
+    return float(np.mean([s.dice for s in found])), float(np.mean([s.precision for s in found]))
+
+
+def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: int) -> Model:
+    """What many do: all layers, Adam 1e-4, MONAI's loss and augmentation, nothing of the old."""
+    import copy
+
+    from monai.losses import DiceCELoss
+    from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise, RandScaleIntensity, RandShiftIntensity
+
+    spec = parent.spec
+    examples = [lesson(said, spec, segment_options()) for said in sayings(lessons, spec)]
+    drawing = Drawing(spec=spec, lessons=examples, replay=0.0)
+    appear = Compose(
+        [
+            RandScaleIntensity(0.25, prob=0.5),
+            RandShiftIntensity(0.25, prob=0.5),
+            RandAdjustContrast(prob=0.3),
+            RandGaussianNoise(prob=0.2),
+        ]
+    )
+    network = copy.deepcopy(parent.network).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    criterion = DiceCELoss(to_onehot_y=True, softmax=True, reduction="none")
+    start, step = time.monotonic(), 0
+    while time.monotonic() - start < 60 * minutes:
+        batch = drawing(np.random.default_rng((seed, step)))
+        images = torch.stack([torch.as_tensor(np.asarray(appear(image))) for image in batch.images])
+        known = (batch.classes >= 0).unsqueeze(1)
+        logits = network(images)
+        masked = torch.where(known, logits[:, :2], torch.tensor([9.0, -9.0]).view(1, 2, 1, 1))
+        value = criterion(masked, batch.classes.clamp(min=0).unsqueeze(1)).mean()
+        assert batch.seeds is not None
+        seeds = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits[:, 2:], batch.seeds.nan_to_num(), (~batch.seeds.isnan()).float()
+        )
+        optimizer.zero_grad()
+        (value + seeds).backward()
+        optimizer.step()
+        step += 1
+    return Model.in_memory(spec, network.eval())
+
+
+def segment_options() -> Any:
+    """The usual ones."""
+    from napari_unetstyle.core import SegmentOptions
+
+    return SegmentOptions()
+
+
+def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """One cell."""
+    parent = parent_of(case.old, given.data, given.work, given.parent_minutes)
+    rng = np.random.default_rng(seed)
+    training = pictures(given.data, case.new, "train")
+    chosen = [training[int(i)] for i in rng.permutation(len(training))[: case.count]]
+    store = ModelStore(given.work / "candidates", bundled=given.work / "candidates")
+    if method == "full":
+        lessons = [dense(picture, parent, rng) for picture in training]
+    else:
+        lessons = [case.correct(picture, parent, rng) for picture in chosen]
+    row: dict[str, Any] = {"case": case.name, "method": method, "seed": seed}
+    started = time.monotonic()
+    minutes = case.minutes * given.scale
+    match method:
+        case "parent":
+            model = parent
+        case "ours" | "full":
+            longer = 5 if method == "full" else 1
+            candidate = fine_tune(lessons, parent, store=store, minutes=minutes * longer, seed=seed)
+            model = candidate.model
+            row |= {
+                "verdict": candidate.comparison.verdict,
+                "places": len(candidate.places),
+                "says": candidate.comparison.sentence(),
+                "recipe": model.spec.provenance["recipe"],
+            }
+        case "scratch":
+            model = teach_new(lessons, ["nucleus"], "scratch", store=store, minutes=minutes, seed=seed).model
+        case _:
+            model = plain(lessons, parent, minutes, seed)
+    row["seconds"] = round(time.monotonic() - started, 1)
+    row["new"], row["new_ap"] = quality(model, given.data, case.new)
+    olds = [quality(model, given.data, domain) for domain in case.old] if method != "scratch" else []
+    row["old"] = float(np.mean([dice for dice, _ in olds])) if olds else None
+    return row
+
+
+METHODS = ("parent", "ours", "plain", "scratch", "full")
+
+
+def main() -> None:
+    """Read the command line, measure what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for parents and finished cells")
+    parser.add_argument("--cells", default="dense,scribbles,one", help="cases, with commas")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parent-minutes", type=float, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on all teaching times, to try the script")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    given.work.mkdir(parents=True, exist_ok=True)
+    cells = given.work / f"cells-{given.threads}-threads-{given.scale:g}.jsonl"
+    rows = [json.loads(line) for line in cells.read_text().splitlines()] if cells.exists() else []
+    known = {(row["case"], row["method"], row["seed"]) for row in rows}
+    for name in given.cells.split(","):
+        for seed in range(given.seeds):
+            for method in given.methods.split(","):
+                if (name, method, seed) in known or (method in ("parent", "full") and seed):
+                    continue
+                row = measured(CASES[name], method, seed, given)
+                rows.append(row)
+                with cells.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+    table(rows, given.cells.split(","))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1))
+
+
+def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Means over seeds, lowest and highest in brackets."""
+    print(f"\n{'case':<12}{'method':<10}{'seeds':>6}  {'new Dice':<24}{'new AP@0.5':<24}{'old Dice':<24}verdicts")
+    spread = partial(np.array, dtype=float)
+    for name in names:
+        for method in METHODS:
+            found = [row for row in rows if (row["case"], row["method"]) == (name, method)]
+            if not found:
+                continue
+            texts = []
+            for key in ("new", "new_ap", "old"):
+                values = spread([np.nan if row[key] is None else row[key] for row in found])
+                texts.append(f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})")
+            verdicts = ", ".join(str(row.get("verdict", "")) for row in found)
+            print(f"{name:<12}{method:<10}{len(found):>6}  {texts[0]:<24}{texts[1]:<24}{texts[2]:<24}{verdicts}")
+
+
+if __name__ == "__main__":
+    main()
