@@ -13,12 +13,12 @@ from napari_unetstyle.core.errors import OutputError
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it replaces `path` in one step.
 
     The temporary file lies in the same folder (so the replacement cannot cross file systems), keeps the
     suffix (writers choose a format by it), is flushed to disk before the replacement, and is removed on
-    any error.
+    any error. `size`, if it is known, is named in the message as the bytes that are needed.
 
     Raises
     ------
@@ -37,9 +37,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _take_permissions(temporary, target)
         temporary.replace(target)
         _flush_to_disk(target.parent)
+    except OutputError:
+        raise
     except OSError as error:
+        needed = "" if size is None else f"{size} bytes to "
         raise OutputError(
-            f"Could not write {target}: {error.strerror or error}. "
+            f"Could not write {needed}{target}: {error.strerror or error}. "
             "Nothing was replaced; free some space or choose a folder that you may write to."
         ) from error
     finally:
@@ -49,9 +52,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
     """Write `data` (text as UTF-8) to `path` in one step and return the path."""
-    target = Path(path)
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    target, content = Path(path), data.encode() if isinstance(data, str) else data
+    with atomic_path(target, len(content)) as temporary:
+        temporary.write_bytes(content)
     return target
 
 

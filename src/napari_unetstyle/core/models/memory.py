@@ -87,7 +87,7 @@ def write_memory(memories: Sequence[Memory], folder: Path) -> Mapping[str, str]:
             path = folder / f"memory-{role}-{number:02}.tif"
             for target, array in ((path, one.pixels), (_labels_path(path), one.targets)):
                 axes = "C" + "ZYX"[-(array.ndim - 1) :]
-                with atomic_path(target) as temporary:
+                with atomic_path(target, array.nbytes) as temporary:
                     imwrite(temporary, array, photometric="minisblack", compression="zlib", metadata={"axes": axes})
                 digests[target.name] = sha256_of(target)
     return digests

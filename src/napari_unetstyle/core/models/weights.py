@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import ModelFileError
-from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.files import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,15 +44,14 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
 def save_weights(network: nn.Module, path: str | Path, *, half: bool = True) -> None:
     """Write the weights of `network` to `path` in one step, as float16 unless `half` is false."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
         for name, tensor in network.state_dict().items()
     }
     _check(tensors, network, path)
-    with atomic_path(path) as temporary:
-        save_file(tensors, str(temporary))
+    atomic_write(path, save(tensors))  # safetensors' own writing to a file has errors of another kind
 
 
 def _check(tensors: dict[str, Tensor], network: nn.Module, path: str | Path) -> None:
