@@ -219,6 +219,8 @@ class ModelStore:
         ------
         OutputError
             If its folder cannot be moved.
+        ModelFileError
+            If it was forgotten, or a file of it is missing or damaged.
         """
         version = max((m.spec.version for m in self._scan()[0] if m.spec.name == spec.name), default=0)
         while True:
@@ -227,8 +229,9 @@ class ModelStore:
             target = self.root / reference(numbered)
             if target.exists():
                 continue
+            self._check_aside(model)
+            atomic_write(model.folder / MANIFEST, model_folder.to_json(numbered))
             try:
-                atomic_write(model.folder / MANIFEST, model_folder.to_json(numbered))
                 model.folder.rename(target)
             except OSError as error:
                 if target.exists():  # another window was faster
@@ -259,6 +262,7 @@ class ModelStore:
         if target.exists():
             raise OutputError(f"{target} exists already, and models are never changed. Give a new folder.")
         sealed = model_folder.sealed(spec, model.spec.files)
+        self._check_aside(model)
         atomic_write(model.folder / MANIFEST, model_folder.to_json(sealed))
         with _partial_folder(target.parent) as partial:
             model_folder.copy(model.folder, partial)
@@ -356,6 +360,15 @@ class ModelStore:
                 if first.folder != folder:
                     problems[folder] = f"{folder} has the name of {first.folder} and is not used. Remove one of them."
         return [models[key] for key in sorted(models)], problems
+
+    @staticmethod
+    def _check_aside(model: Model) -> None:
+        if not (model.folder / WEIGHTS).exists():
+            raise ModelFileError(
+                f"The taught model {model.spec.name!r} is no longer there ({model.folder}): it was forgotten, or "
+                "nobody asked for it for a day. Teach again."
+            )
+        model_folder.verify(model.spec, model.folder, model.folder)
 
     def _check_free(self, spec: ModelSpec) -> None:
         for model in self._scan()[0]:
