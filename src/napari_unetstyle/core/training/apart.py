@@ -1,7 +1,8 @@
 """Teaching in a process of its own: a window stays smooth, a crash takes nothing along, and it can always be ended.
 
 The two talk in lines of JSON. The child does a step for each line it is sent and answers with its progress, so not
-asking is a pause; when the line is ``"stop"`` it ends the training early and compares what there is.
+asking is a pause; when the line is ``"stop"`` it ends the training early and compares what there is. A candidate that
+nobody took up (``"taken"``) it removes, and when nobody asks any more it removes the parcel that it was given, too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +23,7 @@ from typing import IO, Any
 
 from napari_unetstyle.core import errors
 from napari_unetstyle.core.annotation.corrections import Correction
-from napari_unetstyle.core.errors import TeachingError, UnetstyleError
+from napari_unetstyle.core.errors import OutputError, TeachingError, UnetstyleError
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.candidate import Candidate, Checked
@@ -29,7 +32,7 @@ from napari_unetstyle.core.training.parcel import Parcel
 from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.train_progress import TrainProgress
 
-_NEXT, _STOP = "next\n", "stop\n"
+_NEXT, _STOP, _TAKEN = "next\n", "stop\n", "taken\n"
 _PATIENCE = 2.0  # seconds that a child has to end by itself
 
 
@@ -47,17 +50,17 @@ def iter_taught_apart(
     Raises
     ------
     UnetstyleError
-        What the teaching raised there; :class:`TeachingError` if that process ended unexpectedly.
+        What the teaching raised there; :class:`TeachingError` if that process ended unexpectedly,
+        :class:`OutputError` if the pictures cannot be put where it finds them.
     """
-    with tempfile.TemporaryDirectory(prefix="unetstyle-teach-") as name:
-        folder = Path(name)
+    with _scratch() as (folder, said):
         where = None if parent is None else parent.folder
         yield Progress(0, 1, "Looking at your pictures")
         parcel = Parcel(
             corrections=corrections, parent=where, classes=tuple(classes), options=options, store=store.root
         )
         parcel.write(folder)
-        with tempfile.TemporaryFile() as said, _child(folder, said) as child:
+        with _child(folder, said) as child:
             answer = yield from _iter_asked(child, should_stop, said)
     candidate = Path(answer["folder"])
     return Candidate(
@@ -66,6 +69,23 @@ def iter_taught_apart(
         comparison=Comparison.from_json(answer["comparison"]),
         places=tuple(_as_place(place) for place in answer["places"]),
     )
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[tuple[Path, IO[bytes]]]:
+    """A folder for the parcel, and a file for what the other process says when it breaks."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="unetstyle-teach-", ignore_cleanup_errors=True)
+            )
+            said = stack.enter_context(tempfile.TemporaryFile())
+        except OSError as error:
+            raise OutputError(
+                f"Teaching needs a folder for temporary files, and none can be written to: {error.strerror or error}. "
+                "Free some space, or name another folder by the environment variable TMPDIR."
+            ) from error
+        yield Path(folder), said
 
 
 def _as_place(place: list[Any]) -> Checked:
@@ -83,6 +103,7 @@ def _iter_asked(
     while True:
         answer = _ask(child, _STOP if should_stop() else _NEXT, said)
         if "folder" in answer:
+            _tell(child, _TAKEN)
             return answer
         if "error" in answer:
             raise _as_error(answer)
@@ -93,16 +114,14 @@ def _iter_asked(
 
 
 def _ask(child: subprocess.Popen[str], line: str, said: IO[bytes]) -> dict[str, Any]:
-    assert child.stdin is not None
     assert child.stdout is not None
+    _tell(child, line)
     try:
-        child.stdin.write(line)
-        child.stdin.flush()
         answer = child.stdout.readline()
-    except OSError:  # its end of the pipe is gone
+    except (OSError, UnicodeDecodeError):
         answer = ""
-    if not answer:
-        code = child.wait(_PATIENCE)
+    if not answer.endswith("\n"):  # killed in the middle of a word, too
+        code = _ended(child)
         said.seek(0)
         raise TeachingError(
             f"The teaching ended unexpectedly (exit code {code}). The model you had is as it was, and your corrections "
@@ -111,6 +130,22 @@ def _ask(child: subprocess.Popen[str], line: str, said: IO[bytes]) -> dict[str, 
         )
     content: dict[str, Any] = json.loads(answer)
     return content
+
+
+def _tell(child: subprocess.Popen[str], line: str) -> None:
+    assert child.stdin is not None
+    with contextlib.suppress(OSError):  # its end of the pipe is gone, as its answer will tell
+        child.stdin.write(line)
+        child.stdin.flush()
+
+
+def _ended(child: subprocess.Popen[str]) -> int:
+    """The exit code of a process that is to end, one way or the other."""
+    try:
+        return child.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 def _as_error(answer: dict[str, Any]) -> UnetstyleError:
@@ -126,26 +161,23 @@ def _child(folder: Path, said: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """A process that teaches; ended when nobody asks any more."""
     command = [sys.executable, "-m", "napari_unetstyle.core.training.apart", str(folder)]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=said,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-    )
+    pipe = subprocess.PIPE
+    try:
+        child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=said, text=True, encoding="utf-8", env=environment
+        )
+    except OSError as error:
+        raise TeachingError(
+            f"The teaching could not be started: {error.strerror or error}. The model you had is as it was; close "
+            "other programs and try again."
+        ) from error
     try:
         yield child
     finally:
         with contextlib.suppress(OSError):
             assert child.stdin is not None
             child.stdin.close()  # tells it to end, and to leave nothing behind
-        try:
-            child.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        _ended(child)
         assert child.stdout is not None
         child.stdout.close()
 
@@ -162,36 +194,51 @@ def serve(folder: Path, asked: IO[str], answers: IO[str]) -> None:
         stopped |= line == _STOP
 
     def answer(**content: Any) -> None:
-        answers.write(json.dumps(content) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(content) + "\n")
+            answers.flush()
+        except OSError as error:  # as when nobody asks
+            raise EOFError from error
 
-    wait()
-    parcel = Parcel.read(folder)
-    steps = _steps(parcel, lambda: stopped)
     try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                candidate = end.value
-                places = [_as_list(place) for place in candidate.places]
-                answer(folder=str(candidate.model.folder), comparison=candidate.comparison.to_json(), places=places)
-                return
-            loss = getattr(progress, "loss", None)
-            answer(
-                step=progress.step,
-                total=progress.total,
-                message=progress.message,
-                loss=None if loss is None or loss != loss else loss,
-                score=getattr(progress, "score", None),
-            )
-            wait()
+        wait()
+        parcel = Parcel.read(folder)
+        with contextlib.closing(_steps(parcel, lambda: stopped)) as steps:
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    _hand_over(end.value, parcel, answer, asked)
+                    return
+                answer(**_as_answer(progress))
+                wait()
     except EOFError:
-        return
+        shutil.rmtree(folder, ignore_errors=True)  # who made it may have been killed
     except UnetstyleError as error:
-        answer(error=type(error).__name__, message=str(error))
-    finally:
-        steps.close()
+        with contextlib.suppress(EOFError):
+            answer(error=type(error).__name__, message=str(error))
+
+
+def _as_answer(progress: Progress) -> dict[str, Any]:
+    loss = getattr(progress, "loss", None)
+    return {
+        "step": progress.step,
+        "total": progress.total,
+        "message": progress.message,
+        "loss": None if loss is None or not math.isfinite(loss) else loss,
+        "score": getattr(progress, "score", None),
+    }
+
+
+def _hand_over(candidate: Candidate, parcel: Parcel, answer: Callable[..., None], asked: IO[str]) -> None:
+    places = [_as_list(place) for place in candidate.places]
+    try:
+        answer(folder=str(candidate.model.folder), comparison=candidate.comparison.to_json(), places=places)
+        if asked.readline() != _TAKEN:
+            raise EOFError
+    except EOFError:
+        candidate.forget(ModelStore(parcel.store))
+        raise
 
 
 def _steps(parcel: Parcel, should_stop: Callable[[], bool]) -> Steps[Any]:

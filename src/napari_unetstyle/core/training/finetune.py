@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -133,10 +135,12 @@ def iter_fine_tune(
     old = [_example(m, model.spec) for m in memory if m.role == "learn"]
     drawing = Drawing(spec=model.spec, lessons=lessons, old=old, replay=options.replay)
     network = copy.deepcopy(model.network)
-    teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places)
+    key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
+    teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
     child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=memory)
-    after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
+    with _forgotten_on_failure(shelf, child):
+        after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
     comparison = Comparison(before, after)
     return Candidate(model=child, parent=model, comparison=comparison, places=_checked(corrections, said, places))
 
@@ -172,15 +176,35 @@ def iter_teach_new(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = create_network(spec)
-    teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3)
+    key = _key(spec.model_dump_json(), options, lessons, places)
+    teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), 0.0, _AFTER)
     best = teaching.best
     plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best)
-    after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
+    with _forgotten_on_failure(shelf, child):
+        after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
     comparison = Comparison(None, after)
     return Candidate(model=child, parent=None, comparison=comparison, places=_checked(corrections, said, places))
+
+
+@contextlib.contextmanager
+def _forgotten_on_failure(store: ModelStore, child: Model) -> Iterator[None]:
+    """Whoever ends the measuring of a candidate never hears of it, so that nobody else would remove it."""
+    try:
+        yield
+    except BaseException:
+        store.forget(child)
+        raise
+
+
+def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], places: Sequence[Place]) -> str:
+    """Names all that a teaching's weights depend on, except for how long it is to take and where it runs."""
+    free = {"folder", "device", "name", "minutes"}
+    chosen = {name: repr(value) for name, value in vars(options).items() if name not in free}
+    content = [origin, chosen, [_digest(one) for one in examples], [repr(place) for place in places]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _checked(corrections: Sequence[Correction], said: Sequence[Said], places: Sequence[Place]) -> tuple[Checked, ...]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unetstyle.core.errors import ModelFileError
-from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.options import FitOptions
 
@@ -25,7 +25,8 @@ _FILE = "training.safetensors"
 _IN_A_ROW = 3  # steps that are not finite, before the training goes back
 _SAFE_EVERY = 50  # steps between copies of the state that it can go back to
 _MOST_SETBACKS = 2
-_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss")
+_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "_in_a_row")
+_EVERY = 10, 100  # steps between numbers and between histograms in the log
 
 
 class Log(Protocol):
@@ -33,6 +34,9 @@ class Log(Protocol):
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
         """Note one number."""
+
+    def add_histogram(self, tag: str, values: Tensor, global_step: int) -> None:
+        """Note how numbers are spread."""
 
     def close(self) -> None:
         """Write what is left."""
@@ -57,6 +61,10 @@ class Fit:
         second time it ends.
     loss
         Moving average of the loss.
+    best, highest
+        The averaged weights that measured best so far, and how well; empty and -1 if nobody measured.
+    measured_at
+        Seconds at which they were last measured.
     """
 
     network: nn.Module
@@ -67,6 +75,9 @@ class Fit:
     skipped: int = 0
     setbacks: int = 0
     loss: float = math.nan
+    best: dict[str, Tensor] = field(default_factory=dict)
+    highest: float = -1.0
+    measured_at: float = 0.0
     _in_a_row: int = 0
     _safe: dict[str, Tensor] = field(default_factory=dict)
 
@@ -95,16 +106,28 @@ class Fit:
         if all(bool(t.isfinite().all()) for t in tensors.values()):
             self._safe = {name: t.clone() for name, t in tensors.items()}
 
-    def save(self, folder: Path) -> None:
-        """Write the state to `folder` in one file and one step; the last good weights if a number is not finite."""
-        from safetensors.torch import save_file
+    def measured(self, score: float) -> None:
+        """Note how well the average does now; the first of several that are as good stays the best."""
+        self.measured_at = self.seconds
+        if score > self.highest:
+            self.highest = score
+            self.best = {name: t.detach().cpu().clone() for name, t in self.average.state_dict().items()}
+
+    def save(self, folder: Path, key: str = "") -> None:
+        """Write the state to `folder` in one file and one step; the last good weights if a number is not finite.
+
+        `key` names what is trained with; a checkpoint is only taken up by a training of the same.
+        """
+        from safetensors.torch import save
 
         self.keep()
+        if not self._safe:
+            return
         state = {name: getattr(self, name) for name in _NUMBERS}
-        with atomic_path(folder / _FILE) as temporary:
-            save_file(self._safe, str(temporary), {"state": json.dumps(state)})
+        tensors = self._safe | {f"best.{name}": t for name, t in self.best.items()}
+        atomic_write(folder / _FILE, save(tensors, {"state": json.dumps(state), "key": key}))
 
-    def load(self, folder: Path) -> bool:
+    def load(self, folder: Path, key: str = "") -> bool:
         """Take the state from `folder`; False if there is none.
 
         Raises
@@ -119,13 +142,17 @@ class Fit:
             return False
         try:
             with safe_open(str(path), "pt") as file:
-                state = json.loads(file.metadata()["state"])
+                about = file.metadata() or {}
+                state = json.loads(about["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about.get("key", "") != key:
+                raise ValueError("the pictures, the model or the options were others")
             self._take(tensors)
-        except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
             raise ModelFileError(
                 f"{path} is not a checkpoint of this training: {error}. Choose another folder."
             ) from error
+        self.best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
         for name in _NUMBERS:
             setattr(self, name, state.get(name, getattr(self, name)))
         return True
@@ -185,21 +212,42 @@ def fit(
     state = Fit.of(network, options)
     if options.folder is not None:
         state.load(options.folder)
-    log = _open_log(options.folder)
-    saved = state.seconds
+    yield from advance_kept(state, draw, loss, options, clock)
+    return state
+
+
+def advance_kept(
+    state: Fit,
+    draw: Callable[[np.random.Generator], Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    options: FitOptions,
+    clock: Callable[[], float] = time.monotonic,
+    key: str = "",
+) -> Iterator[Progress]:
+    """As :func:`advance`, with checkpoints and a log in the folder of the options, if they name one.
+
+    The last checkpoint is of the step after which the training ended or was closed. A step that raised is in none.
+    """
+    steps = advance(state, draw, loss, options, clock)
+    if options.folder is None:
+        yield from steps
+        return
+    log, saved = _open_log(options.folder), state.seconds
     try:
-        for progress in advance(state, draw, loss, options, clock):
+        for progress in steps:
             _note(log, state)
-            if options.folder is not None and state.seconds - saved >= 60 * options.checkpoint_minutes:
-                state.save(options.folder)
+            if state.seconds - saved >= 60 * options.checkpoint_minutes:
+                state.save(options.folder, key)
                 saved = state.seconds
-            yield progress
+            try:
+                yield progress
+            except GeneratorExit:
+                state.save(options.folder, key)
+                raise
+        state.save(options.folder, key)
     finally:
-        if options.folder is not None and state.step:
-            state.save(options.folder)
         if log is not None:
             log.close()
-    return state
 
 
 def advance(
@@ -214,15 +262,16 @@ def advance(
     Parameters as those of :func:`fit`. Ends early if numbers have twice become not finite.
     """
     state.keep()
-    while (done := _done(state, options)) < 1 and state.setbacks < _MOST_SETBACKS:
+    while (done := share_done(state, options)) < 1 and state.setbacks < _MOST_SETBACKS:
         started = clock()
         _step(state, draw(np.random.default_rng((options.seed, state.step))), loss, options, done)
         state.seconds += clock() - started
-        share = min(1.0, _done(state, options))
+        share = min(1.0, share_done(state, options))
         yield Progress(int(share * _WHOLE), _WHOLE, f"step {state.step}, loss {state.loss:.3f}")
 
 
-def _done(state: Fit, options: FitOptions) -> float:
+def share_done(state: Fit, options: FitOptions) -> float:
+    """How much of a training is over, from 0; 1 or more if all of it is."""
     if options.steps is not None:
         return state.step / options.steps if options.steps else 1.0
     return state.seconds / (60 * (options.minutes or 1e-9))
@@ -276,6 +325,11 @@ def _open_log(folder: Path | None) -> Log | None:
 
 
 def _note(log: Log | None, state: Fit) -> None:
-    if log is not None and state.step % 10 == 0:
-        log.add_scalar("loss", state.loss, state.step)
-        log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
+    if log is None or state.step % _EVERY[0]:
+        return
+    log.add_scalar("loss", state.loss, state.step)
+    log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
+    if state.step % _EVERY[1] == 0:
+        for name, parameter in state.network.named_parameters():
+            if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
+                log.add_histogram(f"gradient/{name}", parameter.grad, state.step)

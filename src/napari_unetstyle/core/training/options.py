@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +12,7 @@ from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 
 LEARN = ("all", "decoder", "encoder")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,9 @@ class FineTuneOptions:
         ``"auto"``, ``"cpu"``, ``"cuda"``.
     segment
         How the pictures are segmented (channel, object diameter).
+    folder
+        Where a teaching keeps how far it has come, and a TensorBoard log if tensorboard is installed; the same
+        teaching goes on from there. None keeps nothing.
     """
 
     minutes: float | None = 2.0
@@ -91,10 +97,21 @@ class FineTuneOptions:
     seed: int = 0
     device: str = "auto"
     segment: SegmentOptions = field(default_factory=SegmentOptions)
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise OptionError(f"Give either minutes or steps, got minutes={self.minutes} and steps={self.steps}.")
+        if not (self.minutes or self.steps or 0) > 0 or self.minutes == math.inf:
+            raise OptionError(
+                f"Give a time or a number of steps above 0, got minutes={self.minutes} and steps={self.steps}."
+            )
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise OptionError(f"Option learning_rate={self.learning_rate!r} is not allowed: give a number above 0.")
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise OptionError(
+                f"A model cannot be called {self.name!r}: use up to 64 small letters, digits, '-' and '_'."
+            )
         if not 0 <= self.replay < 1:
             raise OptionError(f"Option replay={self.replay!r} is not allowed: give a share from 0 to below 1.")
         if self.learn not in LEARN:
@@ -109,4 +126,6 @@ class FineTuneOptions:
             averaging=0.99,
             clip=1.0,
             seed=self.seed,
+            folder=self.folder,
+            checkpoint_minutes=0.5,
         )

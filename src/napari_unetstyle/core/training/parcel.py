@@ -50,7 +50,8 @@ class Parcel:
     def write(self, folder: Path) -> None:
         """Put everything into `folder`; a lazy picture is read."""
         said = [_written(one, folder, i) for i, one in enumerate(self.corrections)]
-        options = dataclasses.asdict(self.options) | {"segment": self.options.segment.stated()}
+        place = None if self.options.folder is None else str(self.options.folder)
+        options = dataclasses.asdict(self.options) | {"segment": self.options.segment.stated(), "folder": place}
         content = {
             "parent": None if self.parent is None else str(self.parent),
             "classes": list(self.classes),
@@ -65,11 +66,12 @@ class Parcel:
         """What was put into `folder`."""
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         options = content["options"]
+        place = None if options["folder"] is None else Path(options["folder"])
         return cls(
             corrections=[_read(one, folder, i) for i, one in enumerate(content["corrections"])],
             parent=None if content["parent"] is None else Path(content["parent"]),
             classes=tuple(content["classes"]),
-            options=FineTuneOptions(**options | {"segment": _segment(options["segment"])}),
+            options=FineTuneOptions(**options | {"segment": _segment(options["segment"]), "folder": place}),
             store=Path(content["store"]),
         )
 
@@ -131,7 +133,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _save(folder: Path, name: str, array: NDArray[Any]) -> None:
-    with atomic_path(folder / f"{name}.npy") as temporary:
+    with atomic_path(folder / f"{name}.npy", array.nbytes) as temporary:
         np.save(temporary, np.asarray(array), allow_pickle=False)
 
 

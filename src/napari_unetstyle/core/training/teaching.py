@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, through
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing, loss
-from napari_unetstyle.core.training.fit import Fit, advance
+from napari_unetstyle.core.training.fit import Fit, advance_kept, share_done
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
@@ -41,6 +42,8 @@ class Teaching:
         Learning rate, if the options leave it open.
     score
         Dice on the places before teaching.
+    key
+        Names all that the result depends on, for going on with an interrupted teaching.
     """
 
     def __init__(
@@ -53,15 +56,14 @@ class Teaching:
         *,
         usual_rate: float,
         score: float | None = None,
+        key: str = "",
     ) -> None:
         _freeze(network, options.learn)
         self._fit = options.fit(usual_rate)
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
         self.score = score
-        self._spec, self._said, self._places, self._options = spec, said, places, options
-        self._best: UNet | None = None
-        self._highest = -1.0
-        self._measured_at, self._cost = 0.0, 0.0
+        self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
+        self._cost = 0.0
 
     @property
     def rate(self) -> float:
@@ -71,8 +73,10 @@ class Teaching:
     @property
     def best(self) -> UNet:
         """The averaged weights that did best on the held-out places; the last ones if there are none."""
-        network = self.state.average if self._best is None else self._best
+        network = copy.deepcopy(self.state.average)
         assert isinstance(network, UNet)
+        if self.state.best:
+            network.load_state_dict(self.state.best)
         return network
 
     def iter_taught(
@@ -81,24 +85,49 @@ class Teaching:
         should_stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Steps[None]:
-        """Train to the end, or until told to stop."""
-        done = 0.0
-        for progress in advance(self.state, drawing, loss, self._fit, clock):
-            done = progress.fraction
-            yield self._progress(done)
-            if should_stop():
-                break
-            if self._is_due(done):
-                yield from self._iter_measured(done, clock)
-        if self._places and self._measured_at < self.state.seconds:
-            yield from self._iter_measured(done, clock)
+        """Train to the end, or until told to stop; go on with what is in the folder of the options.
 
-    def _is_due(self, done: float) -> bool:
-        if not self._places or done >= 1:
+        Raises
+        ------
+        ModelFileError
+            If the folder is of another teaching.
+        OutputError
+            If it cannot be written to; what was there is whole, and can be gone on with.
+        """
+        folder = self._options.folder
+        if folder is not None and self.state.load(folder, self._key) and self.state.highest >= 0:
+            self.score = self.state.highest
+        yield from self._iter_trained(drawing, should_stop, clock)
+        if self._places and self.state.measured_at < self.state.seconds:
+            yield from self._iter_measured(self._done, clock)
+            if folder is not None:
+                self.state.save(folder, self._key)
+
+    def _iter_trained(
+        self, drawing: Drawing, should_stop: Callable[[], bool], clock: Callable[[], float]
+    ) -> Steps[None]:
+        if self._is_due():  # where it was interrupted
+            yield from self._iter_measured(self._done, clock)
+        steps = advance_kept(self.state, drawing, loss, self._fit, clock, self._key)
+        with contextlib.closing(steps):  # writes down how far it has come
+            for progress in steps:
+                yield self._progress(progress.fraction)
+                if should_stop():
+                    return
+                if self._is_due():
+                    yield from self._iter_measured(progress.fraction, clock)
+
+    @property
+    def _done(self) -> float:
+        return min(1.0, share_done(self.state, self._fit))
+
+    def _is_due(self) -> bool:
+        state = self.state
+        if not self._places or self._done >= 1 or state.measured_at >= state.seconds:
             return False
         if self._options.steps is not None:
-            return self.state.step % max(1, self._options.steps // _MEASURED) == 0
-        return self.state.seconds - self._measured_at > max(self._cost / _MEASURING, 5.0)
+            return state.step % max(1, self._options.steps // _MEASURED) == 0
+        return state.seconds - state.measured_at > max(self._cost / _MEASURING, 5.0)
 
     def _iter_measured(self, done: float, clock: Callable[[], float]) -> Steps[None]:
         started = clock()
@@ -107,9 +136,9 @@ class Teaching:
         steps = iter_scores(Model.in_memory(self._spec, average), self._said, self._places, (), self._options.segment)
         scores = yield from through(steps, lambda _: self._progress(done))
         self.score = scores.on_places
-        self._cost, self._measured_at = clock() - started, self.state.seconds
-        if self.score is not None and self.score > self._highest:
-            self._highest, self._best = self.score, average
+        self._cost = clock() - started
+        if self.score is not None:
+            self.state.measured(self.score)
 
     def _progress(self, done: float) -> TrainProgress:
         return TrainProgress(round(_WHOLE * done), _WHOLE, "Teaching", loss=self.state.loss, score=self.score)
