@@ -164,6 +164,18 @@ def test_a_tool_that_is_put_down_leaves_the_layer_as_it_was(corrected, fix, mous
     assert corrected.labels[24, 10]
 
 
+def test_escape_puts_a_tool_down_wherever_the_keyboard_is(dock, fix, mouse, click, qtbot):
+    click(fix.buttons["delete"])
+    mouse((5, 5))
+    canvas = dock.viewer.window._qt_viewer.canvas.native
+    canvas.window().activateWindow()
+    canvas.setFocus()
+    qtbot.waitUntil(canvas.hasFocus, timeout=WAIT * 1000)
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    assert not fix.buttons["delete"].isChecked()
+    assert not fix.escape.isEnabled()
+
+
 def test_the_original_is_a_click_away(dock, corrected, fix, mouse, click):
     before = np.array(corrected.labels)
     assert not fix.original.isEnabled()
@@ -215,7 +227,7 @@ def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click
     learns = dock.teach.learns
     learns.refresh()
     qtbot.waitUntil(lambda: len(learns.boxes) == 1, timeout=WAIT * 1000)
-    assert learns.boxes[0].text() == "slide9 nuclei  0 fixes, all right  (not open)"
+    assert learns.boxes[0].text() == "slide9 nuclei\nall right, not open"
     learns.boxes[0].click()
     (entry,) = Project.for_picture(file).entries()
     assert entry.state().said["ticked"] is False

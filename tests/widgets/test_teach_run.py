@@ -13,6 +13,7 @@ import tifffile
 
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -107,9 +108,9 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
         corrected.close(WAIT)
 
 
-def painted(dock: MainDock, qtbot: Any) -> Any:
+def painted(dock: MainDock, qtbot: Any, labels: Any = None) -> Any:
     """Paint over a part of the first object and make a new one."""
-    (labels,) = (layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels")
+    labels = labels if labels is not None else next(x for x in dock.viewer.layers if type(x).__name__ == "Labels")
     labels.selected_label = 77
     labels.mode = "paint"
     labels.paint((50, 50), 77)
@@ -159,6 +160,104 @@ def test_from_the_first_fix_to_the_taught_model_in_use_it_takes_the_strokes_and_
     painted(dock, qtbot)
     taught(dock, click, qtbot)  # the click
     assert dock.segment.model.reference == "nuclei-mine@1"
+
+
+def test_the_model_that_made_the_labels_is_improved_until_a_person_says_otherwise(dock, run, qtbot):
+    choice = dock.teach.run.model
+    dock.segment.model.models.setCurrentIndex(dock.segment.model.models.findData("areas-only@1"))
+    run(dock)
+    assert choice.currentData() == "areas-only@1"
+    first, second = (layer for layer in dock.viewer.layers if type(layer).__name__ == "Labels")
+    dock.viewer.layers.selection.active = first
+    assert choice.currentData() == "nuclei@1"
+    choice.setCurrentIndex(choice.findData("areas-only@1"))
+    painted(dock, qtbot, first)
+    assert choice.currentData() == "areas-only@1"  # a stroke is no new choice of labels
+    dock.viewer.layers.selection.active = second
+    dock.viewer.layers.selection.active = first
+    assert choice.currentData() == "nuclei@1"
+
+
+def test_a_model_of_other_things_is_not_taught(dock, teacher, qtbot):
+    liver = spec("liver").model_copy(update={"classes": (ClassSpec(value=1, name="liver", color="#4daf4a"),)})
+    teacher.store.specs = [*teacher.store.specs, liver]
+    dock.models.refresh()
+    painted(dock, qtbot)
+    run = dock.teach.run
+    run.model.setCurrentIndex(run.model.findData("liver@1"))
+    assert not run.teach.isEnabled()
+    assert "shows nucleus, which liver does not know" in run.hint.text()
+    dock.teach.learns.boxes[0].click()
+    qtbot.waitUntil(lambda: "Tick a picture" in run.hint.text(), timeout=WAIT * 1000)
+
+
+def test_the_brush_follows_what_is_shown(dock, click, qtbot):
+    old = painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    new = next(layer for layer in labels_of(dock) if layer is not old)
+    selection = dock.viewer.layers.selection
+    selection.active = new
+    click(dock.teach.run.box.flip)
+    assert selection.active is old
+    click(dock.teach.run.box.flip)
+    assert selection.active is new
+    click(dock.teach.run.box.back)
+    assert selection.active is old
+
+
+def test_what_is_painted_or_accepted_while_it_teaches_stays_on_the_new_labels(dock, teacher, click, qtbot):
+    labels = painted(dock, qtbot)
+    teacher.gate.clear()
+    click(dock.teach.run.teach)
+    labels.paint((10, 80), 78)
+    stroke = np.asarray(labels.data) == 78
+    teacher.gate.set()
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+    new = next(layer for layer in labels_of(dock) if layer is not labels)
+    (number,) = set(np.asarray(new.data)[stroke].tolist())
+    np.testing.assert_array_equal(np.asarray(new.data) == number, stroke)
+
+
+def test_a_picture_that_was_moved_gets_its_new_labels_where_it_is_now(dock, teacher, click, qtbot):
+    painted(dock, qtbot)
+    teacher.gate.clear()
+    click(dock.teach.run.teach)
+    picture = dock.viewer.layers["slide7"]
+    picture.translate, picture.name = (5, 7), "renamed"
+    teacher.gate.set()
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+    assert dock.viewer.layers["renamed nuclei-mine"].translate.tolist() == [5, 7]
+
+
+@pytest.mark.parametrize("gone", ["picture", "labels"])
+def test_layers_that_are_gone_are_no_trouble(dock, teacher, click, qtbot, gone):
+    labels = painted(dock, qtbot)
+    teacher.gate.clear()
+    run = dock.teach.run
+    click(run.teach)
+    dock.viewer.layers.remove(labels if gone == "labels" else dock.viewer.layers["slide7"])
+    teacher.gate.set()
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert run.box.title() == "nuclei-mine 1"
+    assert run.box.flip.isHidden()
+    assert ("removed" in run.message.text) == (gone == "picture")
+    click(run.box.back)
+
+
+def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtbot):
+    labels = painted(dock, qtbot)
+    (corrected,) = dock.corrections.layers
+    entry_folder = corrected.recorder.folder
+    dock.viewer.layers.remove(labels)
+    assert corrected.close(WAIT)
+    (entry,) = (e for e in Project(entry_folder.parent).entries() if e.folder == entry_folder)
+    opened = dock.corrections.open(entry)
+    qtbot.waitUntil(lambda: dock.teach.run.teach.isEnabled(), timeout=WAIT * 1000)
+    assert dock.teach.run.model.currentData() == "nuclei@1"
+    taught(dock, click, qtbot)
+    new = next(layer for layer in labels_of(dock) if layer is not opened.layer)
+    assert new.name == "slide7 nuclei-mine"
+    assert (np.asarray(opened.layer.data) == 77).any()
 
 
 def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teacher, click, qtbot):

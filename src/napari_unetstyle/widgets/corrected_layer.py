@@ -177,7 +177,7 @@ class CorrectedLayer(QObject):
             header=self._start.header,
             original=self.original(),
             labels=np.array(self.labels),
-            accepted=self.accepted,
+            accepted=self.accepted.copy(),
             said=dict(self.facts),
         )
 

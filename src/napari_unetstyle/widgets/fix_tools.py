@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout
 
 from napari_unetstyle.core.annotation import edits
 from napari_unetstyle.core.annotation.edits import Edit, Point
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
-from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import label
 
@@ -85,6 +84,9 @@ class FixTools(QGroupBox):
         self.original.setCheckable(True)
         undo, redo = (QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText) for key in _KEYS)
         self.undo, self.redo = QPushButton(f"Undo {undo}"), QPushButton(f"Redo {redo}")
+        self.escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)  # napari's own while no tool is in use
+        self.escape.setContext(Qt.ShortcutContext.WindowShortcut)
+        self.escape.setEnabled(False)
         self.hint = label()
         self.message = MessageRow()
         self._lay_out()
@@ -107,8 +109,12 @@ class FixTools(QGroupBox):
         grid.addWidget(self.redo, 3, 2, 1, 2)
         for button in self.findChildren(QPushButton):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        for button in self.buttons.values():
+        for key, button in self.buttons.items():
             button.setCheckable(True)
+            button.setToolTip(f"{self.tools[key].hint} Escape puts the tool down.")
+        self.original.setToolTip("The result as it was before you painted on it; your fixes are kept")
+        self.undo.setToolTip("Take back the last stroke, click or area")
+        self.redo.setToolTip("Do again what was taken back")
         rows.addLayout(grid)
         rows.addWidget(self.hint)
         rows.addWidget(self.message)
@@ -121,6 +127,7 @@ class FixTools(QGroupBox):
         self.original.toggled.connect(self._on_original)
         self.undo.clicked.connect(lambda: self._with_active(lambda active: active.undo()))
         self.redo.clicked.connect(lambda: self._with_active(lambda active: active.redo()))
+        self.escape.activated.connect(self.stop)
         self._corrections.changed.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -161,6 +168,7 @@ class FixTools(QGroupBox):
         layer.mouse_drag_callbacks.append(self._on_mouse)
         self.hint.setText(self.tools[key].hint)
         self.hint.show()
+        self.escape.setEnabled(True)
 
     def stop(self) -> None:
         """Put the tool down."""
@@ -170,6 +178,7 @@ class FixTools(QGroupBox):
     def _release(self) -> None:
         target, self._target = self._target, None
         self.hint.hide()
+        self.escape.setEnabled(False)
         if target is None:
             return
         layer = target.layer
@@ -209,8 +218,8 @@ class FixTools(QGroupBox):
         self.message.clear()
         try:
             work()
-        except UnetstyleError as error:
-            self.message.fail(failure(error))
+        except UnetstyleError as error:  # what the person clicked, so there is nothing to report
+            self.message.say(str(error))
 
     # Buttons that act at once ----------------------------------------------------------------------------------------
 
@@ -224,12 +233,6 @@ class FixTools(QGroupBox):
 
     def _on_original(self, is_shown: bool) -> None:
         self._with_active(lambda active: active.show_original(is_shown))
-
-    def keyPressEvent(self, event: Any) -> None:
-        """Escape puts the tool down."""
-        if event.key() == Qt.Key.Key_Escape:
-            self.stop()
-        super().keyPressEvent(event)
 
 
 _KEYS = ("Ctrl+Z", "Ctrl+Shift+Z")

@@ -55,11 +55,19 @@ class Lesson:
 
     @property
     def words(self) -> str:
-        """``slide7 nuclei  14 fixes, 2 areas right``."""
-        fixes = f"{self.count.fixes} fix{'' if self.count.fixes == 1 else 'es'}"
-        right = f", {self.count.right} area{'' if self.count.right == 1 else 's'} right" if self.count.right else ""
-        rest = ", all right" if self.count.rest_is_right else ""
-        return f"{self.name}  {fixes}{right}{rest}" + ("" if self.corrected else "  (not open)")
+        """``slide7 nuclei``, and below it ``14 fixes, 2 areas right``."""
+        fixes, right = self.count.fixes, self.count.right
+        said = [f"{fixes} fix{'' if fixes == 1 else 'es'}"] if fixes else []
+        said += [f"{right} area{'' if right == 1 else 's'} right"] if right else []
+        said += ["all right"] if self.count.rest_is_right else []
+        said += [] if self.corrected else ["not open"]
+        return f"{self.name}\n{', '.join(said) or 'nothing yet'}"
+
+    @property
+    def classes(self) -> list[str]:
+        """What its labels show, as far as that is known."""
+        header = self.corrected.header if self.corrected is not None else self.entry and self.entry.header
+        return [one.name for one in header.classes] if header else []
 
 
 def iter_lessons(open_layers: list[CorrectedLayer], projects: list[Project]) -> Steps[list[Lesson]]:
@@ -127,6 +135,9 @@ class LearnsFrom(QGroupBox):
         question = QHBoxLayout(self.question)
         question.setContentsMargins(0, 0, 0, 0)
         question.addWidget(label("Is the rest right?"), 1)
+        self.yes.setToolTip("Everything that you did not fix is learned from, too")
+        self.only.setToolTip("The rest of this picture is not learned from")
+        self.show_on_picture.setToolTip("Color what is learned from in this picture")
         for button in (self.yes, self.only):
             button.setCheckable(True)
             question.addWidget(button)

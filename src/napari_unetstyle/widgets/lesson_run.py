@@ -38,6 +38,8 @@ class Material:
         Of the labels.
     correction
         Gives what is learned from; called in the job's thread.
+    latest
+        Gives the fixes as they are by then, which stay on top of new labels.
     layer
         The labels that were corrected, if they are open.
     request
@@ -46,6 +48,7 @@ class Material:
 
     name: str
     correction: Callable[[], Correction]
+    latest: Callable[[], Correction]
     layer: napari.layers.Labels | None = None
     request: RunRequest | None = None
 
@@ -124,13 +127,13 @@ def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taugh
     for i, (one, layer, run) in enumerate(runs):
         request = dataclasses.replace(run, model=reference(spec), store=store)
         steps = calls.iter_segment(request.image, request.model, request.options, store)
-        fresh = yield from share(iter_fresh(_iter_fixed(steps, one.correction())), i / len(runs), (i + 1) / len(runs))
+        fresh = yield from share(iter_fresh(_iter_fixed(steps, one.latest)), i / len(runs), (i + 1) / len(runs))
         again.append(Again(layer=layer, request=request, fresh=fresh))
     return dataclasses.replace(taught, kept=spec, again=tuple(again))
 
 
-def _iter_fixed(steps: Steps[SegmentResult], correction: Correction) -> Steps[SegmentResult]:
+def _iter_fixed(steps: Steps[SegmentResult], latest: Callable[[], Correction]) -> Steps[SegmentResult]:
     from napari_unetstyle.core.segmentation.segment import relabeled
 
     result = yield from steps
-    return relabeled(result, with_fixes(correction, result.labels))
+    return relabeled(result, with_fixes(latest(), result.labels))

@@ -7,6 +7,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 _HEIGHT, _MARGIN = 44, 4
+_NAME = "score"
 _LINE = QColor("#4c9be8")  # seen on both of napari's themes
 _LEAST_SPAN = 0.05  # of the axis, so that noise does not look like a change
 
@@ -45,15 +46,17 @@ class ScoreCurve(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         numbers = painter.fontMetrics().horizontalAdvance("0.00") + _MARGIN
-        room = QRectF(self.rect()).adjusted(numbers + _MARGIN, _MARGIN + 2, -numbers - _MARGIN, -_MARGIN - 2)
+        named = painter.fontMetrics().horizontalAdvance(f"{_NAME} 0.00") + _MARGIN
+        room = QRectF(self.rect()).adjusted(named + _MARGIN, _MARGIN + 2, -numbers - _MARGIN, -_MARGIN - 2)
         line = [self._place(point, room) for point in self.points]
         painter.setPen(QPen(_LINE, 2))
         painter.drawPolyline(QPolygonF(line))
         painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
         middle = Qt.AlignmentFlag.AlignVCenter
-        for x, (_, score), place in ((0.0, self.points[0], line[0]), (room.right() + 2, self.points[-1], line[-1])):
+        ends = ((0.0, f"{_NAME} ", self.points[0], line[0]), (room.right() + 2, "", self.points[-1], line[-1]))
+        for x, words, (_, score), place in ends:
             y = min(max(place.y() - 8, 0.0), self.height() - 16.0)
-            painter.drawText(QRectF(x, y, numbers, 16), middle, f"{score:.2f}")
+            painter.drawText(QRectF(x, y, named, 16), middle, f"{words}{score:.2f}")
         painter.end()
 
     def _place(self, point: tuple[float, float], room: QRectF) -> QPointF:

@@ -31,6 +31,9 @@ class TaughtBox(QGroupBox):
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
         self.flip = QPushButton(f"Flip old/new ({FLIP_KEY})")
+        self.use.setToolTip("For new runs, and to look at old and new; Go back undoes it")
+        self.back.setToolTip("Use the model before for new runs; this one stays among your models")
+        self.flip.setToolTip("Show the old labels in place of the new ones, or the other way round")
         buttons = QHBoxLayout()
         for button in (self.use, self.back, self.flip):
             buttons.addWidget(button)
@@ -44,17 +47,17 @@ class TaughtBox(QGroupBox):
         self.flip.clicked.connect(self.flip_wanted)
         self.hide()
 
-    def show_taught(self, taught: Taught) -> None:
-        """Say what came of it."""
+    def show_taught(self, taught: Taught, *, can_flip: bool) -> None:
+        """Say what came of it, and whether there are old and new labels to look at."""
         comparison = taught.candidate.comparison
         self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
         self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
-        self.old.setText(_line("old pictures", comparison, "on_old", "better", "a little worse"))
+        self.old.setText(_line("old pictures", comparison, "on_old", "better", _loss(comparison)))
         self.old.setVisible(comparison.child.on_old is not None)
         self.verdict.setText(_verdict(taught))
         self.use.setVisible(taught.kept is None)
         self.back.setVisible(taught.kept is not None)
-        self.flip.setVisible(bool(taught.again))
+        self.flip.setVisible(can_flip)
         self.show()
 
     def say(self, sentence: str) -> None:
@@ -64,6 +67,10 @@ class TaughtBox(QGroupBox):
 
 def _title(candidate: Candidate) -> str:
     return f"{candidate.model.spec.name} (not in use)"
+
+
+def _loss(comparison: Comparison) -> str:
+    return "worse" if comparison.verdict == "forgets" else "a little worse"
 
 
 def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> str:

@@ -51,14 +51,16 @@ class TeachPanel(QWidget):
         self.learns = LearnsFrom(viewer, corrections)
         layout = QVBoxLayout(self)
         self.run = TeachRun(viewer, calls, self.learns, results)
-        for part in (self.nothing, self.fix, self.learns, self.run):
+        for part in (self.run.improve, self.nothing, self.fix, self.learns, self.run):
             layout.addWidget(part)
         layout.addStretch()
         corrections.changed.connect(self._show)
         self._show()
 
     def _show(self) -> None:
-        self.nothing.setVisible(self._corrections.active is None)
+        active = self._corrections.active
+        self.nothing.setVisible(active is None)
+        self.run.follow(active)
 
     def close_down(self) -> None:
         """Put tools down and stop counting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,10 +19,13 @@ from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_teach, iter_use
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NumberBox, combo, label, named
 from napari_unetstyle.widgets.progress_row import ProgressRow
+from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.summary import model_title
@@ -33,10 +37,13 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.learns_from import LearnsFrom, Lesson
     from napari_unetstyle.widgets.result_panel import ResultPanel
 
 MINUTES = 2.0
+_FIRST = "nuclei"
+NOTHING_YET = "Nothing to learn from yet."
 
 
 class TeachRun(QWidget):
@@ -69,11 +76,14 @@ class TeachRun(QWidget):
         self._viewer, self._calls, self._learns, self._results = viewer, calls, learns, results
         self._slot = JobSlot(self)
         self._specs: dict[str, ModelSpec] = {}
+        self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
         self._pairs: list[tuple[napari.layers.Labels, napari.layers.Labels]] = []
         self._stop = threading.Event()
         self._go = threading.Event()
         self.model = combo()
+        self.model.setToolTip("What your fixes are taught to; the one you have stays as it is")
+        self.improve = named("Improve", self.model)
         self.minutes = NumberBox()
         self.minutes.setRange(0.1, 600)
         self.minutes.setDecimals(1)
@@ -81,11 +91,15 @@ class TeachRun(QWidget):
         self.minutes.setSuffix(" min")
         self.teach = QPushButton("TEACH")
         self.teach.setMinimumHeight(32)
+        self.teach.setToolTip("Learn from what is ticked; the new model is used only if it is better")
+        self.minutes.setToolTip("How long it learns; more helps where much was fixed")
         self.hint = label()
         self.curve = ScoreCurve()
         self.progress = ProgressRow()
         self.pause = QPushButton("Pause")
         self.pause.setCheckable(True)
+        self.pause.setToolTip("The computer is free until you press Go on")
+        self.progress.stop.setToolTip("Keeps the best so far, and compares it")
         self.message = MessageRow()
         self.box = TaughtBox()
         self._lay_out()
@@ -95,7 +109,6 @@ class TeachRun(QWidget):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(named("Improve", self.model))
         row = QHBoxLayout()
         row.addWidget(self.teach, 1)
         row.addWidget(self.minutes)
@@ -132,7 +145,7 @@ class TeachRun(QWidget):
 
     def set_models(self, specs: list[ModelSpec]) -> None:
         """List the installed models, and keep the chosen one."""
-        before = self.model.currentData()
+        before = self.model.currentData() or f"{_FIRST}@1"
         self._specs = {reference(spec): spec for spec in specs}
         with QSignalBlocker(self.model):
             self.model.clear()
@@ -142,9 +155,20 @@ class TeachRun(QWidget):
         self._show()
 
     def choose(self, name: str) -> None:
-        """Improve this model."""
-        if (index := self.model.findData(name)) >= 0:
+        """Improve this model, ``nuclei@1``, or the newest version of that name."""
+        versions = [spec for spec in self._specs.values() if spec.name == name]
+        newest = reference(max(versions, key=lambda spec: spec.version)) if versions else name
+        if (index := self.model.findData(newest)) >= 0:
             self.model.setCurrentIndex(index)
+
+    def follow(self, corrected: CorrectedLayer | None) -> None:
+        """Improve the model that made these labels; a person's own choice holds until others are selected."""
+        if corrected is self._followed or self.is_running:
+            return
+        self._followed = corrected
+        if corrected is not None:
+            request = self._results.request_of(corrected.layer)
+            self.choose(corrected.header.model if request is None else request.model)
 
     def start(self) -> None:
         """Teach what is ticked; nothing happens while a teaching is under way."""
@@ -174,14 +198,26 @@ class TeachRun(QWidget):
         """The fixes as they are now; what is painted from here on is not part of them."""
         if lesson.corrected is None:
             assert lesson.entry is not None
-            return Material(name=lesson.name, correction=lesson.entry.correction)
+            return Material(name=lesson.name, correction=lesson.entry.correction, latest=lesson.entry.correction)
         corrected = lesson.corrected
         state, image = corrected.state(), corrected.image
         return Material(
             name=lesson.name,
             correction=partial(correction_of, state, image),
+            latest=corrected.correction,
             layer=corrected.layer,
-            request=self._results.request_of(corrected.layer),
+            request=self._results.request_of(corrected.layer) or self._request_for(corrected),
+        )
+
+    def _request_for(self, corrected: CorrectedLayer) -> RunRequest:
+        """A run of all of a picture whose labels come from an earlier day."""
+        return RunRequest(
+            image=corrected.image,
+            placement=corrected.placement,
+            model=corrected.header.model,
+            options=SegmentOptions(output=corrected.header.output, device=read_settings().device),
+            store=self._calls.store(read_settings().model_folder),
+            scope=WHOLE,
         )
 
     def _begin(self, steps: Steps[Taught], words: str) -> None:
@@ -206,7 +242,7 @@ class TeachRun(QWidget):
             self._slot.cancel()
         self._stop.set()
         self.pause.setChecked(False)
-        self.progress.bar.setFormat("comparing what there is…")
+        self.progress.bar.setFormat("finishing with what there is…")
         self.progress.stop.setText("Give up")
 
     def close_down(self) -> None:
@@ -233,7 +269,7 @@ class TeachRun(QWidget):
         self.in_use.emit(before)
         self.choose(before)
         for old, new in self._open_pairs():
-            old.visible, new.visible = True, False
+            self._show_first(old, new)
         name = self._taught_name()
         self.box.say(f"{before.replace('@', ' ')} is in use for new runs again; {name} stays among your models.")
         self.box.back.hide()
@@ -245,7 +281,14 @@ class TeachRun(QWidget):
     def flip(self) -> None:
         """Show the old labels in the place of the new ones, or the other way round."""
         for old, new in self._open_pairs():
-            old.visible, new.visible = new.visible, not new.visible
+            self._show_first(*((old, new) if new.visible else (new, old)))
+
+    def _show_first(self, shown: napari.layers.Labels, hidden: napari.layers.Labels) -> None:
+        """One of two layers; a brush must not go on in the hidden one."""
+        selection = self._viewer.layers.selection
+        shown.visible, hidden.visible = True, False
+        if selection.active is hidden:
+            selection.active = shown
 
     def _open_pairs(self) -> list[tuple[napari.layers.Labels, napari.layers.Labels]]:
         layers = self._viewer.layers
@@ -267,7 +310,8 @@ class TeachRun(QWidget):
             case Failed():
                 self.message.fail(outcome)
             case Cancelled():
-                self.message.say("Given up. The model you had is as it was, and your fixes are kept.")
+                self.models_changed.emit()  # it may have got its name just before
+                self.message.say("Given up. The model you had stays in use, and your fixes are kept.")
         self._show()
 
     def _deliver(self, taught: Taught) -> None:
@@ -277,17 +321,24 @@ class TeachRun(QWidget):
             self.models_changed.emit()
             self.in_use.emit(reference(taught.kept))
             self.choose(reference(taught.kept))
-        self._pairs = [pair for again in taught.again if (pair := self._add(again)) is not None]
-        if taught.left_out:
-            self.message.say("\n".join(taught.left_out))
-        self.box.show_taught(taught)
+        notes = list(taught.left_out)
+        self._pairs = [pair for again in taught.again if (pair := self._add(again, notes)) is not None]
+        if notes:
+            self.message.say("\n".join(notes))
+        self.box.show_taught(taught, can_flip=bool(self._open_pairs()))
 
-    def _add(self, again: Again) -> tuple[napari.layers.Labels, napari.layers.Labels] | None:
+    def _add(self, again: Again, notes: list[str]) -> tuple[napari.layers.Labels, napari.layers.Labels] | None:
         """The picture's new labels; the old ones are hidden, not changed."""
-        if again.request.placement.changes(self._viewer):
-            self.message.say(f"{again.request.placement.name!r} was changed meanwhile; segment it again to see it.")
+        request = again.request
+        happened = set(request.placement.changes(self._viewer))
+        if happened - {"renamed", "moved"}:
+            said = " and ".join(sorted(happened))
+            notes.append(f"{request.placement.name} was {said} meanwhile, so it has no new labels. Segment it again.")
             return None
-        output = self._results.add(again.request, again.fresh)
+        if happened:  # the same pixels under another name, or elsewhere
+            placement = Placement.of(request.layer, request.image.axes, request.placement.grid)
+            request = dataclasses.replace(request, placement=placement)
+        output = self._results.add(request, again.fresh)
         again.layer.visible = False
         return again.layer, output.layer
 
@@ -304,14 +355,32 @@ class TeachRun(QWidget):
         spec = self._specs.get(self.model.currentData() or "")
         for part in (self.model, self.minutes, self._learns):
             part.setEnabled(not self.is_running)
-        self.teach.setEnabled(bool(ticked) and spec is not None and not self.is_running)
-        words = ""
-        if self._learns.lessons and not ticked:
-            words = "Tick a picture to learn from."
-        elif ticked and spec is not None and not any(name.startswith("memory-") for name in spec.files):
+        foreign = "" if spec is None else _foreign(ticked, spec)
+        self.teach.setEnabled(bool(ticked) and spec is not None and not foreign and not self.is_running)
+        words = foreign
+        if not ticked:
+            words = "Tick a picture to learn from." if self._learns.lessons else NOTHING_YET
+        elif not foreign and ticked and spec is not None and not any(name.startswith("memory-") for name in spec.files):
             words = "This model carries no old pictures, so nobody can tell what it may forget."
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
+
+
+def _foreign(lessons: list[Lesson], spec: ModelSpec) -> str:
+    """Why a model cannot learn from some pictures; empty if it can."""
+    known = {one.name for one in spec.classes}
+    for lesson in lessons:
+        strange = [name for name in lesson.classes if name not in known]
+        if strange:
+            return (
+                f"{lesson.name} shows {_listed(strange)}, which {model_title(spec)} does not know. "
+                "Choose the model that made it, or untick it."
+            )
+    return ""
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _segment_options(material: list[Material]) -> SegmentOptions:
