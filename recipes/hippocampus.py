@@ -5,7 +5,7 @@
 
 Split by case (see ``splits.py``). The files differ in intensity by a factor of 1000 and are stored in one
 orientation; training normalizes each patch for itself and mirrors it along every axis, so that neither matters.
-The weights stand under the licence of the data, CC BY-SA 4.0.
+The weights stand under the license of the data, CC BY-SA 4.0.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
         attribution=(
             "Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 4128 (2022); data of "
             "Vanderbilt University Medical Center, CC BY-SA 4.0. The weights were made from them and stand under the "
-            "same licence."
+            "same license."
         ),
         limits=(
             "Crops around one hippocampus only: in a whole head it will mark other tissue; choose the part first. "
