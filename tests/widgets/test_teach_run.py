@@ -145,7 +145,7 @@ def test_a_better_model_is_in_use_and_every_fix_is_kept(dock, teacher, click, qt
     assert 77 in teacher.corrections[0].touched
     assert run.box.title() == "nuclei-mine 1"
     assert run.box.yours.text() == "your pictures: 0.70 → 0.86, better"
-    assert run.box.old.text() == "old pictures: 0.930 → 0.930, same"
+    assert run.box.old.text() == "old pictures: 0.93 → 0.93, same"
     assert "In use for new runs" in run.box.verdict.text()
     assert dock.segment.model.reference == "nuclei-mine@1"
     assert run.model.currentData() == "nuclei-mine@1"
@@ -258,6 +258,46 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
     new = next(layer for layer in labels_of(dock) if layer is not opened.layer)
     assert new.name == "slide7 nuclei-mine"
     assert (np.asarray(opened.layer.data) == 77).any()
+
+
+def test_what_changed_is_outlined_if_asked(dock, click, qtbot):
+    old = painted(dock, qtbot)
+    first = old.data[24, 10]
+    old.data_setitem(tuple(np.nonzero(old.data == first)), 0)
+    taught(dock, click, qtbot)
+    box, layers = dock.teach.run.box, dock.viewer.layers
+    active = layers.selection.active
+    assert "what changed" not in layers
+    click(box.changes)
+    assert not layers["what changed"].data.any()  # every fix was kept, and the rest is as it was
+    assert layers.selection.active is active
+    click(box.changes)
+    assert "what changed" not in layers
+
+
+def test_a_picture_that_nobody_corrected_is_segmented_again_too(dock, teacher, click, qtbot, tmp_path, run):
+    tifffile.imwrite(tmp_path / "slide8.tif", blobs(peak=150))
+    add_picture(dock.viewer, tmp_path / "slide8.tif")
+    run(dock)
+    before = dock.viewer.layers["slide8 nuclei"]
+    painted(dock, qtbot, dock.viewer.layers["slide7 nuclei"])
+    taught(dock, click, qtbot)
+    assert [one.image.name for one in teacher.corrections] == ["slide7"]
+    new = dock.viewer.layers["slide8 nuclei-mine"]
+    assert (before.visible, new.visible) == (False, True)
+    np.testing.assert_array_equal(np.asarray(new.data) > 0, blobs(peak=150) > 128)
+    click(dock.teach.run.box.flip)
+    assert (before.visible, new.visible) == (True, False)
+
+
+def test_so_is_one_that_was_never_segmented_but_none_of_another_kind(dock, teacher, click, qtbot):
+    dock.viewer.add_image(np.zeros((64, 96, 3), np.uint8), name="photo", rgb=True)
+    dock.viewer.add_image(blobs(peak=150), name="slide8")
+    dock.viewer.add_image(np.zeros((1000, 1000), np.uint8), name="large")
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    made = [layer.name for layer in labels_of(dock)]
+    assert made == ["slide7 nuclei", "slide7 nuclei-mine", "slide8 nuclei-mine"]
 
 
 def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teacher, click, qtbot):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import with_fixes
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.core.progress import Steps, share
+from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import as_steps
 from napari_unetstyle.widgets.outputs import Fresh, iter_fresh
 from napari_unetstyle.widgets.run_request import RunRequest
 
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
-    from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
 
@@ -54,12 +58,40 @@ class Material:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Again:
-    """A corrected picture, segmented by the new model, with every fix kept."""
+class Untouched:
+    """An open picture that nobody corrected: there it is seen what the new model does without fixes.
 
-    layer: napari.layers.Labels
+    Attributes
+    ----------
+    request
+        How to segment it.
+    layer, labels
+        What the model before made of it, if it did.
+    """
+
+    request: RunRequest
+    layer: napari.layers.Labels | None = None
+    labels: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Again:
+    """A picture, segmented by the new model, with every fix kept.
+
+    Attributes
+    ----------
+    request, fresh
+        The run and its result.
+    layer
+        The labels before, if there are any.
+    changes
+        What is different from those, as :func:`~napari_unetstyle.widgets.changed_objects.changed_objects` has it.
+    """
+
     request: RunRequest
     fresh: Fresh
+    layer: napari.layers.Labels | None = None
+    changes: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,16 +104,19 @@ class Taught:
         The model and its comparison.
     material
         What it was taught with.
+    untouched
+        A picture that it was not taught with.
     kept
         The model under its own name; None while it is not in use.
     again
-        The corrected pictures with the new model.
+        The pictures with the new model.
     left_out
         Why some fixes could not be learned from.
     """
 
     candidate: Candidate
     material: tuple[Material, ...]
+    untouched: Untouched | None = None
     kept: ModelSpec | None = None
     again: tuple[Again, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -94,12 +129,13 @@ def iter_teach(
     options: FineTuneOptions,
     store: ModelStore,
     should_stop: Callable[[], bool],
+    untouched: Untouched | None = None,
 ) -> Steps[Taught]:
     """Teach; a model that is better takes over at once."""
     corrections, left_out = _opened(material)
     steps = calls.iter_teach(corrections, parent, options, store, should_stop)
     candidate = yield from share(steps, 0.0, _TAUGHT)
-    taught = Taught(candidate=candidate, material=tuple(material), left_out=tuple(left_out))
+    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=tuple(left_out))
     if not candidate.comparison.takes_over:
         return taught
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
@@ -119,21 +155,45 @@ def _opened(material: Sequence[Material]) -> tuple[list[Correction], list[str]]:
 
 
 def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taught]:
-    """Give a taught model its name, and segment the corrected pictures with it."""
+    """Give a taught model its name, and segment the open pictures with it."""
     spec = taught.candidate.keep(store).spec
-    open_ones = [(one, one.layer, one.request) for one in taught.material]
-    runs = [(one, layer, run) for one, layer, run in open_ones if layer is not None and run is not None]
+    runs = _runs(taught, reference(spec), store)
     again = []
-    for i, (one, layer, run) in enumerate(runs):
-        request = dataclasses.replace(run, model=reference(spec), store=store)
-        steps = calls.iter_segment(request.image, request.model, request.options, store)
-        fresh = yield from share(iter_fresh(_iter_fixed(steps, one.latest)), i / len(runs), (i + 1) / len(runs))
-        again.append(Again(layer=layer, request=request, fresh=fresh))
+    for i, run in enumerate(runs):
+        again.append((yield from share(_iter_again(calls, run), i / len(runs), (i + 1) / len(runs))))
     return dataclasses.replace(taught, kept=spec, again=tuple(again))
 
 
-def _iter_fixed(steps: Steps[SegmentResult], latest: Callable[[], Correction]) -> Steps[SegmentResult]:
-    from napari_unetstyle.core.segmentation.segment import relabeled
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Run:
+    """A picture that is to be segmented again: its labels before, and what a person decided there."""
 
-    result = yield from steps
-    return relabeled(result, with_fixes(latest(), result.labels))
+    request: RunRequest
+    layer: napari.layers.Labels | None
+    labels: NDArray[Any] | None = None
+    latest: Callable[[], Correction] | None = None
+
+
+def _runs(taught: Taught, model: str, store: ModelStore) -> list[_Run]:
+    runs = [
+        _Run(request=one.request, layer=one.layer, latest=one.latest)
+        for one in taught.material
+        if one.layer is not None and one.request is not None
+    ]
+    if (other := taught.untouched) is not None:
+        runs.append(_Run(request=other.request, layer=other.layer, labels=other.labels))
+    return [dataclasses.replace(r, request=dataclasses.replace(r.request, model=model, store=store)) for r in runs]
+
+
+def _iter_again(calls: CoreCalls, run: _Run) -> Steps[Again]:
+    request, before = run.request, run.labels
+    result = yield from calls.iter_segment(request.image, request.model, request.options, request.store)
+    if run.latest is not None:
+        from napari_unetstyle.core.segmentation.segment import relabeled
+
+        correction = run.latest()
+        before = correction.labels
+        result = relabeled(result, with_fixes(correction, result.labels))
+    fresh = yield from iter_fresh(as_steps(lambda: result))
+    changes = None if before is None else changed_objects(before, result.labels, result.output)
+    return Again(layer=run.layer, request=request, fresh=fresh, changes=changes)

@@ -88,6 +88,11 @@ class ResultPanel(QWidget):
         """The run that made a layer, if one of this dock did."""
         return next((request for request, output in self._outputs if output.layer is layer), None)
 
+    @property
+    def runs(self) -> list[tuple[RunRequest, Output]]:
+        """Those whose labels are open, the latest first."""
+        return [(request, output) for request, output in reversed(self._outputs) if output.is_open]
+
     def take(self, request: RunRequest, fresh: Fresh) -> None:
         """Show a result: in the same run's earlier layer if nobody touched it, else in a new one."""
         earlier = [output for before, output in self._outputs if request.is_rerun_of(before) and output.is_open]

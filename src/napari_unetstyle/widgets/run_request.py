@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.layers import Placement, image_from_layer
+from napari_unetstyle.widgets.scope import WHOLE
 
 if TYPE_CHECKING:
     import napari.layers
@@ -65,3 +69,20 @@ class RunRequest:
     def is_rerun_of(self, other: RunRequest) -> bool:
         """Whether both ask for the same part of the same layer by the same model."""
         return (self.layer, self.model_name, self.scope) == (other.layer, other.model_name, other.scope)
+
+
+_LARGER = 4  # times the pixels of the first picture, beyond which nobody wants to wait for a second one
+
+
+def run_like(request: RunRequest, layer: napari.layers.Image) -> RunRequest | None:
+    """The same run on all of another picture; None where that is of another kind, or much larger."""
+    try:
+        image = image_from_layer(layer)
+    except ImageError:  # its axes are to be stated first
+        return None
+    room = _LARGER * math.prod(request.image.array.shape)
+    if layer.multiscale or image.axes != request.image.axes or math.prod(image.array.shape) > room:
+        return None
+    placement = Placement.of(layer, image.axes)
+    options = request.options.changed(box=None, frames=None)
+    return dataclasses.replace(request, image=image, placement=placement, options=options, scope=WHOLE)

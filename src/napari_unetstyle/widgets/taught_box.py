@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.parts import label
@@ -30,17 +30,21 @@ class TaughtBox(QGroupBox):
         self.yours, self.old, self.verdict = label(), label(), label()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
-        self.flip = QPushButton(f"Flip old/new ({FLIP_KEY})")
+        self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
+        self.changes = QPushButton("Show changes")
+        self.changes.setCheckable(True)
+        self.changes.setToolTip("Outline what is new or different (yellow) and what is gone (red)")
         self.use.setToolTip("For new runs, and to look at old and new; Go back undoes it")
         self.back.setToolTip("Use the model before for new runs; this one stays among your models")
         self.flip.setToolTip("Show the old labels in place of the new ones, or the other way round")
         buttons = QHBoxLayout()
-        for button in (self.use, self.back, self.flip):
+        for button in (self.use, self.flip, self.changes):
             buttons.addWidget(button)
         buttons.addStretch()
         layout = QVBoxLayout(self)
         for words in (self.yours, self.old, self.verdict):
             layout.addWidget(words)
+        layout.addWidget(self.back, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(buttons)
         self.use.clicked.connect(self.use_wanted)
         self.back.clicked.connect(self.back_wanted)
@@ -58,6 +62,7 @@ class TaughtBox(QGroupBox):
         self.use.setVisible(taught.kept is None)
         self.back.setVisible(taught.kept is not None)
         self.flip.setVisible(can_flip)
+        self.changes.setVisible(can_flip)
         self.show()
 
     def say(self, sentence: str) -> None:
@@ -81,7 +86,7 @@ def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> 
     if before is None:
         return f"{what}: {after:.2f}"
     change = "same" if abs(after - before) < _SAME else up if after > before else down
-    digits = 2 if abs(after - before) >= 0.01 else 3
+    digits = 2 if change == "same" or abs(after - before) >= 0.01 else 3
     return f"{what}: {before:.{digits}f} → {after:.{digits}f}, {change}"
 
 

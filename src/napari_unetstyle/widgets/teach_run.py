@@ -20,11 +20,12 @@ from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.layers import Placement
-from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_teach, iter_use
+from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
 from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.parts import NumberBox, combo, label, named
 from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.run_request import RunRequest, run_like
 from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
@@ -32,7 +33,6 @@ from napari_unetstyle.widgets.summary import model_title
 from napari_unetstyle.widgets.taught_box import FLIP_KEY, TaughtBox
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.models.spec import ModelSpec
@@ -78,7 +78,7 @@ class TeachRun(QWidget):
         self._specs: dict[str, ModelSpec] = {}
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
-        self._pairs: list[tuple[napari.layers.Labels, napari.layers.Labels]] = []
+        self.pairs = Pairs(viewer)
         self._stop = threading.Event()
         self._go = threading.Event()
         self.model = combo()
@@ -115,13 +115,10 @@ class TeachRun(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.hint)
         layout.addWidget(self.curve)
-        under_way = QHBoxLayout()
-        under_way.addWidget(self.progress, 1)
-        under_way.addWidget(self.pause)
-        layout.addLayout(under_way)
+        self.progress.layout().insertWidget(1, self.pause)
+        layout.addWidget(self.progress)
         layout.addWidget(self.message)
         layout.addWidget(self.box)
-        self.pause.hide()
 
     def _connect(self) -> None:
         self.teach.clicked.connect(self.start)
@@ -131,17 +128,23 @@ class TeachRun(QWidget):
         self.model.currentIndexChanged.connect(self._show)
         self.box.use_wanted.connect(self.use)
         self.box.back_wanted.connect(self.go_back)
-        self.box.flip_wanted.connect(self.flip)
+        self.box.flip_wanted.connect(self.pairs.flip)
+        self.box.changes.toggled.connect(self.pairs.outline)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
         flip = QShortcut(QKeySequence(FLIP_KEY), self)
         flip.setContext(Qt.ShortcutContext.ApplicationShortcut)
-        flip.activated.connect(self.flip)
+        flip.activated.connect(self.pairs.flip)
 
     @property
     def is_running(self) -> bool:
         """Whether a teaching is under way."""
         return self._slot.is_busy
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """What is to be improved."""
+        return self._specs.get(self.model.currentData() or "")
 
     def set_models(self, specs: list[ModelSpec]) -> None:
         """List the installed models, and keep the chosen one."""
@@ -187,8 +190,8 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        self.pause.show()
-        self._begin(iter_teach(self._calls, material, parent, options, store, self._should_stop), "starting…")
+        given = (material, parent, options, store, self._should_stop, self._untouched(material))
+        self._begin(iter_teach(self._calls, *given), "starting…")
 
     @property
     def _ticked(self) -> list[Lesson]:
@@ -219,6 +222,20 @@ class TeachRun(QWidget):
             store=self._calls.store(read_settings().model_folder),
             scope=WHOLE,
         )
+
+    def _untouched(self, material: list[Material]) -> Untouched | None:
+        """An open picture that nobody corrected: one with labels of the same model, or one of the same kind."""
+        models = {one.request.model_name for one in material if one.request is not None}
+        corrected = {id(c.placement.layer) for c in self._learns.corrected}
+        for request, output in self._results.runs:
+            if id(request.layer) not in corrected and request.model_name in models and not output.is_painted:
+                return Untouched(request=request, layer=output.layer, labels=output.result.labels)
+        taken = corrected | {id(request.layer) for request, _ in self._results.runs}
+        like = next((one.request for one in material if one.request is not None), None)
+        others = [x for x in self._viewer.layers if type(x).__name__ == "Image" and id(x) not in taken]
+        found = (run for x in reversed(others) if like is not None and (run := run_like(like, x)) is not None)
+        request = next(found, None)
+        return None if request is None else Untouched(request=request)
 
     def _begin(self, steps: Steps[Taught], words: str) -> None:
         self.progress.begin(words)
@@ -268,8 +285,7 @@ class TeachRun(QWidget):
         before = reference(taught.candidate.parent.spec)
         self.in_use.emit(before)
         self.choose(before)
-        for old, new in self._open_pairs():
-            self._show_first(old, new)
+        self.pairs.show_old()
         name = self._taught_name()
         self.box.say(f"{before.replace('@', ' ')} is in use for new runs again; {name} stays among your models.")
         self.box.back.hide()
@@ -278,32 +294,17 @@ class TeachRun(QWidget):
         kept = None if self._taught is None else self._taught.kept
         return "the taught model" if kept is None else f"{kept.name} {kept.version}"
 
-    def flip(self) -> None:
-        """Show the old labels in the place of the new ones, or the other way round."""
-        for old, new in self._open_pairs():
-            self._show_first(*((old, new) if new.visible else (new, old)))
-
-    def _show_first(self, shown: napari.layers.Labels, hidden: napari.layers.Labels) -> None:
-        """One of two layers; a brush must not go on in the hidden one."""
-        selection = self._viewer.layers.selection
-        shown.visible, hidden.visible = True, False
-        if selection.active is hidden:
-            selection.active = shown
-
-    def _open_pairs(self) -> list[tuple[napari.layers.Labels, napari.layers.Labels]]:
-        layers = self._viewer.layers
-        return [(old, new) for old, new in self._pairs if old in layers and new in layers]
-
     def _on_progress(self, progress: Progress) -> None:
         if self._stop.is_set() or not self._go.is_set():
             return
         self.progress.show_progress(progress)
+        words = (progress.message, self.progress.bar.format())
+        self.progress.bar.setFormat(" · ".join(part for part in words if part))
         if isinstance(progress, TrainProgress):
             self.curve.add(progress.fraction, progress.score)
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
-        self.pause.hide()
         match outcome:
             case Finished(value=taught):
                 self._deliver(taught)
@@ -322,12 +323,14 @@ class TeachRun(QWidget):
             self.in_use.emit(reference(taught.kept))
             self.choose(reference(taught.kept))
         notes = list(taught.left_out)
-        self._pairs = [pair for again in taught.again if (pair := self._add(again, notes)) is not None]
+        notes = list(taught.left_out)
+        self.box.changes.setChecked(False)
+        self.pairs.replace([pair for again in taught.again if (pair := self._add(again, notes)) is not None])
         if notes:
             self.message.say("\n".join(notes))
-        self.box.show_taught(taught, can_flip=bool(self._open_pairs()))
+        self.box.show_taught(taught, can_flip=bool(self.pairs.open))
 
-    def _add(self, again: Again, notes: list[str]) -> tuple[napari.layers.Labels, napari.layers.Labels] | None:
+    def _add(self, again: Again, notes: list[str]) -> OldAndNew | None:
         """The picture's new labels; the old ones are hidden, not changed."""
         request = again.request
         happened = set(request.placement.changes(self._viewer))
@@ -339,8 +342,10 @@ class TeachRun(QWidget):
             placement = Placement.of(request.layer, request.image.axes, request.placement.grid)
             request = dataclasses.replace(request, placement=placement)
         output = self._results.add(request, again.fresh)
+        if again.layer is None or again.changes is None:
+            return None
         again.layer.visible = False
-        return again.layer, output.layer
+        return OldAndNew(old=again.layer, new=output.layer, placement=request.placement, changes=again.changes)
 
     def _forget(self, keep: object = None) -> None:
         """Remove a candidate that nobody took into use."""
@@ -352,8 +357,8 @@ class TeachRun(QWidget):
     def _show(self) -> None:
         """Enable what can be done, and say what is missing."""
         ticked = self._ticked
-        spec = self._specs.get(self.model.currentData() or "")
-        for part in (self.model, self.minutes, self._learns):
+        spec = self.spec
+        for part in (self.model, self.minutes):
             part.setEnabled(not self.is_running)
         foreign = "" if spec is None else _foreign(ticked, spec)
         self.teach.setEnabled(bool(ticked) and spec is not None and not foreign and not self.is_running)

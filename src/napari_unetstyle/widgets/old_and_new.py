@@ -1,0 +1,103 @@
+"""Old and new labels of the pictures after a teaching: one of the two is shown, and what changed is outlined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
+from napari_unetstyle.widgets.layers import Placement, outline_width
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+NAME = "what changed"
+COLORS: dict[Any, str] = {None: "transparent", 0: "transparent", CHANGED: "#ffd33d", GONE: "#ff4d4d"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OldAndNew:
+    """Two layers of labels of one picture.
+
+    Attributes
+    ----------
+    old, new
+        The layers.
+    placement
+        Where the new ones lie.
+    changes
+        Of :func:`~napari_unetstyle.widgets.changed_objects.changed_objects`, in the order T Z Y X.
+    """
+
+    old: napari.layers.Labels
+    new: napari.layers.Labels
+    placement: Placement
+    changes: NDArray[np.uint8]
+
+
+class Pairs:
+    """All of them; layers that a person has removed do not count.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
+        self._viewer = viewer
+        self._all: list[OldAndNew] = []
+        self._outlines: list[napari.layers.Labels] = []
+
+    def replace(self, pairs: list[OldAndNew]) -> None:
+        """Forget those before."""
+        self.outline(False)
+        self._all = pairs
+
+    @property
+    def open(self) -> list[OldAndNew]:
+        """Those of which both layers are there."""
+        return [pair for pair in self._all if pair.old in self._viewer.layers and pair.new in self._viewer.layers]
+
+    def flip(self) -> None:
+        """Show the old labels in the place of the new ones, or the other way round."""
+        for pair in self.open:
+            self._show(pair, is_new=not pair.new.visible)
+
+    def show_old(self) -> None:
+        """Show the labels as they were before."""
+        for pair in self.open:
+            self._show(pair, is_new=False)
+
+    def _show(self, pair: OldAndNew, *, is_new: bool) -> None:
+        """One of two layers; a brush must not go on in the hidden one."""
+        shown, hidden = (pair.new, pair.old) if is_new else (pair.old, pair.new)
+        shown.visible, hidden.visible = True, False
+        if self._viewer.layers.selection.active is hidden:
+            self._viewer.layers.selection.active = shown
+
+    def outline(self, is_wanted: bool) -> None:
+        """Outline what changed: yellow is new or has another outline, red is gone."""
+        chosen = self._viewer.layers.selection.active
+        for layer in self._outlines:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._outlines = [self._outlined(pair) for pair in self.open] if is_wanted else []
+        if chosen in self._viewer.layers:
+            self._viewer.layers.selection.active = chosen
+
+    def _outlined(self, pair: OldAndNew) -> napari.layers.Labels:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        layer = self._viewer.add_labels(
+            pair.placement.to_layer(pair.changes),
+            name=NAME,
+            colormap=DirectLabelColormap(color_dict=COLORS),
+            **pair.placement.arguments,
+        )
+        layer.contour, layer.editable = outline_width(layer.data.shape) + 1, False
+        return layer
