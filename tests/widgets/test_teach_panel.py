@@ -194,7 +194,8 @@ def test_the_original_is_a_click_away(dock, corrected, fix, mouse, click):
 
 def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbot, file):
     learns = dock.teach.learns
-    assert learns.isHidden()
+    assert not learns.boxes
+    assert learns.show_on_picture.isHidden()
     click(fix.buttons["delete"])
     mouse((24, 10))
     mouse((24, 26))
@@ -239,3 +240,31 @@ def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click
     assert np.array_equal(opened.image.array, blobs(peak=150))
     assert opened.facts["rest_is_right"] is True
     assert opened.close(WAIT)
+
+
+def test_pictures_with_masks_are_added_from_two_folders_and_listed(dock, file, click, qtbot, tmp_path):
+    learns, folder = dock.teach.learns, tmp_path / "theirs"
+    masks = folder / "drawn"
+    masks.mkdir(parents=True)
+    for i, name in enumerate(("a", "b", "c")):
+        tifffile.imwrite(folder / f"{name}.tif", blobs(peak=150 + i))
+        tifffile.imwrite(masks / f"{name}_mask.tif", (blobs() > 50).astype(np.uint8) * 255)
+    tifffile.imwrite(masks / "c_mask.tif", np.zeros((5, 5), np.uint8))
+    learns.add_from(folder)  # what the file dialog calls
+    qtbot.waitUntil(lambda: "No masks in" in learns.message.text, timeout=WAIT * 1000)
+    assert set(learns.message.buttons()) == {"The masks are elsewhere…", "Not now"}
+    learns.add_from(folder, masks)
+    qtbot.waitUntil(lambda: len(learns.boxes) == 2, timeout=WAIT * 1000)
+    assert sorted(box.text() for box in learns.boxes) == [
+        "a masks\nall right, not open",
+        "b masks\nall right, not open",
+    ]
+    assert "2 pictures with masks added. In 2 of them each patch" in learns.message.text
+    assert "c_mask.tif" in learns.message.text
+    assert dock.teach.run.teach.isEnabled()
+    for entry in Project.for_picture(folder / "a.tif").entries():
+        assert len(np.unique(entry.state().labels)) == 6  # five squares, each an object
+        assert entry.state().header.output == "objects"
+    learns.add_from(folder, masks)
+    qtbot.waitUntil(lambda: "2 had been added before" in learns.message.text, timeout=WAIT * 1000)
+    assert len(Project.for_picture(folder / "a.tif").entries()) == 2

@@ -51,6 +51,7 @@ class Corrections(QWidget):
         self._viewer = viewer
         self._marks = marks or default_marks()
         self.layers: list[CorrectedLayer] = []
+        self._more: dict[Path, Project] = {}
         self.rows: list[MessageRow] = []
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -71,13 +72,18 @@ class Corrections(QWidget):
         return Project(folder) if folder is not None else Project.for_picture(path)
 
     def projects(self) -> list[Project]:
-        """Those of all open pictures."""
-        folders = {}
+        """Those of all open pictures, and those that a person has named."""
+        folders = dict(self._more)
         for layer in self._viewer.layers:
             if type(layer).__name__ == "Image":
                 project = self.project(path_of(layer))
                 folders[project.folder] = project
         return list(folders.values())
+
+    def list_too(self, project: Project) -> None:
+        """Count in a project none of whose pictures needs to be open."""
+        self._more[project.folder] = project
+        self.changed.emit()
 
     # Layers ----------------------------------------------------------------------------------------------------------
 

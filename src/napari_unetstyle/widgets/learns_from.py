@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,19 +16,23 @@ from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, count
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.widgets.added_masks import iter_add
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+    from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections
 
 REST_MS = 400  # without a stroke, before what there is is counted anew
+ADD, ELSEWHERE = "add pictures + masks…", "The masks are elsewhere…"
 OVERLAY, COLOR = "learns from", "#35c46a"
 
 
@@ -101,12 +106,23 @@ class LearnsFrom(QGroupBox):
         The napari viewer.
     corrections
         What is corrected in it.
+    learner
+        Gives the model that is to learn.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.ViewerModel, corrections: Corrections) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.ViewerModel,
+        corrections: Corrections,
+        learner: Callable[[], ModelSpec | None] = lambda: None,
+    ) -> None:
         super().__init__("Learns from")
+        self._learner = learner
+        self._adding = JobSlot(self)
+        self.add = QPushButton(ADD)
+        self.add.setToolTip("Folders of pictures and of masks that were made elsewhere; names have to be alike")
         self._viewer, self._corrections = viewer, corrections
         self._counting = JobSlot(self)
         self._counting.done.connect(self._on_counted)
@@ -143,8 +159,9 @@ class LearnsFrom(QGroupBox):
             question.addWidget(button)
         layout.addWidget(self.question)
         below = QHBoxLayout()
-        below.addWidget(self.saved, 1)
+        below.addWidget(self.add)
         below.addWidget(self.show_on_picture)
+        layout.addWidget(self.saved)
         layout.addLayout(below)
         layout.addWidget(self.message)
 
@@ -154,6 +171,9 @@ class LearnsFrom(QGroupBox):
         self.yes.clicked.connect(lambda: self._answer(True))
         self.only.clicked.connect(lambda: self._answer(False))
         self.show_on_picture.toggled.connect(self._show_overlay)
+        self.add.clicked.connect(lambda: ask_for_path(self, "Pictures", self.add_from, mode="folder"))
+        self._adding.progressed.connect(lambda progress: self.add.setText(f"adding {progress.done}"))
+        self._adding.done.connect(self._on_added)
 
     def _on_changed(self) -> None:
         if not self._is_drawing:
@@ -187,7 +207,6 @@ class LearnsFrom(QGroupBox):
         self.boxes = []
         for lesson in self.lessons:
             self._rows.addWidget(self._row(lesson))
-        self.setVisible(bool(self.lessons))
         self._show_question()
         self._show_saved()
 
@@ -218,6 +237,33 @@ class LearnsFrom(QGroupBox):
             self.message.fail(failure(error))
         self._rest.start()
 
+    # Masks from elsewhere --------------------------------------------------------------------------------------------
+
+    def add_from(self, pictures: Path, masks: Path | None = None) -> None:
+        """Take in pictures of a folder that have masks in another one; in the same one unless said otherwise."""
+        self._folders = pictures, masks
+        self._project = self._corrections.project(str(pictures / "any"))
+        if self._adding.start(iter_add(pictures, masks or pictures, self._project, self._learner())):
+            self.message.clear()
+            self.add.setEnabled(False)
+
+    def _on_added(self, outcome: Outcome) -> None:
+        self.add.setEnabled(True)
+        self.add.setText(ADD)
+        pictures, masks = self._folders
+        match outcome:
+            case Finished(value=added):
+                self._corrections.list_too(self._project)
+                self.message.say(added.sentence)
+            case Failed() if masks is None:
+                choose = partial(self.add_from, pictures)
+                self.message.ask(
+                    outcome.sentence,
+                    (ELSEWHERE, lambda: ask_for_path(self, "Masks", choose, folder=pictures.parent, mode="folder")),
+                )
+            case Failed():
+                self.message.fail(outcome)
+
     def _on_open(self, entry: Entry, _: bool = False) -> None:
         self._corrections.open(entry)
         self._rest.start()
@@ -228,6 +274,7 @@ class LearnsFrom(QGroupBox):
         active = self._corrections.active
         is_asked = active is not None and active.is_corrected
         self.question.setVisible(is_asked)
+        self.show_on_picture.setVisible(is_asked)
         if active is not None and is_asked:
             answer = active.facts.get(REST)
             with QSignalBlocker(self.yes), QSignalBlocker(self.only):
@@ -244,6 +291,7 @@ class LearnsFrom(QGroupBox):
         active = self._corrections.active
         words = active.saved if active is not None else ""
         self.saved.setText(f"✓ {words}" if words.startswith("saved") else words)
+        self.saved.setVisible(bool(words))
 
     def _show_overlay(self, is_shown: bool) -> None:
         """Paint over the picture what is learned from."""
@@ -279,7 +327,13 @@ class LearnsFrom(QGroupBox):
         """Count no more."""
         self._rest.stop()
         self._counting.cancel()
+        self._adding.cancel()
         self._show_overlay(False)
+
+    @property
+    def corrected(self) -> list[CorrectedLayer]:
+        """The open labels that somebody painted on."""
+        return [one for one in self._corrections.layers if one.is_corrected]
 
     def folders(self) -> list[Path]:
         """Journals of all that is ticked, for a lesson."""

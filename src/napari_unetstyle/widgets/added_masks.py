@@ -1,0 +1,112 @@
+"""Pictures with masks that were made elsewhere, taken in to be learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_masks
+from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.core.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What came of it.
+
+    Attributes
+    ----------
+    new, known
+        How many pictures were taken in, and how many had been before.
+    apart
+        In how many the masks were one value, so that each patch was taken for an object.
+    problems
+        Why others were not taken in.
+    """
+
+    new: int = 0
+    known: int = 0
+    apart: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        parts = [f"{self.new} picture{'' if self.new == 1 else 's'} with masks added."] if self.new else []
+        parts += [f"{self.known} had been added before."] if self.known else []
+        parts += [f"In {self.apart} of them each patch of the mask counts as one object."] if self.apart else []
+        return "\n".join([" ".join(parts), *self.problems]).strip()
+
+
+def iter_add(pictures: Path, masks: Path, project: Project, spec: ModelSpec | None) -> Steps[Added]:
+    """Take in the pictures of a folder that have masks in another one, or in the same.
+
+    Parameters
+    ----------
+    pictures, masks
+        The folders.
+    project
+        Where the masks are kept; the pictures stay where they are.
+    spec
+        The model that will learn from them: whether masks are objects or areas, and the names of its classes.
+
+    Raises
+    ------
+    ImageFileError
+        If no masks belong to the pictures.
+    """
+    pairs = find_pairs(pictures, masks)
+    before = {(entry.header.picture.path, entry.header.layer) for entry in project.entries()}
+    found = {"new": 0, "known": 0, "apart": 0}
+    problems = []
+    for i, pair in enumerate(pairs):
+        yield Progress(i, len(pairs), pair.picture.name, (i + 1, len(pairs)))
+        if (str(pair.picture.absolute()), _layer(pair)) in before:
+            found["known"] += 1
+            continue
+        try:
+            found["apart"] += _add(pair, project, spec)
+            found["new"] += 1
+        except UnetstyleError as error:
+            problems.append(str(error))
+    return Added(**found, problems=tuple(problems))
+
+
+def _add(pair: Pair, project: Project, spec: ModelSpec | None) -> bool:
+    """Take one in; whether its masks were taken apart."""
+    image = read_image(pair.picture)
+    classes = () if spec is None else spec.classes
+    labels, owners = read_masks(pair.masks, image, classes)
+    output = "areas" if spec is not None and spec.separation is None else "objects"
+    is_one = output == "objects" and len(np.unique(labels[labels > 0])) == 1
+    if is_one:
+        labels = _patches(labels, spec)
+    path = pair.picture.absolute()
+    project.add(image, labels, path, layer=_layer(pair), classes=owners, output=output)
+    return is_one
+
+
+def _patches(labels: NDArray[Any], spec: ModelSpec | None) -> NDArray[Any]:
+    """Connected patches, in each frame of the model's dimensions, numbered over all of them."""
+    from skimage.measure import label
+
+    dims = 2 if spec is None else min(spec.network.spatial_dims, labels.ndim)
+    out, highest = np.zeros(labels.shape, np.int32), 0
+    for index in np.ndindex(labels.shape[: labels.ndim - dims]):
+        patches = label(labels[index] > 0)  # type: ignore[no-untyped-call]
+        out[index] = np.where(patches > 0, patches + highest, 0)
+        highest += int(patches.max(initial=0))
+    return out
+
+
+def _layer(pair: Pair) -> str:
+    return f"{pair.picture.name.partition('.')[0]} masks"
