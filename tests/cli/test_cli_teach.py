@@ -93,3 +93,26 @@ def test_options_that_do_not_go_together(
     done = shell("teach", *lessons, "-m", "tiny", *words)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("Error: ")
+
+
+def test_a_teaching_goes_on_from_its_folder_and_from_no_other(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 2, "--keep", "--json", "--work", tmp_path / "work"]
+    assert shell(*words).code == 0
+    assert (tmp_path / "work" / "training.safetensors").exists()
+    again = shell(*words)
+    assert again.code == 0
+    first, second = (own.load(f"tiny-mine@{version}").spec for version in (1, 2))
+    assert first.files["weights.safetensors"] == second.files["weights.safetensors"]
+    other = shell(*words, "--seed", 1)
+    assert (other.code, other.out) == (2, "")
+    assert "Choose another folder" in other.err
+
+
+@pytest.mark.parametrize("odd", [["--minutes", 0], ["--steps", -1], ["--minutes", 1, "--steps", 1], ["--name", "A b"]])
+def test_what_would_never_end_or_have_no_name_is_refused_at_once(
+    shell: Shell, lessons: list[object], own: ModelStore, odd: list[object]
+) -> None:
+    done = shell("teach", *lessons, "-m", "tiny", *odd)
+    assert (done.code, done.out) == (2, "")

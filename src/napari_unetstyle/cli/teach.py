@@ -71,6 +71,9 @@ def teach_model(
     replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    work: Annotated[
+        Path | None, typer.Option(help="Folder that an interrupted teaching goes on from: give the same one again.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep it even if it is no better.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
@@ -92,7 +95,7 @@ def teach_model(
     parent = None if from_scratch else store.load(model)
     usual = 10.0 if from_scratch else 2.0
     options = FineTuneOptions(
-        minutes=None if steps is not None else minutes or usual,
+        minutes=usual if minutes is None and steps is None else minutes,
         steps=steps,
         learning_rate=rate,
         learn=_learn(learn),
@@ -100,6 +103,7 @@ def teach_model(
         name=name or (_name_of(out, classes or []) if from_scratch else None),
         seed=seed,
         device=device,
+        folder=work,
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
     )
     is_areas = areas if parent is None else parent.spec.separation is None
@@ -111,7 +115,7 @@ def teach_model(
         if parent is None
         else iter_fine_tune(lessons, parent, options, store=store)
     )
-    _finish(_drained(job), store, out, keep=keep, as_json=as_json)
+    _finish(_drained(job, work), store, out, keep=keep, as_json=as_json)
 
 
 def corrections(
@@ -145,7 +149,7 @@ def _name_of(out: Path | None, classes: Sequence[str]) -> str:
     return plain[:64] or "model"
 
 
-def _drained(job: Steps[Candidate]) -> Candidate:
+def _drained(job: Steps[Candidate], work: Path | None) -> Candidate:
     """Run with a bar on stderr that knows the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -164,7 +168,8 @@ def _drained(job: Steps[Candidate]) -> Candidate:
         try:
             return run(job, show)
         except KeyboardInterrupt as stop:
-            typer.echo("Stopped. No model was made; the one you had is as it was.", err=True)
+            again = "" if work is None else f" The same command goes on with it, from {work}."
+            typer.echo(f"Stopped. No model was made; the one you had is as it was.{again}", err=True)
             raise typer.Exit(STOPPED) from stop
 
 

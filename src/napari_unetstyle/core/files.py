@@ -47,7 +47,8 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that has become read-only removes nothing either
+                temporary.unlink(missing_ok=True)
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:

@@ -223,7 +223,7 @@ def advance_kept(
     options: FitOptions,
     clock: Callable[[], float] = time.monotonic,
     key: str = "",
-) -> Iterator[Progress]:
+) -> Steps[None]:
     """As :func:`advance`, with checkpoints and a log in the folder of the options, if they name one.
 
     The last checkpoint is of the step after which the training ended or was closed. A step that raised is in none.
