@@ -191,6 +191,22 @@ LIGHT: tuple[tuple[float, Augmentation], ...] = (
 )
 """Small changes, for teaching a model from a few pictures of one microscope."""
 
+WIDE: tuple[tuple[float, Augmentation], ...] = (
+    (0.3, stain),
+    (0.3, gamma),
+    (0.3, contrast),
+    (0.1, saturate),
+    (0.25, gain),
+    (0.05, random_convolution),
+    (0.2, shading),
+    (0.1, low_resolution),
+    (0.2, blur),
+    (0.05, sharpen),
+    (0.25, noise),
+    (0.1, shot_noise),
+)
+"""What another day, stain or lens could do, so that a few pictures stand for many; bright stays bright."""
+
 STRONG: tuple[tuple[float, Augmentation], ...] = (
     (0.35, stain),
     (0.15, gray),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
-from napari_unetstyle.core.training.augmentation import LIGHT, appear
+from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, WIDE, appear
 from napari_unetstyle.core.training.blanks import blank
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
 from napari_unetstyle.core.training.patches import UNKNOWN, Example, Warp, draw_patch
@@ -100,9 +100,14 @@ class Drawing:
         kind = rng.random()
         if kind < _BLANK:
             return blank(self.spec.network.in_channels, self.shape, rng)
-        pictures = self.old if self.old and rng.random() < self.replay else self.lessons
+        is_old = bool(self.old) and rng.random() < self.replay
+        pictures = self.old if is_old else self.lessons
         patch = draw_patch(pictures[int(rng.integers(len(pictures)))], self.shape, WARP, rng)
-        return replace(patch, image=appear(patch.image, rng, LIGHT)) if rng.random() < 0.7 else patch
+        change = rng.random()
+        if change > 0.8:
+            return patch
+        steps = LIGHT if change < 0.3 else WIDE if not is_old or self.spec.network.spatial_dims == 3 else STRONG
+        return replace(patch, image=appear(patch.image, rng, steps))
 
 
 def _stack(patches: Sequence[Example]) -> Tensor:
