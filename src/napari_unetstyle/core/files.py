@@ -36,7 +36,8 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
         _flush_to_disk(temporary)
         _take_permissions(temporary, target)
         temporary.replace(target)
-        _flush_to_disk(target.parent)
+        with contextlib.suppress(OSError):  # some network drives cannot, and the file is replaced
+            _flush_to_disk(target.parent)
     except OutputError:
         raise
     except OSError as error:

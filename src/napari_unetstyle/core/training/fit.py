@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -247,7 +248,8 @@ def advance_kept(
         state.save(options.folder, key)
     finally:
         if log is not None:
-            log.close()
+            with contextlib.suppress(OSError):
+                log.close()
 
 
 def advance(
@@ -319,14 +321,19 @@ def _open_log(folder: Path | None) -> Log | None:
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+
+        return SummaryWriter(str(folder / "log"))
+    except (ImportError, OSError):  # not installed, or no room for it
         return None
-    return SummaryWriter(str(folder / "log"))
 
 
 def _note(log: Log | None, state: Fit) -> None:
-    if log is None or state.step % _EVERY[0]:
-        return
+    if log is not None and state.step % _EVERY[0] == 0:
+        with contextlib.suppress(OSError):  # a log that cannot be written is no reason to end the training
+            _write(log, state)
+
+
+def _write(log: Log, state: Fit) -> None:
     log.add_scalar("loss", state.loss, state.step)
     log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
     if state.step % _EVERY[1] == 0:
