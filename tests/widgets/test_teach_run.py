@@ -17,6 +17,7 @@ from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.train_progress import TrainProgress
+from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
@@ -261,15 +262,18 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
 
 
 def test_what_changed_is_outlined_if_asked(dock, click, qtbot):
-    old = painted(dock, qtbot)
-    first = old.data[24, 10]
-    old.data_setitem(tuple(np.nonzero(old.data == first)), 0)
-    taught(dock, click, qtbot)
+    painted(dock, qtbot)
     box, layers = dock.teach.run.box, dock.viewer.layers
+    taught(dock, click, qtbot)
+    assert not box.changes.isEnabled()  # every fix was kept, and the rest is as it was
+    dock.viewer.layers["slide7"].data[20:28, 6:14] = 10  # the next model will not find this one
+    taught(dock, click, qtbot)
     active = layers.selection.active
     assert "what changed" not in layers
     click(box.changes)
-    assert not layers["what changed"].data.any()  # every fix was kept, and the rest is as it was
+    outlined = np.zeros((64, 96), int)
+    outlined[20:28, 6:14] = GONE
+    np.testing.assert_array_equal(layers["what changed"].data, outlined)
     assert layers.selection.active is active
     click(box.changes)
     assert "what changed" not in layers

@@ -20,7 +20,7 @@ from napari_unetstyle.widgets.added_masks import iter_add
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import label, scrolling
 
 if TYPE_CHECKING:
     import napari.layers
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections
 
+LIST_HEIGHT = 210  # pixels, so that TEACH stays in sight below many pictures
 REST_MS = 400  # without a stroke, before what there is is counted anew
 ADD, ELSEWHERE = "add pictures + masks…", "The masks are elsewhere…"
 OVERLAY, COLOR = "learns from", "#35c46a"
@@ -133,7 +134,7 @@ class LearnsFrom(QGroupBox):
         self.show_on_picture = QPushButton("show on picture")
         self.show_on_picture.setCheckable(True)
         self.saved = label()
-        self.question = QWidget()
+        self.question, self.asked = QWidget(), label()
         self.yes, self.only = QPushButton("Yes"), QPushButton("Only my fixes")
         self.message = MessageRow()
         self._rest = QTimer(self)
@@ -146,11 +147,14 @@ class LearnsFrom(QGroupBox):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        self._rows = QVBoxLayout()
-        layout.addLayout(self._rows)
+        rows = QWidget()
+        self._rows = QVBoxLayout(rows)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._list = scrolling(rows)
+        layout.addWidget(self._list)
         question = QHBoxLayout(self.question)
         question.setContentsMargins(0, 0, 0, 0)
-        question.addWidget(label("Is the rest right?"), 1)
+        question.addWidget(self.asked, 1)
         self.yes.setToolTip("Everything that you did not fix is learned from, too")
         self.only.setToolTip("The rest of this picture is not learned from")
         self.show_on_picture.setToolTip("Color what is learned from in this picture")
@@ -207,6 +211,8 @@ class LearnsFrom(QGroupBox):
         self.boxes = []
         for lesson in self.lessons:
             self._rows.addWidget(self._row(lesson))
+        self._list.setFixedHeight(min(self._rows.sizeHint().height(), LIST_HEIGHT))
+        self._list.setVisible(bool(self.lessons))
         self._show_question()
         self._show_saved()
 
@@ -277,6 +283,8 @@ class LearnsFrom(QGroupBox):
         self.show_on_picture.setVisible(is_asked)
         if active is not None and is_asked:
             answer = active.facts.get(REST)
+            of_which = f" of {active.placement.name}" if len(self._corrections.layers) > 1 else ""
+            self.asked.setText(f"Is the rest{of_which} right?")
             with QSignalBlocker(self.yes), QSignalBlocker(self.only):
                 self.yes.setChecked(answer is True)
                 self.only.setChecked(answer is False)

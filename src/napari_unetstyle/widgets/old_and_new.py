@@ -63,6 +63,11 @@ class Pairs:
         """Those of which both layers are there."""
         return [pair for pair in self._all if pair.old in self._viewer.layers and pair.new in self._viewer.layers]
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything is different in any of them."""
+        return any(bool(pair.changes.any()) for pair in self.open)
+
     def flip(self) -> None:
         """Show the old labels in the place of the new ones, or the other way round."""
         for pair in self.open:

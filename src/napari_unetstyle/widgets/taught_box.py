@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.lesson_run import Taught
 
 FLIP_KEY = "F8"
+DIFFERENT = "Outline what is new or different (yellow) and what is gone (red)"
 _SAME = 0.0005  # what three digits do not show
 
 
@@ -33,7 +34,6 @@ class TaughtBox(QGroupBox):
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
         self.changes = QPushButton("Show changes")
         self.changes.setCheckable(True)
-        self.changes.setToolTip("Outline what is new or different (yellow) and what is gone (red)")
         self.use.setToolTip("For new runs, and to look at old and new; Go back undoes it")
         self.back.setToolTip("Use the model before for new runs; this one stays among your models")
         self.flip.setToolTip("Show the old labels in place of the new ones, or the other way round")
@@ -51,8 +51,8 @@ class TaughtBox(QGroupBox):
         self.flip.clicked.connect(self.flip_wanted)
         self.hide()
 
-    def show_taught(self, taught: Taught, *, can_flip: bool) -> None:
-        """Say what came of it, and whether there are old and new labels to look at."""
+    def show_taught(self, taught: Taught, *, can_flip: bool, is_changed: bool) -> None:
+        """Say what came of it, whether there are old and new labels to look at, and whether these differ."""
         comparison = taught.candidate.comparison
         self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
         self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
@@ -63,6 +63,8 @@ class TaughtBox(QGroupBox):
         self.back.setVisible(taught.kept is not None)
         self.flip.setVisible(can_flip)
         self.changes.setVisible(can_flip)
+        self.changes.setEnabled(is_changed)
+        self.changes.setToolTip(DIFFERENT if is_changed else "No object looks different on the open pictures")
         self.show()
 
     def say(self, sentence: str) -> None:

@@ -328,7 +328,7 @@ class TeachRun(QWidget):
         self.pairs.replace([pair for again in taught.again if (pair := self._add(again, notes)) is not None])
         if notes:
             self.message.say("\n".join(notes))
-        self.box.show_taught(taught, can_flip=bool(self.pairs.open))
+        self.box.show_taught(taught, can_flip=bool(self.pairs.open), is_changed=self.pairs.is_changed)
 
     def _add(self, again: Again, notes: list[str]) -> OldAndNew | None:
         """The picture's new labels; the old ones are hidden, not changed."""
