@@ -116,3 +116,14 @@ def test_what_would_never_end_or_have_no_name_is_refused_at_once(
 ) -> None:
     done = shell("teach", *lessons, "-m", "tiny", *odd)
     assert (done.code, done.out) == (2, "")
+
+
+def test_labels_that_contradict_what_the_model_was_sure_of_are_told(
+    shell: Shell, lessons: list[object], own: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_unetstyle.core.training import contradictions
+
+    monkeypatch.setattr(contradictions, "SURE", 0.0)  # the little model is sure of nothing
+    done = shell("teach", *lessons, "-m", "tiny", "--steps", 1, "--keep")
+    assert done.code == 0
+    assert "places contradict what tiny was sure of. Largest: slide" in done.err

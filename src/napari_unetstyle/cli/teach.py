@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.annotation.corrections import Correction
     from napari_unetstyle.core.models.spec import ClassSpec
-    from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate
 
 STAYS = 1
@@ -110,6 +111,8 @@ def teach_model(
     lessons = corrections(
         images, labels, ignore, is_areas=is_areas, classes=() if parent is None else parent.spec.classes
     )
+    if parent is not None and not as_json:
+        _tell_contradictions(lessons, parent, options.segment)
     job = (
         iter_teach_new(lessons, classes or [], options, store=store)
         if parent is None
@@ -126,6 +129,26 @@ def corrections(
 
     found = [pair.correction("areas" if is_areas else "objects", classes) for pair in find_pairs(images, labels)]
     return found if ignore is None else [_without(one, ignore) for one in found]
+
+
+def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: SegmentOptions) -> None:
+    """Say how many places the labels contradict that the model was sure of: the most valuable ones, or slips."""
+    from napari_unetstyle.core.progress import run
+    from napari_unetstyle.core.training.contradictions import iter_contradictions
+
+    found = run(iter_contradictions(lessons, parent, options))
+    if not found:
+        return
+    names = ("background", *(c.name for c in parent.spec.classes))
+    largest = found[0]
+    where = ", ".join(f"{side.start}-{side.stop}" for side in largest.box)
+    picture = lessons[largest.picture].image.name or f"picture {largest.picture + 1}"
+    places = "places contradict" if len(found) > 1 else "place contradicts"
+    typer.echo(
+        f"{len(found)} {places} what {parent.spec.name} was sure of. Largest: {picture} at {where}, "
+        f"{names[largest.said]} in the labels, {names[largest.sure_of]} to the model.",
+        err=True,
+    )
 
 
 def _without(correction: Correction, ignore: int) -> Correction:
