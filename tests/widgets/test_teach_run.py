@@ -261,7 +261,7 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
     assert (np.asarray(opened.layer.data) == 77).any()
 
 
-def test_what_changed_is_outlined_if_asked(dock, click, qtbot):
+def test_what_changed_is_marked_if_asked(dock, click, qtbot):
     painted(dock, qtbot)
     box, layers = dock.teach.run.box, dock.viewer.layers
     taught(dock, click, qtbot)
@@ -271,9 +271,9 @@ def test_what_changed_is_outlined_if_asked(dock, click, qtbot):
     active = layers.selection.active
     assert "what changed" not in layers
     click(box.changes)
-    outlined = np.zeros((64, 96), int)
-    outlined[20:28, 6:14] = GONE
-    np.testing.assert_array_equal(layers["what changed"].data, outlined)
+    gone = np.zeros((64, 96), int)
+    gone[20:28, 6:14] = GONE
+    np.testing.assert_array_equal(layers["what changed"].data, gone)
     assert layers.selection.active is active
     click(box.changes)
     assert "what changed" not in layers

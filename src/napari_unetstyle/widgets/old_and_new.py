@@ -1,4 +1,4 @@
-"""Old and new labels of the pictures after a teaching: one of the two is shown, and what changed is outlined."""
+"""Old and new labels of the pictures after a teaching: one of the two is shown, and what changed is marked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
-from napari_unetstyle.widgets.layers import Placement, outline_width
+from napari_unetstyle.widgets.layers import Placement
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-NAME = "what changed"
+NAME, OPACITY = "what changed", 0.55
 COLORS: dict[Any, str] = {None: "transparent", 0: "transparent", CHANGED: "#ffd33d", GONE: "#ff4d4d"}
 
 
@@ -51,11 +51,11 @@ class Pairs:
     def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
         self._viewer = viewer
         self._all: list[OldAndNew] = []
-        self._outlines: list[napari.layers.Labels] = []
+        self._marks: list[napari.layers.Labels] = []
 
     def replace(self, pairs: list[OldAndNew]) -> None:
         """Forget those before."""
-        self.outline(False)
+        self.mark(False)
         self._all = pairs
 
     @property
@@ -85,24 +85,28 @@ class Pairs:
         if self._viewer.layers.selection.active is hidden:
             self._viewer.layers.selection.active = shown
 
-    def outline(self, is_wanted: bool) -> None:
-        """Outline what changed: yellow is new or has another outline, red is gone."""
+    def mark(self, is_wanted: bool) -> None:
+        """Mark what changed: yellow is new or has another outline, red is gone.
+
+        As areas: outlines get lost among those of all objects.
+        """
         chosen = self._viewer.layers.selection.active
-        for layer in self._outlines:
+        for layer in self._marks:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._outlines = [self._outlined(pair) for pair in self.open] if is_wanted else []
+        self._marks = [self._marked(pair) for pair in self.open] if is_wanted else []
         if chosen in self._viewer.layers:
             self._viewer.layers.selection.active = chosen
 
-    def _outlined(self, pair: OldAndNew) -> napari.layers.Labels:
+    def _marked(self, pair: OldAndNew) -> napari.layers.Labels:
         from napari.utils.colormaps import DirectLabelColormap
 
         layer = self._viewer.add_labels(
             pair.placement.to_layer(pair.changes),
             name=NAME,
+            opacity=OPACITY,
             colormap=DirectLabelColormap(color_dict=COLORS),
             **pair.placement.arguments,
         )
-        layer.contour, layer.editable = outline_width(layer.data.shape) + 1, False
+        layer.editable = False
         return layer

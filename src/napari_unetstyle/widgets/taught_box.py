@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.lesson_run import Taught
 
 FLIP_KEY = "F8"
-DIFFERENT = "Outline what is new or different (yellow) and what is gone (red)"
+DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 _SAME = 0.0005  # what three digits do not show
 
 

@@ -129,7 +129,7 @@ class TeachRun(QWidget):
         self.box.use_wanted.connect(self.use)
         self.box.back_wanted.connect(self.go_back)
         self.box.flip_wanted.connect(self.pairs.flip)
-        self.box.changes.toggled.connect(self.pairs.outline)
+        self.box.changes.toggled.connect(self.pairs.mark)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
         flip = QShortcut(QKeySequence(FLIP_KEY), self)
@@ -305,6 +305,7 @@ class TeachRun(QWidget):
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
+        self.curve.hide()  # what it came to stands in the box
         match outcome:
             case Finished(value=taught):
                 self._deliver(taught)
