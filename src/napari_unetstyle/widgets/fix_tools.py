@@ -16,6 +16,7 @@ from napari_unetstyle.core.annotation import edits
 from napari_unetstyle.core.annotation.edits import Edit, Point
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.next_place import NextPlace
 from napari_unetstyle.widgets.parts import label
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class FixTools(QGroupBox):
         views = QHBoxLayout()  # where one of them is hidden, the other takes its room
         views.addWidget(self.between)
         views.addWidget(self.original)
+        self.next_place = NextPlace(self._viewer, self._corrections)
+        views.addWidget(self.next_place)
         grid.addLayout(views, 2, 0, 1, 4)
         grid.addWidget(self.undo, 3, 0, 1, 2)
         grid.addWidget(self.redo, 3, 2, 1, 2)

@@ -1,0 +1,59 @@
+"""The button *Next place*, by clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.widgets import next_place
+from tests.widgets.fake_core import WAIT, blobs
+
+
+@pytest.fixture
+def dock(make_dock, run, monkeypatch):
+    monkeypatch.setattr(next_place, "SIDE", 16)
+    dock = make_dock()
+    picture = blobs((64, 96))
+    picture[40:50, 70:80] = 128  # neither background nor foreground
+    picture[50:60, 10:20] = 110
+    dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), translate=(3, 7))
+    run(dock)
+    dock.tabs.setCurrentIndex(1)
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+def middle(dock):
+    """Pixel in the middle of the view."""
+    center = np.array(dock.viewer.scene.camera.center[-2:])
+    return (center - (3, 7)) / 0.5
+
+
+def test_the_view_goes_to_what_is_least_sure_then_to_the_next_and_says_when_nothing_is_left(dock, click, qtbot):
+    button = dock.teach.fix.next_place
+    before = middle(dock)
+    visited = []
+    for _ in range(2):
+        click(button)
+        qtbot.waitUntil(lambda: not np.allclose(middle(dock), visited[-1] if visited else before), timeout=WAIT * 1000)
+        visited.append(middle(dock))
+    assert np.abs(visited[0] - (44.5, 74.5)).max() < 12
+    assert np.abs(visited[1] - visited[0]).max() >= 8
+    for _ in range(60):
+        if button.text() == next_place.NOTHING_LEFT:
+            break
+        click(button)
+        qtbot.wait(20)
+    assert button.text() == next_place.NOTHING_LEFT
+
+
+def test_what_was_called_right_is_not_shown_again(dock, click, qtbot):
+    (corrected,) = dock.corrections.layers
+    region = np.zeros((64, 96), bool)
+    region[30:, 50:] = True
+    corrected.accept((), region)
+    before = middle(dock)
+    click(dock.teach.fix.next_place)
+    qtbot.waitUntil(lambda: not np.allclose(middle(dock), before), timeout=WAIT * 1000)
+    assert np.abs(middle(dock) - (54.5, 14.5)).max() < 12
