@@ -261,6 +261,26 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
     assert (np.asarray(opened.layer.data) == 77).any()
 
 
+def test_a_second_lesson_on_the_new_labels_keeps_the_fixes_of_both(dock, teacher, click, qtbot):
+    old = painted(dock, qtbot)
+    first = np.asarray(old.data) == 77
+    taught(dock, click, qtbot)
+    new = next(layer for layer in labels_of(dock) if layer is not old)
+    new.paint((10, 80), 90)
+    second = np.asarray(new.data) == 90
+    qtbot.waitUntil(lambda: len(dock.teach.learns.boxes) == 2, timeout=WAIT * 1000)
+    taught(dock, click, qtbot)
+    assert len(teacher.corrections) == 2
+    assert teacher.parent == "nuclei-mine@1"
+    (shown,) = (layer for layer in labels_of(dock) if layer.visible)
+    assert len(labels_of(dock)) == 3
+    for stroke in (first, second):
+        (number,) = set(np.asarray(shown.data)[stroke].tolist())
+        np.testing.assert_array_equal(np.asarray(shown.data) == number, stroke)
+    click(dock.teach.run.box.flip)
+    assert [layer for layer in labels_of(dock) if layer.visible] == [new]
+
+
 def test_what_changed_is_marked_if_asked(dock, click, qtbot):
     painted(dock, qtbot)
     box, layers = dock.teach.run.box, dock.viewer.layers

@@ -166,19 +166,22 @@ def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taugh
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Run:
-    """A picture that is to be segmented again: its labels before, and what a person decided there."""
+    """A picture that is to be segmented again: its labels before, and what a person decided there, oldest first."""
 
     request: RunRequest
     layer: napari.layers.Labels | None
     labels: NDArray[Any] | None = None
-    latest: Callable[[], Correction] | None = None
+    latest: tuple[Callable[[], Correction], ...] = ()
 
 
 def _runs(taught: Taught, model: str, store: ModelStore) -> list[_Run]:
+    pictures: dict[Any, list[tuple[Material, RunRequest]]] = {}  # one may have been corrected in several layers
+    for one in taught.material:
+        if one.layer is not None and (run := one.request) is not None:
+            pictures.setdefault((id(run.layer), run.image.label_shape), []).append((one, run))
     runs = [
-        _Run(request=one.request, layer=one.layer, latest=one.latest)
-        for one in taught.material
-        if one.layer is not None and one.request is not None
+        _Run(request=ones[-1][1], layer=ones[-1][0].layer, latest=tuple(one.latest for one, _ in ones))
+        for ones in pictures.values()
     ]
     if (other := taught.untouched) is not None:
         runs.append(_Run(request=other.request, layer=other.layer, labels=other.labels))
@@ -188,12 +191,14 @@ def _runs(taught: Taught, model: str, store: ModelStore) -> list[_Run]:
 def _iter_again(calls: CoreCalls, run: _Run) -> Steps[Again]:
     request, before = run.request, run.labels
     result = yield from calls.iter_segment(request.image, request.model, request.options, request.store)
-    if run.latest is not None:
+    if run.latest:
         from napari_unetstyle.core.segmentation.segment import relabeled
 
-        correction = run.latest()
-        before = correction.labels
-        result = relabeled(result, with_fixes(correction, result.labels))
+        labels = result.labels
+        for latest in run.latest:
+            correction = latest()
+            before, labels = correction.labels, with_fixes(correction, labels)
+        result = relabeled(result, labels)
     fresh = yield from iter_fresh(as_steps(lambda: result))
     changes = None if before is None else changed_objects(before, result.labels, result.output)
     return Again(layer=run.layer, request=request, fresh=fresh, changes=changes)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FLIP_KEY = "F8"
 DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
-_SAME = 0.0005  # what three digits do not show
 
 
 class TaughtBox(QGroupBox):
@@ -87,7 +86,7 @@ def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> 
         return f"{what}: not checked"
     if before is None:
         return f"{what}: {after:.2f}"
-    change = "same" if abs(after - before) < _SAME else up if after > before else down
+    change = "same" if f"{before:.3f}" == f"{after:.3f}" else up if after > before else down
     digits = 2 if change == "same" or abs(after - before) >= 0.01 else 3
     return f"{what}: {before:.{digits}f} → {after:.{digits}f}, {change}"
 

@@ -343,6 +343,9 @@ class TeachRun(QWidget):
             placement = Placement.of(request.layer, request.image.axes, request.placement.grid)
             request = dataclasses.replace(request, placement=placement)
         output = self._results.add(request, again.fresh)
+        for other, older in self._results.runs:
+            if other.layer is request.layer and older is not output:
+                older.layer.visible = False
         if again.layer is None or again.changes is None:
             return None
         again.layer.visible = False
