@@ -201,6 +201,7 @@ def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbo
     mouse((24, 26))
     qtbot.waitUntil(lambda: len(learns.boxes) == 1 and "2 fixes" in learns.boxes[0].text(), timeout=WAIT * 1000)
     qtbot.waitUntil(lambda: "✓ saved" in learns.saved.text(), timeout=WAIT * 1000)
+    assert learns.boxes[0].visibleRegion().boundingRect().height() >= 2 * learns.fontMetrics().height()
     assert not learns.question.isHidden()
     click(learns.show_on_picture)
     overlay = dock.viewer.layers["learns from"]

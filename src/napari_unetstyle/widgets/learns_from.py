@@ -210,7 +210,8 @@ class LearnsFrom(QGroupBox):
                 row.deleteLater()
         self.boxes = []
         for lesson in self.lessons:
-            self._rows.addWidget(self._row(lesson))
+            self._rows.addWidget(row := self._row(lesson))
+            row.show()  # else it has no height yet
         self._list.setFixedHeight(min(self._rows.sizeHint().height(), LIST_HEIGHT))
         self._list.setVisible(bool(self.lessons))
         self._show_question()
