@@ -98,8 +98,10 @@ class FixTools(QGroupBox):
         rows = QVBoxLayout(self)
         grid = QGridLayout()
         places = ("add", "delete", "merge", "split")
-        for column, key in enumerate(places):
-            grid.addWidget(self.buttons[key], 0, column)
+        whole = QHBoxLayout()  # of these areas have only one
+        for key in places:
+            whole.addWidget(self.buttons[key])
+        grid.addLayout(whole, 0, 0, 1, 4)
         grid.addWidget(self.buttons["right"], 1, 0, 1, 2)
         grid.addWidget(self.buttons["nothing"], 1, 2, 1, 2)
         views = QHBoxLayout()  # where one of them is hidden, the other takes its room
