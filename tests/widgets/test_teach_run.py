@@ -261,6 +261,16 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
     assert (np.asarray(opened.layer.data) == 77).any()
 
 
+def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
+    window = dock.viewer.window._qt_window
+    window.resize(900, 420)
+    window.show()
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    box = dock.teach.run.box
+    qtbot.waitUntil(lambda: not box.flip.visibleRegion().isEmpty(), timeout=WAIT * 1000)
+
+
 def test_a_second_lesson_on_the_new_labels_keeps_the_fixes_of_both(dock, teacher, click, qtbot):
     old = painted(dock, qtbot)
     first = np.asarray(old.data) == 77

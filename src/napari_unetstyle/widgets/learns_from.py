@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.corrections import learned
@@ -212,10 +212,18 @@ class LearnsFrom(QGroupBox):
         for lesson in self.lessons:
             self._rows.addWidget(row := self._row(lesson))
             row.show()  # else it has no height yet
-        self._list.setFixedHeight(min(self._rows.sizeHint().height(), LIST_HEIGHT))
-        self._list.setVisible(bool(self.lessons))
+        self._fit_list()
+        QTimer.singleShot(0, self._fit_list)  # when napari's theme has reached the rows
         self._show_question()
         self._show_saved()
+
+    def _fit_list(self) -> None:
+        """As high as its rows, up to a point."""
+        height = self._rows.sizeHint().height()
+        policy = Qt.ScrollBarPolicy.ScrollBarAsNeeded if height > LIST_HEIGHT else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        self._list.setVerticalScrollBarPolicy(policy)
+        self._list.setFixedHeight(min(height, LIST_HEIGHT))
+        self._list.setVisible(bool(self.lessons))
 
     def _row(self, lesson: Lesson) -> QWidget:
         row = QWidget()

@@ -7,9 +7,9 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.core.models.store import reference
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.result_panel import ResultPanel
 
 MINUTES = 2.0
+LAID_OUT = 100  # milliseconds after which what was just shown has its place
 _FIRST = "nuclei"
 NOTHING_YET = "Nothing to learn from yet."
 
@@ -79,6 +80,10 @@ class TeachRun(QWidget):
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
         self.pairs = Pairs(viewer)
+        self._revealing = QTimer(self)
+        self._revealing.setSingleShot(True)
+        self._revealing.setInterval(LAID_OUT)
+        self._revealing.timeout.connect(self._reveal)
         self._stop = threading.Event()
         self._go = threading.Event()
         self.model = combo()
@@ -306,6 +311,7 @@ class TeachRun(QWidget):
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
         self.curve.hide()  # what it came to stands in the box
+        self._revealing.start()
         match outcome:
             case Finished(value=taught):
                 self._deliver(taught)
@@ -315,6 +321,15 @@ class TeachRun(QWidget):
                 self.models_changed.emit()  # it may have got its name just before
                 self.message.say("Given up. The model you had stays in use, and your fixes are kept.")
         self._show()
+
+    def _reveal(self) -> None:
+        """Scroll to what came of it, in a low window."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self.message)
+            area.ensureWidgetVisible(self.box)
 
     def _deliver(self, taught: Taught) -> None:
         self._forget(keep=taught.candidate)
