@@ -30,10 +30,10 @@ def small_picture(seed=0, **said):
     return Correction(image=as_image(pixels, axes="YXC"), labels=example.labels[1], **(said or {"rest_is_right": True}))
 
 
-def small_memory(role="learn"):
-    """A picture for a model to carry."""
+def small_memory(role="learn", picture=""):
+    """A picture for a model to carry, or a crop of a person's own for it to remember."""
     rng = np.random.default_rng(0)
-    return Memory(rng.integers(0, 255, (3, 40, 40)).astype(np.uint8), np.ones((2, 40, 40), np.int32), role)
+    return Memory(rng.integers(0, 255, (3, 40, 40)).astype(np.uint8), np.ones((2, 40, 40), np.int32), role, picture)
 
 
 @contextlib.contextmanager
@@ -61,7 +61,9 @@ def keep_many(root: Path, seed: int, count: int, ready) -> None:
     ready.recv()
     for number in range(count):
         marked = spec.model_copy(update={"provenance": {"by": f"{seed}-{number}"}})
-        aside = store.save_aside(marked, random_unet(channels=3, out=3, seed=seed), memory=[small_memory()])
+        aside = store.save_aside(
+            marked, random_unet(channels=3, out=3, seed=seed), memory=[small_memory(), small_memory(picture="own")]
+        )
         store.take_in(aside, marked)
     ready.send("done")
 

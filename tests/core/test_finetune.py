@@ -119,7 +119,7 @@ def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(s
 
     good = fine_tune([right], knows, store=store, **QUICK | {"learning_rate": 5e-3})
     assert good.comparison.child.on_old > good.comparison.parent.on_old - 0.01
-    assert [m.role for m in good.keep(store).memory] == ["check", "check", "learn"]
+    assert [m.role for m in good.keep(store).memory if not m.picture] == ["check", "check", "learn"]
 
 
 def test_too_little_to_check_says_so_and_takes_over_only_when_a_person_says_so(store):

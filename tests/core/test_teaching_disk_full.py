@@ -109,7 +109,7 @@ def each_write(disk, action, check, most=400):
 def test_a_model_that_cannot_be_written_leaves_the_others_whole_and_can_be_written_again(tmp_path, monkeypatch, error):
     store = fresh_store(tmp_path)
     spec = store.load("tiny").spec.model_copy(update={"name": "new"})
-    network, memory = random_unet(channels=3, out=3), [small_memory()]
+    network, memory = random_unet(channels=3, out=3), [small_memory(), small_memory(picture="own")]
     disk = Disk(tmp_path, monkeypatch, error)
     before = contents(tmp_path)
 
@@ -131,7 +131,9 @@ def test_a_taught_model_that_cannot_be_kept_is_kept_once_there_is_space(tmp_path
     store = fresh_store(tmp_path / "models")
     spec = store.load("tiny").spec.model_copy(update={"name": "new"})
     network = random_unet(channels=3, out=3)
-    aside, other = (store.save_aside(spec, network, memory=[small_memory()]) for _ in range(2))
+    aside, other = (
+        store.save_aside(spec, network, memory=[small_memory(), small_memory(picture="own")]) for _ in range(2)
+    )
     disk = Disk(tmp_path, monkeypatch, error)
     before = contents(store.root)
 

@@ -141,10 +141,12 @@ def _check(root, before, about):
     assert store.problems() == {}, about
     after = contents(root)
     assert before.items() <= after.items(), about
-    for folder in {path.parent for path in after.keys() - before.keys()}:
+    for folder in {path.parent for path in after.keys() - before.keys() if path.name == "model.json"}:
         model = store.load(folder)
         assert model.network is not None, about
-        assert len(model.memory) == sum(name.endswith("-labels.tif") for name in model.spec.files), about
+        carried, remembered = ([m for m in model.memory if bool(m.picture) is own] for own in (False, True))
+        assert len(carried) == sum(name.endswith("-labels.tif") for name in model.spec.files), about
+        assert len(remembered) == len(list(folder.glob("own/*-labels.tif"))) > 0, about
     for left in root.glob(".*"):
         assert left.name.startswith(".partial-"), about
         os.utime(left, (0, 0))
@@ -169,7 +171,7 @@ def test_two_that_keep_versions_at_the_same_time_keep_all_of_them(tmp_path, repe
         seed = int(model.spec.provenance["by"][0])
         expected = random_unet(channels=3, out=3, seed=seed).head.weight.half().float()
         assert torch.equal(model.network.head.weight, expected)
-        assert len(model.memory) == 1
+        assert [m.picture for m in model.memory] == ["", "own"]
     assert not list(tmp_path.glob(".*"))
 
 

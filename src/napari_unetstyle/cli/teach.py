@@ -75,6 +75,9 @@ def teach_model(
     work: Annotated[
         Path | None, typer.Option(help="Folder that an interrupted teaching goes on from: give the same one again.")
     ] = None,
+    forget_pictures: Annotated[
+        bool, typer.Option("--forget-pictures", help="The model keeps no crops of the pictures for its next teaching.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep it even if it is no better.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
@@ -105,6 +108,7 @@ def teach_model(
         seed=seed,
         device=device,
         folder=work,
+        remember=not forget_pictures,
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
     )
     is_areas = areas if parent is None else parent.spec.separation is None

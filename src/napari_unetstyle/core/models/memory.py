@@ -36,11 +36,15 @@ class Memory:
         int32 ``(2, *spatial)``: class values and object ids, -1 where nobody knows.
     role
         ``"learn"`` or ``"check"``.
+    picture
+        Names the person's own picture that it is a crop of; empty for a picture that is part of the model and travels
+        with it.
     """
 
     pixels: NDArray[Any]
     targets: NDArray[np.int32]
     role: Role
+    picture: str = ""
 
 
 def read_memory(spec: ModelSpec, folder: Path) -> tuple[Memory, ...]:
@@ -56,7 +60,17 @@ def read_memory(spec: ModelSpec, folder: Path) -> tuple[Memory, ...]:
 
 
 def _read(spec: ModelSpec, folder: Path, match: re.Match[str]) -> Memory:
-    path = folder / match[0]
+    return read_pair(folder / match[0], spec, "learn" if match["role"] == "learn" else "check")
+
+
+def read_pair(path: Path, spec: ModelSpec, role: Role, picture: str = "") -> Memory:
+    """One picture from its two files.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing or does not fit the model.
+    """
     dims = spec.network.spatial_dims
     try:
         pixels, targets = (_array(p, dims) for p in (path, _labels_path(path)))
@@ -67,8 +81,7 @@ def _read(spec: ModelSpec, folder: Path, match: re.Match[str]) -> Memory:
             f"{path.name} of the model {spec.name!r} has pixels {pixels.shape} and labels {targets.shape} "
             f"{targets.dtype}; needed are (C, *spatial) and (2, *spatial), whole numbers. Import the model again."
         )
-    role: Role = "learn" if match["role"] == "learn" else "check"
-    return Memory(pixels, targets.astype(np.int32), role)
+    return Memory(pixels, targets.astype(np.int32), role, picture)
 
 
 def _array(path: Path, dims: int) -> NDArray[Any]:
@@ -78,18 +91,24 @@ def _array(path: Path, dims: int) -> NDArray[Any]:
 
 
 def write_memory(memories: Sequence[Memory], folder: Path) -> Mapping[str, str]:
-    """Write pictures into a model folder and return the sha256 of each file by name."""
+    """Write the pictures that travel with a model into its folder and return the sha256 of each file by name."""
+    digests: dict[str, str] = {}
+    for role in ("learn", "check"):
+        for number, one in enumerate([m for m in memories if m.role == role and not m.picture][:MOST], 1):
+            digests.update(write_pair(one, folder / f"memory-{role}-{number:02}.tif"))
+    return digests
+
+
+def write_pair(one: Memory, path: Path) -> Mapping[str, str]:
+    """Write a picture as two files and return the sha256 of each by name."""
     from tifffile import imwrite
 
     digests: dict[str, str] = {}
-    for role in ("learn", "check"):
-        for number, one in enumerate([m for m in memories if m.role == role][:MOST], 1):
-            path = folder / f"memory-{role}-{number:02}.tif"
-            for target, array in ((path, one.pixels), (_labels_path(path), one.targets)):
-                axes = "C" + "ZYX"[-(array.ndim - 1) :]
-                with atomic_path(target, array.nbytes) as temporary:
-                    imwrite(temporary, array, photometric="minisblack", compression="zlib", metadata={"axes": axes})
-                digests[target.name] = sha256_of(target)
+    for target, array in ((path, one.pixels), (_labels_path(path), one.targets)):
+        axes = "C" + "ZYX"[-(array.ndim - 1) :]
+        with atomic_path(target, array.nbytes) as temporary:
+            imwrite(temporary, array, photometric="minisblack", compression="zlib", metadata={"axes": axes})
+        digests[target.name] = sha256_of(target)
     return digests
 
 

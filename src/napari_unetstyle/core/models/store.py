@@ -28,6 +28,7 @@ from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory, read_memory, write_memory
+from napari_unetstyle.core.models.own import read_own, write_own
 from napari_unetstyle.core.models.spec import Card, ModelSpec
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class Model:
 
     @property
     def memory(self) -> tuple[Memory, ...]:
-        """The pictures it carries, for teaching."""
-        return read_memory(self.spec, self.folder)
+        """The pictures it carries, for teaching; after them the crops of a person's own, which never travel."""
+        return (*read_memory(self.spec, self.folder), *read_own(self.spec, self.folder))
 
 
 _Scan = tuple[list[Model], dict[Path, str]]  # usable models, and folders that are none with the reason
@@ -166,7 +167,7 @@ class ModelStore:
         network
             Fits `spec`.
         memory
-            Pictures for it to carry.
+            Pictures for it to carry, and crops of a person's own for it to remember.
 
         Returns
         -------
@@ -186,6 +187,7 @@ class ModelStore:
         with _partial_folder(self.root) as partial:
             save_weights(network, partial / WEIGHTS, half=half)
             files = {WEIGHTS: sha256_of(partial / WEIGHTS), **write_memory(memory, partial)}
+            write_own([one for one in memory if one.picture], partial)
             written = model_folder.sealed(spec, files)
             atomic_write(partial / MANIFEST, model_folder.to_json(written))
             model_folder.load_network(written, partial, shown_as=reference(spec))  # what is kept can be loaded

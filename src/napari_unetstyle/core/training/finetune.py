@@ -34,6 +34,7 @@ from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
+from napari_unetstyle.core.training.remembering import own_memories, picture_key
 from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.teaching import Teaching
 
@@ -127,7 +128,8 @@ def iter_fine_tune(
     model = parent if isinstance(parent, Model) else shelf.load(parent)
     said = _something(sayings(corrections, model.spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
-    memory = model.memory
+    again = {picture_key(one) for one in said}  # what is said about a picture now counts, not what was once
+    memory = [m for m in model.memory if m.picture not in again]
     check = [m for m in memory if m.role == "check"]
     yield Progress(0, 1, "Looking at your pictures")
     before = yield from share(iter_scores(model, said, places, check, options.segment), 0.0, _BEFORE)
@@ -138,7 +140,9 @@ def iter_fine_tune(
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
-    child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=memory)
+    own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
+    draft = _draft(model.spec, options, teaching, lessons)
+    child = shelf.save_aside(draft, teaching.best, memory=[*own, *memory])
     with _forgotten_on_failure(shelf, child):
         after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
     comparison = Comparison(before, after)
@@ -182,7 +186,8 @@ def iter_teach_new(
     best = teaching.best
     plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
-    child = shelf.save_aside(_draft(spec, options, teaching, lessons), best)
+    own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
+    child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
     with _forgotten_on_failure(shelf, child):
         after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
     comparison = Comparison(None, after)
@@ -201,7 +206,7 @@ def _forgotten_on_failure(store: ModelStore, child: Model) -> Iterator[None]:
 
 def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], places: Sequence[Place]) -> str:
     """Names all that a teaching's weights depend on, except for how long it is to take and where it runs."""
-    free = {"folder", "device", "name", "minutes"}
+    free = {"folder", "device", "name", "minutes", "remember"}
     chosen = {name: repr(value) for name, value in vars(options).items() if name not in free}
     content = [origin, chosen, [_digest(one) for one in examples], [repr(place) for place in places]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -86,6 +86,8 @@ class FineTuneOptions:
     folder
         Where a teaching keeps how far it has come, and a TensorBoard log if tensorboard is installed; the same
         teaching goes on from there. None keeps nothing.
+    remember
+        Whether the model keeps small crops of the pictures for its next teaching; these never travel with it.
     """
 
     minutes: float | None = 2.0
@@ -98,6 +100,7 @@ class FineTuneOptions:
     device: str = "auto"
     segment: SegmentOptions = field(default_factory=SegmentOptions)
     folder: Path | None = None
+    remember: bool = True
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
