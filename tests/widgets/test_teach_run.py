@@ -263,7 +263,7 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
 
 def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
     window = dock.viewer.window._qt_window
-    window.resize(900, 420)
+    window.resize(900, 520)
     window.show()
     painted(dock, qtbot)
     taught(dock, click, qtbot)

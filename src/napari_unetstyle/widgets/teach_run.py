@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.result_panel import ResultPanel
 
 MINUTES = 2.0
-LAID_OUT = 100  # milliseconds after which what was just shown has its place
+LAID_OUT, TRIES = 50, 40  # milliseconds, and how often, until what was just shown has its place
 _FIRST = "nuclei"
 NOTHING_YET = "Nothing to learn from yet."
 
@@ -81,7 +81,6 @@ class TeachRun(QWidget):
         self._taught: Taught | None = None
         self.pairs = Pairs(viewer)
         self._revealing = QTimer(self)
-        self._revealing.setSingleShot(True)
         self._revealing.setInterval(LAID_OUT)
         self._revealing.timeout.connect(self._reveal)
         self._stop = threading.Event()
@@ -311,6 +310,7 @@ class TeachRun(QWidget):
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
         self.curve.hide()  # what it came to stands in the box
+        self._tries = TRIES
         self._revealing.start()
         match outcome:
             case Finished(value=taught):
@@ -324,12 +324,15 @@ class TeachRun(QWidget):
 
     def _reveal(self) -> None:
         """Scroll to what came of it, in a low window."""
+        shown = self.message if self.box.isHidden() else self.box
+        self._tries -= 1
+        if not self._tries or shown.visibleRegion().boundingRect().height() == shown.height():
+            self._revealing.stop()
         area = self.parentWidget()
         while area is not None and not isinstance(area, QScrollArea):
             area = area.parentWidget()
         if area is not None:
-            area.ensureWidgetVisible(self.message)
-            area.ensureWidgetVisible(self.box)
+            area.ensureWidgetVisible(shown)
 
     def _deliver(self, taught: Taught) -> None:
         self._forget(keep=taught.candidate)
