@@ -122,9 +122,10 @@ def test_a_teaching_killed_at_any_moment_leaves_the_models_whole_and_goes_on(tmp
 @needs_kill
 def test_a_save_killed_at_any_moment_is_not_there_or_whole(tmp_path, repeats):
     rng = np.random.default_rng()
-    root = tmp_path / "models"
-    fresh_store(root)
     for trial in range(repeats(12)):
+        root = tmp_path / f"{trial // 10}"
+        if trial % 10 == 0:  # else it is full of models in the end
+            fresh_store(root)
         before = contents(root)
         child, pipe = process(keep_many, root, trial, 1000)
         pipe.send("go")
