@@ -209,7 +209,8 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> d
             model = parent
         case "ours" | "full":
             longer = 5 if method == "full" else 1
-            candidate = fine_tune(lessons, parent, store=store, minutes=minutes * longer, seed=seed)
+            more = {"learning_rate": given.rate, "replay": given.replay, "seed": seed}
+            candidate = fine_tune(lessons, parent, store=store, minutes=minutes * longer, **more)
             model = candidate.model
             row |= {
                 "verdict": candidate.comparison.verdict,
@@ -241,6 +242,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--parent-minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, help="learning rate of ours, in the place of the usual one")
+    parser.add_argument("--replay", type=float, default=0.5)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all teaching times, to try the script")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

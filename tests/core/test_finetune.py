@@ -13,7 +13,10 @@ from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
+from napari_unetstyle.core.training.fresh import fresh_spec
+from napari_unetstyle.core.training.lessons import sayings
 from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.places import hold_out
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
@@ -241,3 +244,21 @@ def test_a_new_model_needs_pictures_of_one_kind_and_enough_classes(store):
         teach_new([volume(0)], ["dim"], "x", store=store, steps=1, minutes=None)
     with pytest.raises(OptionError, match="names of its classes"):
         teach_new([volume(0)], [], "x", store=store, steps=1, minutes=None)
+
+
+def test_a_place_is_held_out_of_all_corrections_of_its_picture():
+    """The labels before and after an earlier teaching are two corrections of one picture."""
+    one, other = picture(0), picture(1)
+    again = Correction(image=as_image(np.array(one.image.array), axes="YXC"), labels=one.labels, rest_is_right=True)
+    said = sayings([one, again, other], fresh_spec([one], "discs", ["disc"]))
+    learned_from, places = hold_out(said, np.random.default_rng(0))
+    for place in places:
+        for kept in (k for k in learned_from if k.correction.labels is said[place.said].correction.labels):
+            assert not kept.valid[place.box].any()
+    boxes = {0: [], 1: [], 2: []}
+    for place in places:
+        boxes[place.said].append(place.box)
+    assert boxes[0] or boxes[1]
+    for first, second in ((0, 1), (1, 0)):
+        for box in boxes[first]:
+            assert not next(k for k in learned_from if k.correction is said[second].correction).valid[box].any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _SHARE = 0.25  # of all places
 _LEAST = 2 * ENOUGH  # places in all, below which none is held out: what little there is, is learned from
 _SIDES = {2: (32, 192), 3: (12, 48)}  # smallest and largest side of a place, by dimensions
 _PLACES = 12  # that are aimed at in a picture
+_BAND = 64  # rows, or slices, that are read at once
 _FULL = 0.1  # of its box that a place has to be judged in
 
 
@@ -51,13 +53,14 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     rng
         Decides where.
     """
+    pictures = [_picture(one) for one in said]
     candidates = [Place(i, box) for i, one in enumerate(said) for box in _boxes(one.valid)]
     if len(candidates) < _LEAST:
         return list(said), []
     count = max(ENOUGH, round(_SHARE * len(candidates)))
     order = rng.permutation(len(candidates))
     places = [candidates[i] for i in sorted(_spread(candidates, said, order)[:count])]
-    kept = [one.without(_mask(i, places, one)) for i, one in enumerate(said)]
+    kept = [one.without(_mask(pictures, i, places, one)) for i, one in enumerate(said)]
     return [one for one in kept if one.valid.any()], places
 
 
@@ -87,9 +90,20 @@ def _boxes(valid: Mask) -> list[Box]:
     return [box for box in boxes if valid[box].mean() >= _FULL]
 
 
-def _mask(index: int, places: Sequence[Place], said: Said) -> Mask:
+def _mask(pictures: Sequence[int], index: int, places: Sequence[Place], said: Said) -> Mask:
+    """What is held out of a picture, in whichever of its corrections it was chosen."""
     mask = np.zeros(said.valid.shape, bool)
     for place in places:
-        if place.said == index:
+        if pictures[place.said] == pictures[index]:
             mask[place.box] = True
     return mask
+
+
+def _picture(said: Said) -> int:
+    """A number for the pixels that were corrected, the same for two corrections of one picture."""
+    image = said.correction.image
+    frame = image.frame(said.index, said.valid.ndim)
+    total = zlib.crc32(repr((frame.shape, frame.channels, said.index)).encode())
+    for start in range(0, frame.shape[0], _BAND):
+        total = zlib.crc32(np.ascontiguousarray(frame.read(slice(start, start + _BAND))), total)
+    return total
