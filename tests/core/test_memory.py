@@ -24,6 +24,7 @@ from napari_unetstyle.core.segmentation.memory import predict_memory
 def held(what):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what)) * 1024
 
+torch.set_num_threads(1)  # each thread has buffers of its own
 model = ModelStore(sys.argv[1]).load(sys.argv[2])
 shape = tuple(map(int, sys.argv[3].split(",")))
 image = as_image(np.random.default_rng(0).integers(0, 999, shape).astype(np.int16), axes="ZYX"[-len(shape):])

@@ -172,7 +172,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         If the device or an option cannot be had.
     """
     dims = model.spec.network.spatial_dims
-    _check_plane(image, model.spec, options)
+    check_plane(image, model.spec, options)
     source, image = image, turned(image, options.plane)
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
@@ -267,7 +267,14 @@ def _frames(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ..
     return options.frames
 
 
-def _check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:
+def check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:
+    """Refuse planes where there is no volume, or where the model wants it whole.
+
+    Raises
+    ------
+    OptionError
+        In words.
+    """
     if options.plane == "YX" and not options.link:
         return
     if spec.network.spatial_dims == 3:
