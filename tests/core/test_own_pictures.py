@@ -15,7 +15,7 @@ from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.own import MOST_OWN, spread
 from napari_unetstyle.core.training.finetune import fine_tune, teach_new
 from napari_unetstyle.core.training.lessons import sayings
-from napari_unetstyle.core.training.remembering import SIDES, own_memories, picture_key
+from napari_unetstyle.core.training.remembering import SIDES, own_memories
 from tests.core.networks_for_tests import tiny_model
 from tests.core.teaching_for_tests import QUICK, fresh_store, small_picture
 
@@ -135,7 +135,7 @@ def test_a_large_picture_gives_small_crops_of_where_something_was_said(tmp_path)
         assert max(crop.pixels.shape[1:]) <= SIDES[2]
         assert crop.pixels.dtype == np.uint8
     assert sum((crop.targets[0] >= 0).sum() for crop in crops) == accepted.sum()
-    assert {crop.picture for crop in crops} == {picture_key(said)}
+    assert {crop.picture for crop in crops} == {said.picture}
 
 
 def test_the_next_teaching_replays_and_checks_them_but_not_those_of_a_picture_that_is_taught_again(tmp_path):

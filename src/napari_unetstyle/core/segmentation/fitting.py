@@ -398,13 +398,18 @@ def _typical_diameter(group: _Group, spec: ModelSpec, engine: Engine) -> float |
         )[0]
         for one in logits
     ]
-    areas = np.sort(np.concatenate([np.bincount(labels.ravel())[1:] for labels in found]))
+    areas = np.concatenate([np.bincount(labels.ravel())[1:] for labels in found])
     if len(areas) < _SIZE_OBJECTS or areas.sum() < _SIZE_SHARE * sum(labels.size for labels in found):
         return None
-    covered = np.cumsum(areas)
-    area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    dims = spec.network.spatial_dims
-    return _believed(2 * (area / _ball(dims)) ** (1 / dims), spec)
+    return _believed(typical_diameter(areas, spec.network.spatial_dims), spec)
+
+
+def typical_diameter(areas: NDArray[Any], dims: int) -> float:
+    """Diameter of the object that a random pixel of objects of these `areas` (pixels, or voxels) lies in."""
+    ordered = np.sort(areas)
+    covered = np.cumsum(ordered)
+    area = float(ordered[np.searchsorted(covered, covered[-1] / 2)])
+    return float(2 * (area / _ball(dims)) ** (1 / dims))
 
 
 def _ball(dims: int) -> float:

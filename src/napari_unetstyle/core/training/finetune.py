@@ -7,7 +7,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
-from napari_unetstyle.core.training.remembering import own_memories, picture_key
-from napari_unetstyle.core.training.scores import Comparison
+from napari_unetstyle.core.training.remembering import own_memories
+from napari_unetstyle.core.training.scores import Comparison, Scores
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
@@ -128,7 +128,7 @@ def iter_fine_tune(
     model = parent if isinstance(parent, Model) else shelf.load(parent)
     said = _something(sayings(corrections, model.spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
-    again = {picture_key(one) for one in said}  # what is said about a picture now counts, not what was once
+    again = {one.picture for one in said}  # what is said about a picture now counts, not what was once
     memory = [m for m in model.memory if m.picture not in again]
     check = [m for m in memory if m.role == "check"]
     yield Progress(0, 1, "Looking at your pictures")
@@ -141,12 +141,10 @@ def iter_fine_tune(
     teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
     own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
-    draft = _draft(model.spec, options, teaching, lessons)
-    child = shelf.save_aside(draft, teaching.best, memory=[*own, *memory])
-    with _forgotten_on_failure(shelf, child):
-        after = yield from share(iter_scores(child, said, places, check, options.segment), _AFTER, 1.0)
-    comparison = Comparison(before, after)
-    return Candidate(model=child, parent=model, comparison=comparison, places=_checked(corrections, said, places))
+    child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
+    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment))
+    checked = _checked(corrections, said, places)
+    return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked)
 
 
 def iter_teach_new(
@@ -188,20 +186,18 @@ def iter_teach_new(
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
-    with _forgotten_on_failure(shelf, child):
-        after = yield from share(iter_scores(child, said, places, (), options.segment), _AFTER, 1.0)
-    comparison = Comparison(None, after)
-    return Candidate(model=child, parent=None, comparison=comparison, places=_checked(corrections, said, places))
+    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment))
+    checked = _checked(corrections, said, places)
+    return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked)
 
 
-@contextlib.contextmanager
-def _forgotten_on_failure(store: ModelStore, child: Model) -> Iterator[None]:
-    """Whoever ends the measuring of a candidate never hears of it, so that nobody else would remove it."""
-    try:
-        yield
-    except BaseException:
-        store.forget(child)
-        raise
+def _iter_checked(child: Model, store: ModelStore, scoring: Steps[Scores]) -> Steps[Scores]:
+    """Measure a candidate; whoever ends this early never hears of it, so that nobody else would remove it."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(store.forget, child)
+        scores = yield from share(scoring, _AFTER, 1.0)
+        undo.pop_all()
+    return scores
 
 
 def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], places: Sequence[Place]) -> str:

@@ -13,10 +13,10 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.spec import NetworkSpec
-from napari_unetstyle.core.training.lessons import typical_diameter
+from napari_unetstyle.core.training.lessons import label_diameter
 
 COLORS = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#bbbbbb")  # Paul Tol, bright
-_WIDTHS = {2: (16, 32, 64, 128, 256), 3: (16, 32, 64, 128, 256)}
+_WIDTHS = (16, 32, 64, 128, 256)
 _REGION = {2: 256, 3: 48}
 _SIZES = (0.4, 2.5)  # of the typical object, that are segmented as they are
 
@@ -45,25 +45,19 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
     """
     if not corrections or not classes:
         raise OptionError("A new model needs pictures with labels, and the names of its classes.")
-    first = corrections[0]
-    for other in corrections[1:]:
-        if _kind(other) != _kind(first):
-            raise ImageError(
-                f"{other.image.name or 'A picture'} is {_kind(other)}, but {first.image.name or 'the first'} is "
-                f"{_kind(first)}. Teach with pictures of one kind."
-            )
-    dims = 3 if first.dims == 3 else 2
-    count = first.image.size("C")
-    channels: Literal["rgb", "gray", "exact"] = {1: "gray", 3: "rgb", 4: "rgb"}.get(count, "exact")  # type: ignore[assignment]
-    spacing, unit = _spacing([c.image for c in corrections], dims) if dims == 3 else (None, None)
-    strides, kernels = _plan([c.image for c in corrections], spacing, dims)
-    diameter = _diameter(corrections) if first.output == "objects" else None
+    _check_kinds(corrections)
+    images, is_objects = [c.image for c in corrections], corrections[0].output == "objects"
+    dims = 3 if corrections[0].dims == 3 else 2
+    channels, count = _channels(images[0])
+    spacing, unit = _spacing(images, dims) if dims == 3 else (None, None)
+    strides, kernels = _plan(images, spacing, dims)
+    diameter = _diameter(corrections) if is_objects else None
     return ModelSpec(
         name=name,
         network=NetworkSpec(
             spatial_dims=dims,
-            in_channels=3 if channels == "rgb" else count,
-            widths=_WIDTHS[dims][: len(strides) + 1],
+            in_channels=count,
+            widths=_WIDTHS[: len(strides) + 1],
             strides=strides,
             kernels=kernels,
         ),
@@ -76,14 +70,37 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
             region=_REGION[dims],
         ),
         classes=tuple(ClassSpec(value=i, name=n, color=COLORS[(i - 1) % 8]) for i, n in enumerate(classes, 1)),
-        separation="depth" if first.output == "objects" else None,
-        card=Card(
-            purpose=f"{', '.join(classes)}, taught from nothing on the pictures of one person.",
-            summary=", ".join(classes),
-            training_data="",
-            license="",
-            limits="Pictures like those it was taught with; others were never tried. Look at the outlines.",
-        ),
+        separation="depth" if is_objects else None,
+        card=_card(classes),
+    )
+
+
+def _check_kinds(corrections: Sequence[Correction]) -> None:
+    first = corrections[0]
+    for other in corrections[1:]:
+        if _kind(other) != _kind(first):
+            raise ImageError(
+                f"{other.image.name or 'A picture'} is {_kind(other)}, but {first.image.name or 'the first'} is "
+                f"{_kind(first)}. Teach with pictures of one kind."
+            )
+
+
+def _channels(image: Image) -> tuple[Literal["rgb", "gray", "exact"], int]:
+    """How the network takes channels, and how many."""
+    count = image.size("C")
+    if count in (3, 4):
+        return "rgb", 3
+    return ("gray" if count == 1 else "exact"), count
+
+
+def _card(classes: Sequence[str]) -> Card:
+    """What is known before anything is measured."""
+    return Card(
+        purpose=f"{', '.join(classes)}, taught from nothing on the pictures of one person.",
+        summary=", ".join(classes),
+        training_data="",
+        license="",
+        limits="Pictures like those it was taught with; others were never tried. Look at the outlines.",
     )
 
 
@@ -107,10 +124,10 @@ def _plan(
     side = _REGION[dims]
     extents = np.median([image.label_shape[-dims:] for image in images], axis=0)
     shape = tuple(int(min(side, n)) for n in extents)
-    return plan(spacing or (1.0,) * dims, shape, deepest=len(_WIDTHS[dims]) - 1)
+    return plan(spacing or (1.0,) * dims, shape, deepest=len(_WIDTHS) - 1)
 
 
 def _diameter(corrections: Sequence[Correction]) -> float | None:
-    found = [typical_diameter(c.labels, c.dims or 2) for c in corrections]
+    found = [label_diameter(c.labels, c.dims or 2) for c in corrections]
     known = [d for d in found if d is not None]
     return float(np.clip(round(float(np.median(known)), 1), 1, 1e5)) if known else None

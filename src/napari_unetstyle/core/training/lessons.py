@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.segmentation.fitting import scale_for
+from napari_unetstyle.core.segmentation.fitting import scale_for, typical_diameter
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import channel_index, select_channels
 from napari_unetstyle.core.training.patches import Example, unit_range
+
+_NAMED_BY = {2: 128, 3: 32}  # side of the part that names a picture, by dimensions
 
 Index = tuple[int, ...]
 Mask = NDArray[np.bool_]
@@ -43,6 +46,18 @@ class Said:
     index: Index
     targets: NDArray[np.int32]
     valid: Mask
+
+    @cached_property
+    def picture(self) -> str:
+        """Names the picture by its middle, its size and its type: the same for all that was ever said about it."""
+        dims = self.valid.ndim
+        frame = self.correction.image.frame(self.index, dims)
+        side = _NAMED_BY[dims]
+        middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in frame.shape)
+        pixels = np.ascontiguousarray(frame.read(*middle))
+        digest = hashlib.sha256(repr((frame.shape, pixels.shape, pixels.dtype.str)).encode())
+        digest.update(pixels.tobytes())
+        return digest.hexdigest()
 
     def without(self, held_out: Mask) -> Said:
         """The same, less some of the places; objects that reach into them are not learned from at all."""
@@ -97,7 +112,7 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     """
     image, dims = said.correction.image, spec.network.spatial_dims
     if options.object_diameter is None and spec.input.spacing is None and spec.separation is not None:
-        options = options.changed(object_diameter=typical_diameter(said.targets[1], dims))
+        options = options.changed(object_diameter=label_diameter(said.targets[1], dims))
     scale = scale_for(image, spec, options)
     box = _box(said.valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)
@@ -110,29 +125,29 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     everything = tuple(slice(0, n) for n in target)
     resized = Resampler(shown.shape[1:], target).apply(shown, everything)
     nearest = np.ix_(*(_nearest(n, m) for n, m in zip(shown.shape[1:], target, strict=True)))
-    labels = np.stack([channel[box][nearest] for channel in said.targets])
+    labels = np.stack([targets[box][nearest] for targets in said.targets])
     return Example(resized, labels, said.valid[box][nearest])
 
 
-def typical_diameter(objects: NDArray[Any], dims: int) -> float | None:
+def label_diameter(objects: NDArray[Any], dims: int) -> float | None:
     """Diameter in pixels of the object that a random labeled pixel lies in; None without objects."""
-    areas = np.sort(np.bincount(np.maximum(objects, 0).ravel())[1:])
-    areas = areas[areas > 0]
-    if not areas.size:
-        return None
-    covered = np.cumsum(areas)
-    area = float(areas[np.searchsorted(covered, covered[-1] / 2)])
-    return 2 * math.sqrt(area / math.pi) if dims == 2 else 2 * math.cbrt(area * 3 / (4 * math.pi))
+    areas = np.bincount(np.maximum(objects, 0).ravel())[1:]
+    return typical_diameter(areas[areas > 0], dims) if areas.any() else None
 
 
 def _box(valid: Mask, margin: int, scale: tuple[float, ...]) -> tuple[slice, ...]:
     """What is valid, and beside it as much as a patch can reach."""
-    sides = []
-    for axis, factor in enumerate(scale):
-        found = np.flatnonzero(valid.any(axis=tuple(a for a in range(valid.ndim) if a != axis)))
-        reach = int(np.ceil(margin / factor))
-        sides.append(slice(max(0, int(found[0]) - reach), min(valid.shape[axis], int(found[-1]) + 1 + reach)))
-    return tuple(sides)
+    reach = [int(np.ceil(margin / factor)) for factor in scale]
+    sides = zip(extent(valid), reach, valid.shape, strict=True)
+    return tuple(slice(max(0, side.start - r), min(n, side.stop + r)) for side, r, n in sides)
+
+
+def extent(mask: Mask) -> tuple[slice, ...]:
+    """The smallest box around what is true; something has to be."""
+    from scipy import ndimage
+
+    found: tuple[slice, ...] = ndimage.find_objects(mask.astype(np.uint8))[0]
+    return found
 
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:

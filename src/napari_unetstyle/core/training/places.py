@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.training.lessons import Said
+from napari_unetstyle.core.training.lessons import Said, extent
 from napari_unetstyle.core.training.scores import ENOUGH
 
 Mask = NDArray[np.bool_]
@@ -19,7 +18,6 @@ _SHARE = 0.25  # of all places
 _LEAST = 2 * ENOUGH  # places in all, below which none is held out: what little there is, is learned from
 _SIDES = {2: (32, 192), 3: (12, 48)}  # smallest and largest side of a place, by dimensions
 _PLACES = 12  # that are aimed at in a picture
-_BAND = 64  # rows, or slices, that are read at once
 _FULL = 0.1  # of its box that a place has to be judged in
 
 
@@ -53,14 +51,13 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     rng
         Decides where.
     """
-    pictures = [_picture(one) for one in said]
     candidates = [Place(i, box) for i, one in enumerate(said) for box in _boxes(one.valid)]
     if len(candidates) < _LEAST:
         return list(said), []
     count = max(ENOUGH, round(_SHARE * len(candidates)))
     order = rng.permutation(len(candidates))
     places = [candidates[i] for i in sorted(_spread(candidates, said, order)[:count])]
-    kept = [one.without(_mask(pictures, i, places, one)) for i, one in enumerate(said)]
+    kept = [one.without(held_out(i, said, places)) for i, one in enumerate(said)]
     return [one for one in kept if one.valid.any()], places
 
 
@@ -79,31 +76,27 @@ def _boxes(valid: Mask) -> list[Box]:
     low, high = _SIDES[valid.ndim]
     side = int(np.clip((valid.sum() / _PLACES) ** (1 / valid.ndim), low, high))
     edges = []
-    for axis in range(valid.ndim):
-        found = np.flatnonzero(valid.any(axis=tuple(a for a in range(valid.ndim) if a != axis)))
-        start, stop = int(found[0]), int(found[-1]) + 1
-        parts = max(1, round((stop - start) / side))
-        cuts = np.linspace(start, stop, parts + 1).round().astype(int)
+    for along in extent(valid):
+        parts = max(1, round((along.stop - along.start) / side))
+        cuts = np.linspace(along.start, along.stop, parts + 1).round().astype(int)
         edges.append([slice(int(a), int(b)) for a, b in itertools.pairwise(cuts)])
     grid = np.stack(np.meshgrid(*(range(len(e)) for e in edges), indexing="ij"), -1).reshape(-1, valid.ndim)
     boxes = [tuple(e[i] for e, i in zip(edges, index, strict=True)) for index in grid]
     return [box for box in boxes if valid[box].mean() >= _FULL]
 
 
-def _mask(pictures: Sequence[int], index: int, places: Sequence[Place], said: Said) -> Mask:
-    """What is held out of a picture, in whichever of its corrections it was chosen."""
-    mask = np.zeros(said.valid.shape, bool)
+def held_out(index: int, said: Sequence[Said], places: Sequence[Place]) -> Mask:
+    """What is held out of a picture, in whichever of its corrections it was chosen.
+
+    Parameters
+    ----------
+    index
+        Which of `said`.
+    said, places
+        As for, and from, :func:`hold_out`.
+    """
+    mask = np.zeros(said[index].valid.shape, bool)
     for place in places:
-        if pictures[place.said] == pictures[index]:
+        if said[place.said].picture == said[index].picture:
             mask[place.box] = True
     return mask
-
-
-def _picture(said: Said) -> int:
-    """A number for the pixels that were corrected, the same for two corrections of one picture."""
-    image = said.correction.image
-    frame = image.frame(said.index, said.valid.ndim)
-    total = zlib.crc32(repr((frame.shape, frame.channels, said.index)).encode())
-    for start in range(0, frame.shape[0], _BAND):
-        total = zlib.crc32(frame.read(slice(start, start + _BAND)).tobytes(), total)
-    return total

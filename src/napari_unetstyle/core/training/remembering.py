@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,26 +15,13 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training.lessons import Said, lesson
 from napari_unetstyle.core.training.patches import UNKNOWN, Example
-from napari_unetstyle.core.training.places import Place
+from napari_unetstyle.core.training.places import Place, held_out
 
 SIDES = {2: 384, 3: 96}
 """Longest side of a crop in pixels of the model, by dimensions."""
 
 _TO_LEARN = 3  # crops of a picture
 _LEAST = 64  # pixels that a crop says something about
-_NAMED_BY = {2: 128, 3: 32}  # side of the part that names a picture
-
-
-def picture_key(said: Said) -> str:
-    """Names a picture by its middle, its size and its type, so that what is remembered of it can be found again."""
-    dims = said.valid.ndim
-    frame = said.correction.image.frame(said.index, dims)
-    side = _NAMED_BY[dims]
-    middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in frame.shape)
-    pixels = np.ascontiguousarray(frame.read(*middle))
-    digest = hashlib.sha256(repr((frame.shape, pixels.shape, pixels.dtype.str)).encode())
-    digest.update(pixels.tobytes())
-    return digest.hexdigest()
 
 
 def own_memories(
@@ -67,15 +53,11 @@ def own_memories(
     """
     found: list[Memory] = []
     for one, example in zip(learned, lessons, strict=True):
-        found += _crops(example, picture_key(one), "learn", _TO_LEARN)
+        found += _crops(example, one.picture, "learn", _TO_LEARN)
     for index in sorted({place.said for place in places}):
-        held = np.zeros(said[index].valid.shape, bool)
-        for place in places:
-            if place.said == index:
-                held[place.box] = True
-        only = replace(said[index], valid=held & said[index].valid)
+        only = replace(said[index], valid=held_out(index, said, places) & said[index].valid)
         if only.valid.any():
-            found += _crops(lesson(only, spec, options), picture_key(only), "check", 1)
+            found += _crops(lesson(only, spec, options), only.picture, "check", 1)
     return found
 
 
