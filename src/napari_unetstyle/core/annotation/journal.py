@@ -19,6 +19,7 @@ take those after it along.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -306,12 +307,11 @@ class Journal:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder, self._clock = folder, clock
         self._lock = lock(folder)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
             self.state = read_journal(folder)
             self._log = AppendFile(folder / LOG, self.state.end)
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()
         self._since, self._snapshot_at = 0, clock()
 
     @classmethod

@@ -199,13 +199,13 @@ class ModelStore:
         Parameters as those of :meth:`save`.
         """
         folder = _new_partial(self.root)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
             aside = ModelStore(folder, bundled=folder)
             aside.save(spec, network, memory=memory)
-            return aside.load(spec.name)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            model = aside.load(spec.name)
+            undo.pop_all()
+        return model
 
     def take_in(self, model: Model, spec: ModelSpec) -> Model:
         """Make a model that was saved aside the next version of its name.
