@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from napari_unetstyle.cli import folder_report
 from napari_unetstyle.cli import segment_arguments as arguments
+from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_box, parse_channel, parse_frames, parse_polygon, parse_spacing
 
 if TYPE_CHECKING:
@@ -150,26 +150,15 @@ def _finish(steps: Steps[FolderReport], *, as_json: bool) -> None:
 
 
 def _drained(steps: Steps[FolderReport], line: Callable[[PictureStatus], str]) -> FolderReport:
-    """Run with a bar on stderr that knows the time left; one line on stdout for each picture."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    """Run with a bar; one line on stdout for each picture."""
     from napari_unetstyle.core.progress import run
 
-    what, done = TextColumn("{task.fields[what]}"), TextColumn("{task.fields[done]}")
-    console = Console(stderr=True)
-    columns = (what, BarColumn(), done, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task("", total=None, what="Starting", done="")
+    with progress_bar() as (show, say):
 
-        def show(progress: Any) -> None:
+        def follow(progress: Any) -> None:
             step: FolderProgress = progress
-            bar.update(task, completed=step.step, total=step.total, what=step.message[:60], done=step.done)
+            show(step, step.done)
             if step.picture is not None and step.picture.state != "running":
-                text = line(step.picture)
-                if console.is_terminal and sys.stdout.isatty():
-                    bar.print(text, markup=False, highlight=False, soft_wrap=True)
-                else:
-                    typer.echo(text)
+                say(line(step.picture))
 
-        return run(steps, show)
+        return run(steps, follow)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_channel
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def teach_model(
         minutes=usual if minutes is None and steps is None else minutes,
         steps=steps,
         learning_rate=rate,
-        learn=_learn(learn),
+        learn=cast("Any", learn),  # checked there
         replay=replay,
         name=name or (_name_of(out, classes or []) if from_scratch else None),
         seed=seed,
@@ -164,10 +165,6 @@ def _without(correction: Correction, ignore: int) -> Correction:
     return replace(correction, labels=np.where(known, correction.labels, 0), accepted=known, rest_is_right=False)
 
 
-def _learn(text: str) -> Any:
-    return text
-
-
 def _name_of(out: Path | None, classes: Sequence[str]) -> str:
     """A model's name from the folder it goes to, or from its first class."""
     import re
@@ -177,23 +174,17 @@ def _name_of(out: Path | None, classes: Sequence[str]) -> str:
 
 
 def _drained(job: Steps[Candidate], work: Path | None) -> Candidate:
-    """Run with a bar on stderr that knows the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    """Run with a bar."""
     from napari_unetstyle.core.progress import run
 
-    columns = (TextColumn("{task.fields[what]}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task("", total=None, what="Starting", done="")
+    with progress_bar() as (show, _):
 
-        def show(progress: Any) -> None:
+        def follow(progress: Any) -> None:
             score = getattr(progress, "score", None)
-            done = progress.done if score is None else f"{progress.done}, Dice {score:.3f}"
-            bar.update(task, completed=progress.step, total=progress.total, what=progress.message[:60], done=done)
+            show(progress, progress.done if score is None else f"{progress.done}, Dice {score:.3f}")
 
         try:
-            return run(job, show)
+            return run(job, follow)
         except KeyboardInterrupt as stop:
             again = "" if work is None else f" The same command goes on with it, from {work}."
             typer.echo(f"Stopped. No model was made; the one you had is as it was.{again}", err=True)
