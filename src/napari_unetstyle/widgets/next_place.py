@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_unetstyle.core.annotation.corrections import Mask, learned
 from napari_unetstyle.core.annotation.next_place import Box, next_place, uncertainty
+from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.scope import canvas_map
@@ -64,12 +65,14 @@ class NextPlace(QPushButton):
             return
         frame = tuple(active.frame)
         self._target = active, frame
-        foreground = np.asarray(active.foreground(frame))
+        foreground, image = np.asarray(active.foreground(frame)), active.image
         shown = self._shown.get((active, frame), [])
-        correction = active.correction() if active.is_corrected else None
+        state = active.state() if active.is_corrected else None  # as it is now; what follows from it is the job's
 
         def find() -> Box | None:
-            judged = np.zeros(foreground.shape, bool) if correction is None else learned(correction)[1][frame]
+            judged = np.zeros(foreground.shape, bool)
+            if state is not None:
+                judged = learned(correction_of(state, image))[1][frame]
             return _find(foreground, judged, shown)
 
         self._slot.replace(lambda: as_steps(find))

@@ -80,6 +80,7 @@ class TeachRun(QWidget):
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
         self.pairs = Pairs(viewer)
+        self._tries = 0
         self._revealing = QTimer(self)
         self._revealing.setInterval(LAID_OUT)
         self._revealing.timeout.connect(self._reveal)
@@ -341,7 +342,6 @@ class TeachRun(QWidget):
             self.models_changed.emit()
             self.in_use.emit(reference(taught.kept))
             self.choose(reference(taught.kept))
-        notes = list(taught.left_out)
         notes = list(taught.left_out)
         self.box.changes.setChecked(False)
         self.pairs.replace([pair for again in taught.again if (pair := self._add(again, notes)) is not None])
