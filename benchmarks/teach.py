@@ -46,7 +46,7 @@ import nuclei
 from measure import score
 from nuclei import Picture, pictures
 
-from napari_unetstyle.core import ModelStore, as_image, fine_tune, run, segment, teach_new
+from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, fine_tune, run, segment, teach_new
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
@@ -123,10 +123,8 @@ def parent_of(domains: Sequence[str], data: Path, work: Path, minutes: float) ->
     name = "-".join(domains).replace("_", "-")
     if name in [spec.name for spec in store.list()]:
         return store.load(name)
-    shares = tuple(1 / len(domains) for _ in domains)
     sources = [[nuclei.source(e) for e in nuclei.examples(data, d, "train").values()] for d in domains]
-    batches = nuclei.Batches(sources)
-    nuclei.SHARES = shares
+    batches = nuclei.Batches(sources, [1 / len(domains)] * len(domains))
     options = FitOptions(minutes=minutes, averaging=0.998, folder=work / name)
     torch.manual_seed(0)
     state = run(fit(UNet(nuclei.NETWORK, 2 + len(nuclei.SEPARATIONS)), batches, nuclei.loss, options))
@@ -151,7 +149,7 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
     from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise, RandScaleIntensity, RandShiftIntensity
 
     spec = parent.spec
-    examples = [lesson(said, spec, segment_options()) for said in sayings(lessons, spec)]
+    examples = [lesson(said, spec, SegmentOptions()) for said in sayings(lessons, spec)]
     drawing = Drawing(spec=spec, lessons=examples, replay=0.0)
     appear = Compose(
         [
@@ -180,13 +178,6 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
         optimizer.step()
         step += 1
     return Model.in_memory(spec, network.eval())
-
-
-def segment_options() -> Any:
-    """The usual ones."""
-    from napari_unetstyle.core import SegmentOptions
-
-    return SegmentOptions()
 
 
 def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class Batches:
     """Draws batches: domains evenly, patch sizes in turn at random, some blank and some sparse."""
 
     domains: Sequence[Sequence[Source]]
+    shares: Sequence[float] = SHARES
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -118,7 +119,7 @@ class Batches:
         kind = rng.random()
         if kind < BLANK:
             return blank(3, shape, rng)
-        pictures = self.domains[rng.choice(len(self.domains), p=SHARES)]
+        pictures = self.domains[rng.choice(len(self.domains), p=self.shares)]
         chosen = pictures[rng.integers(len(pictures))]
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
