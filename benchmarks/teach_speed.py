@@ -1,0 +1,80 @@
+"""How much of a teaching's time is the network: its steps beside the same network in a bare loop on ready tensors.
+
+    python benchmarks/teach_speed.py [--steps 10] [--repeats 5] [--threads 2] [--json FILE]
+
+Both teach the bundled nuclei model on the pictures that it carries, with the same loss and the same sizes. Ours draws,
+bends and restains its patches, clips the gradient and keeps a moving average of the weights; the limit does nothing
+but forward, backward and Adam on one batch that was made before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import interleaved
+
+from napari_unetstyle.core import ModelStore
+from napari_unetstyle.core.models.memory import read_memory
+from napari_unetstyle.core.segmentation.preprocessing import select_channels
+from napari_unetstyle.core.training.drawing import Drawing, loss
+from napari_unetstyle.core.training.fit import Fit, advance
+from napari_unetstyle.core.training.options import FitOptions
+from napari_unetstyle.core.training.patches import Example, unit_range
+
+
+def jobs(steps: int) -> dict[str, Callable[[], object]]:
+    """Ours and the limit, each `steps` steps long."""
+    model = ModelStore().load("nuclei")
+    carried = read_memory(model.spec, ModelStore().folder("nuclei"))
+    examples = [
+        Example(unit_range(np.asarray(select_channels(m.pixels, model.spec.input, 3))), m.targets)
+        for m in carried
+        if m.role == "learn"
+    ]
+    drawing = Drawing(spec=model.spec, lessons=examples[:3], old=examples)
+    ready = drawing(np.random.default_rng(0))
+    bare = copy.deepcopy(model.network).requires_grad_(True).train()
+    optimizer = torch.optim.Adam(bare.parameters(), lr=1e-3)
+    ours = copy.deepcopy(model.network).requires_grad_(True)
+
+    def limit() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss(bare, ready).backward()
+            optimizer.step()
+
+    def taught() -> None:
+        options = FitOptions(steps=steps, learning_rate=1e-3, averaging=0.99, clip=1.0)
+        for _ in advance(Fit.of(ours, options), drawing, loss, options):
+            pass
+
+    return {"ours": taught, "bare loop": limit}
+
+
+def main() -> None:
+    """Read the command line, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    seconds = interleaved(jobs(given.steps), given.repeats, warm_up=1)
+    rates = {name: given.steps / value for name, value in seconds.items()}
+    ratio = rates["ours"] / rates["bare loop"]
+    for name, rate in rates.items():
+        print(f"{name:<12}{rate:8.2f} steps per second")
+    print(f"{'ratio':<12}{ratio:8.2f} (goal: at least 0.85)")
+    if given.json:
+        given.json.write_text(json.dumps({**rates, "ratio": ratio}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
