@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+    from napari_unetstyle.core.style.reference import Reference
+    from napari_unetstyle.core.style.stylize import Styled, StyleOptions, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, iter_teach_new, teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
@@ -48,6 +50,11 @@ _HOMES = {
     "iter_segment": "segmentation.segment",
     "refine": "segmentation.segment",
     "segment": "segmentation.segment",
+    "Reference": "style.reference",
+    "StyleOptions": "style.stylize",
+    "Styled": "style.stylize",
+    "iter_stylize": "style.stylize",
+    "stylize": "style.stylize",
     "Candidate": "training.candidate",
     "fine_tune": "training.finetune",
     "iter_fine_tune": "training.finetune",
@@ -65,20 +72,25 @@ __all__ = [
     "Model",
     "ModelStore",
     "Progress",
+    "Reference",
     "SegmentOptions",
     "SegmentResult",
+    "StyleOptions",
+    "Styled",
     "UnetstyleError",
     "as_image",
     "evaluate",
     "fine_tune",
     "iter_fine_tune",
     "iter_segment",
+    "iter_stylize",
     "iter_teach_new",
     "measure",
     "read_image",
     "refine",
     "run",
     "segment",
+    "stylize",
     "teach_new",
     "write_geojson",
     "write_labels",

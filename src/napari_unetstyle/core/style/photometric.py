@@ -1,0 +1,82 @@
+"""Styles that change each pixel by its own value alone, so nothing moves and no seam can show.
+
+Each is made from the styles of a whole picture or volume (its statistics are never taken of a slice or a part) and
+then applied to any part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from napari_unetstyle.core.style.pixels import Pixels
+from napari_unetstyle.core.style.reference import Reference, from_perceived, to_perceived
+
+Change = Callable[[Pixels], Pixels]
+_FLAT = 1e-5
+_MOST_GAIN = 8.0  # of contrast: noise of a nearly constant picture must not become structure
+
+
+def inverted(reference: Reference) -> Reference:
+    """The style of the same picture inverted."""
+    mean, std = reference.mean, reference.std
+    if reference.channels == 3:
+        colors = 1 - reference.quantiles[:, ::-1]
+        mean = to_perceived(colors.mean(axis=1, keepdims=True))[:, 0]
+    else:
+        mean = 1 - mean
+    return Reference(
+        quantiles=1 - reference.quantiles[:, ::-1],
+        mean=mean,
+        std=std,
+        polarity=-reference.polarity,
+        name=reference.name,
+    )
+
+
+def histogram(content: Reference, wanted: Reference) -> Change:
+    """Each channel's intensities take the ranks' values of `wanted` (histogram matching).
+
+    Where the shares of objects and background differ between the two pictures it can erase objects; `moments` cannot.
+    """
+    curves = [_curve(*pair) for pair in zip(content.quantiles, wanted.quantiles, strict=True)]
+
+    def change(pixels: Pixels) -> Pixels:
+        mapped = [np.interp(c, values, target) for c, (values, target) in zip(pixels, curves, strict=True)]
+        return np.stack(mapped).astype(np.float32)
+
+    return change
+
+
+def _curve(source: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+    """Distinct source values, and of each the mean target of the ranks it takes."""
+    values, inverse = np.unique(source, return_inverse=True)
+    sums = np.bincount(inverse, weights=target)
+    return values, (sums / np.bincount(inverse)).astype(np.float32)
+
+
+def moments(content: Reference, wanted: Reference) -> Change:
+    """Mean and deviation of each channel become those of `wanted`, in CIE Lab for colors (Reinhard et al. 2001)."""
+    gain = np.where(content.std > _FLAT, wanted.std / np.maximum(content.std, _FLAT), 1).clip(0, _MOST_GAIN)
+
+    def change(pixels: Pixels) -> Pixels:
+        shape = (-1, *(1,) * (pixels.ndim - 1))
+        centered = to_perceived(pixels) - content.mean.reshape(shape)
+        moved = centered * gain.reshape(shape).astype(np.float32) + wanted.mean.reshape(shape)
+        return from_perceived(moved).clip(0, 1).astype(np.float32)
+
+    return change
+
+
+def automatic(content: Reference, wanted: Reference) -> Change:
+    """Half histogram matching, half moments: the colors of the one, and the other keeps it from erasing objects."""
+    ranks, spread = histogram(content, wanted), moments(content, wanted)
+    return lambda pixels: ((ranks(pixels) + spread(pixels)) / 2).astype(np.float32)
+
+
+METHODS: dict[str, Callable[[Reference, Reference], Change]] = {
+    "automatic": automatic,
+    "histogram": histogram,
+    "moments": moments,
+}

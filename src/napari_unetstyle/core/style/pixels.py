@@ -1,0 +1,61 @@
+"""Pixels of any type as numbers in 0..1, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+"""``(C, *spatial)``, the picture's range at 0..1."""
+
+_MOST = 2**21  # pixels that statistics are taken from
+_TAILS = (0.1, 99.9)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+def sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """At most about two million pixels ``(C, N)`` on an even grid, finite in all channels."""
+    step = max(1, int(np.ceil((np.prod(pixels.shape[1:], dtype=float) / _MOST) ** (1 / (pixels.ndim - 1)))))
+    few = pixels[(slice(None), *[slice(None, None, step)] * (pixels.ndim - 1))]
+    flat = few.reshape(len(pixels), -1).astype(np.float32)
+    finite = np.isfinite(flat).all(axis=0)
+    return flat[:, finite] if finite.any() else np.zeros((len(pixels), 1), np.float32)
+
+
+def scale_of(pixels: NDArray[Any]) -> tuple[float, float]:
+    """What becomes 0 and what becomes 1: the range of 8-bit pixels, else the outermost 0.1 % on either side."""
+    if pixels.dtype == np.uint8:
+        return 0.0, 255.0
+    if pixels.dtype == np.bool_:
+        return 0.0, 1.0
+    low, high = map(float, np.percentile(sampled(pixels), _TAILS))
+    return low, high if high > low else low + 1.0
+
+
+def to_unit(pixels: NDArray[Any], scale: tuple[float, float] | None = None) -> tuple[Pixels, Callable[[Pixels], Any]]:
+    """Pixels ``(C, *spatial)`` in 0..1, and the way back to their own type; NaN becomes the lowest value."""
+    low, high = scale or scale_of(pixels)
+    unit = (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    return unit, lambda changed: _in_type(low + changed * (high - low), pixels.dtype)
+
+
+def _in_type(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    if dtype.kind == "b":
+        return values > 0.5
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values.astype(np.float64)), limits.min, limits.max).astype(dtype)
+
+
+def luminance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``(C, *rest)`` to ``(*rest,)``: what an eye sees of three channels, the mean of any other number."""
+    if len(pixels) == len(_LUMINANCE):
+        seen: NDArray[np.float32] = np.tensordot(_LUMINANCE, pixels, 1)
+        return seen
+    mean: NDArray[np.float32] = pixels.mean(axis=0, dtype=np.float32)
+    return mean

@@ -1,0 +1,120 @@
+"""What is kept of a picture whose style is wanted: numbers, no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.style import polarity
+from napari_unetstyle.core.style.pixels import Pixels, sampled, to_unit
+
+LEVELS = 257
+_COLORS = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """The style of a picture, or of several mixed.
+
+    Attributes
+    ----------
+    quantiles
+        float32 ``(C, 257)``: intensities in 0..1 at evenly spaced ranks, of each channel.
+    mean, std
+        float32 ``(C,)``: of CIE Lab for three channels (red, green, blue), of the channel itself otherwise.
+    polarity
+        -1..1: objects darker (below 0) or brighter than what is around them, and how surely; see `polarity.measure`.
+    name
+        What a person calls it.
+    """
+
+    quantiles: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    polarity: float
+    name: str = ""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, 1 or 3 of pictures as people see them."""
+        return len(self.quantiles)
+
+    @classmethod
+    def of(cls, pixels: NDArray[Any], name: str = "") -> Reference:
+        """Of pixels ``(C, *spatial)`` of any real type; non-finite ones do not count."""
+        return cls.of_unit(to_unit(pixels)[0], name)
+
+    @classmethod
+    def of_unit(cls, pixels: Pixels, name: str = "") -> Reference:
+        """Of pixels ``(C, *spatial)`` that are in 0..1 already."""
+        some = sampled(pixels)
+        ranks = np.linspace(0, 1, LEVELS)
+        quantiles = np.quantile(some, ranks, axis=1).T.astype(np.float32)
+        perceived = to_perceived(some)
+        mean, std = perceived.mean(axis=1), perceived.std(axis=1)
+        return cls(quantiles=quantiles, mean=mean, std=std, polarity=polarity.measure(some), name=name)
+
+    @classmethod
+    def mixed(cls, references: list[Reference], weights: list[float] | None = None) -> Reference:
+        """The weighted mean of several styles of as many channels.
+
+        Raises
+        ------
+        OptionError
+            If there is none, or they have different numbers of channels.
+        """
+        counts = sorted({reference.channels for reference in references})
+        if len(counts) != 1:
+            got = "none" if not counts else " and ".join(map(str, counts)) + " channels"
+            raise OptionError(f"Styles can be mixed if each has as many channels as the others; got {got}.")
+        shares = np.asarray(weights or [1.0] * len(references), np.float32)
+        shares = shares / shares.sum()
+
+        def mean(name: str) -> NDArray[np.float32]:
+            return np.tensordot(shares, np.stack([getattr(r, name) for r in references]), 1).astype(np.float32)
+
+        signs = float(np.dot(shares, [reference.polarity for reference in references]))
+        parts = {name: mean(name) for name in ("quantiles", "mean", "std")}
+        return cls(**parts, polarity=signs, name=", ".join(r.name for r in references if r.name))
+
+    def gray(self) -> Reference:
+        """The same style for one channel: the mean of the channels' intensities."""
+        if self.channels == 1:
+            return self
+        quantiles = self.quantiles.mean(axis=0, keepdims=True)
+        inner = (quantiles[:, 1:] + quantiles[:, :-1]) / 2
+        return Reference(
+            quantiles=quantiles,
+            mean=inner.mean(axis=1),
+            std=inner.std(axis=1),
+            polarity=self.polarity,
+            name=self.name,
+        )
+
+
+def to_perceived(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """CIE Lab of three channels ``(3, *spatial)`` in 0..1; any other number of channels as it is."""
+    if len(pixels) != _COLORS:
+        return pixels
+    from skimage.color import rgb2lab
+
+    lab: NDArray[np.float32] = rgb2lab(np.clip(pixels, 0, 1), channel_axis=0).astype(np.float32)
+    return lab
+
+
+def from_perceived(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The inverse of :func:`to_perceived`; colors that no screen has are cut to the nearest."""
+    if len(pixels) != _COLORS:
+        return pixels
+    import warnings
+
+    from skimage.color import lab2rgb
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")  # of colors that are cut, as said
+        rgb: NDArray[np.float32] = lab2rgb(pixels, channel_axis=0).astype(np.float32)
+    return rgb

@@ -1,0 +1,223 @@
+"""A picture as another scanner, stain or microscope would have made it; nothing moves, so its labels stay true."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.progress import Progress, Steps, run
+from napari_unetstyle.core.style.photometric import METHODS, Change, inverted
+from napari_unetstyle.core.style.pixels import Pixels, luminance, scale_of, to_unit
+from napari_unetstyle.core.style.polarity import differ
+from napari_unetstyle.core.style.reference import Reference
+
+_STRIP = 2**22  # pixels that are changed at once
+_COLORS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleOptions:
+    """How to change a picture's style.
+
+    Attributes
+    ----------
+    method
+        ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each.
+    strength
+        0 leaves the picture as it is, 1 gives it the whole style.
+    align
+        Invert the picture first where it is bright on dark and the style dark on bright, or the other way round, and
+        both surely. An inversion is all or nothing, at any strength above 0: half of one would have no contrast.
+    """
+
+    method: str = "automatic"
+    strength: float = 1.0
+    align: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f"There is no style method {self.method!r}. Methods: {', '.join(METHODS)}.")
+        if not 0 <= self.strength <= 1:
+            raise OptionError(f"Option strength={self.strength!r} is not allowed: give a number from 0 to 1.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Styled:
+    """A picture in another style.
+
+    Attributes
+    ----------
+    image
+        Of the size, place and type of the picture it was made of; a gray picture that took the style of a colored one
+        has a last axis ``C``.
+    options
+        What it was made with.
+    is_inverted
+        Whether bright and dark were exchanged.
+    notes
+        Sentences a person should see.
+    """
+
+    image: Image
+    options: StyleOptions
+    is_inverted: bool
+    notes: tuple[str, ...]
+
+
+def stylize(
+    image: Any,
+    style: Any,
+    method: str = "automatic",
+    *,
+    strength: float = 1.0,
+    align: bool = True,
+    axes: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Styled:
+    """Make a picture look like another.
+
+    Parameters
+    ----------
+    image
+        numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
+    style
+        The same, or a :class:`Reference`, or a list of these, which are mixed.
+    method, strength, align
+        See :class:`StyleOptions`.
+    axes
+        Of an array given as `image`, one letter an axis; needed unless it is 2D or ends in 3 or 4 colors.
+    on_progress
+        Called after each strip.
+
+    Returns
+    -------
+    Styled
+        With a picture whose labels are those of `image`.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if picture, style or an option is not usable.
+    """
+    options = StyleOptions(method=method, strength=strength, align=align)
+    styles = list(style) if isinstance(style, (list, tuple)) else [style]
+    return run(iter_stylize(_opened(image, axes), styles, options), on_progress)
+
+
+def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | None = None) -> Steps[Styled]:
+    """Like :func:`stylize`, as a job: yields progress after each strip and returns the result."""
+    chosen = options or StyleOptions()
+    if not styles:
+        raise OptionError("Give at least one style: a picture to look like.")
+    wanted = Reference.mixed(_of_one_kind([reference_of(style) for style in styles]))
+    pixels = _channels_first(image)
+    channels = _common_channels(len(pixels), wanted.channels)
+    content = Reference.of(_with_channels(pixels, channels))
+    is_inverted = chosen.align and chosen.strength > 0 and differ(content.polarity, wanted.polarity)
+    change = _change(content, wanted, chosen, is_inverted=is_inverted)
+    result = np.empty((channels, *pixels.shape[1:]), pixels.dtype)
+    scale = scale_of(pixels)
+    for step, (part, total) in enumerate(_strips(pixels.shape), 1):
+        unit, back = to_unit(_with_channels(pixels[:, part], channels), scale)
+        result[:, part] = back(change(unit))
+        yield Progress(step, total, "style")
+    notes = ("Bright and dark were exchanged.",) if is_inverted else ()
+    return Styled(image=_like(image, result), options=chosen, is_inverted=is_inverted, notes=notes)
+
+
+def reference_of(style: Any) -> Reference:
+    """The style of a path, an array, an :class:`Image`, or a :class:`Reference` itself."""
+    if isinstance(style, Reference):
+        return style
+    image = _opened(style, None)
+    return Reference.of(_channels_first(image), image.name)
+
+
+def _opened(image: Any, axes: str | None) -> Image:
+    if isinstance(image, Image):
+        return image
+    if isinstance(image, (str, Path)):
+        from napari_unetstyle.core.imaging.files import read_image
+
+        return read_image(image, axes=axes)
+    return as_image(image, axes=axes)
+
+
+def _channels_first(image: Image) -> NDArray[Any]:
+    """Pixels ``(C, *rest)``; opacity is no color."""
+    array = np.asarray(image.array[:])
+    if "C" not in image.axes:
+        return array[np.newaxis]
+    pixels = np.moveaxis(array, image.axes.index("C"), 0)
+    return pixels[:_COLORS] if len(pixels) == _COLORS + 1 else pixels
+
+
+def _of_one_kind(references: list[Reference]) -> list[Reference]:
+    """Gray and colored styles together are mixed as gray ones."""
+    counts = {reference.channels for reference in references}
+    return [r.gray() for r in references] if counts == {1, _COLORS} else references
+
+
+def _common_channels(got: int, wanted: int) -> int:
+    if got == wanted or wanted == 1:
+        return got
+    if (got, wanted) == (1, _COLORS):
+        return _COLORS
+    raise ImageError(
+        f"The picture has {got} channels and the style {wanted}. Allowed are as many as the style has, a gray style "
+        "for any picture, or a gray picture for a style of 3 colors. Choose one channel of each."
+    )
+
+
+def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
+    return pixels if len(pixels) == channels else np.repeat(pixels, channels, axis=0)
+
+
+def _change(content: Reference, wanted: Reference, options: StyleOptions, *, is_inverted: bool) -> Change:
+    """From pixels in 0..1 to pixels in the style."""
+    if options.strength == 0:
+        return lambda pixels: pixels
+    if wanted.channels == 1 and content.channels > 1:
+        return _each_as_gray(content, wanted, options, is_inverted=is_inverted)
+    start = inverted(content) if is_inverted else content
+    whole = METHODS[options.method](start, wanted)
+    strength = np.float32(options.strength)
+
+    def change(pixels: Pixels) -> Pixels:
+        upright = 1 - pixels if is_inverted else pixels
+        return (1 - strength) * upright + strength * whole(upright)
+
+    return change
+
+
+def _each_as_gray(content: Reference, wanted: Reference, options: StyleOptions, *, is_inverted: bool) -> Change:
+    """A colored picture in a gray style: its luminance in that style, in all channels."""
+    inner = _change(content.gray(), wanted, options, is_inverted=is_inverted)
+    return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
+
+
+def _strips(shape: tuple[int, ...]) -> list[tuple[slice, int]]:
+    """Slices along the first axis behind the channels, each with how many there are."""
+    height = max(1, _STRIP // max(1, int(np.prod(shape[2:]))))
+    starts = range(0, shape[1], height)
+    return [(slice(start, start + height), len(starts)) for start in starts]
+
+
+def _like(image: Image, pixels: NDArray[Any]) -> Image:
+    """An image on the place of another, of pixels ``(C, *rest)``."""
+    if "C" in image.axes:
+        array, axes = np.moveaxis(pixels, 0, image.axes.index("C")), image.axes
+    elif len(pixels) == 1:
+        array, axes = pixels[0], image.axes
+    else:
+        array, axes = np.moveaxis(pixels, 0, -1), image.axes + "C"
+    names = image.channel_names if len(image.channel_names) == len(pixels) else ()
+    return dataclasses.replace(image, array=array, axes=axes, channel_names=names)

@@ -1,0 +1,87 @@
+"""A picture in another style: nothing moves, and what is asked for is what comes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_unetstyle.core import Reference, as_image, stylize
+from napari_unetstyle.core.errors import UnetstyleError
+
+METHODS = ("automatic", "histogram", "moments")
+
+
+def blobs(shape, seed=0, low=20, high=200):
+    """Few bright spots on dark."""
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 3)
+    bright = 1 / (1 + np.exp(-12 * (field / field.std() - 1.2)))
+    return (low + (high - low) * bright).astype(np.uint8)
+
+
+def stained(seed=1):
+    """Dark purple spots on pink, RGB."""
+    amount = blobs((64, 64), seed, 0, 255)[..., np.newaxis] / 255
+    return ((1 - amount) * (235, 200, 220) + amount * (90, 50, 130)).astype(np.uint8)
+
+
+@given(seed=st.integers(0, 99), method=st.sampled_from(METHODS), dtype=st.sampled_from(["u1", "u2", "i2", "f4"]))
+@settings(max_examples=20, deadline=None)
+def test_size_place_and_type_stay_and_no_strength_changes_nothing(seed, method, dtype):
+    picture = as_image(blobs((40, 50), seed).astype(dtype), spacing=(0.5, 0.25))
+    styled = stylize(picture, stained(), method)
+    assert styled.image.geometry == picture.geometry
+    assert styled.image.array.shape == (40, 50, 3)
+    assert styled.image.array.dtype == np.dtype(dtype)
+    assert np.isfinite(styled.image.array).all()
+    same = stylize(picture, blobs((30, 30), 5), method, strength=0)
+    assert np.abs(np.asarray(same.image.array, float) - np.asarray(picture.array, float)).max() <= 1e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_fluorescence_takes_the_colors_of_a_stain_with_its_polarity(method):
+    content, style = blobs((64, 64), 3), stained()
+    styled = stylize(content, style, method)
+    assert styled.is_inverted
+    out = np.asarray(styled.image.array, float)
+    assert np.corrcoef(out.mean(axis=-1).ravel(), content.ravel())[0, 1] < -0.8
+    assert np.abs(out.mean(axis=(0, 1)) - style.mean(axis=(0, 1))).max() < 30
+    assert not stylize(content, style, method, align=False).is_inverted
+
+
+def test_a_gray_style_gives_a_gray_picture():
+    out = np.asarray(stylize(stained(), blobs((50, 50))).image.array)
+    assert out.shape == (64, 64, 3)
+    assert (out == out[..., :1]).all()
+
+
+def test_a_volume_has_one_style_for_all_its_slices():
+    volume = blobs((6, 32, 32), 4).astype(np.float32)
+    volume[3:] += 40
+    whole = np.asarray(stylize(as_image(volume, axes="ZYX"), blobs((50, 50), 7)).image.array)
+    pairs = np.unique(np.stack([volume.ravel(), whole.ravel()]), axis=1)
+    assert len(np.unique(pairs[0])) == pairs.shape[1]
+
+
+@pytest.mark.parametrize("constant", [0, 7, 255])
+def test_constant_pictures_are_no_trouble(constant):
+    flat = np.full((20, 20), constant, np.uint8)
+    for pair in ((flat, stained()), (stained(), flat), (flat, flat)):
+        assert np.isfinite(np.asarray(stylize(*pair).image.array, float)).all()
+
+
+def test_what_is_not_possible_is_said():
+    two = as_image(np.zeros((2, 20, 20), np.uint8), axes="CYX")
+    for call in (
+        lambda: stylize(two, stained()),
+        lambda: stylize(stained(), []),
+        lambda: stylize(stained(), stained(), "magic"),
+        lambda: stylize(stained(), stained(), strength=2),
+    ):
+        with pytest.raises(UnetstyleError):
+            call()
+
+
+def test_styles_are_mixed():
+    dark, light = Reference.of(np.full((1, 9, 9), 50, np.uint8)), Reference.of(np.full((1, 9, 9), 150, np.uint8))
+    assert Reference.mixed([dark, light], [1, 3]).mean[0] == pytest.approx(125 / 255, abs=1e-4)
