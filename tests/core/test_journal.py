@@ -32,7 +32,7 @@ from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.annotation.records import scan
 from napari_unetstyle.core.errors import JournalError, OutputError
 from tests.core.annotation_for_tests import blobs, header, stroke
-from tests.core.painting_for_tests import states
+from tests.core.painting_for_tests import PACE, states
 
 ROOT = Path(__file__).parents[2]
 
@@ -315,7 +315,7 @@ def test_a_kill_loses_at_most_the_last_second(tmp_path, repeats):
         command = [sys.executable, "-m", "tests.core.painting_for_tests", str(folder), str(seed), str(count)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             first = child.stdout.readline()
-            time.sleep(rng.uniform(0, 2.5))
+            time.sleep(rng.uniform(0, 0.9 * count * PACE))  # before it has painted all and closes the journal itself
             child.kill()
             killed = time.time()
             lines = [first, *child.stdout.readlines()]
