@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.networks.unet import UNet
 
 _FLOAT = 4
-_ALWAYS = 2**26  # code and buffers that come with the first run
+_ALWAYS = 3 * 2**25  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
 _DECIDING = 24  # bytes for each pixel that is decided at once
