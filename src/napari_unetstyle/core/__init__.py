@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+    from napari_unetstyle.core.style.augment import StyleAugment
+    from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.reference import Reference
-    from napari_unetstyle.core.style.stylize import Styled, StyleOptions, iter_stylize, stylize
+    from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, iter_teach_new, teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
@@ -51,7 +53,8 @@ _HOMES = {
     "refine": "segmentation.segment",
     "segment": "segmentation.segment",
     "Reference": "style.reference",
-    "StyleOptions": "style.stylize",
+    "StyleAugment": "style.augment",
+    "StyleOptions": "style.change",
     "Styled": "style.stylize",
     "iter_stylize": "style.stylize",
     "stylize": "style.stylize",
@@ -75,6 +78,7 @@ __all__ = [
     "Reference",
     "SegmentOptions",
     "SegmentResult",
+    "StyleAugment",
     "StyleOptions",
     "Styled",
     "UnetstyleError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +60,10 @@ class Reference:
         return cls(quantiles=quantiles, mean=mean, std=std, polarity=polarity.measure(some), name=name)
 
     @classmethod
-    def mixed(cls, references: list[Reference], weights: list[float] | None = None) -> Reference:
-        """The weighted mean of several styles of as many channels.
+    def mixed(cls, references: Sequence[Reference], weights: Sequence[float] | None = None) -> Reference:
+        """The weighted mean of several styles; gray and colored ones together are mixed as gray ones.
+
+        A weight below 0 leads away from a style, as far as that gives intensities.
 
         Raises
         ------
@@ -68,6 +71,8 @@ class Reference:
             If there is none, or they have different numbers of channels.
         """
         counts = sorted({reference.channels for reference in references})
+        if counts == [1, _COLORS]:
+            return cls.mixed([reference.gray() for reference in references], weights)
         if len(counts) != 1:
             got = "none" if not counts else " and ".join(map(str, counts)) + " channels"
             raise OptionError(f"Styles can be mixed if each has as many channels as the others; got {got}.")
@@ -77,9 +82,13 @@ class Reference:
         def mean(name: str) -> NDArray[np.float32]:
             return np.tensordot(shares, np.stack([getattr(r, name) for r in references]), 1).astype(np.float32)
 
-        signs = float(np.dot(shares, [reference.polarity for reference in references]))
-        parts = {name: mean(name) for name in ("quantiles", "mean", "std")}
-        return cls(**parts, polarity=signs, name=", ".join(r.name for r in references if r.name))
+        return cls(
+            quantiles=np.maximum.accumulate(mean("quantiles").clip(0, 1), axis=1),
+            mean=mean("mean"),
+            std=mean("std").clip(0),
+            polarity=float(np.clip(np.dot(shares, [reference.polarity for reference in references]), -1, 1)),
+            name=", ".join(r.name for r in references if r.name),
+        )
 
     def gray(self) -> Reference:
         """The same style for one channel: the mean of the channels' intensities."""

@@ -14,39 +14,12 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run
-from napari_unetstyle.core.style.photometric import METHODS, Change, inverted
-from napari_unetstyle.core.style.pixels import Pixels, luminance, scale_of, to_unit
-from napari_unetstyle.core.style.polarity import differ
+from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.pixels import scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
 _STRIP = 2**22  # pixels that are changed at once
 _COLORS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class StyleOptions:
-    """How to change a picture's style.
-
-    Attributes
-    ----------
-    method
-        ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each.
-    strength
-        0 leaves the picture as it is, 1 gives it the whole style.
-    align
-        Invert the picture first where it is bright on dark and the style dark on bright, or the other way round, and
-        both surely. An inversion is all or nothing, at any strength above 0: half of one would have no contrast.
-    """
-
-    method: str = "automatic"
-    strength: float = 1.0
-    align: bool = True
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise OptionError(f"There is no style method {self.method!r}. Methods: {', '.join(METHODS)}.")
-        if not 0 <= self.strength <= 1:
-            raise OptionError(f"Option strength={self.strength!r} is not allowed: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,12 +90,11 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
     chosen = options or StyleOptions()
     if not styles:
         raise OptionError("Give at least one style: a picture to look like.")
-    wanted = Reference.mixed(_of_one_kind([reference_of(style) for style in styles]))
+    wanted = Reference.mixed([reference_of(style) for style in styles])
     pixels = _channels_first(image)
     channels = _common_channels(len(pixels), wanted.channels)
     content = Reference.of(_with_channels(pixels, channels))
-    is_inverted = chosen.align and chosen.strength > 0 and differ(content.polarity, wanted.polarity)
-    change = _change(content, wanted, chosen, is_inverted=is_inverted)
+    is_inverted, change = is_to_invert(content, wanted, chosen), change_of(content, wanted, chosen)
     result = np.empty((channels, *pixels.shape[1:]), pixels.dtype)
     scale = scale_of(pixels)
     for step, (part, total) in enumerate(_strips(pixels.shape), 1):
@@ -160,12 +132,6 @@ def _channels_first(image: Image) -> NDArray[Any]:
     return pixels[:_COLORS] if len(pixels) == _COLORS + 1 else pixels
 
 
-def _of_one_kind(references: list[Reference]) -> list[Reference]:
-    """Gray and colored styles together are mixed as gray ones."""
-    counts = {reference.channels for reference in references}
-    return [r.gray() for r in references] if counts == {1, _COLORS} else references
-
-
 def _common_channels(got: int, wanted: int) -> int:
     if got == wanted or wanted == 1:
         return got
@@ -179,29 +145,6 @@ def _common_channels(got: int, wanted: int) -> int:
 
 def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
     return pixels if len(pixels) == channels else np.repeat(pixels, channels, axis=0)
-
-
-def _change(content: Reference, wanted: Reference, options: StyleOptions, *, is_inverted: bool) -> Change:
-    """From pixels in 0..1 to pixels in the style."""
-    if options.strength == 0:
-        return lambda pixels: pixels
-    if wanted.channels == 1 and content.channels > 1:
-        return _each_as_gray(content, wanted, options, is_inverted=is_inverted)
-    start = inverted(content) if is_inverted else content
-    whole = METHODS[options.method](start, wanted)
-    strength = np.float32(options.strength)
-
-    def change(pixels: Pixels) -> Pixels:
-        upright = 1 - pixels if is_inverted else pixels
-        return (1 - strength) * upright + strength * whole(upright)
-
-    return change
-
-
-def _each_as_gray(content: Reference, wanted: Reference, options: StyleOptions, *, is_inverted: bool) -> Change:
-    """A colored picture in a gray style: its luminance in that style, in all channels."""
-    inner = _change(content.gray(), wanted, options, is_inverted=is_inverted)
-    return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
 
 
 def _strips(shape: tuple[int, ...]) -> list[tuple[slice, int]]:

@@ -1,0 +1,65 @@
+"""From one style to another, as a function of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.style.photometric import METHODS, Change, inverted
+from napari_unetstyle.core.style.pixels import Pixels, luminance
+from napari_unetstyle.core.style.polarity import differ
+from napari_unetstyle.core.style.reference import Reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleOptions:
+    """How to change a picture's style.
+
+    Attributes
+    ----------
+    method
+        ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each.
+    strength
+        0 leaves the picture as it is, 1 gives it the whole style.
+    align
+        Invert the picture first where it is bright on dark and the style dark on bright, or the other way round, and
+        both surely. An inversion is all or nothing, at any strength above 0: half of one would have no contrast.
+    """
+
+    method: str = "automatic"
+    strength: float = 1.0
+    align: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f"There is no style method {self.method!r}. Methods: {', '.join(METHODS)}.")
+        if not 0 <= self.strength <= 1:
+            raise OptionError(f"Option strength={self.strength!r} is not allowed: give a number from 0 to 1.")
+
+
+def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -> bool:
+    """Whether bright and dark are exchanged first."""
+    return options.align and options.strength > 0 and differ(content.polarity, wanted.polarity)
+
+
+def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> Change:
+    """From pixels ``(C, *spatial)`` in 0..1, of a picture of style `content`, to pixels in the style `wanted`.
+
+    A gray style gives a gray picture of as many channels.
+    """
+    is_inverted = is_to_invert(content, wanted, options)
+    if options.strength == 0:
+        return lambda pixels: pixels
+    if wanted.channels == 1 and content.channels > 1:
+        inner = change_of(content.gray(), wanted, options)
+        return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
+    start = inverted(content) if is_inverted else content
+    whole, strength = METHODS[options.method](start, wanted), np.float32(options.strength)
+
+    def change(pixels: Pixels) -> Pixels:
+        upright = 1 - pixels if is_inverted else pixels
+        return (1 - strength) * upright + strength * whole(upright)
+
+    return change

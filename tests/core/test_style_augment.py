@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unetstyle.core import Reference, StyleAugment
+from napari_unetstyle.core.errors import OptionError
+
+
+def picture(seed, shape=(3, 40, 50), dark=False):
+    rng = np.random.default_rng(seed)
+    blobs = np.zeros(shape[1:], np.float32)
+    for _ in range(6):
+        corner = [int(rng.integers(n - 8)) for n in shape[1:]]
+        blobs[tuple(slice(c, c + 8) for c in corner)] = rng.uniform(0.5, 0.9)
+    levels = rng.uniform(0.5, 1, (len(shape) and shape[0], *(1,) * (len(shape) - 1)))
+    pixels = (0.1 + blobs * levels + rng.normal(0, 0.02, shape)).clip(0, 1).astype(np.float32)
+    return 1 - pixels if dark else pixels
+
+
+def bank(count=3, channels=3):
+    return tuple(Reference.of_unit(picture(i, (channels, 40, 50), dark=i % 2 == 1)) for i in range(count))
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 50), (3, 40, 50), (2, 40, 50), (1, 9, 20, 22)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shape_type_and_range_stay(shape, channels):
+    pixels = picture(9, shape)
+    styled = StyleAugment(bank=bank(channels=channels), p=1)(pixels, np.random.default_rng(0))
+    assert styled.shape == pixels.shape
+    assert styled.dtype == np.float32
+    assert np.isfinite(styled).all()
+    assert -0.1 <= styled.min() <= styled.max() <= 1.1
+    assert not np.array_equal(styled, pixels)
+
+
+def test_the_same_seed_gives_the_same_pixels_and_another_gives_others():
+    augment, pixels = StyleAugment(bank=bank(), p=1), picture(9)
+    one, same, other = (augment(pixels, np.random.default_rng(seed)) for seed in (4, 4, 5))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_nothing_changes_without_chance_or_strength():
+    pixels = picture(9)
+    assert StyleAugment(bank=bank(), p=0)(pixels, np.random.default_rng(0)) is pixels
+    still = StyleAugment(bank=bank(), p=1, strength=(0, 0))(pixels, np.random.default_rng(0))
+    assert np.array_equal(still, pixels)
+
+
+def test_a_gray_style_gives_a_gray_picture():
+    styled = StyleAugment(bank=bank(channels=1), p=1, strength=(1, 1))(picture(9), np.random.default_rng(0))
+    assert np.ptp(styled, axis=0).max() < 1e-6
+
+
+def test_a_part_is_changed_as_the_whole_is():
+    pixels, augment = picture(9), StyleAugment(bank=bank(), p=1)
+    content = Reference.of_unit(pixels)
+    whole = augment(pixels, np.random.default_rng(3), content)
+    part = augment(pixels[:, 5:20, 7:30], np.random.default_rng(3), content)
+    assert np.array_equal(part, whole[:, 5:20, 7:30])
+
+
+@given(st.integers(1, 6), st.integers(0, 10**6))
+def test_every_drawn_style_is_one(count, seed):
+    augment, rng = StyleAugment(bank=bank(count)), np.random.default_rng(seed)
+    drawn = augment.draw(rng)
+    assert (np.diff(drawn.quantiles, axis=1) >= 0).all()
+    assert (drawn.quantiles >= 0).all()
+    assert (drawn.quantiles <= 1).all()
+    assert (drawn.std >= 0).all()
+    assert abs(drawn.polarity) <= 1
+
+
+def test_drawn_styles_have_the_mean_and_the_spread_of_the_bank():
+    references = tuple(Reference.of_unit(picture(i)) for i in range(4))
+    augment, rng = StyleAugment(bank=references), np.random.default_rng(0)
+    means = np.stack([augment.draw(rng).mean for _ in range(600)])
+    known = np.stack([reference.mean for reference in references])
+    assert np.allclose(means.mean(axis=0), known.mean(axis=0), atol=4)  # of 100 in Lab
+    assert (means.std(axis=0) > 0.3 * known.std(axis=0)).all()
+    assert (means.max(axis=0) > known.max(axis=0)).any()  # beyond the bank, too
+
+
+def test_bright_and_dark_styles_are_not_mixed():
+    augment, rng = StyleAugment(bank=bank(4)), np.random.default_rng(0)
+    assert all(abs(augment.draw(rng).polarity) > 0.1 for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    "options", [{"bank": ()}, {"methods": ()}, {"methods": ("nothing",)}, {"p": 2}, {"strength": (0.8, 0.2)}]
+)
+def test_what_cannot_be_is_refused(options):
+    with pytest.raises(OptionError):
+        StyleAugment(**({"bank": bank()} | options))
