@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
     from napari_unetstyle.core.style.augment import StyleAugment
     from napari_unetstyle.core.style.change import StyleOptions
+    from napari_unetstyle.core.style.content_check import ContentCheck, check_content
     from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
@@ -53,7 +54,9 @@ _HOMES = {
     "refine": "segmentation.segment",
     "segment": "segmentation.segment",
     "Reference": "style.reference",
+    "ContentCheck": "style.content_check",
     "StyleAugment": "style.augment",
+    "check_content": "style.content_check",
     "StyleOptions": "style.change",
     "Styled": "style.stylize",
     "iter_stylize": "style.stylize",
@@ -68,6 +71,7 @@ _HOMES = {
 
 __all__ = [
     "Candidate",
+    "ContentCheck",
     "Correction",
     "FineTuneOptions",
     "Geometry",
@@ -83,6 +87,7 @@ __all__ = [
     "Styled",
     "UnetstyleError",
     "as_image",
+    "check_content",
     "evaluate",
     "fine_tune",
     "iter_fine_tune",
