@@ -64,6 +64,21 @@ def test_one_that_is_no_better_is_not_kept_unless_asked(
     assert "exists already" in again.err
 
 
+def test_a_look_that_nobody_labeled_is_learned_too(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    dark = (255 * (1 - 0.6 * discs((128, 144), count=12, seed=7).image)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "dark.tif", np.moveaxis(dark, 0, -1), photometric="rgb")
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 40, "--rate", 0.02, "--style", tmp_path / "dark.tif"]
+    done = shell(*words)
+    assert (done.code, done.out[:8]) == (0, "Better: ")
+    assert "styles 1" in own.load("tiny-mine").spec.provenance["recipe"]
+    assert "dark.tif" not in (own.load("tiny-mine").folder / "model.json").read_text()
+    missing = shell(*words[:-1], tmp_path / "gone.tif")
+    assert missing.code == 2
+    assert "gone.tif" in missing.err
+
+
 def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
     done = shell("teach", "--from-scratch", "--classes", "disc", *lessons, "-o", tmp_path / "Disc model", "--steps", 3)
     assert (done.code, done.out[:11]) == (0, "A new model")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unetstyle.core import Reference, as_image, stylize
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import OptionError, UnetstyleError
 
 METHODS = ("automatic", "histogram", "moments")
 
@@ -64,10 +64,12 @@ def test_a_volume_has_one_style_for_all_its_slices():
 
 
 @pytest.mark.parametrize("constant", [0, 7, 255])
-def test_constant_pictures_are_no_trouble(constant):
+def test_constant_pictures_are_no_trouble_but_no_style(constant):
     flat = np.full((20, 20), constant, np.uint8)
-    for pair in ((flat, stained()), (stained(), flat), (flat, flat)):
-        assert np.isfinite(np.asarray(stylize(*pair).image.array, float)).all()
+    assert np.isfinite(np.asarray(stylize(flat, stained()).image.array, float)).all()
+    for picture in (stained(), flat):
+        with pytest.raises(OptionError, match="same value everywhere"):
+            stylize(picture, flat)
 
 
 def test_what_is_not_possible_is_said():

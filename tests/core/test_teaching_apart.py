@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from napari_unetstyle.core import ModelStore, as_image, run
+from napari_unetstyle.core import ModelStore, Reference, as_image, run
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError, TeachingError
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -46,15 +46,19 @@ def one_thread(monkeypatch):
     torch.set_num_threads(before)
 
 
-def test_it_gives_the_same_bits_as_in_this_process(tmp_path, one_thread):
+@pytest.mark.parametrize("styles", [0, 2])
+def test_it_gives_the_same_bits_as_in_this_process(styles, tmp_path, one_thread):
     parent, store = tiny_model(tmp_path), ModelStore(tmp_path)
+    looks = tuple(Reference.of_unit(1 - 0.5 * discs((60, 70), seed=i).image, f"dark {i}") for i in range(styles))
     seen = []
-    apart = run(iter_taught_apart([picture()], parent, FineTuneOptions(**QUICK), store=store), seen.append)
-    here = fine_tune([picture()], parent, store=store, **QUICK)
+    options = FineTuneOptions(**QUICK, styles=looks)
+    apart = run(iter_taught_apart([picture()], parent, options, store=store), seen.append)
+    here = fine_tune([picture()], parent, store=store, **QUICK, styles=looks)
     for one, other in zip(apart.model.network.parameters(), here.model.network.parameters(), strict=True):
         assert torch.equal(one, other)
     assert apart.comparison == here.comparison
     assert apart.places == here.places
+    assert apart.notes == here.notes
     assert any(isinstance(p, TrainProgress) and p.score is not None for p in seen)
     kept = apart.keep(store)
     assert kept.spec.parent == "tiny@1"

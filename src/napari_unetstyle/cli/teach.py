@@ -36,6 +36,10 @@ it knew:
 
 `napari-unetstyle teach --images slides/ --labels masks/ --model nuclei --minutes 2`
 
+Pictures come from a second scanner, too, and nobody has labeled those: the model learns to read their look:
+
+`napari-unetstyle teach --images slides/ --labels masks/ --style other/a.tif --style other/b.tif`
+
 A model from nothing, written to a folder:
 
 `napari-unetstyle teach --from-scratch --classes vessel --images eyes/ --labels vessels/ -o vessels-model/ --minutes 10`
@@ -71,6 +75,10 @@ def teach_model(
     learn: Annotated[str, typer.Option(help="Layers that change: all, decoder or encoder.")] = "all",
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001, from scratch 0.002]")] = None,
     replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
+    style: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture whose look the model also learns to read; give it several times for several."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     work: Annotated[
@@ -86,6 +94,7 @@ def teach_model(
     from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.options import make_options
+    from napari_unetstyle.core.style.stylize import reference_of
     from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
 
@@ -109,6 +118,7 @@ def teach_model(
         seed=seed,
         device=device,
         folder=work,
+        styles=tuple(reference_of(path) for path in style or []),
         remember=not forget_pictures,
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
     )
@@ -206,9 +216,11 @@ def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: 
             "old": {"count": len(after.old), "before": before and before.on_old, "after": after.on_old},
         }
         folder = None if kept is None else str(kept.folder)
-        typer.echo(json.dumps({"verdict": comparison.verdict, "model": folder, **scores}))
+        about = {"verdict": comparison.verdict, "model": folder, "notes": candidate.notes}
+        typer.echo(json.dumps(about | scores))
     else:
-        typer.echo(comparison.sentence())
+        for sentence in (*candidate.notes, comparison.sentence()):
+            typer.echo(sentence)
         typer.echo(f"Kept: {kept.spec.name}, version {kept.spec.version} -> {kept.folder}" if kept else _STAYS_WORDS)
     if kept is None:
         raise typer.Exit(STAYS)

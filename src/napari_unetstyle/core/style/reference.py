@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from napari_unetstyle.core.style.pixels import Pixels, sampled, to_unit
 
 LEVELS = 257
 _COLORS = 3
+_SAME = 1e-6
+_ARRAYS = ("quantiles", "mean", "std")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +45,11 @@ class Reference:
     def channels(self) -> int:
         """Number of channels, 1 or 3 of pictures as people see them."""
         return len(self.quantiles)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether every pixel has the same value."""
+        return bool(np.ptp(self.quantiles, axis=1).max() <= _SAME)
 
     @classmethod
     def of(cls, pixels: NDArray[Any], name: str = "") -> Reference:
@@ -89,6 +96,16 @@ class Reference:
             polarity=float(np.clip(np.dot(shares, [reference.polarity for reference in references]), -1, 1)),
             name=", ".join(r.name for r in references if r.name),
         )
+
+    def stated(self) -> dict[str, Any]:
+        """All of it as numbers and text that JSON can hold."""
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        return {**arrays, "polarity": self.polarity, "name": self.name}
+
+    @classmethod
+    def of_stated(cls, stated: Mapping[str, Any]) -> Reference:
+        """The inverse of :meth:`stated`."""
+        return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in _ARRAYS}})
 
     def gray(self) -> Reference:
         """The same style for one channel: the mean of the channels' intensities."""

@@ -106,10 +106,23 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
 
 
 def reference_of(style: Any) -> Reference:
-    """The style of a path, an array, an :class:`Image`, or a :class:`Reference` itself."""
-    if isinstance(style, Reference):
-        return style
-    image = _opened(style, None)
+    """The style of a path, an array, an :class:`Image`, or a :class:`Reference` itself.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if it cannot be read, or has one value everywhere.
+    """
+    reference = style if isinstance(style, Reference) else _looked_at(_opened(style, None))
+    if reference.is_constant:
+        raise OptionError(
+            f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
+            "Choose a picture with something in it."
+        )
+    return reference
+
+
+def _looked_at(image: Image) -> Reference:
     return Reference.of(_channels_first(image), image.name)
 
 

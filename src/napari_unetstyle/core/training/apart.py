@@ -68,6 +68,7 @@ def iter_taught_apart(
         parent=parent,
         comparison=Comparison.from_json(answer["comparison"]),
         places=tuple(_as_place(place) for place in answer["places"]),
+        notes=tuple(answer["notes"]),
     )
 
 
@@ -233,7 +234,8 @@ def _as_answer(progress: Progress) -> dict[str, Any]:
 def _hand_over(candidate: Candidate, parcel: Parcel, answer: Callable[..., None], asked: IO[str]) -> None:
     places = [_as_list(place) for place in candidate.places]
     try:
-        answer(folder=str(candidate.model.folder), comparison=candidate.comparison.to_json(), places=places)
+        content = {"comparison": candidate.comparison.to_json(), "places": places, "notes": candidate.notes}
+        answer(folder=str(candidate.model.folder), **content)
         if asked.readline() != _TAKEN:
             raise EOFError
     except EOFError:

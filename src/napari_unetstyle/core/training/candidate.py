@@ -43,12 +43,15 @@ class Candidate:
         Both, measured.
     places
         Where they were compared.
+    notes
+        Sentences a person should see.
     """
 
     model: Model
     parent: Model | None
     comparison: Comparison
     places: tuple[Checked, ...]
+    notes: tuple[str, ...] = ()
 
     def keep(self, store: ModelStore | None = None) -> Model:
         """Make it the next version of its name in `store`, where its folder moves, with the comparison in its card."""

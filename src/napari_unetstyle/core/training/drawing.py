@@ -102,7 +102,10 @@ class Drawing:
             return blank(self.spec.network.in_channels, self.shape, rng)
         is_old = bool(self.old) and rng.random() < self.replay
         pictures = self.old if is_old else self.lessons
-        patch = draw_patch(pictures[int(rng.integers(len(pictures)))], self.shape, WARP, rng)
+        picture = pictures[int(rng.integers(len(pictures)))]
+        patch = draw_patch(picture, self.shape, WARP, rng)
+        if picture.style is not None:
+            patch = replace(patch, image=picture.style(patch.image, rng, picture.look))
         change = rng.random()
         if change > 0.8:
             return patch

@@ -36,10 +36,11 @@ from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
+from napari_unetstyle.core.training.styling import iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
-_BEFORE, _AFTER = 0.05, 0.92  # the parent is measured up to here, then it is taught, then the child is measured
+_BEFORE, _STYLED, _AFTER = 0.05, 0.08, 0.92  # the parent is measured, styles are tried, it is taught, and measured
 
 
 def fine_tune(
@@ -135,16 +136,23 @@ def iter_fine_tune(
     before = yield from share(iter_scores(model, said, places, check, options.segment), 0.0, _BEFORE)
     lessons = [lesson(one, model.spec, options.segment) for one in learned]
     old = [_example(m, model.spec) for m in memory if m.role == "learn"]
-    drawing = Drawing(spec=model.spec, lessons=lessons, old=old, replay=options.replay)
+    styled = yield from share(iter_styled([*lessons, *old], options.styles), _BEFORE, _STYLED)
+    drawing = Drawing(
+        spec=model.spec,
+        lessons=styled.examples[: len(lessons)],
+        old=styled.examples[len(lessons) :],
+        replay=options.replay,
+    )
     network = copy.deepcopy(model.network)
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places, key=key)
-    yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
+    yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
     own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
     child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
     after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment))
     checked = _checked(corrections, said, places)
-    return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked)
+    notes = (styled.note,) if styled.note else ()
+    return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
 
 
 def iter_teach_new(
@@ -174,13 +182,14 @@ def iter_teach_new(
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
     lessons = [lesson(one, spec, options.segment) for one in learned]
-    drawing = Drawing(spec=spec, lessons=lessons)
+    styled = yield from share(iter_styled(lessons, options.styles), 0.0, _BEFORE)
+    drawing = Drawing(spec=spec, lessons=styled.examples)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = create_network(spec)
     key = _key(spec.model_dump_json(), options, lessons, places)
     teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3, key=key)
-    yield from share(teaching.iter_taught(drawing, should_stop, clock), 0.0, _AFTER)
+    yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
     best = teaching.best
     plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
@@ -188,7 +197,8 @@ def iter_teach_new(
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
     after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment))
     checked = _checked(corrections, said, places)
-    return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked)
+    notes = (styled.note,) if styled.note else ()
+    return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked, notes=notes)
 
 
 def _iter_checked(child: Model, store: ModelStore, scoring: Steps[Scores]) -> Steps[Scores]:
@@ -204,6 +214,7 @@ def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], pla
     """Names all that a teaching's weights depend on, except for how long it is to take and where it runs."""
     free = {"folder", "device", "name", "minutes", "remember"}
     chosen = {name: repr(value) for name, value in vars(options).items() if name not in free}
+    chosen["styles"] = json.dumps([style.stated() for style in options.styles])  # a long array's repr is cut short
     content = [origin, chosen, [_digest(one) for one in examples], [repr(place) for place in places]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -238,7 +249,7 @@ def _draft(spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lesson
         "made_by": f"napari-unetstyle {__version__}",
         "date": date.today().isoformat(),
         "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
-        f"layers {options.learn}, replay {options.replay:g}, seed {options.seed}",
+        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}",
         **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),
         **{f"lesson_{i}": _digest(one) for i, one in enumerate(lessons, 1)},
     }

@@ -10,6 +10,7 @@ from typing import Literal
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.style.reference import Reference
 
 LEARN = ("all", "decoder", "encoder")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -86,6 +87,8 @@ class FineTuneOptions:
     folder
         Where a teaching keeps how far it has come, and a TensorBoard log if tensorboard is installed; the same
         teaching goes on from there. None keeps nothing.
+    styles
+        Looks that it also learns to read: the training pictures are shown in them, too, as far as their labels fit.
     remember
         Whether the model keeps small crops of the pictures for its next teaching; these never travel with it.
     """
@@ -100,6 +103,7 @@ class FineTuneOptions:
     device: str = "auto"
     segment: SegmentOptions = field(default_factory=SegmentOptions)
     folder: Path | None = None
+    styles: tuple[Reference, ...] = ()
     remember: bool = True
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from napari_unetstyle.core.files import atomic_path, atomic_write
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.options import FineTuneOptions
 
 _FILE = "teach.json"
@@ -51,7 +52,11 @@ class Parcel:
         """Put everything into `folder`; a lazy picture is read."""
         said = [_written(one, folder, i) for i, one in enumerate(self.corrections)]
         place = None if self.options.folder is None else str(self.options.folder)
-        options = dataclasses.asdict(self.options) | {"segment": self.options.segment.stated(), "folder": place}
+        options = dataclasses.asdict(self.options) | {
+            "segment": self.options.segment.stated(),
+            "styles": [style.stated() for style in self.options.styles],
+            "folder": place,
+        }
         content = {
             "parent": None if self.parent is None else str(self.parent),
             "classes": list(self.classes),
@@ -71,7 +76,7 @@ class Parcel:
             corrections=[_read(one, folder, i) for i, one in enumerate(content["corrections"])],
             parent=None if content["parent"] is None else Path(content["parent"]),
             classes=tuple(content["classes"]),
-            options=FineTuneOptions(**options | {"segment": _segment(options["segment"]), "folder": place}),
+            options=FineTuneOptions(**options | _read_options(options) | {"folder": place}),
             store=Path(content["store"]),
         )
 
@@ -122,6 +127,11 @@ def _read(said: dict[str, Any], folder: Path, index: int) -> Correction:
         dims=said["dims"],
         **arrays,
     )
+
+
+def _read_options(options: dict[str, Any]) -> dict[str, Any]:
+    styles = tuple(Reference.of_stated(style) for style in options["styles"])
+    return {"segment": _segment(options["segment"]), "styles": styles}
 
 
 def _segment(stated: dict[str, Any]) -> SegmentOptions:

@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.style.augment import StyleAugment
+from napari_unetstyle.core.style.reference import Reference
+
 UNKNOWN = -1
 
 
@@ -26,11 +29,14 @@ class Example:
     valid
         bool ``(*spatial,)``: where the labels are learned from, or None for everywhere. Labels outside tell what
         lies beside, so that an object that reaches out of it has its true depth.
+    style
+        Gives its patches other styles; None leaves them as they are.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     valid: NDArray[np.bool_] | None = None
+    style: StyleAugment | None = None
 
     def __post_init__(self) -> None:
         if self.labels.shape != (2, *self.image.shape[1:]):
@@ -43,6 +49,11 @@ class Example:
         """The pixels of objects (of classes, where no object is known) that are learned from."""
         classes, objects = self.labels
         return Marked.of(objects if (objects > 0).any() else classes, self.valid)
+
+    @cached_property
+    def look(self) -> Reference:
+        """The style that it has."""
+        return Reference.of_unit(self.image)
 
     @classmethod
     def of(cls, image: NDArray[np.generic], objects: NDArray[np.generic]) -> Example:

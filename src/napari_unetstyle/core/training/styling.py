@@ -1,0 +1,83 @@
+"""Training pictures in other styles, as far as their labels stay true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.style.augment import StyleAugment
+from napari_unetstyle.core.style.change import StyleOptions, change_of
+from napari_unetstyle.core.style.content_check import check_content
+from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.training.patches import UNKNOWN, Example
+
+METHODS = ("moments", "automatic")  # ranks alone erase objects where they take more room than in the style
+_JUDGED_BY = "automatic"  # the one of them that changes more
+_SIDE = {2: 256, 3: 64}  # of the part that is judged, by dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class StyledExamples:
+    """Pictures with the styles that each can take.
+
+    Attributes
+    ----------
+    examples
+        As they were, with styles.
+    tried, dropped
+        How many pairs of picture and style there were, and how many were left out as the labels would no longer fit.
+    """
+
+    examples: list[Example]
+    tried: int = 0
+    dropped: int = 0
+
+    @property
+    def note(self) -> str:
+        """A sentence about what was left out; empty if nothing was."""
+        if not self.dropped:
+            return ""
+        return (
+            f"{self.dropped} of {self.tried} pairs of picture and style were left out: the labels would no longer fit "
+            "the picture."
+        )
+
+
+def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Steps[StyledExamples]:
+    """Give each picture those styles that its labels survive; see :func:`check_content`."""
+    found: list[Example] = []
+    if not styles:
+        return StyledExamples(list(examples))
+    kept = 0
+    for number, example in enumerate(examples, 1):
+        bank = tuple(style for style in styles if _survives(example, style))
+        kept += len(bank)
+        found.append(replace(example, style=StyleAugment(bank=bank, methods=METHODS) if bank else None))
+        yield Progress(number, len(examples), "Trying the styles on your pictures")
+    tried = len(examples) * len(styles)
+    return StyledExamples(found, tried, tried - kept)
+
+
+def _survives(example: Example, style: Reference) -> bool:
+    part = _middle(example)
+    wanted = style if style.channels in (1, len(example.image)) else style.gray()
+    change = change_of(example.look, wanted, StyleOptions(method=_JUDGED_BY))
+    classes, objects = example.labels
+    labels = objects if (objects > 0).any() else classes
+    known = labels if example.valid is None else np.where(example.valid, labels, UNKNOWN)
+    pixels = example.image[(slice(None), *part)]
+    return check_content(pixels, change(pixels), known[part]).holds
+
+
+def _middle(example: Example) -> tuple[Any, ...]:
+    """A part around the middle of what is labeled."""
+    spatial = example.image.shape[1:]
+    marked = np.argwhere(example.labels.max(axis=0) > 0)
+    middle = np.median(marked, axis=0) if len(marked) else np.array(spatial) / 2
+    side = _SIDE[len(spatial)]
+    starts = [int(np.clip(m - side / 2, 0, max(0, n - side))) for m, n in zip(middle, spatial, strict=True)]
+    return tuple(slice(start, start + side) for start in starts)
