@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from napari_unetstyle import __version__
-from napari_unetstyle.cli import evaluate, models, segment, teach
+from napari_unetstyle.cli import evaluate, models, segment, stylize, teach
 from napari_unetstyle.core.errors import UnetstyleError
 
 BAD_INPUT = 2
@@ -35,6 +35,10 @@ The model misses some? Correct a few pictures, and teach it:
 
 `napari-unetstyle teach --images slides/ --labels corrected/ --model nuclei --minutes 2`
 
+Make pictures look like those of another microscope:
+
+`napari-unetstyle stylize slides/ --style other.tif -o restyled/`
+
 How good are labels?
 
 `napari-unetstyle evaluate out/slide.tif truth/slide.tif`
@@ -54,6 +58,7 @@ app = typer.Typer(
 app.command("segment", no_args_is_help=True, help=segment.HELP)(segment.segment_pictures)
 app.command("evaluate", no_args_is_help=True, help=evaluate.HELP)(evaluate.evaluate_labels)
 app.command("teach", no_args_is_help=True, help=teach.HELP)(teach.teach_model)
+app.command("stylize", no_args_is_help=True, help=stylize.HELP)(stylize.stylize_pictures)
 app.add_typer(models.app, name="models")
 
 

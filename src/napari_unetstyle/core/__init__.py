@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.imaging.geometry import Geometry
     from napari_unetstyle.core.imaging.image import Image, as_image
+    from napari_unetstyle.core.imaging.picture_file import write_image
     from napari_unetstyle.core.metrics import evaluate
     from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Progress, run
@@ -46,6 +47,7 @@ _HOMES = {
     "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
     "write_geojson": "segmentation.output",
+    "write_image": "imaging.picture_file",
     "write_labels": "segmentation.output",
     "write_rois": "segmentation.output",
     "write_table": "segmentation.output",
@@ -102,6 +104,7 @@ __all__ = [
     "stylize",
     "teach_new",
     "write_geojson",
+    "write_image",
     "write_labels",
     "write_rois",
     "write_table",

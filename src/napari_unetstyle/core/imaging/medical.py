@@ -97,6 +97,8 @@ def write_medical(
     axes: str,
     geometry: Geometry,
     info: dict[str, Any],
+    *,
+    is_labels: bool = True,
 ) -> Path:
     """Write a volume piece by piece, compressed (but for ``.nii``), in the format that the suffix names.
 
@@ -112,6 +114,8 @@ def write_medical(
         Its place; written in mm.
     info
         Kept as JSON.
+    is_labels
+        Whether the values are names of things, and not amounts.
 
     Raises
     ------
@@ -135,6 +139,7 @@ def write_medical(
         affine=turned(placed.affine),
         unit=placed.unit,
         is_anatomical=geometry.is_anatomical,
+        is_labels=is_labels,
         info={**info, "axes": axes, "unit": placed.unit, "world": "patient" if geometry.is_anatomical else "none"},
     )
     voxels = (np.ascontiguousarray(piece, stored) for piece in pieces)

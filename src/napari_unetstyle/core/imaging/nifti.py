@@ -143,7 +143,7 @@ def nifti_header(new: NewVolume) -> bytes:
     header["bitpix"] = 8 * new.dtype.itemsize
     header["vox_offset"] = offset
     header["units"] = _MILLIMETER if new.unit == "mm" else 0
-    header["intent_code"] = _LABEL
+    header["intent_code"] = _LABEL if new.is_labels else 0
     if new.is_anatomical or not _is_plain(new.affine):
         _set_place(header, new)
     return header.tobytes() + bytes([bool(extension), 0, 0, 0]) + extension

@@ -75,6 +75,8 @@ class NewVolume:
         As in :class:`VolumeHeader`.
     info
         To be kept, as JSON, where the format can.
+    is_labels
+        Whether the values are names of things, and not amounts.
     """
 
     sizes: tuple[int, ...]
@@ -84,6 +86,7 @@ class NewVolume:
     unit: str
     is_anatomical: bool
     info: dict[str, Any]
+    is_labels: bool = True
 
 
 def check_sizes(path: Path, sizes: tuple[int, ...]) -> None:

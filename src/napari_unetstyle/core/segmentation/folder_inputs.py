@@ -38,10 +38,14 @@ class Entry:
     name: str
     target: PurePosixPath
 
+    @property
+    def suffix(self) -> str:
+        """Of the target: ``".tif"``, or that of a volume."""
+        return medical_suffix(self.target.name) or self.target.suffix
+
     def beside(self, ending: str) -> PurePosixPath:
         """The labels' path with another ending (``".csv"``, ``"_rois.zip"``) in the place of its suffix."""
-        name = self.target.name
-        return self.target.with_name(f"{name[: -len(medical_suffix(name) or self.target.suffix)]}{ending}")
+        return self.target.with_name(f"{self.target.name[: -len(self.suffix)]}{ending}")
 
 
 def find_entries(inputs: Sequence[Path], out: Path) -> list[Entry]:

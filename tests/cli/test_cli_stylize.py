@@ -1,0 +1,87 @@
+"""The command ``stylize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core import read_image, stylize, write_image
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from tests.cli.cli_for_tests import Shell
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name, base in (("a", 60), ("b", 160)):
+        pixels = (base + 30 * rng.random((40, 50, 3))).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", pixels, photometric="rgb")
+    tifffile.imwrite(tmp_path / "style.tif", (255 * rng.random((30, 30, 3)) ** 2).astype(np.uint8), photometric="rgb")
+    return tmp_path
+
+
+def test_pictures_are_as_python_makes_them(shell: Shell, pictures: Path) -> None:
+    done = shell("stylize", pictures / "in", "--style", pictures / "style.tif", "-o", pictures / "out")
+    assert done.code == 0
+    assert done.out.count("_restyled.tif") == 2
+    for name in "ab":
+        found = read_image(pictures / "out" / f"{name}_restyled.tif")
+        wanted = stylize(pictures / "in" / f"{name}.tif", pictures / "style.tif").image
+        assert found.axes == wanted.axes == "YXC"
+        assert np.array_equal(found.array[:], wanted.array)
+    assert sorted(p.name for p in (pictures / "in").iterdir()) == ["a.tif", "b.tif"]
+
+
+def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) -> None:
+    (pictures / "in" / "a.tif").write_bytes(b"II*\0nothing")
+    words = ["stylize", pictures / "in", "--style", pictures / "style.tif", "-o", pictures / "out"]
+    done = shell(*words)
+    assert done.code == 1
+    assert "a.tif: failed." in done.out
+    assert [p.name for p in (pictures / "out").iterdir()] == ["b_restyled.tif"]
+    (pictures / "in" / "b.tif").unlink()
+    assert shell(*words).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--style", "style.tif", "--method", "magic"], "magic"),
+        (["--style", "style.tif", "--strength", "3"], "0 to 1"),
+        (["--style", "gone.tif"], "gone.tif"),
+    ],
+)
+def test_what_is_not_possible_is_said_before_anything_is_written(
+    words: list[str], said: str, shell: Shell, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    done = shell("stylize", "in", "-o", "out", *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert not (pictures / "out").exists()
+
+
+def test_a_volume_stays_one_on_its_place(shell: Shell, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    place = Geometry(
+        spacing=(3.0, 0.5, 0.5), unit="mm", origin=(-10.0, 20.0, 5.0), direction=((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    )
+    volume = Image(array=rng.integers(-900, 900, (6, 20, 22)).astype(np.int16), axes="ZYX", geometry=place)
+    for name in ("scan.nii.gz", "style.nrrd"):
+        write_image(tmp_path / name, volume)
+    done = shell("stylize", tmp_path / "scan.nii.gz", "--style", tmp_path / "style.nrrd", "-o", tmp_path / "out")
+    assert done.code == 0
+    found = read_image(tmp_path / "out" / "scan_restyled.nii.gz")
+    assert found.geometry.spacing == pytest.approx(place.spacing)
+    assert found.geometry.origin == pytest.approx(place.origin)
+    assert found.array[:].dtype == np.int16
+    assert np.abs(np.asarray(found.array[:], int) - volume.array).max() < 60  # its own style
+
+
+def test_help_says_what_it_is_for(shell: Shell) -> None:
+    assert "not a medical device" in shell("stylize", "--help").out
