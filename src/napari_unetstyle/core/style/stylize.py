@@ -15,6 +15,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run
 from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.photometric import Change
 from napari_unetstyle.core.style.pixels import scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
@@ -87,22 +88,76 @@ def stylize(
 
 def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | None = None) -> Steps[Styled]:
     """Like :func:`stylize`, as a job: yields progress after each strip and returns the result."""
-    chosen = options or StyleOptions()
-    if not styles:
-        raise OptionError("Give at least one style: a picture to look like.")
-    wanted = Reference.mixed([reference_of(style) for style in styles])
-    pixels = _channels_first(image)
-    channels = _common_channels(len(pixels), wanted.channels)
-    content = Reference.of(_with_channels(pixels, channels))
-    is_inverted, change = is_to_invert(content, wanted, chosen), change_of(content, wanted, chosen)
-    result = np.empty((channels, *pixels.shape[1:]), pixels.dtype)
-    scale = scale_of(pixels)
-    for step, (part, total) in enumerate(_strips(pixels.shape), 1):
-        unit, back = to_unit(_with_channels(pixels[:, part], channels), scale)
-        result[:, part] = back(change(unit))
-        yield Progress(step, total, "style")
-    notes = ("Bright and dark were exchanged.",) if is_inverted else ()
-    return Styled(image=_like(image, result), options=chosen, is_inverted=is_inverted, notes=notes)
+    styling = Styling.of(image, styles, options or StyleOptions())
+    result = np.empty(styling.shape, styling.pixels.dtype)
+    strips = _strips(styling.shape)
+    for step, rows in enumerate(strips, 1):
+        result[:, rows] = styling.part(rows)
+        yield Progress(step, len(strips), "style")
+    notes = ("Bright and dark were exchanged.",) if styling.is_inverted else ()
+    changed = _like(image, result)
+    return Styled(image=changed, options=styling.options, is_inverted=styling.is_inverted, notes=notes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Styling:
+    """A picture about to take a style: what is known of the whole, so that each part is changed as the whole is.
+
+    Attributes
+    ----------
+    pixels
+        ``(C, *rest)``, as they are stored.
+    channels
+        That the result has.
+    scale
+        What becomes 0 and 1.
+    change
+        Of pixels in 0..1.
+    options, is_inverted
+        As in :class:`Styled`.
+    """
+
+    pixels: NDArray[Any]
+    channels: int
+    scale: tuple[float, float]
+    change: Change
+    options: StyleOptions
+    is_inverted: bool
+
+    @classmethod
+    def of(cls, image: Image, styles: Sequence[Any], options: StyleOptions) -> Styling:
+        """Look at the picture and at the styles.
+
+        Raises
+        ------
+        UnetstyleError
+            In words, if picture or style is not usable.
+        """
+        if not styles:
+            raise OptionError("Give at least one style: a picture to look like.")
+        wanted = Reference.mixed([reference_of(style) for style in styles])
+        pixels = _channels_first(image)
+        channels = _common_channels(len(pixels), wanted.channels)
+        content = Reference.of(_with_channels(pixels, channels))
+        return cls(
+            pixels=pixels,
+            channels=channels,
+            scale=scale_of(pixels),
+            change=change_of(content, wanted, options),
+            options=options,
+            is_inverted=is_to_invert(content, wanted, options),
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result, channels first."""
+        return (self.channels, *self.pixels.shape[1:])
+
+    def part(self, *index: slice | int) -> NDArray[Any]:
+        """The result ``(C, *rest)`` at an index along the axes behind the channels, in the picture's type."""
+        unit, back = to_unit(_with_channels(self.pixels[:, *index], self.channels), self.scale)
+        changed: NDArray[Any] = back(self.change(unit))
+        return changed
 
 
 def reference_of(style: Any) -> Reference:
@@ -160,11 +215,10 @@ def _with_channels(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
     return pixels if len(pixels) == channels else np.repeat(pixels, channels, axis=0)
 
 
-def _strips(shape: tuple[int, ...]) -> list[tuple[slice, int]]:
-    """Slices along the first axis behind the channels, each with how many there are."""
+def _strips(shape: tuple[int, ...]) -> list[slice]:
+    """Slices along the first axis behind the channels."""
     height = max(1, _STRIP // max(1, int(np.prod(shape[2:]))))
-    starts = range(0, shape[1], height)
-    return [(slice(start, start + height), len(starts)) for start in starts]
+    return [slice(start, start + height) for start in range(0, shape[1], height)]
 
 
 def _like(image: Image, pixels: NDArray[Any]) -> Image:
