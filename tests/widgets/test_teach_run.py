@@ -42,6 +42,7 @@ class Teacher:
     corrections: list[Any] = field(default_factory=list)
     forgotten: int = 0
     done: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -90,7 +91,7 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
 
     def iter_teach(*given: Any) -> Steps[Any]:
         found = yield from teacher.iter_teach(*given)
-        parts = {name: getattr(found, name) for name in ("model", "comparison", "keep", "forget")}
+        parts = {name: getattr(found, name) for name in ("model", "comparison", "notes", "keep", "forget")}
         return SimpleNamespace(**parts, parent=found.parent_model)
 
     replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
@@ -468,3 +469,30 @@ def test_fixes_whose_picture_is_gone_are_left_out_and_that_is_said(dock, teacher
     assert len(teacher.corrections) == 1
     assert "gone nuclei" in dock.teach.run.message.text
     assert not dock.teach.run.box.isHidden()
+
+
+def test_looks_of_other_pictures_are_learned_with_the_fixes(dock, teacher, click, tick, qtbot):
+    also = dock.teach.run.also
+    assert not also.pictures.isVisibleTo(also)
+    bright = dock.viewer.add_image((255 - 0.5 * blobs()).astype(np.uint8), name="other scanner")
+    painted(dock, qtbot)
+    tick(also.box)
+    tick(also.pictures.box_of(bright))
+    taught(dock, click, qtbot)
+    (style,) = teacher.options.styles
+    assert style.name == "other scanner"
+    assert style.polarity < 0
+    tick(also.box)  # a closed row adds nothing
+    taught(dock, click, qtbot)
+    assert teacher.options.styles == ()
+
+
+def test_use_in_teach_brings_the_pictures_there(dock, click, tick, qtbot):
+    other = dock.viewer.add_image((255 - 0.5 * blobs()).astype(np.uint8), name="other scanner")
+    dock.tabs.setCurrentIndex(2)
+    panel = dock.style_panel
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(other))
+    click(panel.teach)
+    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Teach"
+    assert dock.teach.run.also.pictures.ticked == [other]

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+    from napari_unetstyle.core.style.change import StyleOptions
+    from napari_unetstyle.core.style.stylize import Styled
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.widgets.style_preview import StylePreviewed, StyleRequest
 
 
 def _iter_segment(image: Image, model: str, options: SegmentOptions, store: ModelStore) -> Steps[SegmentResult]:
@@ -96,6 +99,32 @@ def _iter_teach(
     return (yield from steps)
 
 
+def _iter_stylize(image: Image, styles: Sequence[Image], options: StyleOptions) -> Steps[Styled]:
+    from napari_unetstyle.core.style.stylize import iter_stylize
+
+    return (yield from iter_stylize(image, styles, options))
+
+
+def _iter_style_preview(request: StyleRequest, kept: dict[Any, Any]) -> Steps[StylePreviewed]:
+    """The part in sight before and after; `kept` holds what is known of the whole between calls."""
+    from napari_unetstyle.core.progress import Progress
+    from napari_unetstyle.core.style.content_check import check_content
+    from napari_unetstyle.core.style.stylize import Styling
+    from napari_unetstyle.widgets.style_preview import StylePreviewed
+
+    yield Progress(0, 1)
+    arrays = (id(image.array) for image in (request.image, *request.styles))
+    key = (*arrays, request.image.axes, request.options)
+    if key not in kept:
+        kept.clear()
+        kept[key] = (Styling.of(request.image, request.styles, request.options), request)  # keeps the arrays alive
+        yield Progress(0, 1)
+    styling = kept[key][0]
+    before, after = styling.pixels[:, *request.at], styling.part(*request.at)
+    words = "" if request.labels is None else check_content(before, after, request.labels).words
+    return StylePreviewed(before=before, after=after, words=words)
+
+
 def _store(root: Path | None) -> ModelStore:
     from napari_unetstyle.core.models.store import ModelStore
 
@@ -128,6 +157,10 @@ class CoreCalls:
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     iter_teach
         ``(corrections, model reference, options, store, should_stop)`` to a job that returns a candidate.
+    iter_stylize
+        ``(image, styles, options)`` to a job that returns a styled picture.
+    iter_style_preview
+        ``(request, kept)`` to a job that returns the part in sight, before and after.
     iter_load
         ``()`` to a job that loads what the others need.
     store
@@ -141,5 +174,7 @@ class CoreCalls:
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
+    iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize
+    iter_style_preview: Callable[..., Steps[StylePreviewed]] = _iter_style_preview
     iter_load: Callable[[], Steps[None]] = iter_load
     store: Callable[[Path | None], ModelStore] = _store

@@ -14,7 +14,7 @@ from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import with_fixes
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.core.models.store import reference
-from napari_unetstyle.core.progress import Steps, share
+from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import as_steps
@@ -24,6 +24,7 @@ from napari_unetstyle.widgets.run_request import RunRequest
 if TYPE_CHECKING:
     import napari.layers
 
+    from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.training.candidate import Candidate
@@ -111,7 +112,7 @@ class Taught:
     again
         The pictures with the new model.
     left_out
-        Why some fixes could not be learned from.
+        What could not be learned from, and why.
     """
 
     candidate: Candidate
@@ -130,12 +131,19 @@ def iter_teach(
     store: ModelStore,
     should_stop: Callable[[], bool],
     untouched: Untouched | None = None,
+    looks: Sequence[Image] = (),
 ) -> Steps[Taught]:
-    """Teach; a model that is better takes over at once."""
+    """Teach, also with the looks of other pictures; a model that is better takes over at once."""
     corrections, left_out = _opened(material)
+    if looks:
+        from napari_unetstyle.core.style.stylize import reference_of
+
+        yield Progress(0, 1, "Looking at the other pictures")
+        options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
     steps = calls.iter_teach(corrections, parent, options, store, should_stop)
     candidate = yield from share(steps, 0.0, _TAUGHT)
-    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=tuple(left_out))
+    notes = (*left_out, *candidate.notes)
+    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes)
     if not candidate.comparison.takes_over:
         return taught
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))

@@ -17,6 +17,7 @@ from napari_unetstyle.widgets.layers import outline_on_scan
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import follow, label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
+from napari_unetstyle.widgets.style_panel import StylePanel
 from napari_unetstyle.widgets.teach_panel import TeachPanel
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ class MainDock(Dockable):
         self.directions = Directions(self, viewer)
         self.corrections = Corrections(viewer)
         self.teach = TeachPanel(viewer, calls, self.corrections, self.segment.results)
+        self.style_panel = StylePanel(viewer, calls)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolling(self.segment), "Segment")
-        self.tabs.addTab(scrolling(self.teach), "Teach")
+        self.teach_tab = scrolling(self.teach)
+        self.tabs.addTab(self.teach_tab, "Teach")
+        self.tabs.addTab(scrolling(self.style_panel), "Style")
         self.tabs.addTab(scrolling(self.models), "Models")
         disclaimer = label("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
@@ -59,6 +63,7 @@ class MainDock(Dockable):
         layout.addWidget(disclaimer)
         self.setMinimumWidth(NARROWEST)
         self.segment.results.added.connect(self.corrections.watch)
+        self.style_panel.teach_wanted.connect(self._on_teach_wanted)
         self.models.changed.connect(self.segment.set_models)
         self.models.changed.connect(self.teach.run.set_models)
         self.teach.run.models_changed.connect(self.models.refresh)
@@ -84,6 +89,10 @@ class MainDock(Dockable):
     def _on_inserted(self, event: Any) -> None:
         outline_on_scan(event.value)
 
+    def _on_teach_wanted(self, layers: list[napari.layers.Image]) -> None:
+        self.teach.run.also.choose(layers)
+        self.tabs.setCurrentIndex(self.tabs.indexOf(self.teach_tab))
+
     def _load(self) -> None:
         """Load in the background what the first run would have to wait for."""
         self._is_loaded = True
@@ -95,6 +104,7 @@ class MainDock(Dockable):
         self._loading.cancel()
         self.segment.close_down()
         self.teach.close_down()
+        self.style_panel.close_down()
         self.corrections.close_down()
         self.directions.close_down()
         self.deleteLater()

@@ -18,6 +18,7 @@ from napari_unetstyle.widgets.parts import combo, follow, label, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
+from napari_unetstyle.widgets.style_layers import STYLE
 from napari_unetstyle.widgets.summary import describe_picture, unbroken
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ class PictureForm(QWidget):
 
     def _described(self, picture: Picture) -> str:
         is_rgb, is_assumed = bool(picture.layer.rgb), picture.statement.is_assumed
-        return unbroken(describe_picture(picture.image, is_rgb=is_rgb, is_assumed=is_assumed))
+        words = unbroken(describe_picture(picture.image, is_rgb=is_rgb, is_assumed=is_assumed))
+        return f"{words} · restyled, not as it was taken" if STYLE in picture.layer.metadata else words
 
     def _show_channels(self, picture: Picture | None) -> None:
         count = 0 if picture is None or picture.layer.rgb else picture.image.size("C")

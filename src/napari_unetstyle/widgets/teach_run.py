@@ -12,13 +12,15 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.project import correction_of
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.train_progress import TrainProgress
+from napari_unetstyle.widgets.also_read import AlsoRead
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -89,6 +91,7 @@ class TeachRun(QWidget):
         self.model = combo()
         self.model.setToolTip("What your fixes are taught to; the one you have stays as it is")
         self.improve = named("Improve", self.model)
+        self.also = AlsoRead(viewer)
         self.minutes = NumberBox()
         self.minutes.setRange(0.1, 600)
         self.minutes.setDecimals(1)
@@ -114,6 +117,7 @@ class TeachRun(QWidget):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.also)
         row = QHBoxLayout()
         row.addWidget(self.teach, 1)
         row.addWidget(self.minutes)
@@ -185,6 +189,11 @@ class TeachRun(QWidget):
             return
         self.message.clear()
         material = [self._material(lesson) for lesson in self._ticked]
+        try:
+            looks = self.also.looks()
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+            return
         settings = read_settings()
         options = FineTuneOptions(
             minutes=self.minutes.value(), device=settings.device, segment=_segment_options(material)
@@ -195,7 +204,7 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        given = (material, parent, options, store, self._should_stop, self._untouched(material))
+        given = (material, parent, options, store, self._should_stop, self._untouched(material), looks)
         self._begin(iter_teach(self._calls, *given), "starting…")
 
     @property

@@ -1,0 +1,55 @@
+"""*Also learn to read pictures like…*: looks of pictures that nobody corrected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.layers import image_from_layer
+from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.picture_list import PictureList
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.imaging.image import Image
+
+NOTHING = "Open pictures of the other scanner, stain or microscope; nobody needs to correct them."
+
+
+class AlsoRead(QWidget):
+    """A row that opens to a list of pictures."""
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QCheckBox("Also learn to read pictures like…")
+        self.pictures = PictureList(viewer, NOTHING)
+        self.hint = label("Your pictures are also shown to the model with their look, as far as the labels fit.")
+        inside = QWidget()
+        inner = QVBoxLayout(inside)
+        inner.setContentsMargins(12, 0, 0, 0)
+        inner.addWidget(self.pictures)
+        inner.addWidget(self.hint)
+        inside.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.box)
+        layout.addWidget(inside)
+        self.box.toggled.connect(inside.setVisible)
+
+    def choose(self, layers: list[napari.layers.Image]) -> None:
+        """Open the list and tick these pictures."""
+        self.box.setChecked(True)
+        self.pictures.tick(layers)
+
+    def looks(self) -> tuple[Image, ...]:
+        """The ticked pictures; none while the row is closed.
+
+        Raises
+        ------
+        ImageError
+            If the axes of one are not known.
+        """
+        return tuple(map(image_from_layer, self.pictures.ticked)) if self.box.isChecked() else ()

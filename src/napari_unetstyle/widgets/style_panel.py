@@ -1,0 +1,264 @@
+"""The tab *Style*: a picture as another scanner, stain or microscope would have made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.style.change import StyleOptions
+from napari_unetstyle.core.style.photometric import METHODS
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
+from napari_unetstyle.widgets.layers import METADATA, image_from_layer, statement_of
+from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.parts import combo, follow, label, named
+from napari_unetstyle.widgets.picture_list import PictureList
+from napari_unetstyle.widgets.progress_row import ProgressRow
+from napari_unetstyle.widgets.scope import current_frame, visible_box
+from napari_unetstyle.widgets.style_layers import STYLE, StylePlace, add_styled
+from napari_unetstyle.widgets.style_preview import StylePreview, StyleRequest
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.style.stylize import Styled
+
+NO_PICTURE = "Open the picture to be changed, and one that it shall look like."
+NO_STYLE = "Open another picture to look like: of the other scanner, stain or microscope."
+LARGEST = 10**6  # pixels that a preview shows
+CHECKED = 512**2  # pixels in which a preview checks the labels
+WORDS = {
+    "automatic": "automatic",
+    "histogram": "histogram (ranks)",
+    "moments": "mean and spread (Reinhard)",
+}
+
+
+class StylePanel(QWidget):
+    """Form, preview and button.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    calls
+        The core's functions.
+    """
+
+    run_ended = Signal(object)  # Outcome
+    teach_wanted = Signal(object)  # layers to learn the look of
+
+    def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._calls = viewer, calls
+        self._slot = JobSlot(self)
+        self._place: StylePlace | None = None
+        self._styles: list[str] = []
+        self.nothing = label(NO_PICTURE)
+        self.layers = combo()
+        self.styles = PictureList(viewer, NO_STYLE)
+        self.strength = QSlider(Qt.Orientation.Horizontal)
+        self.advanced = QCheckBox("Advanced")
+        self.method = combo()
+        self.align = QCheckBox("Exchange bright and dark if needed")
+        self.preview = StylePreview(viewer, calls, self._request)
+        self.apply = QPushButton("APPLY")
+        self.teach = QPushButton("Use in Teach")
+        self.progress = ProgressRow()
+        self.message = MessageRow()
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self.strength.setRange(0, 100)
+        self.strength.setValue(100)
+        self.percent = QLabel("100 %")
+        self.percent.setMinimumWidth(40)
+        line = QWidget()
+        row = QHBoxLayout(line)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.strength, 1)
+        row.addWidget(self.percent)
+        for method in METHODS:
+            self.method.addItem(WORDS.get(method, method), method)
+        self.align.setChecked(True)
+        self.align.setToolTip("Where objects are bright in one picture and dark in the other")
+        self.apply.setMinimumHeight(32)
+        self.apply.setToolTip("Makes a new layer; the picture stays as it is")
+        self.teach.setToolTip("The model also learns to read pictures like these, though nobody labeled them")
+        self.form = QWidget()
+        rows = QVBoxLayout(self.form)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(named("Picture", self.layers))
+        rows.addWidget(label("Make it look like"))
+        rows.addWidget(self.styles)
+        rows.addWidget(named("Strength", line))
+        rows.addWidget(self.advanced)
+        self.details = QWidget()
+        inner = QVBoxLayout(self.details)
+        inner.setContentsMargins(12, 0, 0, 0)
+        inner.addWidget(named("Method", self.method))
+        inner.addWidget(self.align)
+        self.details.hide()
+        for part in (self.details, self.preview, self.apply, self.teach):
+            rows.addWidget(part)
+        layout = QVBoxLayout(self)
+        for part in (self.nothing, self.form, self.progress, self.message):
+            layout.addWidget(part)
+        layout.addStretch()
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            follow(self, event, self.refresh)
+        self.layers.currentIndexChanged.connect(self._on_picture_changed)
+        self.styles.changed.connect(self._show)
+        self.strength.valueChanged.connect(lambda value: self.percent.setText(f"{value} %"))
+        self.strength.valueChanged.connect(lambda _: self.preview.touch())
+        self.method.currentIndexChanged.connect(lambda _: self.preview.touch())
+        self.align.toggled.connect(lambda _: self.preview.touch())
+        self.advanced.toggled.connect(self.details.setVisible)
+        self.apply.clicked.connect(self.start)
+        self.teach.clicked.connect(lambda: self.teach_wanted.emit(self.styles.ticked))
+        self.progress.stop.clicked.connect(self.stop)
+        self._slot.progressed.connect(self.progress.show_progress)
+        self._slot.done.connect(self._on_done)
+
+    @property
+    def layer(self) -> napari.layers.Image | None:
+        """The chosen picture."""
+        return self.layers.currentData()
+
+    @property
+    def options(self) -> StyleOptions:
+        """What the form says."""
+        return StyleOptions(
+            method=self.method.currentData(), strength=self.strength.value() / 100, align=self.align.isChecked()
+        )
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What is on screen may have changed meanwhile."""
+        super().showEvent(event)
+        self.preview.touch()
+
+    def refresh(self) -> None:
+        """List the open pictures, and keep the chosen one if it still is."""
+        before = self.layer
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for layer in self._pictures():
+                self.layers.addItem(layer.name, layer)
+            self.layers.setCurrentIndex(max(self.layers.findData(before), 0) if self.layers.count() else -1)
+        self._on_picture_changed()
+
+    def start(self) -> None:
+        """Make the restyled picture; nothing happens while one is being made."""
+        layer, chosen = self.layer, self.styles.ticked
+        if self._slot.is_busy or layer is None or not chosen:
+            return
+        self.message.clear()
+        try:
+            image, styles = image_from_layer(layer), [image_from_layer(one) for one in chosen]
+            self._place = StylePlace.of(layer, statement_of(layer).axes)
+        except UnetstyleError as error:
+            self.message.fail(failure(error))
+            return
+        self._styles = [one.name for one in chosen]
+        self.preview.pause()
+        self.progress.begin("starting…")
+        self._slot.start(self._calls.iter_stylize(image, styles, self.options))
+        self._show()
+
+    def stop(self) -> None:
+        """Stop within one strip; nothing is changed."""
+        self._slot.cancel()
+        self.progress.show_stopping()
+
+    def close_down(self) -> None:
+        """Stop what is under way."""
+        self._slot.cancel()
+        self.preview.pause()
+
+    def _pictures(self) -> list[napari.layers.Image]:
+        return [
+            layer
+            for layer in self._viewer.layers[::-1]
+            if type(layer).__name__ == "Image" and not {METADATA, STYLE} & layer.metadata.keys()
+        ]
+
+    def _on_picture_changed(self) -> None:
+        self.styles.leave_out(self.layer)
+        self._show()
+
+    def _show(self) -> None:
+        has_picture, can_start = self.layer is not None, bool(self.styles.ticked)
+        self.nothing.setVisible(not has_picture)
+        self.form.setVisible(has_picture)
+        self.apply.setEnabled(can_start and not self._slot.is_busy)
+        self.teach.setEnabled(can_start)
+        self.preview.touch()
+
+    def _request(self) -> StyleRequest | None:
+        """What *Apply* would do to the part on screen; None where nothing is chosen or something runs."""
+        layer, chosen = self.layer, self.styles.ticked
+        if self._slot.is_busy or layer is None or not chosen or not self.isVisibleTo(self.window()):
+            return None
+        image = image_from_layer(layer)
+        sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
+        step = max(1, int(max((sides[0][1] - sides[0][0]), (sides[1][1] - sides[1][0])) / LARGEST**0.5) + 1)
+        where: dict[str, int | slice] = dict(zip(image.label_axes[:-2], frame, strict=True))
+        where |= {axis: slice(*side, step) for axis, side in zip("YX", sides, strict=True)}
+        at = tuple(where[axis] for axis in image.axes if axis != "C")
+        return StyleRequest(
+            image=image,
+            styles=tuple(image_from_layer(one) for one in chosen),
+            options=self.options,
+            at=at,
+            labels=self._labels(image, at, step),
+        )
+
+    def _labels(self, image: Image, at: tuple[int | slice, ...], step: int) -> Any:
+        """What lies on the part in sight, of the first visible labels on the picture's grid."""
+        stored = tuple(image.size(axis) for axis in image.axes if axis != "C")
+        for layer in self._viewer.layers[::-1]:
+            if type(layer).__name__ == "Labels" and layer.visible and tuple(layer.data.shape) == stored:
+                part = layer.data[at]
+                return part if step == 1 and part.size <= CHECKED and part.any() else None
+        return None
+
+    def _on_done(self, outcome: Outcome) -> None:
+        self.progress.hide()
+        match outcome:
+            case Finished(value=styled):
+                self._deliver(styled)
+            case Failed():
+                self.message.fail(outcome)
+            case Cancelled():
+                self.message.say("Stopped. Nothing was changed.")
+        self._show()
+        self.run_ended.emit(outcome)
+
+    def _deliver(self, styled: Styled) -> None:
+        """Show the restyled picture; where the picture is not what it was, offer it instead."""
+        place, styles = self._place, self._styles
+        assert place is not None
+        changes = place.placement.changes(self._viewer)
+        if changes:
+            self.message.ask(
+                f"{place.placement.name!r} was {' and '.join(changes)} meanwhile. What was made is of the picture "
+                "as it was.",
+                ("Add it", lambda: self._add(styled, place, styles)),
+            )
+            return
+        self._add(styled, place, styles)
+
+    def _add(self, styled: Styled, place: StylePlace, styles: list[str]) -> None:
+        layer = add_styled(self._viewer, styled, place, styles)
+        self.message.say(" ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes]))

@@ -1,0 +1,181 @@
+"""The tab *Style*, with real clicks and the core's own styles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.core import as_image, stylize
+from napari_unetstyle.widgets.style_layers import STYLE
+from tests.widgets.fake_core import WAIT, blobs
+
+MS = WAIT * 1000
+TAB = 2
+
+
+def stain(seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    return (255 - 120 * (blobs() > blobs().mean())[..., None] * rng.uniform(0.3, 1, 3) - 20 * rng.random(3)).astype(
+        np.uint8
+    )
+
+
+@pytest.fixture
+def dock(make_dock: Any) -> Any:
+    dock = make_dock()
+    dock.tabs.setCurrentIndex(TAB)
+    return dock
+
+
+@pytest.fixture
+def two(dock: Any) -> Any:
+    """A gray picture, and a colored one to look like."""
+    dock.viewer.add_image(stain(), name="slide9")
+    dock.viewer.add_image(
+        blobs(), name="slide7", scale=(0.5, 0.25), translate=(3, 4), rotate=20, shear=(0.1,), units=("um", "um")
+    )
+    panel = dock.style_panel
+    panel.layers.setCurrentText("slide7")
+    return dock
+
+
+def finish(panel: Any, qtbot: Any, click: Any) -> None:
+    with qtbot.waitSignal(panel.run_ended, timeout=MS):
+        click(panel.apply)
+
+
+def test_the_tab_says_what_it_needs(dock: Any) -> None:
+    panel = dock.style_panel
+    assert dock.tabs.tabText(TAB) == "Style"
+    assert panel.nothing.isVisibleTo(panel)
+    assert not panel.form.isVisibleTo(panel)
+    dock.viewer.add_image(blobs(), name="slide7")
+    assert panel.form.isVisibleTo(panel)
+    assert "Open another picture" in panel.styles.nothing.text()
+    assert panel.styles.nothing.isVisibleTo(panel)
+    assert not panel.apply.isEnabled()
+    assert not panel.teach.isEnabled()
+
+
+def test_apply_makes_a_layer_with_the_pixels_of_python(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    source, style = viewer.layers["slide7"], viewer.layers["slide9"]
+    before = source.data.copy()
+    tick(panel.styles.box_of(style))
+    finish(panel, qtbot, click)
+    made = viewer.layers[-1]
+    assert made.name == "slide7 · in the style of slide9"
+    assert made.rgb
+    np.testing.assert_array_equal(made.data, stylize(before, style.data).image.array)
+    for key in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_array_equal(getattr(made, key), getattr(source, key))
+    assert made.units == source.units
+    assert np.array_equal(source.data, before)
+    assert made.metadata[STYLE]["styles"] == ["slide9"]
+    assert not source.visible
+    assert "Made the layer" in panel.message.text
+
+
+def test_a_restyled_picture_is_neither_picture_nor_style_here_but_can_be_segmented(
+    two: Any, qtbot: Any, click: Any, tick: Any
+) -> None:
+    panel = two.style_panel
+    tick(panel.styles.box_of(two.viewer.layers["slide9"]))
+    finish(panel, qtbot, click)
+    made = two.viewer.layers[-1]
+    assert panel.layers.findData(made) < 0
+    assert made in two.segment.picture.pictures()
+    two.segment.picture.choose(made)
+    assert "restyled" in two.segment.picture.info.text()
+
+
+def test_the_preview_shows_the_pixels_of_apply(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel = two.style_panel
+    tick(panel.styles.box_of(two.viewer.layers["slide9"]))
+    qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
+    shown = panel.preview.shown
+    assert panel.preview.isVisibleTo(panel)
+    assert not panel.preview.after.pixmap().isNull()
+    finish(panel, qtbot, click)
+    whole = np.moveaxis(two.viewer.layers[-1].data, -1, 0)
+    height, width = shown.after.shape[1:]
+    found = [
+        np.array_equal(shown.after, whole[:, y : y + height, x : x + width])
+        for y in range(whole.shape[1] - height + 1)
+        for x in range(whole.shape[2] - width + 1)
+    ]
+    assert any(found)
+
+
+def test_the_preview_tells_whether_labels_still_fit(two: Any, qtbot: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    labels = viewer.add_labels((blobs() > blobs().mean()).astype(np.int32), name="nuclei")
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    qtbot.waitUntil(lambda: "still fit" in panel.preview.words.text(), timeout=MS)
+    labels.visible = False
+    panel.strength.setValue(50)
+    qtbot.waitUntil(lambda: panel.preview.words.text() == "", timeout=MS)
+
+
+def test_strength_and_method_are_followed(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    assert not panel.method.isVisibleTo(panel)
+    tick(panel.advanced)
+    assert panel.method.isVisibleTo(panel)
+    panel.method.setCurrentIndex(panel.method.findData("moments"))
+    panel.strength.setValue(40)
+    tick(panel.align)
+    finish(panel, qtbot, click)
+    wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "moments", strength=0.4, align=False)
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+
+
+def test_a_picture_that_went_meanwhile_is_offered(two: Any, core: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    with qtbot.waitSignal(panel.run_ended, timeout=MS):
+        click(panel.apply)
+        viewer.layers.remove("slide7")
+    assert "removed meanwhile" in panel.message.text
+    assert len(viewer.layers) == 1
+    click(panel.message.buttons()["Add it"])
+    assert viewer.layers[-1].name == "slide7 · in the style of slide9"
+
+
+def test_a_style_that_cannot_be_is_said_and_changes_nothing(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    flat = viewer.add_image(np.full((20, 20), 7, np.uint8), name="flat")
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(flat))
+    finish(panel, qtbot, click)
+    assert "same value everywhere" in panel.message.text
+    assert len(viewer.layers) == 3
+
+
+def test_stop_changes_nothing(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel = two.style_panel
+    tick(panel.styles.box_of(two.viewer.layers["slide9"]))
+    with qtbot.waitSignal(panel.run_ended, timeout=MS):
+        click(panel.apply)
+        panel.stop()
+    assert "Nothing was changed" in panel.message.text
+    assert len(two.viewer.layers) == 2
+
+
+def test_a_slice_of_a_volume_is_previewed_and_the_whole_is_made(dock: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    rng = np.random.default_rng(0)
+    viewer, panel = dock.viewer, dock.style_panel
+    viewer.add_image(rng.integers(0, 4000, (5, 40, 50)).astype(np.uint16), name="other")
+    viewer.add_image(rng.integers(-900, 900, (6, 40, 50)).astype(np.int16), name="scan")
+    panel.layers.setCurrentText("scan")
+    tick(panel.styles.box_of(viewer.layers["other"]))
+    qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
+    assert panel.preview.shown.after.ndim == 3
+    finish(panel, qtbot, click)
+    scan, other = (as_image(viewer.layers[name].data, axes="ZYX") for name in ("scan", "other"))
+    wanted = stylize(scan, other)
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
