@@ -18,11 +18,16 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 def sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """At most about two million pixels ``(C, N)`` on an even grid, finite in all channels."""
-    step = max(1, int(np.ceil((np.prod(pixels.shape[1:], dtype=float) / _MOST) ** (1 / (pixels.ndim - 1)))))
-    few = pixels[(slice(None), *[slice(None, None, step)] * (pixels.ndim - 1))]
+    few = thinned(pixels, _MOST)
     flat = few.reshape(len(pixels), -1).astype(np.float32)
     finite = np.isfinite(flat).all(axis=0)
     return flat[:, finite] if finite.any() else np.zeros((len(pixels), 1), np.float32)
+
+
+def thinned(pixels: NDArray[Any], most: int) -> NDArray[Any]:
+    """About as many pixels ``(C, *spatial)`` as are wanted, on an even grid (a view)."""
+    step = max(1, int(np.ceil((np.prod(pixels.shape[1:], dtype=float) / most) ** (1 / (pixels.ndim - 1)))))
+    return pixels[(slice(None), *[slice(None, None, step)] * (pixels.ndim - 1))]
 
 
 def scale_of(pixels: NDArray[Any]) -> tuple[float, float]:

@@ -64,7 +64,7 @@ class Reference:
         quantiles = np.quantile(some, ranks, axis=1).T.astype(np.float32)
         perceived = to_perceived(some)
         mean, std = perceived.mean(axis=1), perceived.std(axis=1)
-        return cls(quantiles=quantiles, mean=mean, std=std, polarity=polarity.measure(some), name=name)
+        return cls(quantiles=quantiles, mean=mean, std=std, polarity=polarity.measure(pixels), name=name)
 
     @classmethod
     def mixed(cls, references: Sequence[Reference], weights: Sequence[float] | None = None) -> Reference:
