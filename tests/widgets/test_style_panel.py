@@ -179,3 +179,16 @@ def test_a_slice_of_a_volume_is_previewed_and_the_whole_is_made(dock: Any, qtbot
     scan, other = (as_image(viewer.layers[name].data, axes="ZYX") for name in ("scan", "other"))
     wanted = stylize(scan, other)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+
+
+def test_a_neural_style_shows_itself_getting_there(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    panel.method.setCurrentIndex(panel.method.findData("gatys"))
+    shown = []
+    show = panel.preview.show_step
+    panel.preview.show_step = lambda pixels: (shown.append(pixels), show(pixels))
+    finish(panel, qtbot, click)
+    assert any(pixels is not None and pixels.shape == (3, 64, 96) for pixels in shown)
+    wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "gatys")
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)

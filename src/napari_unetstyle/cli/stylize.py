@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_unetstyle.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder_inputs import Entry
     from napari_unetstyle.core.style.change import StyleOptions
-    from napari_unetstyle.core.style.reference import Reference
 
 SOME_FAILED = 1
 ALL_FAILED = 2
@@ -43,21 +44,29 @@ def stylize_pictures(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, folders or patterns.", show_default=False)],
     style: Annotated[list[Path], typer.Option(help="A picture to look like; several are mixed.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
-    method: Annotated[str, typer.Option(help="automatic, histogram or moments.")] = "automatic",
+    method: Annotated[str, typer.Option(help="automatic, histogram, moments or gatys.")] = "automatic",
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,
     align: Annotated[
         bool, typer.Option(help="Exchange bright and dark first where picture and style differ in that.")
     ] = True,
+    steps: Annotated[int, typer.Option(help="Of the method gatys.")] = 30,
+    vgg: Annotated[
+        Path | None, typer.Option(help="torchvision's VGG16 file for gatys. [default: random weights, no file needed]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for gatys.")] = "auto",
     axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
 ) -> None:
     """Make pictures look like others; see HELP."""
+    from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.segmentation.folder_inputs import find_entries
-    from napari_unetstyle.core.style.change import StyleOptions
-    from napari_unetstyle.core.style.reference import Reference
+    from napari_unetstyle.core.style.change import NEURAL, StyleOptions
+    from napari_unetstyle.core.style.gatys import GatysOptions
     from napari_unetstyle.core.style.stylize import reference_of
 
-    options = StyleOptions(method=method, strength=strength, align=align)
-    wanted = Reference.mixed([reference_of(path) for path in style])
+    neural = GatysOptions(steps=steps, weights=vgg, seed=seed, device=device)
+    options = StyleOptions(method=method, strength=strength, align=align, neural=neural)
+    wanted = [read_image(path) if method in NEURAL else reference_of(path) for path in style]
     entries = find_entries(pictures, out)
     try:
         failed = _all(entries, wanted, options, out, axes)
@@ -68,7 +77,7 @@ def stylize_pictures(
         raise typer.Exit(ALL_FAILED if failed == len(entries) else SOME_FAILED)
 
 
-def _all(entries: list[Entry], wanted: Reference, options: StyleOptions, out: Path, axes: str | None) -> int:
+def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:
     """One line on stdout for each picture; how many failed."""
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.progress import Progress, run, share
@@ -89,12 +98,12 @@ def _all(entries: list[Entry], wanted: Reference, options: StyleOptions, out: Pa
     return failed
 
 
-def _iter_one(entry: Entry, wanted: Reference, options: StyleOptions, out: Path, axes: str | None) -> Steps[str]:
+def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> Steps[str]:
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.imaging.picture_file import write_image
     from napari_unetstyle.core.style.stylize import iter_stylize
 
-    styled = yield from iter_stylize(read_image(entry.path, axes=axes), [wanted], options)
+    styled = yield from iter_stylize(read_image(entry.path, axes=axes), wanted, options)
     target = out / entry.beside(f"_restyled{entry.suffix}")
     about = {"restyled": {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
     write_image(target, styled.image, about)

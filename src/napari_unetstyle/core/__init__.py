@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.augment import StyleAugment
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.content_check import ContentCheck, check_content
+    from napari_unetstyle.core.style.gatys import GatysOptions
     from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
@@ -57,6 +58,7 @@ _HOMES = {
     "segment": "segmentation.segment",
     "Reference": "style.reference",
     "ContentCheck": "style.content_check",
+    "GatysOptions": "style.gatys",
     "StyleAugment": "style.augment",
     "check_content": "style.content_check",
     "StyleOptions": "style.change",
@@ -76,6 +78,7 @@ __all__ = [
     "ContentCheck",
     "Correction",
     "FineTuneOptions",
+    "GatysOptions",
     "Geometry",
     "Image",
     "Model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -9,7 +10,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.style.change import StyleOptions
+from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.core.style.change import NEURAL, StyleOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
@@ -37,6 +39,7 @@ WORDS = {
     "automatic": "automatic",
     "histogram": "histogram (ranks)",
     "moments": "mean and spread (Reinhard)",
+    "gatys": "texture, too (Gatys): minutes",
 }
 
 
@@ -86,7 +89,7 @@ class StylePanel(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.strength, 1)
         row.addWidget(self.percent)
-        for method in METHODS:
+        for method in (*METHODS, *NEURAL):
             self.method.addItem(WORDS.get(method, method), method)
         self.align.setChecked(True)
         self.align.setToolTip("Where objects are bright in one picture and dark in the other")
@@ -128,7 +131,7 @@ class StylePanel(QWidget):
         self.apply.clicked.connect(self.start)
         self.teach.clicked.connect(lambda: self.teach_wanted.emit(self.styles.ticked))
         self.progress.stop.clicked.connect(self.stop)
-        self._slot.progressed.connect(self.progress.show_progress)
+        self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
 
     @property
@@ -208,10 +211,12 @@ class StylePanel(QWidget):
     def _request(self) -> StyleRequest | None:
         """What *Apply* would do to the part on screen; None where nothing is chosen or something runs."""
         layer, chosen = self.layer, self.styles.ticked
-        if self._slot.is_busy or layer is None or not chosen or not self.isVisibleTo(self.window()):
+        if layer is None or not chosen or not self.isVisibleTo(self.window()):
             return None
         image = image_from_layer(layer)
         sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
+        is_neural = self.options.method in NEURAL  # its preview would take minutes: what it starts from is shown
+        options = dataclasses.replace(self.options, method="automatic") if is_neural else self.options
         step = max(1, int(max((sides[0][1] - sides[0][0]), (sides[1][1] - sides[1][0])) / LARGEST**0.5) + 1)
         where: dict[str, int | slice] = dict(zip(image.label_axes[:-2], frame, strict=True))
         where |= {axis: slice(*side, step) for axis, side in zip("YX", sides, strict=True)}
@@ -219,7 +224,7 @@ class StylePanel(QWidget):
         return StyleRequest(
             image=image,
             styles=tuple(image_from_layer(one) for one in chosen),
-            options=self.options,
+            options=options,
             at=at,
             labels=self._labels(image, at, step),
         )
@@ -232,6 +237,11 @@ class StylePanel(QWidget):
                 part = layer.data[at]
                 return part if step == 1 and part.size <= CHECKED and part.any() else None
         return None
+
+    def _on_progress(self, progress: Progress) -> None:
+        """A neural style shows itself getting there."""
+        self.progress.show_progress(progress)
+        self.preview.show_step(getattr(progress, "preview", None))
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()

@@ -117,6 +117,11 @@ class StylePreview(QWidget):
         self._rest.stop()
         self._slot.cancel()
 
+    def show_step(self, pixels: NDArray[Any] | None) -> None:
+        """What has come of the whole picture so far, ``(C, Y, X)`` in 0..1."""
+        if pixels is not None:
+            self.after.setPixmap(_pixmap(pixels, 0.0, 1.0, None))
+
     def _on_rest(self) -> None:
         try:
             request = self._ask()

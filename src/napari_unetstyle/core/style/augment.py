@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style.change import StyleOptions, change_of
+from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.pixels import Pixels
 from napari_unetstyle.core.style.polarity import differ
 from napari_unetstyle.core.style.reference import Reference
@@ -41,7 +42,8 @@ class StyleAugment:
         if not self.bank or not self.methods:
             raise OptionError("A style augmentation needs at least one style and one method; got none.")
         for method in self.methods:
-            StyleOptions(method=method)
+            if method not in METHODS:
+                raise OptionError(f"Method {method!r} is not allowed while training. Methods: {', '.join(METHODS)}.")
         low, high = self.strength
         if not 0 <= low <= high <= 1 or not 0 <= self.p <= 1:
             raise OptionError(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.photometric import METHODS, Change, inverted
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 from napari_unetstyle.core.style.polarity import differ
 from napari_unetstyle.core.style.reference import Reference
+
+NEURAL = ("gatys",)
+"""Methods that make texture, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,21 +24,25 @@ class StyleOptions:
     Attributes
     ----------
     method
-        ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each.
+        ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each;
+        ``"gatys"``: ``"automatic"``, and then the texture, slice by slice (minutes instead of a second).
     strength
         0 leaves the picture as it is, 1 gives it the whole style.
     align
         Invert the picture first where it is bright on dark and the style dark on bright, or the other way round, and
         both surely. An inversion is all or nothing, at any strength above 0: half of one would have no contrast.
+    neural
+        How a neural method goes about it.
     """
 
     method: str = "automatic"
     strength: float = 1.0
     align: bool = True
+    neural: GatysOptions = field(default_factory=GatysOptions)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise OptionError(f"There is no style method {self.method!r}. Methods: {', '.join(METHODS)}.")
+        if self.method not in (*METHODS, *NEURAL):
+            raise OptionError(f"There is no style method {self.method!r}. Methods: {', '.join((*METHODS, *NEURAL))}.")
         if not 0 <= self.strength <= 1:
             raise OptionError(f"Option strength={self.strength!r} is not allowed: give a number from 0 to 1.")
 
@@ -47,6 +55,7 @@ def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -
 def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> Change:
     """From pixels ``(C, *spatial)`` in 0..1, of a picture of style `content`, to pixels in the style `wanted`.
 
+    For a neural method, what it starts from.
     A gray style gives a gray picture of as many channels.
     """
     is_inverted = is_to_invert(content, wanted, options)
@@ -56,7 +65,8 @@ def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> C
         inner = change_of(content.gray(), wanted, options)
         return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
     start = inverted(content) if is_inverted else content
-    whole, strength = METHODS[options.method](start, wanted), np.float32(options.strength)
+    method = METHODS["automatic" if options.method in NEURAL else options.method]
+    whole, strength = method(start, wanted), np.float32(1 if options.method in NEURAL else options.strength)
 
     def change(pixels: Pixels) -> Pixels:
         upright = 1 - pixels if is_inverted else pixels

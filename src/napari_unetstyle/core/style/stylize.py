@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
-from napari_unetstyle.core.progress import Progress, Steps, run
-from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.photometric import Change
-from napari_unetstyle.core.style.pixels import scale_of, to_unit
+from napari_unetstyle.core.style.pixels import Pixels, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
 _STRIP = 2**22  # pixels that are changed at once
@@ -53,6 +54,7 @@ def stylize(
     *,
     strength: float = 1.0,
     align: bool = True,
+    neural: GatysOptions | None = None,
     axes: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Styled:
@@ -64,7 +66,7 @@ def stylize(
         numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
     style
         The same, or a :class:`Reference`, or a list of these, which are mixed.
-    method, strength, align
+    method, strength, align, neural
         See :class:`StyleOptions`.
     axes
         Of an array given as `image`, one letter an axis; needed unless it is 2D or ends in 3 or 4 colors.
@@ -81,7 +83,7 @@ def stylize(
     UnetstyleError
         In words, if picture, style or an option is not usable.
     """
-    options = StyleOptions(method=method, strength=strength, align=align)
+    options = StyleOptions(method=method, strength=strength, align=align, neural=neural or GatysOptions())
     styles = list(style) if isinstance(style, (list, tuple)) else [style]
     return run(iter_stylize(_opened(image, axes), styles, options), on_progress)
 
@@ -90,10 +92,13 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
     """Like :func:`stylize`, as a job: yields progress after each strip and returns the result."""
     styling = Styling.of(image, styles, options or StyleOptions())
     result = np.empty(styling.shape, styling.pixels.dtype)
-    strips = _strips(styling.shape)
-    for step, rows in enumerate(strips, 1):
-        result[:, rows] = styling.part(rows)
-        yield Progress(step, len(strips), "style")
+    if styling.options.method in NEURAL and styling.options.strength > 0:
+        yield from _iter_neural(styling, styles, result)
+    else:
+        strips = _strips(styling.shape)
+        for step, rows in enumerate(strips, 1):
+            result[:, rows] = styling.part(rows)
+            yield Progress(step, len(strips), "style")
     notes = ("Bright and dark were exchanged.",) if styling.is_inverted else ()
     changed = _like(image, result)
     return Styled(image=changed, options=styling.options, is_inverted=styling.is_inverted, notes=notes)
@@ -158,6 +163,31 @@ class Styling:
         unit, back = to_unit(_with_channels(self.pixels[:, *index], self.channels), self.scale)
         changed: NDArray[Any] = back(self.change(unit))
         return changed
+
+
+def _iter_neural(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
+    """Slice by slice, from what the photometric style makes of the whole."""
+    looks = [_look(style) for style in styles]
+    options, frames = styling.options, list(np.ndindex(out.shape[1:-2]))
+    for number, index in enumerate(frames):
+        unit, back = to_unit(_with_channels(styling.pixels[:, *index], styling.channels), styling.scale)
+        start = styling.change(unit).clip(0, 1)
+        steps = iter_gatys(start, looks, options.neural)
+        made = yield from share(steps, number / len(frames), (number + 1) / len(frames))
+        upright = 1 - unit if styling.is_inverted else unit
+        out[:, *index] = back((1 - options.strength) * upright + options.strength * made)
+
+
+def _look(style: Any) -> Pixels:
+    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice."""
+    if isinstance(style, Reference):
+        raise OptionError(
+            "A neural style needs a picture to look like, and this style holds statistics only. Give the picture, or "
+            "choose the method automatic."
+        )
+    pixels = _channels_first(_opened(style, None))
+    middle = tuple(n // 2 for n in pixels.shape[1:-2])
+    return to_unit(pixels)[0][:, *middle].clip(0, 1)
 
 
 def reference_of(style: Any) -> Reference:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unetstyle.core import GatysOptions, Reference, as_image, iter_stylize, run, stylize
+from napari_unetstyle.core.errors import ImageError, ModelFileError, OptionError
+from napari_unetstyle.core.networks.features import Features
+from napari_unetstyle.core.style import gatys
+from napari_unetstyle.core.style.change import StyleOptions
+from napari_unetstyle.core.style.gatys import StyleProgress, iter_gatys
+
+FAST = GatysOptions(steps=6, preview_every=3)
+
+
+def spots(shape=(48, 56), seed=0):
+    """Bright discs on black, uint8."""
+    rng, picture = np.random.default_rng(seed), np.full(shape, 12, np.uint8)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for _ in range(5):
+        y, x = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
+        picture[(rows - y) ** 2 + (columns - x) ** 2 < 36] = 200
+    return picture
+
+
+def stripes(shape=(40, 44)):
+    """Dark purple stripes on a pink ground, uint8."""
+    wave = (np.sin(np.arange(shape[1]) * 1.2) > 0.5)[None, :, None] * np.ones((shape[0], 1, 1))
+    return (235 - wave * (150, 190, 60) - (0, 40, 20) * np.ones((*shape, 1))).clip(0, 255).astype(np.uint8)
+
+
+def unit(picture):
+    return np.moveaxis(np.atleast_3d(picture), -1, 0).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_style_comes_nearer_and_is_seen_coming(optimizer):
+    seen = []
+    start = np.repeat(unit(spots()), 3, 0)
+    options = GatysOptions(steps=10, preview_every=5, optimizer=optimizer)
+    made = run(iter_gatys(start, [unit(stripes())], options), seen.append)
+    assert all(isinstance(step, StyleProgress) for step in seen)
+    assert [step.step for step in seen] == list(range(1, 11))
+    assert [step.preview is not None for step in seen] == [s % 5 == 0 for s in range(1, 11)]
+    assert seen[-1].style_loss < 0.8 * seen[0].style_loss
+    assert made.shape == start.shape
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made, seen[-1].preview)
+
+
+def test_the_same_seed_gives_the_same_pixels_and_another_gives_others():
+    one, same, other = (
+        stylize(spots(), stripes(), "gatys", neural=GatysOptions(steps=4, seed=seed)).image.array for seed in (1, 1, 2)
+    )
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_a_gray_picture_takes_colors_and_polarity():
+    styled = stylize(spots(), stripes(), "gatys", neural=FAST)
+    assert styled.is_inverted
+    assert styled.image.axes == "YXC"
+    assert styled.image.array.dtype == np.uint8
+    discs = spots() > 100
+    assert styled.image.array[discs].mean() < styled.image.array[~discs].mean() - 20  # dark on bright now
+
+
+def test_a_gray_style_gives_a_gray_picture():
+    styled = stylize(stripes(), spots(), "gatys", neural=FAST).image.array
+    assert np.ptp(styled.astype(int), axis=-1).max() <= 1
+
+
+def test_no_pixel_leaves_the_gamut_of_the_style():
+    style = unit(stripes())
+    made = run(iter_gatys(np.random.default_rng(0).random((3, 32, 32), np.float32), [style], FAST))
+    low, high = np.percentile(style.reshape(3, -1), (1, 99), axis=1)
+    assert (made.min(axis=(1, 2)) >= low - 1e-6).all()
+    assert (made.max(axis=(1, 2)) <= high + 1e-6).all()
+
+
+def test_strength_0_is_the_identity_and_a_half_lies_between():
+    zero, half, whole = (stylize(stripes(), stripes()[:, ::-1], "gatys", strength=s, neural=FAST) for s in (0, 0.5, 1))
+    assert np.array_equal(zero.image.array, stripes())
+    mean = (stripes().astype(float) + whole.image.array) / 2
+    assert np.abs(half.image.array - mean).max() <= 1
+
+
+def test_a_stack_is_done_slice_by_slice_with_statistics_of_the_whole():
+    stack = as_image(np.stack([spots(seed=0), spots(seed=1)]), axes="ZYX")
+    seen = []
+    styled = run(iter_stylize(stack, [spots(seed=5)], StyleOptions(method="gatys", neural=FAST)), seen.append)
+    assert styled.image.array.shape == stack.array.shape
+    fractions = [step.fraction for step in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert any(step.preview is not None for step in seen)
+
+
+def test_it_can_be_stopped_at_any_step():
+    steps = iter_gatys(unit(stripes()), [unit(stripes())], FAST)
+    next(steps)
+    steps.close()
+
+
+def test_weights_of_torchvision_are_used(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    torch.save(Features().state_dict(), tmp_path / "vgg.pth")
+    made = [
+        stylize(spots(), stripes(), "gatys", neural=GatysOptions(steps=3, weights=w))
+        for w in (None, tmp_path / "vgg.pth")
+    ]
+    assert not np.array_equal(made[0].image.array, made[1].image.array)
+    with pytest.raises(ModelFileError, match="There is no file"):
+        stylize(spots(), stripes(), "gatys", neural=GatysOptions(weights=tmp_path / "gone.pth"))
+
+
+def test_what_is_not_possible_is_said(monkeypatch):
+    with pytest.raises(OptionError, match="statistics only"):
+        stylize(spots(), Reference.of(np.moveaxis(stripes(), -1, 0)), "gatys", neural=FAST)
+    with pytest.raises(ImageError, match="at least 16"):
+        stylize(spots()[:10], stripes(), "gatys", neural=FAST)
+    monkeypatch.setattr(gatys, "free_memory", lambda: 10**6)
+    with pytest.raises(ImageError, match=r"needs about 0\.\d GB"):
+        stylize(spots(), stripes(), "gatys", neural=FAST)
+    for wrong in ({"steps": 0}, {"style_weight": 0}, {"optimizer": "sgd"}, {"content_weight": -1}):
+        with pytest.raises(OptionError):
+            GatysOptions(**wrong)
