@@ -113,6 +113,12 @@ Plane = Annotated[
 Link = Annotated[
     bool, typer.Option("--link", help="Objects of neighboring slices that overlap are one.", rich_help_panel=_HOW)
 ]
+Restyle = Annotated[
+    str | None,
+    typer.Option(
+        help="Show pictures to the model in a look it knows: 'model', or a picture to look like.", rich_help_panel=_HOW
+    ),
+]
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average over mirrored pictures: slower, steadier.", rich_help_panel=_HOW)
 ]

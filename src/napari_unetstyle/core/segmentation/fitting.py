@@ -176,6 +176,12 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     source, image = image, turned(image, options.plane)
     frames = _frames(image, dims, options)
     notes: list[str] = list(image.notes)
+    if options.restyle is not None:
+        from napari_unetstyle.core.segmentation.restyle import restyled
+
+        yield Progress(0, 1, "Looking at the picture")
+        image, said = restyled(image, model, options)
+        notes.append(said)
     engine = engine_for(options, model.spec, notes)
     options, spec = _resolved(options, model, image), model.spec
     scale = scale_for(image, spec, options)

@@ -58,6 +58,9 @@ class SegmentOptions:
         Where a model of pictures is given a volume: find objects in each slice, and those of neighboring slices
         that overlap are one. Without it slices ``"YX"`` have objects of their own, and those of another plane
         are decided as one volume.
+    restyle
+        ``"model"``: the picture is shown to the model in the look of the most similar picture that the model was
+        trained with; or the path of a picture whose look it takes. The labels lie on the picture as it is.
     flip
         Average over mirrored pictures: slower, slightly steadier.
     tile
@@ -87,6 +90,7 @@ class SegmentOptions:
     statistics: Literal["picture", "frame"] = "picture"
     plane: Literal["YX", "ZX", "ZY", "all"] = "YX"
     link: bool = False
+    restyle: str | None = None
     flip: bool = False
     tile: int | None = None
     device: str = "auto"
