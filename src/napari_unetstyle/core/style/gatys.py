@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -247,11 +248,18 @@ def _seen(picture: Tensor) -> Tensor:
 
 
 def _features(options: GatysOptions) -> Features:
-    from napari_unetstyle.core.networks.features import pretrained, random_features
+    from napari_unetstyle.core.networks.features import pretrained
 
     if options.weights is not None:
         return pretrained(options.weights, "average")
-    return random_features(options.seed, "average")
+    return _random(options.seed)
+
+
+@lru_cache(maxsize=1)
+def _random(seed: int) -> Features:
+    from napari_unetstyle.core.networks.features import random_features
+
+    return random_features(seed, "average")
 
 
 def _as_tensor(pixels: Pixels) -> Tensor:

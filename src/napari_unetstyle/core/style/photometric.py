@@ -75,6 +75,9 @@ def automatic(content: Reference, wanted: Reference) -> Change:
     return lambda pixels: ((ranks(pixels) + spread(pixels)) / 2).astype(np.float32)
 
 
+BY_CHANNEL = ("histogram",)
+"""Methods in which a channel's new value follows from its old one alone."""
+
 METHODS: dict[str, Callable[[Reference, Reference], Change]] = {
     "automatic": automatic,
     "histogram": histogram,

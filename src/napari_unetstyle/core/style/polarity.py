@@ -10,7 +10,7 @@ from napari_unetstyle.core.style.pixels import luminance, thinned
 SURE = 0.1
 """Below this a polarity counts as unknown."""
 
-_MOST = 2**18  # pixels that are looked at
+_MOST = 2**16  # pixels that are looked at
 _SCALES = (2.0, 4.0, 8.0)  # of objects, standard deviation in pixels
 _WIDER = 2.5  # times as wide is what is around an object
 _FIELD = 1 / 8  # of the picture's longest side is its background

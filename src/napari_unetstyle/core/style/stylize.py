@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
-from napari_unetstyle.core.style.photometric import Change
+from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
@@ -120,6 +121,8 @@ class Styling:
         Of pixels in 0..1.
     options, is_inverted
         As in :class:`Styled`.
+    is_by_channel
+        Whether a channel's new value follows from its old one alone.
     """
 
     pixels: NDArray[Any]
@@ -128,6 +131,7 @@ class Styling:
     change: Change
     options: StyleOptions
     is_inverted: bool
+    is_by_channel: bool
 
     @classmethod
     def of(cls, image: Image, styles: Sequence[Any], options: StyleOptions) -> Styling:
@@ -151,6 +155,7 @@ class Styling:
             change=change_of(content, wanted, options),
             options=options,
             is_inverted=is_to_invert(content, wanted, options),
+            is_by_channel=options.method in BY_CHANNEL and wanted.channels == channels,
         )
 
     @property
@@ -160,9 +165,20 @@ class Styling:
 
     def part(self, *index: slice | int) -> NDArray[Any]:
         """The result ``(C, *rest)`` at an index along the axes behind the channels, in the picture's type."""
-        unit, back = to_unit(_with_channels(self.pixels[:, *index], self.channels), self.scale)
+        pixels = _with_channels(self.pixels[:, *index], self.channels)
+        if pixels.dtype == np.uint8 and self.is_by_channel:
+            return np.stack([table[channel] for table, channel in zip(self._table, pixels, strict=True)])
+        return self._changed(pixels)
+
+    def _changed(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        unit, back = to_unit(pixels, self.scale)
         changed: NDArray[Any] = back(self.change(unit))
         return changed
+
+    @cached_property
+    def _table(self) -> NDArray[Any]:
+        """What becomes of each of the 256 values, ``(C, 256)``."""
+        return self._changed(np.tile(np.arange(256, dtype=np.uint8), (self.channels, 1)))
 
 
 def _iter_neural(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
