@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from napari_unetstyle import __version__
-from napari_unetstyle.cli import evaluate, models, segment, stylize, teach
+from napari_unetstyle.cli import evaluate, models, segment, style_bank, stylize, teach
 from napari_unetstyle.core.errors import UnetstyleError
 
 BAD_INPUT = 2
@@ -60,6 +60,7 @@ app.command("evaluate", no_args_is_help=True, help=evaluate.HELP)(evaluate.evalu
 app.command("teach", no_args_is_help=True, help=teach.HELP)(teach.teach_model)
 app.command("stylize", no_args_is_help=True, help=stylize.HELP)(stylize.stylize_pictures)
 app.add_typer(models.app, name="models")
+app.add_typer(style_bank.app, name="style-bank")
 
 
 def _show_version(is_wanted: bool) -> None:

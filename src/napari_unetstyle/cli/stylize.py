@@ -42,7 +42,10 @@ says why.
 
 def stylize_pictures(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, folders or patterns.", show_default=False)],
-    style: Annotated[list[Path], typer.Option(help="A picture to look like; several are mixed.", show_default=False)],
+    style: Annotated[
+        list[str],
+        typer.Option(help="A picture to look like, or a style of the bank; several are mixed.", show_default=False),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
     method: Annotated[str, typer.Option(help="automatic, histogram, moments or gatys.")] = "automatic",
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,

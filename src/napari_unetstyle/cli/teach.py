@@ -76,8 +76,8 @@ def teach_model(
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001, from scratch 0.002]")] = None,
     replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
     style: Annotated[
-        list[Path] | None,
-        typer.Option(help="A picture whose look the model also learns to read; give it several times for several."),
+        list[str] | None,
+        typer.Option(help="A picture, or a style of the bank, whose look the model also learns to read; or several."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
     from napari_unetstyle.core.style.augment import StyleAugment
+    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.content_check import ContentCheck, check_content
     from napari_unetstyle.core.style.gatys import GatysOptions
@@ -59,7 +60,9 @@ _HOMES = {
     "Reference": "style.reference",
     "ContentCheck": "style.content_check",
     "GatysOptions": "style.gatys",
+    "KeptStyle": "style.bank",
     "StyleAugment": "style.augment",
+    "StyleBank": "style.bank",
     "check_content": "style.content_check",
     "StyleOptions": "style.change",
     "Styled": "style.stylize",
@@ -81,6 +84,7 @@ __all__ = [
     "GatysOptions",
     "Geometry",
     "Image",
+    "KeptStyle",
     "Model",
     "ModelStore",
     "Progress",
@@ -88,6 +92,7 @@ __all__ = [
     "SegmentOptions",
     "SegmentResult",
     "StyleAugment",
+    "StyleBank",
     "StyleOptions",
     "Styled",
     "UnetstyleError",

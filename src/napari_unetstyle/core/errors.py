@@ -35,6 +35,10 @@ class ModelNameTakenError(ModelFileError):
         self.free_name = free_name
 
 
+class StyleFileError(UnetstyleError, ValueError):
+    """A style file is missing, damaged, of a newer schema or no style."""
+
+
 class TeachingError(UnetstyleError, RuntimeError):
     """A teaching ended in a way that was not foreseen; `details` is for a report."""
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from napari_unetstyle.core.imaging.image import Image
+
 Pixels = NDArray[np.float32]
 """``(C, *spatial)``, the picture's range at 0..1."""
 
+_COLORS = 3
 _MOST = 2**17  # pixels that statistics are taken from
 _TAILS = (0.1, 99.9)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+def channels_first(image: Image) -> NDArray[Any]:
+    """A picture's pixels ``(C, *rest)``; opacity is no color."""
+    array = np.asarray(image.array[:])
+    if "C" not in image.axes:
+        return array[np.newaxis]
+    pixels = np.moveaxis(array, image.axes.index("C"), 0)
+    return pixels[:_COLORS] if len(pixels) == _COLORS + 1 else pixels
 
 
 def sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
 from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
-from napari_unetstyle.core.style.pixels import Pixels, scale_of, to_unit
+from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
 _STRIP = 2**22  # pixels that are changed at once
@@ -66,7 +67,8 @@ def stylize(
     image
         numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
     style
-        The same, or a :class:`Reference`, or a list of these, which are mixed.
+        The same, or a :class:`Reference`, or the name of a style in the :class:`StyleBank`; or a list of these, which
+        are mixed.
     method, strength, align, neural
         See :class:`StyleOptions`.
     axes
@@ -145,7 +147,7 @@ class Styling:
         if not styles:
             raise OptionError("Give at least one style: a picture to look like.")
         wanted = Reference.mixed([reference_of(style) for style in styles])
-        pixels = _channels_first(image)
+        pixels = channels_first(image)
         channels = _common_channels(len(pixels), wanted.channels)
         content = Reference.of(_with_channels(pixels, channels))
         return cls(
@@ -196,25 +198,25 @@ def _iter_neural(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> 
 
 def _look(style: Any) -> Pixels:
     """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice."""
-    if isinstance(style, Reference):
+    if _known(style) is not None:
         raise OptionError(
             "A neural style needs a picture to look like, and this style holds statistics only. Give the picture, or "
             "choose the method automatic."
         )
-    pixels = _channels_first(_opened(style, None))
+    pixels = channels_first(_opened(style, None))
     middle = tuple(n // 2 for n in pixels.shape[1:-2])
     return to_unit(pixels)[0][:, *middle].clip(0, 1)
 
 
 def reference_of(style: Any) -> Reference:
-    """The style of a path, an array, an :class:`Image`, or a :class:`Reference` itself.
+    """The style of a picture (path, array or :class:`Image`), or one that is known: by name, or as it is.
 
     Raises
     ------
     UnetstyleError
         In words, if it cannot be read, or has one value everywhere.
     """
-    reference = style if isinstance(style, Reference) else _looked_at(_opened(style, None))
+    reference = _known(style) or _looked_at(_opened(style, None))
     if reference.is_constant:
         raise OptionError(
             f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
@@ -223,8 +225,17 @@ def reference_of(style: Any) -> Reference:
     return reference
 
 
+def _known(style: Any) -> Reference | None:
+    """A style that needs no picture; a name that is also a file means the file."""
+    if isinstance(style, KeptStyle):
+        return style.reference
+    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).exists():
+        return StyleBank().load(style).reference
+    return style if isinstance(style, Reference) else None
+
+
 def _looked_at(image: Image) -> Reference:
-    return Reference.of(_channels_first(image), image.name)
+    return Reference.of(channels_first(image), image.name)
 
 
 def _opened(image: Any, axes: str | None) -> Image:
@@ -235,15 +246,6 @@ def _opened(image: Any, axes: str | None) -> Image:
 
         return read_image(image, axes=axes)
     return as_image(image, axes=axes)
-
-
-def _channels_first(image: Image) -> NDArray[Any]:
-    """Pixels ``(C, *rest)``; opacity is no color."""
-    array = np.asarray(image.array[:])
-    if "C" not in image.axes:
-        return array[np.newaxis]
-    pixels = np.moveaxis(array, image.axes.index("C"), 0)
-    return pixels[:_COLORS] if len(pixels) == _COLORS + 1 else pixels
 
 
 def _common_channels(got: int, wanted: int) -> int:

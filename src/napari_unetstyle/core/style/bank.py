@@ -1,0 +1,316 @@
+"""Styles that are kept: each one file of numbers, which can be handed on without a picture in it."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
+from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.models.store import default_root
+from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
+from napari_unetstyle.core.style.reference import LEVELS, Reference
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.imaging.image import Image
+
+SUFFIX = ".style.json"
+SIDE = 64
+"""Of a thumbnail, in pixels."""
+BUNDLED = Path(__file__).with_name("bundled")
+FOLDER = "_styles"
+"""Inside the model folder, where no list of models looks."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LARGEST = 2**20  # bytes of a file
+_MOST_CHANNELS = 16
+_BYTES = 3 * SIDE**2
+
+
+class KeptStyle(BaseModel):
+    """A style with a name.
+
+    Attributes
+    ----------
+    name
+        Small letters, digits, ``-`` and ``_``.
+    about, license
+        What it is the style of, and what others may do with it; as a person typed them.
+    statistics
+        See :meth:`Reference.stated`.
+    thumbnail
+        64 x 64 red, green, blue bytes, base64: the middle of the picture, where somebody wants it kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    name: str
+    about: Annotated[str, Field(max_length=1000)] = ""
+    license: Annotated[str, Field(max_length=1000)] = ""
+    statistics: dict[str, Any]
+    thumbnail: str | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, pictures: Sequence[Image], *, about: str = "", license_note: str = "", thumbnail: bool = True
+    ) -> KeptStyle:
+        """The style of one picture, or the mean of several; the thumbnail is of the first.
+
+        Raises
+        ------
+        OptionError
+            If the name is not allowed, or the pictures cannot be styles together.
+        """
+        if not NAME.fullmatch(name):
+            raise OptionError(f"A style cannot be called {name!r}: use up to 64 small letters, digits, '-' and '_'.")
+        if not pictures:
+            raise OptionError("Give at least one picture whose style is to be kept.")
+        looks = [channels_first(picture) for picture in pictures]
+        mean = Reference.mixed([Reference.of(look) for look in looks])
+        if mean.is_constant:
+            raise OptionError("The picture has the same value everywhere, so there is no style to keep.")
+        small = base64.b64encode(_thumbnail(looks[0]).tobytes()).decode() if thumbnail else None
+        stated = {**mean.stated(), "name": name}
+        return cls(name=name, about=about, license=license_note, statistics=stated, thumbnail=small)
+
+    @property
+    def reference(self) -> Reference:
+        """The style itself."""
+        return Reference.of_stated({**self.statistics, "name": self.name})
+
+    @property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """The thumbnail ``(64, 64, 3)``; None without one."""
+        if self.thumbnail is None:
+            return None
+        return np.frombuffer(base64.b64decode(self.thumbnail), np.uint8).reshape(SIDE, SIDE, 3)
+
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("use up to 64 small letters, digits, '-' and '_'")
+        return name
+
+    @field_validator("statistics")
+    @classmethod
+    def _is_style(cls, stated: dict[str, Any]) -> dict[str, Any]:
+        try:
+            style = Reference.of_stated(stated)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"no style: {error}") from error
+        count = len(style.quantiles)
+        fits = style.quantiles.shape == (count, LEVELS) and style.mean.shape == style.std.shape == (count,)
+        if not fits or not 1 <= count <= _MOST_CHANNELS:
+            raise ValueError(f"{style.quantiles.shape} quantiles, {style.mean.shape} means, {style.std.shape} spreads")
+        numbers = np.concatenate([style.quantiles.ravel(), style.mean, style.std, [style.polarity]])
+        if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
+            raise ValueError("numbers that no picture has")
+        if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
+            raise ValueError("ranks that are not in order")
+        return stated
+
+    @field_validator("thumbnail")
+    @classmethod
+    def _is_thumbnail(cls, text: str | None) -> str | None:
+        if text is not None and len(base64.b64decode(text, validate=True)) != _BYTES:
+            raise ValueError(f"a thumbnail has {_BYTES} bytes")
+        return text
+
+
+class StyleBank:
+    """The styles that a person kept, and those that come with the package.
+
+    Parameters
+    ----------
+    root
+        Folder of the style files; None: ``_styles`` in the model folder.
+    bundled
+        Folder of the styles that come with the package; never written to.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None, bundled: Path = BUNDLED) -> None:
+        self.root = default_root() / FOLDER if root is None else Path(root)
+        self._bundled = bundled
+
+    def list(self) -> list[KeptStyle]:
+        """Every usable style: the bundled ones first, each by name."""
+        return list(self._scan()[0].values())
+
+    def problems(self) -> dict[Path, str]:
+        """Files that cannot be used, and why."""
+        return self._scan()[1]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._scan()[0]
+
+    def load(self, name: str) -> KeptStyle:
+        """The style of this name.
+
+        Raises
+        ------
+        OptionError
+            If there is none; the message lists the known ones.
+        """
+        styles, problems = self._scan()
+        if name in styles:
+            return styles[name]
+        for path, problem in problems.items():
+            if path.name == f"{name}{SUFFIX}":
+                raise StyleFileError(problem)
+        close = difflib.get_close_matches(name, styles, 1)
+        meant = f"Did you mean {close[0]!r}? " if close else ""
+        raise OptionError(
+            f"There is no style {name!r}. There are: {', '.join(styles) or 'none'}. {meant}"
+            "Give one of these, or a picture file."
+        )
+
+    def is_bundled(self, name: str) -> bool:
+        """Whether a style came with the package (and so cannot be removed)."""
+        return (self._bundled / f"{name}{SUFFIX}").exists()
+
+    def add(self, style: KeptStyle) -> KeptStyle:
+        """Keep a style, whose name must be free.
+
+        Raises
+        ------
+        OptionError
+            If another style has this name.
+        OutputError
+            If it cannot be written.
+        """
+        styles = self._scan()[0]
+        if style.name in styles:
+            raise OptionError(
+                f"There is a style {style.name!r} already, and a name never changes its meaning. Keep this one under "
+                f"another name, for example {self._free(style.name, styles)!r}."
+            )
+        _write(style, self.root / f"{style.name}{SUFFIX}")
+        return style
+
+    def remove(self, name: str) -> None:
+        """Forget a style.
+
+        Raises
+        ------
+        OptionError
+            If there is none of that name, or it came with the package.
+        OutputError
+            If its file cannot be removed.
+        """
+        self.load(name)
+        if self.is_bundled(name):
+            raise OptionError(f"The style {name!r} came with the package and cannot be removed.")
+        path = self.root / f"{name}{SUFFIX}"
+        try:
+            path.unlink()
+        except OSError as error:
+            raise OutputError(f"Could not remove {path}: {error.strerror or error}. Remove it by hand.") from error
+
+    def export(self, name: str, path: str | os.PathLike[str], *, thumbnail: bool = False) -> Path:
+        """Write a style as one file to hand on, without its thumbnail unless that is asked for.
+
+        Raises
+        ------
+        OptionError
+            If there is none of that name.
+        OutputError
+            If the file exists, or cannot be written.
+        """
+        style = self.load(name)
+        target = Path(path)
+        target = target / f"{name}{SUFFIX}" if target.is_dir() else target
+        if target.exists():
+            raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
+        return _write(style if thumbnail else style.model_copy(update={"thumbnail": None}), target)
+
+    def import_(self, path: str | os.PathLike[str], name: str | None = None) -> KeptStyle:
+        """Keep a style that somebody handed on.
+
+        Raises
+        ------
+        StyleFileError
+            If the file is no style.
+        OptionError
+            If another style has this name.
+        """
+        style = read_style(path)
+        return self.add(style if name is None else _renamed(style, name))
+
+    def _scan(self) -> tuple[dict[str, KeptStyle], dict[Path, str]]:
+        styles: dict[str, KeptStyle] = {}
+        problems: dict[Path, str] = {}
+        for folder in (self._bundled, self.root):  # so a name that comes with the package means that style
+            for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
+                try:
+                    style = read_style(path)
+                except StyleFileError as error:
+                    problems[path] = str(error)
+                    continue
+                if style.name in styles or path.name != f"{style.name}{SUFFIX}":
+                    problems[path] = f"{path} holds a style named {style.name!r} and is not used. Import it instead."
+                    continue
+                styles[style.name] = style
+        return styles, problems
+
+    @staticmethod
+    def _free(name: str, taken: dict[str, KeptStyle]) -> str:
+        return next(free for i in range(2, len(taken) + 3) if (free := f"{name[:56]}-{i}") not in taken)
+
+
+def read_style(path: str | os.PathLike[str]) -> KeptStyle:
+    """A style file; nothing in it is run as code.
+
+    Raises
+    ------
+    StyleFileError
+        If it is missing, damaged, of a newer schema or no style.
+    """
+    shown = Path(path)
+    try:
+        with shown.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise StyleFileError(f"{shown} cannot be read: {error.strerror or error}.") from error
+    try:
+        return KeptStyle.model_validate_json(data if len(data) <= _LARGEST else b"")
+    except (ValidationError, RecursionError) as error:
+        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise StyleFileError(
+            f"{shown} is no style that this version reads ({problem}). Give a file that `napari-unetstyle style-bank "
+            "export` wrote, or update napari-unetstyle."
+        ) from error
+
+
+def _write(style: KeptStyle, path: Path) -> Path:
+    return atomic_write(path, style.model_dump_json(indent=1) + "\n")
+
+
+def _renamed(style: KeptStyle, name: str) -> KeptStyle:
+    if not NAME.fullmatch(name):
+        raise OptionError(f"A style cannot be called {name!r}: use up to 64 small letters, digits, '-' and '_'.")
+    return style.model_copy(update={"name": name, "statistics": {**style.statistics, "name": name}})
+
+
+def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """The middle square of ``(C, *spatial)``, of a stack its middle slice, as ``(64, 64, 3)``."""
+    from skimage.transform import resize
+
+    middle = tuple(n // 2 for n in pixels.shape[1:-2])
+    flat: Pixels = to_unit(pixels)[0][(slice(None), *middle)].clip(0, 1)
+    side = min(flat.shape[1:])
+    starts = [(n - side) // 2 for n in flat.shape[1:]]
+    square = flat[:, starts[0] : starts[0] + side, starts[1] : starts[1] + side]
+    colors = square if len(square) == 3 else np.repeat(square[:1], 3, axis=0)
+    small = resize(colors, (3, SIDE, SIDE), anti_aliasing=side > SIDE)  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(np.rint(np.moveaxis(small, 0, -1) * 255).astype(np.uint8))

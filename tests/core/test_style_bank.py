@@ -1,0 +1,160 @@
+"""Styles that are kept, handed on and taken in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.core import KeptStyle, StyleBank, as_image, stylize
+from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
+from napari_unetstyle.core.style.bank import SUFFIX, read_style
+
+BUNDLED = {"he-light", "he-dark", "fluorescence", "brightfield", "sem", "mr-t1", "mr-t2", "ct"}
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> StyleBank:
+    return StyleBank(tmp_path / "bank")
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (80, 100, 3)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.random(shape) ** (seed + 1) * 255).astype(np.uint8)
+
+
+def kept(name: str = "ours", seed: int = 0, **more: object) -> KeptStyle:
+    return KeptStyle.of(name, [as_image(picture(seed))], **more)
+
+
+def test_what_comes_with_the_package(bank: StyleBank) -> None:
+    assert {style.name for style in bank.list()} >= BUNDLED
+    assert not bank.problems()
+    for style in bank.list():
+        assert style.license
+        assert style.about
+        styled = stylize(picture(), style).image
+        assert styled.array.shape == (80, 100, 3)
+        with pytest.raises(OptionError, match="came with the package"):
+            bank.remove(style.name)
+
+
+def test_a_kept_style_gives_the_pixels_that_its_picture_gives(bank: StyleBank) -> None:
+    bank.add(kept(seed=2))
+    found = bank.load("ours")
+    assert np.array_equal(stylize(picture(), found).image.array, stylize(picture(), picture(2)).image.array)
+
+
+def test_a_style_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    StyleBank().add(kept(seed=2))
+    assert np.array_equal(stylize(picture(), "ours").image.array, stylize(picture(), picture(2)).image.array)
+    with pytest.raises(OptionError, match="Did you mean 'ours'"):
+        stylize(picture(), "our")
+
+
+def test_several_pictures_are_averaged() -> None:
+    both = KeptStyle.of("both", [as_image(picture(i)) for i in (0, 3)]).reference
+    one, other = (kept(seed=i).reference for i in (0, 3))
+    assert np.allclose(both.quantiles, (one.quantiles + other.quantiles) / 2, atol=1e-6)
+
+
+def test_what_is_handed_on_has_no_picture_in_it_unless_asked(bank: StyleBank, tmp_path: Path) -> None:
+    bank.add(kept(about="Scanner 2"))
+    plain, shown = (
+        bank.export("ours", tmp_path / "plain.json"),
+        bank.export("ours", tmp_path / "b.json", thumbnail=True),
+    )
+    content = json.loads(plain.read_text())
+    assert content["thumbnail"] is None
+    assert set(content) == {"schema_version", "name", "about", "license", "statistics", "thumbnail"}
+    small = read_style(shown).picture
+    assert small is not None
+    assert small.shape == (64, 64, 3)
+    with pytest.raises(OutputError, match="nothing is replaced"):
+        bank.export("ours", plain)
+    taken = StyleBank(tmp_path / "elsewhere").import_(plain, "theirs")
+    assert np.array_equal(taken.reference.quantiles, kept().reference.quantiles)
+    assert taken.reference.name == "theirs"
+
+
+def test_no_file_name_or_path_of_the_picture_is_kept(tmp_path: Path) -> None:
+    import tifffile
+
+    from napari_unetstyle.core import read_image
+
+    path = tmp_path / "Jane_Doe_1970.tif"
+    tifffile.imwrite(path, picture(), photometric="rgb", description="Jane Doe")
+    text = KeptStyle.of("ours", [read_image(path)]).model_dump_json()
+    assert "Jane" not in text
+    assert "Doe" not in text
+
+
+def test_a_name_never_changes_its_meaning(bank: StyleBank) -> None:
+    before = bank.add(kept())
+    with pytest.raises(OptionError, match="'ours-2'"):
+        bank.add(kept(seed=1))
+    with pytest.raises(OptionError, match="already"):
+        bank.add(kept("he-light"))
+    assert bank.load("ours") == before
+    bank.remove("ours")
+    assert "ours" not in bank
+
+
+@pytest.mark.parametrize("name", ["", "A", "../up", "a/b", "ä", "x" * 65])
+def test_odd_names_are_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="small letters"):
+        kept(name)
+
+
+def test_constant_pictures_and_none_are_refused() -> None:
+    with pytest.raises(OptionError, match="same value"):
+        KeptStyle.of("flat", [as_image(np.full((40, 40), 7, np.uint8))])
+    with pytest.raises(OptionError, match="at least one"):
+        KeptStyle.of("none", [])
+
+
+DAMAGES = {
+    "cut": lambda content: json.dumps(content)[:-40],
+    "empty": lambda content: "",
+    "no json": lambda content: "PK\x03\x04",
+    "deep": lambda content: "[" * 100_000,
+    "newer": lambda content: json.dumps({**content, "schema_version": 2}),
+    "more": lambda content: json.dumps({**content, "script": "import os"}),
+    "name": lambda content: json.dumps({**content, "name": "../../x"}),
+    "thumbnail": lambda content: json.dumps({**content, "thumbnail": "AAAA"}),
+    "few": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "quantiles": [[0.1, 0.2]]}}),
+    "none": lambda content: json.dumps({**content, "statistics": {}}),
+    "text": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": ["a", "b", "c"]}}),
+    "nan": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": [float("nan")] * 3}}),
+    "ranks": lambda content: json.dumps(
+        {**content, "statistics": {**content["statistics"], "quantiles": [[1.0, 0.0] * 128 + [0.5]] * 3}}
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_files_that_are_no_styles_are_refused_in_words(damage: str, bank: StyleBank, tmp_path: Path) -> None:
+    content = json.loads(kept().model_dump_json())
+    path = tmp_path / "bad.json"
+    path.write_text(DAMAGES[damage](content))
+    with pytest.raises(StyleFileError, match=r"bad\.json"):
+        bank.import_(path)
+    assert "ours" not in bank
+    bank.root.mkdir(exist_ok=True)
+    path.rename(bank.root / f"ours{SUFFIX}")  # nor does it stop the others
+    assert {style.name for style in bank.list()} >= BUNDLED
+    assert len(bank.problems()) == 1
+    with pytest.raises(StyleFileError):
+        bank.load("ours")
+
+
+def test_a_volume_keeps_one_style_and_its_middle_slice() -> None:
+    volume = as_image(np.random.default_rng(0).integers(0, 999, (9, 40, 30), np.uint16), axes="ZYX")
+    style = KeptStyle.of("mr", [volume])
+    assert style.reference.channels == 1
+    assert style.picture is not None
+    assert (style.picture == style.picture[..., :1]).all()
