@@ -16,6 +16,7 @@ from typing import Any
 import areas
 import memories
 import numpy as np
+import seen
 import splits
 from skimage.io import imread
 from torch import Tensor
@@ -165,6 +166,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         measured=lambda model: measured(model, data),
         memory=memories.memories({part: memorable(data, part) for part in ("train", "val")}),
     )
+    seen.state(target, data)
 
 
 def main() -> None:

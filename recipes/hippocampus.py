@@ -16,6 +16,7 @@ from pathlib import Path
 import areas
 import memories
 import numpy as np
+import seen
 import splits
 from torch import Tensor
 from training import arguments, train
@@ -175,6 +176,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         measured=lambda model: measured(model, data),
         memory=memories.memories({part: memorable(data, part) for part in ("train", "val")}),
     )
+    seen.state(target, data)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from typing import Any
 import bundle
 import memories
 import numpy as np
+import seen
 import splits
 import torch
 from measure import Score, interval, score
@@ -292,6 +293,7 @@ def export(data: Path, out: Path, target: Path) -> None:
     table = measured(target, data)
     memory = memories.nuclei(data)
     bundle.write_model(spec.model_copy(update={"card": card(table, training)}), thin, target, memory)
+    seen.state(target, data)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.result import SegmentResult
 from napari_unetstyle.core.segmentation.segment import iter_decide, scope
+from napari_unetstyle.core.style.distance import Distance
 from napari_unetstyle.widgets.core_calls import CoreCalls
 
 WAIT = 20  # seconds until a test gives up
@@ -30,6 +31,7 @@ def spec(name: str = "nuclei", separation: str | None = "depth") -> ModelSpec:
         classes=(ClassSpec(value=1, name="nucleus", color="#e41a1c"),),
         separation=separation,
         card=Card(purpose="bright blobs", summary="A test.", training_data="none", license="MIT"),
+        files={"memory-learn-01.tif": "0" * 64} if separation else {},
     )
 
 
@@ -49,6 +51,9 @@ class FakeStore:
     def is_bundled(self, _: str) -> bool:
         return True
 
+    def spec(self, reference: str) -> ModelSpec:
+        return next(s for s in self.specs if s.name == reference.partition("@")[0])
+
 
 class FakeCore:
     """Counts runs; `hold` makes them wait before each step until `release`."""
@@ -60,6 +65,7 @@ class FakeCore:
         self.previews: list[SegmentOptions] = []
         self.error: Exception | None = None
         self.needed = 0
+        self.distance: Distance | None = None
         self._gate = threading.Event()
         self._gate.set()
         self.started = threading.Event()
@@ -112,7 +118,8 @@ class FakeCore:
                 if self.error is not None and i == 1:
                     raise self.error
                 yield Progress(i, self.steps, "strip")
-            return (yield from iter_decide(undecided(image, options)))
+            result = yield from iter_decide(undecided(image, options))
+            return result if options.restyle else result.changed(distance=self.distance)
         finally:
             self.closed += 1
 

@@ -15,6 +15,7 @@ import tifffile
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_unetstyle.core.progress import run as run_steps
+from napari_unetstyle.core.style.distance import Distance
 from napari_unetstyle.widgets import draft, outputs
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
@@ -313,3 +314,37 @@ def test_details_keep_the_largest_piece_and_fill_holes(
 def test_objects_have_no_such_details(dock: Any, box: Any) -> None:
     dock.show()
     assert not box.details.isVisible()
+
+
+def test_a_foreign_picture_is_said_and_can_be_restyled(dock: Any, core: Any, run: Any, qtbot: Any) -> None:
+    core.distance = Distance(value=3.6, reasons=("its colors are others",), model="nuclei")
+    run(dock)
+    box = dock.segment.results.box
+    qtbot.waitUntil(lambda: box.foreign.isVisibleTo(box), timeout=MS)
+    assert box.foreign.text.startswith("Unlike what nuclei has seen: its colors are others.")
+    assert "3.6" in box.foreign.toolTip()
+    assert "Unlike" not in box.notes.text()
+    runs = core.runs
+    with qtbot.waitSignal(dock.segment.run_ended, timeout=MS):
+        box.foreign.buttons()["Restyle"].click()
+    assert core.runs == runs + 1
+    assert core.options[-1].restyle == "model"
+    qtbot.waitUntil(lambda: not box.foreign.isVisibleTo(box), timeout=MS)  # it is no longer foreign
+    qtbot.waitUntil(lambda: box.output.result.options.restyle == "model", timeout=MS)
+    dock.segment.results.copy("python")
+    qtbot.waitUntil(lambda: "restyle='model'" in QApplication.clipboard().text(), timeout=MS)
+
+
+def test_a_picture_like_others_is_not_remarked_on(dock: Any, core: Any, run: Any) -> None:
+    core.distance = Distance(value=1.2, reasons=(), model="nuclei")
+    run(dock)
+    assert not dock.segment.results.box.foreign.isVisibleTo(dock.segment.results.box)
+
+
+def test_a_model_without_pictures_of_its_own_offers_no_restyling(dock: Any, core: Any, run: Any, qtbot: Any) -> None:
+    core.distance = Distance(value=3.6, reasons=("its colors are others",), model="areas-only")
+    dock.segment.model.choose("areas-only@1")
+    run(dock)
+    row = dock.segment.results.box.foreign
+    qtbot.waitUntil(lambda: bool(row.text), timeout=MS)
+    assert "Restyle" not in row.buttons()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.metrics import evaluate
     from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Progress, run
+    from napari_unetstyle.core.segmentation.foreign import domain_distance
     from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
@@ -46,6 +47,7 @@ _HOMES = {
     "ModelStore": "models.store",
     "Progress": "progress",
     "run": "progress",
+    "domain_distance": "segmentation.foreign",
     "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
     "write_geojson": "segmentation.output",
@@ -98,6 +100,7 @@ __all__ = [
     "UnetstyleError",
     "as_image",
     "check_content",
+    "domain_distance",
     "evaluate",
     "fine_tune",
     "iter_fine_tune",

@@ -22,7 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.layers import outline_width
+from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NumberBox, label
 from napari_unetstyle.widgets.saving import FORMATS, files_of
 from napari_unetstyle.widgets.summary import area_column, describe_result
@@ -47,10 +49,12 @@ class AfterRun(QGroupBox):
     copy_wanted = Signal(str)  # a key of COPY
     probabilities_wanted = Signal()
     volume_wanted = Signal(bool)
+    restyle_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._output: Output | None = None
+        self._can_restyle = False
         self._of_series: list[QAction] = []
         self.summary, self.said, self.notes = label(), label(), label()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
@@ -73,6 +77,7 @@ class AfterRun(QGroupBox):
         self.table = QPushButton("Table")
         self.table.setCheckable(True)
         self.save, self.copy = QPushButton("Save"), QPushButton("Copy as")
+        self.foreign = MessageRow()
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
@@ -110,6 +115,7 @@ class AfterRun(QGroupBox):
         layout.addLayout(look)
         layout.addLayout(buttons)
         layout.addWidget(self.said)
+        layout.addWidget(self.foreign)
         layout.addWidget(self.notes)
         self.save.setMenu(self._save_menu())
         self.copy.setMenu(self._copy_menu())
@@ -154,8 +160,9 @@ class AfterRun(QGroupBox):
         """What is shown."""
         return self._output
 
-    def show_output(self, output: Output | None, title: str = "") -> None:
-        """Show the controls of an output, or none."""
+    def show_output(self, output: Output | None, title: str = "", *, can_restyle: bool = False) -> None:
+        """Show the controls of an output, or none; `can_restyle` if its picture could take a look the model knows."""
+        self._can_restyle = can_restyle
         self._rest.stop()
         self._output = output
         self.said.hide()
@@ -173,6 +180,7 @@ class AfterRun(QGroupBox):
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)
         self.show_result()
+        self._show_foreign(output.result)
         if math.prod(output.labels.shape[-2:]) > OUTLINE_LIMIT:
             self.fill.setChecked(True)
         self._show_look()
@@ -183,8 +191,21 @@ class AfterRun(QGroupBox):
             return
         result = self._output.result
         self.summary.setText(describe_result(result))
-        self.notes.setText("\n".join(f"! {note}" for note in result.notes))
-        self.notes.setVisible(bool(result.notes))
+        words = result.distance.words if result.distance is not None else ""
+        notes = [note for note in result.notes if note != words]
+        self.notes.setText("\n".join(f"! {note}" for note in notes))
+        self.notes.setVisible(bool(notes))
+
+    def _show_foreign(self, result: SegmentResult) -> None:
+        """Say that the model has seen nothing like the picture, and what can be done."""
+        distance = result.distance
+        if distance is None or not distance.is_foreign:
+            self.foreign.clear()
+            return
+        actions = [("Restyle", self.restyle_wanted.emit)] if self._can_restyle else []
+        advice = "Look closely; correcting a few places and teaching helps."
+        self.foreign.say(f"{distance.words} {advice}", *actions)
+        self.foreign.setToolTip(f"Distance {distance.value:.1f}; from {FOREIGN:g} on it is said.")
 
     def say(self, sentence: str) -> None:
         """Say what a control has just done."""

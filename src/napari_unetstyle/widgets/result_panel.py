@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class ResultPanel(QWidget):
     """Takes results, keeps their layers, and follows the controls of :class:`AfterRun`."""
 
     added = Signal(object)  # Output, in a layer of its own
+    rerun_wanted = Signal(object)  # RunRequest
 
     def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -67,6 +69,7 @@ class ResultPanel(QWidget):
         self.box.probabilities_wanted.connect(self.show_probabilities)
         self.box.table_wanted.connect(self._on_table)
         self.box.volume_wanted.connect(self.show_volume)
+        self.box.restyle_wanted.connect(self._on_restyle)
         self._measurements.measured.connect(self._on_measured)
         self._measurements.failed.connect(self.message.fail)
         self._refining.done.connect(self._on_refined)
@@ -128,7 +131,8 @@ class ResultPanel(QWidget):
     def _show(self, output: Output | None) -> None:
         self.message.clear()
         request = next((r for r, o in self._outputs if o is output), None)
-        self.box.show_output(output, request.title if request else "")
+        can_restyle = request is not None and can_be_restyled(request)
+        self.box.show_output(output, request.title if request else "", can_restyle=can_restyle)
         self._show_numbers()
 
     def _show_numbers(self) -> None:
@@ -265,6 +269,12 @@ class ResultPanel(QWidget):
             camera.center, camera.zoom, dims.point = self._flat_view or (camera.center, camera.zoom, dims.point)
             self._flat_view = None
 
+    def _on_restyle(self) -> None:
+        """Ask for the shown run again, its picture in a look that the model knows."""
+        if (request := self.request) is not None:
+            options = request.options.changed(restyle="model")
+            self.rerun_wanted.emit(dataclasses.replace(request, options=options))
+
     def _on_view(self) -> None:
         with QSignalBlocker(self.box.volume):
             self.box.volume.setChecked(self._viewer.dims.ndisplay == 3)
@@ -308,6 +318,13 @@ class ResultPanel(QWidget):
                 return
 
 
+def can_be_restyled(request: RunRequest) -> bool:
+    """Whether the model carries pictures whose look the run's picture could take, and has not yet."""
+    if request.options.restyle is not None:
+        return False
+    return any(name.startswith("memory-learn") for name in request.store.spec(request.model).files)
+
+
 def anywhere(request: RunRequest) -> str:
     """What names the run's model outside napari too, where the folder chosen in the settings is not known."""
     is_known = read_settings().model_folder is None or request.store.is_bundled(request.model)
@@ -316,6 +333,4 @@ def anywhere(request: RunRequest) -> str:
 
 def vars_of(options: Any) -> dict[str, Any]:
     """Options by name, in the order of their definition."""
-    import dataclasses
-
     return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}

@@ -110,6 +110,7 @@ class SegmentPanel(QWidget):
         self.range.changed.connect(self.forecast.touch)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
+        self.results.rerun_wanted.connect(self._on_rerun)
         self._queue.begun.connect(self._on_begun)
         self._queue.progressed.connect(self.progress.show_progress)
         self._queue.ended.connect(self._on_ended)
@@ -154,6 +155,15 @@ class SegmentPanel(QWidget):
             return
         self._problems.clear()
         self._queue.start(self._requests())
+
+    def _on_rerun(self, request: RunRequest) -> None:
+        """Do a run again in another way; nothing happens while one is under way."""
+        if self.is_running:
+            return
+        self.message.clear()
+        self._is_many = False
+        self._problems.clear()
+        self._queue.start([request])
 
     def _start_folder(self) -> None:
         settings = read_settings()

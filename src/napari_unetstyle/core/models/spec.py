@@ -92,6 +92,25 @@ class Card(_Part):
     intended_use: str = DISCLAIMER
 
 
+class Kind(_Part):
+    """One kind of pictures that the model was taught, as numbers; see ``style/distance.py``.
+
+    Attributes
+    ----------
+    name
+        What they are; empty for a person's own.
+    count
+        Pictures.
+    mean, spread
+        Of their looks.
+    """
+
+    name: str = ""
+    count: Annotated[int, Field(ge=1)]
+    mean: Annotated[tuple[float, ...], Field(min_length=17, max_length=17)]
+    spread: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=17, max_length=17)]
+
+
 class ModelSpec(_Part):
     """Everything about a model except its numbers.
 
@@ -111,6 +130,8 @@ class ModelSpec(_Part):
     amp_changed_ppm
         Pixels in a million whose label changes in mixed precision (bfloat16), measured on test pictures; None
         if nobody measured it.
+    seen
+        The kinds of pictures that it was taught; empty if nobody looked.
     files
         sha256 of each file of the model folder; that of ``model.json`` is taken without its own line.
     """
@@ -127,6 +148,7 @@ class ModelSpec(_Part):
     postprocessing: Postprocessing = Postprocessing()
     amp_changed_ppm: Annotated[float, Field(ge=0)] | None = None
     card: Card
+    seen: tuple[Kind, ...] = ()
     parent: str | None = None
     provenance: dict[str, str] = {}
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}

@@ -22,12 +22,12 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index
+from napari_unetstyle.core.style.distance import Distance, Look, look_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_unetstyle.core.inference.probability import Engine
-    from napari_unetstyle.core.inference.statistics import Region
     from napari_unetstyle.core.networks.unet import UNet
 
 Index = tuple[int, ...]
@@ -53,6 +53,7 @@ class _Group:
     network: UNet
     intensity: Intensity
     sample: Tensor  # a few normalized regions (N, C, *spatial)
+    look: Look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +75,8 @@ class Fitted:
         Indices along the leading label axes that are segmented.
     notes
         Sentences that a person should read.
+    distance
+        How unlike the pictures of its training the picture is to the model; None where it does not say.
     """
 
     image: Image
@@ -85,6 +88,7 @@ class Fitted:
     engine: Engine
     groups: dict[Index, _Group]
     notes: tuple[str, ...]
+    distance: Distance | None = None
 
     @property
     def dims(self) -> int:
@@ -98,7 +102,7 @@ class Fitted:
 
     def prepared(self, index: Index) -> Prepared:
         """The frame as its network sees it."""
-        return _prepared(self.image, self.model, self.options, self.scale, index, self.groups[index].intensity)
+        return _prepared(self.image, self.model.spec, self.options, self.scale, index, self.groups[index].intensity)
 
     def iter_bytes(self, index: Index, box: Box, out: NDArray[np.uint8]) -> Steps[int]:
         """Fill `out` ``(channels, *box)`` with the probability bytes of a box of one frame.
@@ -174,7 +178,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     dims = model.spec.network.spatial_dims
     check_plane(image, model.spec, options)
     source, image = image, turned(image, options.plane)
-    frames = _frames(image, dims, options)
+    frames = frames_of(image, dims, options)
     notes: list[str] = list(image.notes)
     if options.restyle is not None:
         from napari_unetstyle.core.segmentation.restyle import restyled
@@ -183,10 +187,12 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         image, said = restyled(image, model, options)
         notes.append(said)
     engine = engine_for(options, model.spec, notes)
-    options, spec = _resolved(options, model, image), model.spec
+    spec = model.spec
+    options = resolved(options, spec, image)
     scale = scale_for(image, spec, options)
     yield Progress(0, 1, "Looking at the picture")
     groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+    distance = Distance.of(groups[frames[0]].look, spec)
     if _is_size_open(options, spec):
         diameter = _typical_diameter(groups[frames[0]], spec, engine)
         options = options.changed(object_diameter=diameter)
@@ -205,6 +211,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         engine=engine,
         groups=groups,
         notes=tuple(notes),
+        distance=distance,
     )
 
 
@@ -225,29 +232,38 @@ def _fit_group(
     image: Image, model: Model, options: SegmentOptions, scale: Scale, group: tuple[Index, ...], engine: Engine
 ) -> _Group:
     from napari_unetstyle.core.inference.probability import regions_tensor
-    from napari_unetstyle.core.inference.statistics import choose_regions, fold
+    from napari_unetstyle.core.inference.statistics import fold
 
     dims = model.spec.network.spatial_dims
-    stored = [_prepared(image, model, options, scale, index, None) for index in group]
-    regions = choose_regions(stored, model.spec.input.region)
-    pieces = [_piece(stored, region) for region in regions]
+    pieces = pieces_of(image, model.spec, options, scale, group)
     intensity = Intensity.of(np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1))
     if not any(np.isfinite(piece).any() for piece in pieces):
         raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
     flips = _flips(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((_mirror(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
     network = fold(model.network.to(engine.device), batch)
-    return _Group(network=engine.network(network), intensity=intensity, sample=batch[: _SIZE_REGIONS * len(flips)])
+    return _Group(
+        network=engine.network(network),
+        intensity=intensity,
+        sample=batch[: _SIZE_REGIONS * len(flips)],
+        look=look_of(pieces),
+    )
 
 
-def _piece(pictures: list[Prepared], region: Region) -> NDArray[Any]:
-    return pictures[region.frame].read(*region.slices)
+def pieces_of(
+    image: Image, spec: ModelSpec, options: SegmentOptions, scale: Scale, group: tuple[Index, ...]
+) -> list[NDArray[Any]]:
+    """The regions that statistics are taken from, as stored, at the model's scale."""
+    from napari_unetstyle.core.inference.statistics import choose_regions
+
+    stored = [_prepared(image, spec, options, scale, index, None) for index in group]
+    regions = choose_regions(stored, spec.input.region)
+    return [stored[region.frame].read(*region.slices) for region in regions]
 
 
 def _prepared(
-    image: Image, model: Model, options: SegmentOptions, scale: Scale, index: Index, intensity: Intensity | None
+    image: Image, spec: ModelSpec, options: SegmentOptions, scale: Scale, index: Index, intensity: Intensity | None
 ) -> Prepared:
-    spec = model.spec
     channel = options.channel
     return Prepared(
         image.frame(index, spec.network.spatial_dims),
@@ -259,7 +275,8 @@ def _prepared(
     )
 
 
-def _frames(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ...]:
+def frames_of(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ...]:
+    """Indices along the leading label axes that are to be segmented."""
     everything = image.frames(dims)
     if options.frames is None:
         return tuple(everything)
@@ -295,8 +312,8 @@ def check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:
         )
 
 
-def _resolved(options: SegmentOptions, model: Model, image: Image) -> SegmentOptions:
-    spec = model.spec
+def resolved(options: SegmentOptions, spec: ModelSpec, image: Image) -> SegmentOptions:
+    """Options with every choice made that follows from model and picture."""
     if options.output == "objects" and spec.separation is None:
         raise OptionError(f"Model {spec.name!r} knows areas only. Use output='areas', or another model.")
     dims = spec.network.spatial_dims

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.style.distance import Distance
 
 Table = dict[str, NDArray[Any]]
 
@@ -51,6 +52,8 @@ class SegmentResult:
         Picture, model (name, version, sha256), options, device, seconds, version of this package.
     notes
         Sentences that a person should read.
+    distance
+        How unlike the pictures of its training the picture was to the model; None where the model does not say.
     """
 
     labels: NDArray[Any]
@@ -66,6 +69,7 @@ class SegmentResult:
     options: SegmentOptions
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
+    distance: Distance | None = None
 
     @property
     def probabilities(self) -> NDArray[np.float32]:

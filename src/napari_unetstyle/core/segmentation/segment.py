@@ -136,6 +136,8 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     notes = dict.fromkeys(note for one in fitted for note in (*one.notes, *one.engine.said))  # each once, in order
     if nonfinite:
         notes[f"{nonfinite} pixels are NaN or Inf; they count as background."] = None
+    if first.distance is not None and first.distance.is_foreign:
+        notes[first.distance.words] = None
     options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
     return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
 
@@ -191,6 +193,7 @@ def _undecided(
         options=options,
         provenance=_provenance(fitted, options, notes),
         notes=notes,
+        distance=fitted.distance,
     )
 
 
@@ -424,4 +427,5 @@ def _provenance(fitted: Fitted, options: SegmentOptions, notes: tuple[str, ...])
         "device": str(fitted.engine.device),
         "precision": str(fitted.engine.dtype).removeprefix("torch."),
         "notes": list(notes),
+        "distance": None if fitted.distance is None else fitted.distance.value,
     }

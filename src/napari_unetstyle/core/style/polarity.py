@@ -33,7 +33,7 @@ def measure(pixels: NDArray[np.float32]) -> float:
     light = np.nan_to_num(luminance(few))
     field = light - gaussian_filter(light, _FIELD * max(light.shape))
     bands = [gaussian_filter(light, s) - gaussian_filter(light, _WIDER * s) for s in _SCALES]
-    found = (_skewness(field) + float(np.mean([_skewness(band) for band in bands]))) / 2
+    found = (skewness(field) + float(np.mean([skewness(band) for band in bands]))) / 2
     return found if abs(found) >= SURE else _by_light(few, light, found)
 
 
@@ -42,8 +42,8 @@ def differ(one: float, other: float) -> bool:
     return one * other < 0 and min(abs(one), abs(other)) >= SURE
 
 
-def _skewness(values: NDArray[np.float32]) -> float:
-    """Between the 1st and 99th percentile, squashed to -1..1."""
+def skewness(values: NDArray[np.float32]) -> float:
+    """Of values between the 1st and 99th percentile, squashed to -1..1: below 0 where low ones are rarer."""
     low, high = np.percentile(values, (1, 99))
     kept = np.clip(values, low, high).astype(np.float64)
     spread = float(kept.std())

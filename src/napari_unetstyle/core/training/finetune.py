@@ -36,6 +36,7 @@ from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
+from napari_unetstyle.core.training.seen import seen_by
 from napari_unetstyle.core.training.styling import iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
@@ -262,6 +263,7 @@ def _draft(spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lesson
             "card": card,
             "provenance": provenance,
             "files": {},
+            "seen": seen_by(spec, lessons, is_new=is_new),
             "amp_changed_ppm": None,
         }
     )
