@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_unetstyle.core import as_image, stylize
+from napari_unetstyle.core import StyleOptions, as_image, stylize
+from napari_unetstyle.core.style.bank import StyleBank, read_style
+from napari_unetstyle.core.style.gatys import GatysOptions
+from napari_unetstyle.core.style.stylize import iter_stylize
 from napari_unetstyle.widgets.style_layers import STYLE
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -41,8 +46,8 @@ def two(dock: Any) -> Any:
     return dock
 
 
-def finish(panel: Any, qtbot: Any, click: Any) -> None:
-    with qtbot.waitSignal(panel.run_ended, timeout=MS):
+def finish(panel: Any, qtbot: Any, click: Any, timeout: int = MS) -> None:
+    with qtbot.waitSignal(panel.run_ended, timeout=timeout):
         click(panel.apply)
 
 
@@ -183,12 +188,114 @@ def test_a_slice_of_a_volume_is_previewed_and_the_whole_is_made(dock: Any, qtbot
 
 def test_a_neural_style_shows_itself_getting_there(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
     panel, viewer = two.style_panel, two.viewer
+    few = GatysOptions(steps=6, preview_every=2)
+
+    def soon(image: Any, styles: Any, options: StyleOptions) -> Any:
+        return iter_stylize(image, styles, dataclasses.replace(options, neural=few))
+
+    panel._calls = dataclasses.replace(panel._calls, iter_stylize=soon)
     tick(panel.styles.box_of(viewer.layers["slide9"]))
     panel.method.setCurrentIndex(panel.method.findData("gatys"))
     shown = []
     show = panel.preview.show_step
     panel.preview.show_step = lambda pixels: (shown.append(pixels), show(pixels))
-    finish(panel, qtbot, click)
+    finish(panel, qtbot, click, 4 * MS)  # torch's optimizers take seconds to be imported
     assert any(pixels is not None and pixels.shape == (3, 64, 96) for pixels in shown)
-    wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "gatys")
+    wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "gatys", neural=few)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+
+
+def test_a_kept_style_can_be_ticked_like_a_picture(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    kept = StyleBank().load("he-light")
+    box = panel.styles.box_of(kept)
+    assert box.isVisibleTo(panel)
+    assert not box.icon().isNull()
+    assert kept.about in box.toolTip()
+    panel.styles.list.ensureWidgetVisible(box)
+    tick(box)
+    qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
+    finish(panel, qtbot, click)
+    assert viewer.layers[-1].name == "slide7 · in the style of he-light"
+    np.testing.assert_array_equal(viewer.layers[-1].data, stylize(viewer.layers["slide7"].data, kept).image.array)
+
+
+def test_a_style_is_kept_used_and_removed(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    shelf, slide9 = panel.shelf, viewer.layers["slide9"]
+    assert not shelf.keep.isEnabled()
+    tick(panel.styles.box_of(slide9))
+    click(shelf.keep)
+    assert shelf.form.isVisibleTo(panel)
+    assert shelf.name.text() == "slide9"
+    shelf.name.clear()
+    qtbot.keyClicks(shelf.name, "Zeiss, room 3")
+    with qtbot.waitSignal(panel.kept_changed, timeout=MS):
+        click(shelf.confirm)
+    assert not shelf.form.isVisibleTo(panel)
+    assert "'zeiss-room-3' is kept" in shelf.message.text
+    kept = StyleBank().load("zeiss-room-3")
+    assert kept.picture is None  # no part of the picture, unless it is wanted
+    assert two.teach.run.also.pictures.box_of(kept) is not None
+    tick(panel.styles.box_of(slide9))
+    tick(panel.styles.box_of(kept))
+    finish(panel, qtbot, click)
+    wanted = stylize(viewer.layers["slide7"].data, slide9.data)
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+    click(shelf.remove)
+    click(shelf.message.buttons()["Remove"])
+    assert "zeiss-room-3" not in StyleBank()
+    assert kept.name not in [style.name for style in panel.styles.ticked]
+
+
+def test_a_name_that_is_taken_is_said_and_the_form_stays(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel = two.style_panel
+    shelf = panel.shelf
+    tick(panel.styles.box_of(two.viewer.layers["slide9"]))
+    click(shelf.keep)
+    shelf.name.setText("ct")
+    with qtbot.waitSignal(shelf._slot.done, timeout=MS):
+        click(shelf.confirm)
+    assert "ct-2" in shelf.message.text
+    assert shelf.form.isVisibleTo(panel)
+
+
+def test_a_style_is_shared_without_its_picture_unless_that_is_wanted(
+    two: Any, click: Any, tick: Any, tmp_path: Path
+) -> None:
+    panel = two.style_panel
+    shelf, kept = panel.shelf, StyleBank().load("he-light")
+    tick(panel.styles.box_of(kept))
+    click(shelf.share)
+    assert set(shelf.message.buttons()) == {"Numbers only", "With the picture", "Not now"}
+    shelf.share_to(tmp_path / "a.style.json", kept, thumbnail=False)
+    assert read_style(tmp_path / "a.style.json").thumbnail is None
+    shelf.share_to(tmp_path / "a.style.json", kept, thumbnail=True)
+    assert "exists already" in shelf.message.text
+    shelf.import_from(tmp_path / "a.style.json")
+    assert "Keep this one under another name" in shelf.message.text
+    assert not shelf.remove.isEnabled()  # it came with the package
+
+
+def test_labels_on_a_large_picture_are_judged_in_the_middle(dock: Any, qtbot: Any, tick: Any) -> None:
+    viewer, panel = dock.viewer, dock.style_panel
+    large = np.tile(blobs(), (20, 14))
+    viewer.add_image(255 - large, name="other")
+    viewer.add_image(large, name="large")
+    labels = viewer.add_labels((large > large.mean()).astype(np.int32))
+    viewer.reset_view()
+    panel.layers.setCurrentText("large")
+    tick(panel.styles.box_of(viewer.layers["other"]))
+    qtbot.waitUntil(lambda: panel.preview.words.text().startswith("In the middle"), timeout=MS)
+    request = panel.preview._request
+    assert max(request.judged.labels.shape) <= 512
+    np.testing.assert_array_equal(request.judged.labels, labels.data[request.judged.at])
+    assert max(request.labels.shape) <= 1000
+
+
+def test_a_renamed_picture_is_listed_under_its_new_name(two: Any) -> None:
+    panel, layer = two.style_panel, two.viewer.layers["slide9"]
+    layer.name = "scanner B"
+    assert panel.styles.box_of(layer).text() == "scanner B"
+    panel.layers.setCurrentText("scanner B")
+    assert panel.layer is layer

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.picture_list import PictureList
+from napari_unetstyle.widgets.style_layers import Style, given_to_core
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.style.bank import KeptStyle
 
 NOTHING = "Open pictures of the other scanner, stain or microscope; nobody needs to correct them."
 
@@ -39,17 +39,17 @@ class AlsoRead(QWidget):
         layout.addWidget(inside)
         self.box.toggled.connect(inside.setVisible)
 
-    def choose(self, layers: list[napari.layers.Image]) -> None:
-        """Open the list and tick these pictures."""
+    def choose(self, styles: list[Style]) -> None:
+        """Open the list and tick these."""
         self.box.setChecked(True)
-        self.pictures.tick(layers)
+        self.pictures.tick(styles)
 
-    def looks(self) -> tuple[Image, ...]:
-        """The ticked pictures; none while the row is closed.
+    def looks(self) -> tuple[Image | KeptStyle, ...]:
+        """The ticked pictures and styles; none while the row is closed.
 
         Raises
         ------
         ImageError
             If the axes of one are not known.
         """
-        return tuple(map(image_from_layer, self.pictures.ticked)) if self.box.isChecked() else ()
+        return tuple(map(given_to_core, self.pictures.ticked)) if self.box.isChecked() else ()

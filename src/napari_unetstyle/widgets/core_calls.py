@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.stylize import Styled
     from napari_unetstyle.core.training.candidate import Candidate
@@ -99,7 +101,7 @@ def _iter_teach(
     return (yield from steps)
 
 
-def _iter_stylize(image: Image, styles: Sequence[Image], options: StyleOptions) -> Steps[Styled]:
+def _iter_stylize(image: Image, styles: Sequence[Image | KeptStyle], options: StyleOptions) -> Steps[Styled]:
     from napari_unetstyle.core.style.stylize import iter_stylize
 
     return (yield from iter_stylize(image, styles, options))
@@ -113,16 +115,32 @@ def _iter_style_preview(request: StyleRequest, kept: dict[Any, Any]) -> Steps[St
     from napari_unetstyle.widgets.style_preview import StylePreviewed
 
     yield Progress(0, 1)
-    arrays = (id(image.array) for image in (request.image, *request.styles))
-    key = (*arrays, request.image.axes, request.options)
+    looks = (id(getattr(look, "array", look)) for look in (request.image, *request.styles))
+    key = (*looks, request.image.axes, request.options)
     if key not in kept:
         kept.clear()
-        kept[key] = (Styling.of(request.image, request.styles, request.options), request)  # keeps the arrays alive
+        kept[key] = (Styling.of(request.image, request.styles, request.options), request)  # keeps what has the ids
         yield Progress(0, 1)
     styling = kept[key][0]
-    before, after = styling.pixels[:, *request.at], styling.part(*request.at)
-    words = "" if request.labels is None else check_content(before, after, request.labels).words
-    return StylePreviewed(before=before, after=after, words=words)
+    shown = StylePreviewed(before=styling.pixels[:, *request.at], after=styling.part(*request.at))
+    if (judged := request.judged) is None:
+        return shown
+    check = check_content(styling.pixels[:, *judged.at], styling.part(*judged.at), judged.labels)
+    return dataclasses.replace(shown, words=check.words)
+
+
+def _iter_keep_style(name: str, pictures: Sequence[Image], bank: StyleBank, thumbnail: bool) -> Steps[KeptStyle]:
+    from napari_unetstyle.core.progress import Progress
+    from napari_unetstyle.core.style.bank import KeptStyle
+
+    yield Progress(0, 1)
+    return bank.add(KeptStyle.of(name, pictures, thumbnail=thumbnail))
+
+
+def _bank(root: Path | None) -> StyleBank:
+    from napari_unetstyle.core.style.bank import FOLDER, StyleBank
+
+    return StyleBank(None if root is None else root / FOLDER)
 
 
 def _store(root: Path | None) -> ModelStore:
@@ -161,10 +179,14 @@ class CoreCalls:
         ``(image, styles, options)`` to a job that returns a styled picture.
     iter_style_preview
         ``(request, kept)`` to a job that returns the part in sight, before and after.
+    iter_keep_style
+        ``(name, pictures, bank, thumbnail)`` to a job that returns the kept style.
     iter_load
         ``()`` to a job that loads what the others need.
     store
         ``(model folder or None)`` to a model store.
+    bank
+        ``(model folder or None)`` to the bank of styles beside the models.
     """
 
     iter_segment: Callable[..., Steps[SegmentResult]] = _iter_segment
@@ -176,5 +198,7 @@ class CoreCalls:
     iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
     iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize
     iter_style_preview: Callable[..., Steps[StylePreviewed]] = _iter_style_preview
+    iter_keep_style: Callable[..., Steps[KeptStyle]] = _iter_keep_style
     iter_load: Callable[[], Steps[None]] = iter_load
     store: Callable[[Path | None], ModelStore] = _store
+    bank: Callable[[Path | None], StyleBank] = _bank

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
 
@@ -131,7 +132,7 @@ def iter_teach(
     store: ModelStore,
     should_stop: Callable[[], bool],
     untouched: Untouched | None = None,
-    looks: Sequence[Image] = (),
+    looks: Sequence[Image | KeptStyle] = (),
 ) -> Steps[Taught]:
     """Teach, also with the looks of other pictures; a model that is better takes over at once."""
     corrections, left_out = _opened(material)

@@ -17,6 +17,7 @@ from napari_unetstyle.widgets.layers import outline_on_scan
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import follow, label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
+from napari_unetstyle.widgets.style_layers import Style
 from napari_unetstyle.widgets.style_panel import StylePanel
 from napari_unetstyle.widgets.teach_panel import TeachPanel
 
@@ -68,7 +69,8 @@ class MainDock(Dockable):
         self.models.changed.connect(self.teach.run.set_models)
         self.teach.run.models_changed.connect(self.models.refresh)
         self.teach.run.in_use.connect(self.segment.model.choose)
-        self.tabs.currentChanged.connect(lambda _: self.models.refresh())  # the store is a folder that others use too
+        self.tabs.currentChanged.connect(lambda _: self._look_again())  # models and styles lie where others write, too
+        self.style_panel.kept_changed.connect(self._list_styles)
         self.undocked.connect(self.close_down)
         follow(self, viewer.layers.events.inserted, self._on_inserted)
         QTimer.singleShot(0, self.models.refresh)
@@ -89,8 +91,15 @@ class MainDock(Dockable):
     def _on_inserted(self, event: Any) -> None:
         outline_on_scan(event.value)
 
-    def _on_teach_wanted(self, layers: list[napari.layers.Image]) -> None:
-        self.teach.run.also.choose(layers)
+    def _look_again(self) -> None:
+        self.models.refresh()
+        self._list_styles()
+
+    def _list_styles(self) -> None:
+        self.teach.run.also.pictures.set_kept(self.style_panel.refresh_kept())
+
+    def _on_teach_wanted(self, styles: list[Style]) -> None:
+        self.teach.run.also.choose(styles)
         self.tabs.setCurrentIndex(self.tabs.indexOf(self.teach_tab))
 
     def _load(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QLocale, QObject, Qt
+from qtpy.QtCore import QLocale, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -66,11 +66,33 @@ def name(text: str) -> QLabel:
 def scrolling(panel: QWidget) -> QScrollArea:
     """A panel that scrolls instead of pushing the window past the screen."""
     area = QScrollArea()
-    area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll_down_only(area)
     area.setWidget(panel)
     return area
+
+
+def scroll_down_only(area: QScrollArea) -> None:
+    """What is in it takes the width there is."""
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+
+def bring_into_sight(part: QWidget) -> None:
+    """Scroll the panel that a part lies in until the part is seen, once it has its place."""
+    later = QTimer(part)  # goes with the part
+    later.setSingleShot(True)
+    later.timeout.connect(lambda: _scroll_to(part))
+    later.timeout.connect(later.deleteLater)
+    later.start(0)
+
+
+def _scroll_to(part: QWidget) -> None:
+    above = part.parentWidget()
+    while above is not None and not isinstance(above, QScrollArea):
+        above = above.parentWidget()
+    if above is not None and part.isVisible():
+        above.ensureWidgetVisible(part, 0, 8)
 
 
 def named(text: str, field: QWidget) -> QWidget:

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
-from napari_unetstyle.widgets.layers import PLACE, Placement
+from napari_unetstyle.widgets.layers import PLACE, Placement, image_from_layer
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+    from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.style.stylize import Styled
 
 STYLE = "unetstyle_style"
 """Key of a layer's metadata; a layer that has it shows a restyled picture."""
 
+Style: TypeAlias = "napari.layers.Image | KeptStyle"
+"""What a person can tick as a style."""
+
 _KEYS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+def is_kept(style: Style) -> TypeGuard[KeptStyle]:
+    """Whether it is a style from the bank, and no open picture."""
+    return hasattr(style, "statistics")
+
+
+def given_to_core(style: Style) -> Image | KeptStyle:
+    """A ticked style as the core takes it.
+
+    Raises
+    ------
+    ImageError
+        If the axes of a picture are not known.
+    """
+    return style if is_kept(style) else image_from_layer(style)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

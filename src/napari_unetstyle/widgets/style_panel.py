@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
@@ -17,29 +20,32 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import METADATA, image_from_layer, statement_of
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import combo, follow, label, named
+from napari_unetstyle.widgets.parts import bring_into_sight, combo, follow, label, named
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
-from napari_unetstyle.widgets.style_layers import STYLE, StylePlace, add_styled
-from napari_unetstyle.widgets.style_preview import StylePreview, StyleRequest
+from napari_unetstyle.widgets.style_layers import STYLE, StylePlace, add_styled, given_to_core
+from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
+from napari_unetstyle.widgets.style_shelf import StyleShelf
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.style.stylize import Styled
 
 NO_PICTURE = "Open the picture to be changed, and one that it shall look like."
-NO_STYLE = "Open another picture to look like: of the other scanner, stain or microscope."
-LARGEST = 10**6  # pixels that a preview shows
-CHECKED = 512**2  # pixels in which a preview checks the labels
+NO_STYLE = "Open another picture to look like, of the other scanner, stain or microscope; or tick a kept style."
+LONGEST = 1000  # pixels that a preview shows along a side
+JUDGED = 512  # pixels along a side of the part in which a preview checks the labels
+IN_THE_MIDDLE = "In the middle of what is on screen: "
 WORDS = {
     "automatic": "automatic",
     "histogram": "histogram (ranks)",
     "moments": "mean and spread (Reinhard)",
-    "gatys": "texture, too (Gatys): minutes",
+    "gatys": "texture (Gatys), minutes",
 }
 
 
@@ -73,6 +79,8 @@ class StylePanel(QWidget):
         self.preview = StylePreview(viewer, calls, self._request)
         self.apply = QPushButton("APPLY")
         self.teach = QPushButton("Use in Teach")
+        self.shelf = StyleShelf(calls, lambda: self.styles.ticked)
+        self.kept_changed = self.shelf.changed
         self.progress = ProgressRow()
         self.message = MessageRow()
         self._lay_out()
@@ -110,19 +118,20 @@ class StylePanel(QWidget):
         inner.addWidget(named("Method", self.method))
         inner.addWidget(self.align)
         self.details.hide()
-        for part in (self.details, self.preview, self.apply, self.teach):
+        for part in (self.details, self.preview, self.apply, self.progress, self.message, self.teach, self.shelf):
             rows.addWidget(part)
         layout = QVBoxLayout(self)
-        for part in (self.nothing, self.form, self.progress, self.message):
-            layout.addWidget(part)
+        layout.addWidget(self.nothing)
+        layout.addWidget(self.form)
         layout.addStretch()
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
+        for event in (events.inserted, events.removed, events.reordered, events.renamed):
             follow(self, event, self.refresh)
         self.layers.currentIndexChanged.connect(self._on_picture_changed)
         self.styles.changed.connect(self._show)
+        self.styles.changed.connect(self.shelf.refresh)
         self.strength.valueChanged.connect(lambda value: self.percent.setText(f"{value} %"))
         self.strength.valueChanged.connect(lambda _: self.preview.touch())
         self.method.currentIndexChanged.connect(lambda _: self.preview.touch())
@@ -161,6 +170,12 @@ class StylePanel(QWidget):
             self.layers.setCurrentIndex(max(self.layers.findData(before), 0) if self.layers.count() else -1)
         self._on_picture_changed()
 
+    def refresh_kept(self) -> Sequence[KeptStyle]:
+        """List the styles that are kept now, and give them."""
+        kept = self.shelf.bank.list()
+        self.styles.set_kept(kept)
+        return kept
+
     def start(self) -> None:
         """Make the restyled picture; nothing happens while one is being made."""
         layer, chosen = self.layer, self.styles.ticked
@@ -168,10 +183,10 @@ class StylePanel(QWidget):
             return
         self.message.clear()
         try:
-            image, styles = image_from_layer(layer), [image_from_layer(one) for one in chosen]
+            image, styles = image_from_layer(layer), [given_to_core(one) for one in chosen]
             self._place = StylePlace.of(layer, statement_of(layer).axes)
         except UnetstyleError as error:
-            self.message.fail(failure(error))
+            self._fail(failure(error))
             return
         self._styles = [one.name for one in chosen]
         self.preview.pause()
@@ -187,6 +202,7 @@ class StylePanel(QWidget):
     def close_down(self) -> None:
         """Stop what is under way."""
         self._slot.cancel()
+        self.shelf.close_down()
         self.preview.pause()
 
     def _pictures(self) -> list[napari.layers.Image]:
@@ -217,25 +233,31 @@ class StylePanel(QWidget):
         sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
         is_neural = self.options.method in NEURAL  # its preview would take minutes: what it starts from is shown
         options = dataclasses.replace(self.options, method="automatic") if is_neural else self.options
-        step = max(1, int(max((sides[0][1] - sides[0][0]), (sides[1][1] - sides[1][0])) / LARGEST**0.5) + 1)
-        where: dict[str, int | slice] = dict(zip(image.label_axes[:-2], frame, strict=True))
-        where |= {axis: slice(*side, step) for axis, side in zip("YX", sides, strict=True)}
-        at = tuple(where[axis] for axis in image.axes if axis != "C")
+        spans = [stop - start for start, stop in sides]
+        step = max(1, math.ceil(max(spans) / LONGEST))
+        at = _index(image, frame, sides, step)
+        middle = [
+            (start + max(0, (span - JUDGED) // 2), stop) for (start, stop), span in zip(sides, spans, strict=True)
+        ]
+        judged_at = _index(image, frame, [(start, min(stop, start + JUDGED)) for start, stop in middle])
+        lying = self._lying_on(image)
+        judged = None if lying is None else Labeled(at=judged_at, labels=np.asarray(lying[judged_at]))
         return StyleRequest(
             image=image,
-            styles=tuple(image_from_layer(one) for one in chosen),
+            styles=tuple(map(given_to_core, chosen)),
             options=options,
             at=at,
-            labels=self._labels(image, at, step),
+            labels=None if lying is None else np.asarray(lying[at]),
+            judged=judged if judged is not None and judged.labels.any() else None,
+            where=IN_THE_MIDDLE if max(spans) > JUDGED else "",
         )
 
-    def _labels(self, image: Image, at: tuple[int | slice, ...], step: int) -> Any:
-        """What lies on the part in sight, of the first visible labels on the picture's grid."""
+    def _lying_on(self, image: Image) -> Any:
+        """The first visible labels on the picture's grid."""
         stored = tuple(image.size(axis) for axis in image.axes if axis != "C")
         for layer in self._viewer.layers[::-1]:
             if type(layer).__name__ == "Labels" and layer.visible and tuple(layer.data.shape) == stored:
-                part = layer.data[at]
-                return part if step == 1 and part.size <= CHECKED and part.any() else None
+                return layer.data
         return None
 
     def _on_progress(self, progress: Progress) -> None:
@@ -249,9 +271,9 @@ class StylePanel(QWidget):
             case Finished(value=styled):
                 self._deliver(styled)
             case Failed():
-                self.message.fail(outcome)
+                self._fail(outcome)
             case Cancelled():
-                self.message.say("Stopped. Nothing was changed.")
+                self._say("Stopped. Nothing was changed.")
         self._show()
         self.run_ended.emit(outcome)
 
@@ -266,9 +288,34 @@ class StylePanel(QWidget):
                 "as it was.",
                 ("Add it", lambda: self._add(styled, place, styles)),
             )
+            bring_into_sight(self.message)
             return
         self._add(styled, place, styles)
 
     def _add(self, styled: Styled, place: StylePlace, styles: list[str]) -> None:
         layer = add_styled(self._viewer, styled, place, styles)
-        self.message.say(" ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes]))
+        self._say(" ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes]))
+
+    def _say(self, text: str) -> None:
+        self.message.say(text)
+        bring_into_sight(self.message)
+
+    def _fail(self, failed: Failed) -> None:
+        self.preview.hide()  # it says the same
+        self.message.fail(failed)
+        bring_into_sight(self.message)
+
+
+def _middle(start: int, stop: int) -> tuple[int, int]:
+    """Of a side of the part in sight, what is judged."""
+    first = start + max(0, (stop - start - JUDGED) // 2)
+    return first, min(stop, first + JUDGED)
+
+
+def _index(
+    image: Image, frame: Sequence[int], sides: Sequence[tuple[int, int]], step: int = 1
+) -> tuple[int | slice, ...]:
+    """Of a part of a slice, along the axes behind the channels in the picture's own order."""
+    where: dict[str, int | slice] = dict(zip(image.label_axes[:-2], frame, strict=True))
+    where |= {axis: slice(*side, step) for axis, side in zip("YX", sides, strict=True)}
+    return tuple(where[axis] for axis in image.axes if axis != "C")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
@@ -21,11 +21,28 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.style.change import StyleOptions
 
 REST = 150  # milliseconds in which nothing changes
 WIDTH, HEIGHT = 148, 130
-COLOR = (235, 40, 160)  # seen on black, on white and on stains
+COLOR = (235, 40, 160, 255)  # seen on black, on white and on stains
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labeled:
+    """A part of the picture at full resolution, and the labels that lie on it.
+
+    Attributes
+    ----------
+    at
+        Index along the axes behind the channels, two slices among it.
+    labels
+        ``(Y, X)``
+    """
+
+    at: tuple[int | slice, ...]
+    labels: NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,13 +57,19 @@ class StyleRequest:
         Index along the axes behind the channels: the part in sight, two slices among it.
     labels
         Of the part, or None.
+    judged
+        Where it is looked whether labels still fit, or None.
+    where
+        Which part of what is on screen that is, in words; empty for all of it.
     """
 
     image: Image
-    styles: tuple[Image, ...]
+    styles: tuple[Image | KeptStyle, ...]
     options: StyleOptions
     at: tuple[int | slice, ...]
     labels: NDArray[Any] | None
+    judged: Labeled | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +108,8 @@ class StylePreview(QWidget):
         self._request: StyleRequest | None = None
         self.shown: StylePreviewed | None = None
         self.before, self.after, self.words = QLabel(), QLabel(), label()
-        pictures = QHBoxLayout()
+        self.pictures = QWidget()
+        pictures = QHBoxLayout(self.pictures)
         pictures.setContentsMargins(0, 0, 0, 0)
         for picture, what in ((self.before, "as it is"), (self.after, "in this style")):
             column = QVBoxLayout()
@@ -96,7 +120,7 @@ class StylePreview(QWidget):
             pictures.addLayout(column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(pictures)
+        layout.addWidget(self.pictures)
         layout.addWidget(self.words)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -120,7 +144,7 @@ class StylePreview(QWidget):
     def show_step(self, pixels: NDArray[Any] | None) -> None:
         """What has come of the whole picture so far, ``(C, Y, X)`` in 0..1."""
         if pixels is not None:
-            self.after.setPixmap(_pixmap(pixels, 0.0, 1.0, None))
+            self.after.setPixmap(_pixmap(pixels, 0.0, 1.0))
 
     def _on_rest(self) -> None:
         try:
@@ -141,16 +165,14 @@ class StylePreview(QWidget):
         match outcome:
             case Finished(value=StylePreviewed() as shown):
                 self.shown = shown
-                edge = None if self._request.labels is None else _edge(self._request.labels)
-                low, high = _range(shown.before)
-                self.before.setPixmap(_pixmap(shown.before, low, high, edge))
-                self.after.setPixmap(_pixmap(shown.after, *_range(shown.after), edge))
-                self._say(shown.words)
+                self.pictures.show()
+                for picture, pixels in ((self.before, shown.before), (self.after, shown.after)):
+                    picture.setPixmap(_outlined(_pixmap(pixels, *_range(pixels)), self._request.labels))
+                self._say(f"{self._request.where}{shown.words}" if shown.words else "")
                 self.show()
             case Failed(sentence=sentence):
                 self.shown = None
-                self.before.clear()
-                self.after.clear()
+                self.pictures.hide()
                 self._say(sentence)
                 self.show()
 
@@ -166,24 +188,29 @@ def _range(pixels: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)
 
 
-def _edge(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Borders of labels, wide enough to be seen when the part is made small."""
-    from scipy.ndimage import maximum_filter
-
-    inner = np.zeros(labels.shape, bool)
-    inner[1:] |= labels[1:] != labels[:-1]
-    inner[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    return np.asarray(maximum_filter(inner, 1 + max(labels.shape) // WIDTH))
-
-
-def _pixmap(pixels: NDArray[Any], low: float, high: float, edge: NDArray[np.bool_] | None) -> QPixmap:
+def _pixmap(pixels: NDArray[Any], low: float, high: float) -> QPixmap:
     """Channels as red, green and blue where there are three, else the first one in gray."""
     shown = pixels if len(pixels) == 3 else np.repeat(pixels[:1], 3, axis=0)
     unit = np.nan_to_num((shown.astype(np.float32) - low) / (high - low)).clip(0, 1)
     colors = np.ascontiguousarray(np.moveaxis((255 * unit).astype(np.uint8), 0, -1))
-    if edge is not None:
-        colors[edge] = COLOR
     height, width = colors.shape[:2]
     image = QImage(colors.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
     keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
     return QPixmap.fromImage(image).scaled(WIDTH, HEIGHT, keep, smooth)
+
+
+def _outlined(shown: QPixmap, labels: NDArray[Any] | None) -> QPixmap:
+    """With borders one pixel wide, at whatever size it is shown."""
+    if labels is None:
+        return shown
+    height, width = shown.height(), shown.width()
+    rows, columns = (np.arange(n) * side // n for n, side in zip((height, width), labels.shape, strict=True))
+    small = labels[np.ix_(rows, columns)]
+    overlay = np.zeros((height, width, 4), np.uint8)
+    overlay[:-1][small[1:] != small[:-1]] = COLOR
+    overlay[:, :-1][small[:, 1:] != small[:, :-1]] = COLOR
+    with_borders = QPixmap(shown)
+    painter = QPainter(with_borders)
+    painter.drawImage(0, 0, QImage(overlay.data, width, height, 4 * width, QImage.Format.Format_RGBA8888))
+    painter.end()
+    return with_borders
