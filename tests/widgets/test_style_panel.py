@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from qtpy.QtWidgets import QApplication
+from typer.testing import CliRunner
 
-from napari_unetstyle.core import StyleOptions, as_image, stylize
+from napari_unetstyle.cli.main import app
+from napari_unetstyle.core import StyleOptions, as_image, read_image, stylize
 from napari_unetstyle.core.style.bank import StyleBank, read_style
 from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.stylize import iter_stylize
+from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
+from napari_unetstyle.widgets.opening import PATH
 from napari_unetstyle.widgets.style_layers import STYLE
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -299,3 +306,44 @@ def test_a_renamed_picture_is_listed_under_its_new_name(two: Any) -> None:
     assert panel.styles.box_of(layer).text() == "scanner B"
     panel.layers.setCurrentText("scanner B")
     assert panel.layer is layer
+
+
+@pytest.mark.parametrize("way", ["Copy as Python", "as command line"])
+def test_the_copied_text_makes_the_same_pixels(
+    way: str, dock: Any, qtbot: Any, click: Any, tick: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    viewer, panel = dock.viewer, dock.style_panel
+    for name, pixels in (("slide9", stain()), ("slide 7", blobs())):
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels)
+        viewer.add_image(pixels, name=name, metadata={PATH: str(tmp_path / f"{name}.tif")})
+    panel.layers.setCurrentText("slide 7")
+    kept = StyleBank().load("he-dark")
+    panel.styles.tick([viewer.layers["slide9"], kept])
+    panel.strength.setValue(70)
+    tick(panel.advanced)
+    tick(panel.align)
+    finish(panel, qtbot, click)
+    made = viewer.layers[-1].data
+    click(panel.message.buttons()[way])
+    text = QApplication.clipboard().text()
+    monkeypatch.chdir(tmp_path)
+    if way == "Copy as Python":
+        known: dict[str, Any] = {}
+        exec(text, known)
+        again = known["picture"]
+    else:
+        assert CliRunner().invoke(app, shlex.split(text)[1:]).exit_code == 0
+        again = read_image(next((tmp_path / "restyled").iterdir())).array
+    np.testing.assert_array_equal(again, made)
+
+
+def test_text_for_pictures_without_a_file_says_what_they_are() -> None:
+    picture, volume = as_image(blobs(), name="a"), as_image(np.zeros((3, 4, 5)), axes="ZYX", name="b")
+    text = style_as_python(picture, None, [volume, "he-dark"], StyleOptions())
+    known = {"image": picture.array, "style_1": np.random.default_rng(0).random((3, 4, 5))}
+    assert "as_image(style_1, axes='ZYX'), 'he-dark'" in text
+    compile(text, "copied", "exec")
+    exec(style_as_python(picture, None, [volume], StyleOptions()), known)
+    assert known["picture"].shape == picture.array.shape
+    line = style_as_command_line(picture, None, [volume], StyleOptions())
+    assert line.splitlines()[:2] == ["# save the picture as b.tif first", "# save the picture as a.tif first"]

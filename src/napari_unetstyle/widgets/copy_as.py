@@ -1,12 +1,15 @@
-"""A finished run as text that makes the same labels again: Python or a command line."""
+"""A finished run as text that makes the same labels, or the same restyled picture, again: Python or a command line."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from napari_unetstyle.core.imaging.image import Image
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.style.change import StyleOptions
 
 _NEVER = ("memory", "tile", "backend")  # they never change a label
 _DEFAULTS = {"statistics": "picture", "plane": "YX", "link": False, "flip": False, "device": "auto"}
@@ -29,8 +32,7 @@ def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | 
     """
     lines = ["from napari_unetstyle.core import segment", ""]
     if path is None:
-        what = f"{image.array.dtype} array of shape {tuple(image.array.shape)}, axes {image.axes}"
-        lines += [f"# image: the pixels of {image.name!r}, {what}", f"# in napari: viewer.layers[{image.name!r}].data"]
+        lines += _pixels_of("image", image)
     arguments = ["image" if path is None else repr(path), f"model={model!r}", f"axes={image.axes!r}"]
     if image.geometry.is_physical:
         arguments.append(f"spacing={spacing_um(image)!r}")
@@ -52,6 +54,52 @@ def as_command_line(image: Image, model: str, options: Mapping[str, Any], path: 
     return line if path is not None else f"# save the picture as {image.name}.tif first\n{line}"
 
 
+def style_as_python(image: Image, path: str | None, styles: Sequence[str | Image], options: StyleOptions) -> str:
+    """Python text that makes the restyled picture again.
+
+    Parameters
+    ----------
+    image, path
+        The picture that was restyled, and its file; None if it only lives in napari.
+    styles
+        What it was made to look like: names of kept styles and paths of files; pictures that are neither.
+    options
+        What it was made with.
+    """
+    lines = [] if path is not None else _pixels_of("image", image)
+    looks = []
+    for number, style in enumerate(styles, 1):
+        if isinstance(style, str):
+            looks.append(repr(style))
+            continue
+        lines += _pixels_of(f"style_{number}", style)
+        looks.append(f"as_image(style_{number}, axes={style.axes!r})")
+    arguments = ["image" if path is None else repr(path), looks[0] if len(looks) == 1 else f"[{', '.join(looks)}]"]
+    arguments += [f"method={options.method!r}", f"strength={options.strength!r}"]
+    arguments += [] if options.align else ["align=False"]
+    arguments += [f"axes={image.axes!r}"]
+    lines += [
+        "styled = stylize(",
+        *(f"    {argument}," for argument in arguments),
+        ")",
+        "picture = styled.image.array",
+        "",
+    ]
+    return "\n".join(["from napari_unetstyle.core import as_image, stylize", "", *lines])
+
+
+def style_as_command_line(image: Image, path: str | None, styles: Sequence[str | Image], options: StyleOptions) -> str:
+    """A shell line that makes the restyled picture again; of what has no file it names one to be saved first."""
+    unsaved = [picture for picture in styles if not isinstance(picture, str)] + ([image] if path is None else [])
+    words = ["napari-unetstyle", "stylize", path or f"{image.name}.tif"]
+    for style in styles:
+        words += ["--style", style if isinstance(style, str) else f"{style.name}.tif"]
+    words += ["-o", "restyled", "--method", options.method, "--strength", repr(options.strength)]
+    words += [] if options.align else ["--no-align"]
+    words += ["--axes", image.axes]
+    return "\n".join([*(f"# save the picture as {picture.name}.tif first" for picture in unsaved), shlex.join(words)])
+
+
 def spacing_um(image: Image) -> tuple[float, ...]:
     """Pixel size ``(Z)YX`` in micrometers."""
     factor = 1e3 if image.geometry.unit == "mm" else 1.0
@@ -61,6 +109,12 @@ def spacing_um(image: Image) -> tuple[float, ...]:
 def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that have a say in the labels and are not left to a default."""
     return {name: value for name, value in options.items() if name not in _NEVER and value != _DEFAULTS.get(name)}
+
+
+def _pixels_of(name: str, image: Image) -> list[str]:
+    """Comments that say what a name must be."""
+    what = f"{image.array.dtype} array of shape {tuple(image.array.shape)}, axes {image.axes}"
+    return [f"# {name}: the pixels of {image.name!r}, {what}", f"# in napari: viewer.layers[{image.name!r}].data"]
 
 
 def _flag(name: str, value: Any) -> list[str]:

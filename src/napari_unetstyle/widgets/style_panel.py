@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.style.change import NEURAL, StyleOptions
 from napari_unetstyle.core.style.photometric import METHODS
+from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import METADATA, image_from_layer, statement_of
-from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.message_row import Action, MessageRow
+from napari_unetstyle.widgets.opening import file_with
 from napari_unetstyle.widgets.parts import bring_into_sight, combo, follow, label, named
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
-from napari_unetstyle.widgets.style_layers import STYLE, StylePlace, add_styled, given_to_core
+from napari_unetstyle.widgets.style_layers import STYLE, Style, StylePlace, add_styled, given_to_core, is_kept
 from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
 from napari_unetstyle.widgets.style_shelf import StyleShelf
 
@@ -69,6 +72,7 @@ class StylePanel(QWidget):
         self._slot = JobSlot(self)
         self._place: StylePlace | None = None
         self._styles: list[str] = []
+        self._copy: Callable[[str], None] | None = None
         self.nothing = label(NO_PICTURE)
         self.layers = combo()
         self.styles = PictureList(viewer, NO_STYLE)
@@ -189,6 +193,7 @@ class StylePanel(QWidget):
             self._fail(failure(error))
             return
         self._styles = [one.name for one in chosen]
+        self._copy = partial(_copy, image, layer, list(zip(styles, chosen, strict=True)), self.options)
         self.preview.pause()
         self.progress.begin("starting…")
         self._slot.start(self._calls.iter_stylize(image, styles, self.options))
@@ -294,16 +299,32 @@ class StylePanel(QWidget):
 
     def _add(self, styled: Styled, place: StylePlace, styles: list[str]) -> None:
         layer = add_styled(self._viewer, styled, place, styles)
-        self._say(" ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes]))
+        words = " ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes])
+        copy = self._copy
+        assert copy is not None
+        self._say(words, ("Copy as Python", lambda: copy("Python")), ("as command line", lambda: copy("command line")))
 
-    def _say(self, text: str) -> None:
-        self.message.say(text)
+    def _say(self, text: str, *actions: Action) -> None:
+        self.message.say(text, *actions)
         bring_into_sight(self.message)
 
     def _fail(self, failed: Failed) -> None:
         self.preview.hide()  # it says the same
         self.message.fail(failed)
         bring_into_sight(self.message)
+
+
+def _copy(
+    image: Image,
+    layer: napari.layers.Image,
+    styles: Sequence[tuple[Image | KeptStyle, Style]],
+    options: StyleOptions,
+    key: str,
+) -> None:
+    """Put a finished run on the clipboard as text that makes the same pixels again."""
+    known = [one.name if is_kept(one) else file_with(looked, one) or looked for looked, one in styles]
+    write = style_as_python if key == "Python" else style_as_command_line
+    QApplication.clipboard().setText(write(image, file_with(image, layer), known, options))
 
 
 def _middle(start: int, stop: int) -> tuple[int, int]:
