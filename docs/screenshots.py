@@ -72,6 +72,11 @@ class Studio:
         self.dock.segment.empty.add(sample_folder() / name)
         self.viewer.fit_to_view()
 
+    def show_tab(self, name: str) -> None:
+        """Open a tab of the dock."""
+        tabs = self.dock.tabs
+        tabs.setCurrentIndex([tabs.tabText(i) for i in range(tabs.count())].index(name))
+
     def segment(self) -> None:
         """Press the button and wait for the end."""
         self.dock.segment.segment.click()
@@ -99,14 +104,30 @@ def main(folder: Path, theme: str) -> None:
     panel.results._table.view.selectRow(7)
     studio.take("table")
     panel.results.box.table.click()
-    studio.dock.tabs.setCurrentIndex(1)
+    studio.show_tab("Models")
     studio.take("models")
-    studio.dock.tabs.setCurrentIndex(0)
+    restyled(studio)
+    studio.show_tab("Segment")
     running(studio)
     failed(studio)
     compared(studio)
     studio.viewer.close()
     volume(folder, theme)
+
+
+def restyled(studio: Studio) -> None:
+    """Fluorescence, about to look like H&E."""
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    viewer.layers.clear()
+    for name in ("nuclei-he", "nuclei-fluorescence"):
+        viewer.add_image(np.asarray(read_image(sample_folder() / f"{name}.tif").array), name=name)
+    studio.segment()
+    studio.show_tab("Style")
+    panel.layers.setCurrentText("nuclei-fluorescence")
+    panel.styles.tick([viewer.layers["nuclei-he"]])
+    studio.wait(lambda: panel.preview.shown is not None and bool(panel.preview.words.text()))
+    viewer.fit_to_view()
+    studio.take("style")
 
 
 def running(studio: Studio) -> None:
