@@ -19,6 +19,7 @@ from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.models.store import default_root
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import LEVELS, Reference
+from napari_unetstyle.core.style.stains import tells_two
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
@@ -116,6 +117,8 @@ class KeptStyle(BaseModel):
         numbers = np.concatenate([style.quantiles.ravel(), style.mean, style.std, [style.polarity]])
         if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
             raise ValueError("numbers that no picture has")
+        if not _are_dyes(style):
+            raise ValueError("stains that no picture has")
         if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
             raise ValueError("ranks that are not in order")
         return stated
@@ -126,6 +129,17 @@ class KeptStyle(BaseModel):
         if text is not None and len(base64.b64decode(text, validate=True)) != _BYTES:
             raise ValueError(f"a thumbnail has {_BYTES} bytes")
         return text
+
+
+def _are_dyes(style: Reference) -> bool:
+    """Whether a style's dyes are some, or it has none."""
+    if style.stains is None or style.amounts is None:
+        return style.stains is style.amounts
+    shapes = (len(style.quantiles), style.stains.shape, style.amounts.shape)
+    if shapes != (3, (2, 3), (2,)) or not np.isfinite([*style.stains.ravel(), *style.amounts]).all():
+        return False
+    are_units = np.allclose(np.linalg.norm(style.stains, axis=1), 1, atol=1e-3)
+    return bool(are_units and style.stains.min() >= 0 and style.amounts.min() > 0 and tells_two(style.stains))
 
 
 class StyleBank:

@@ -25,6 +25,7 @@ class StyleOptions:
     ----------
     method
         ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each;
+        ``"stain"``: color and amount of two dyes, of colored bright-field pictures;
         ``"gatys"``: ``"automatic"``, and then the texture, slice by slice (minutes instead of a second).
     strength
         0 leaves the picture as it is, 1 gives it the whole style.
@@ -48,8 +49,24 @@ class StyleOptions:
 
 
 def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -> bool:
-    """Whether bright and dark are exchanged first."""
+    """Whether bright and dark are exchanged first; never for dyes, whose pictures are all dark on bright."""
+    if options.method == "stain" and not _lacking(content, wanted):
+        return False
     return options.align and options.strength > 0 and differ(content.polarity, wanted.polarity)
+
+
+def notes_of(content: Reference, wanted: Reference, options: StyleOptions) -> tuple[str, ...]:
+    """Sentences a person should see."""
+    notes = ["Bright and dark were exchanged."] if is_to_invert(content, wanted, options) else []
+    lacking = _lacking(content, wanted)
+    if options.method == "stain" and options.strength > 0 and lacking:
+        notes.append(f"Two stains cannot be told apart in {lacking}; the method automatic was used instead of stain.")
+    return tuple(notes)
+
+
+def _lacking(content: Reference, wanted: Reference) -> str:
+    found = {"the picture": content.dyes, "the style": wanted.dyes}
+    return " and ".join(name for name, dyes in found.items() if dyes is None)
 
 
 def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> Change:

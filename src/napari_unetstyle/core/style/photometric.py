@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_unetstyle.core.style.pixels import Pixels
 from napari_unetstyle.core.style.reference import Reference, from_perceived, to_perceived
+from napari_unetstyle.core.style.stains import basis, to_density, to_light
 
 Change = Callable[[Pixels], Pixels]
 _FLAT = 1e-5
@@ -75,6 +76,19 @@ def automatic(content: Reference, wanted: Reference) -> Change:
     return lambda pixels: ((ranks(pixels) + spread(pixels)) / 2).astype(np.float32)
 
 
+def stain(content: Reference, wanted: Reference) -> Change:
+    """Each of two dyes takes color and amount of those of `wanted` (Macenko et al. 2009); what is neither is kept.
+
+    `automatic` where either has none.
+    """
+    if content.dyes is None or wanted.dyes is None:
+        return automatic(content, wanted)
+    (own, amounts), (others, aims) = content.dyes, wanted.dyes
+    gain = (aims / amounts).clip(1 / _MOST_GAIN, _MOST_GAIN)
+    mixing = (basis(others) * [*gain, 1] @ np.linalg.inv(basis(own))).astype(np.float32)
+    return lambda pixels: to_light(np.tensordot(mixing, to_density(pixels), 1))
+
+
 BY_CHANNEL = ("histogram",)
 """Methods in which a channel's new value follows from its old one alone."""
 
@@ -82,4 +96,5 @@ METHODS: dict[str, Callable[[Reference, Reference], Change]] = {
     "automatic": automatic,
     "histogram": histogram,
     "moments": moments,
+    "stain": stain,
 }

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style import polarity
 from napari_unetstyle.core.style.pixels import Pixels, sampled, to_unit
+from napari_unetstyle.core.style.stains import Amounts, Stains, mean_stains, measure_stains
 
 LEVELS = 257
 _COLORS = 3
 _SAME = 1e-6
 _ARRAYS = ("quantiles", "mean", "std")
+_DYES = ("stains", "amounts")  # which not every picture has
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +35,9 @@ class Reference:
         -1..1: objects darker (below 0) or brighter than what is around them, and how surely; see `polarity.measure`.
     name
         What a person calls it.
+    stains, amounts
+        float32 ``(2, 3)`` and ``(2,)``: the dyes of a colored bright-field picture, see `stains.measure_stains`; None
+        of any other.
     """
 
     quantiles: NDArray[np.float32]
@@ -40,6 +45,13 @@ class Reference:
     std: NDArray[np.float32]
     polarity: float
     name: str = ""
+    stains: Stains | None = None
+    amounts: Amounts | None = None
+
+    @property
+    def dyes(self) -> tuple[Stains, Amounts] | None:
+        """What the picture is stained with, if it is known."""
+        return None if self.stains is None or self.amounts is None else (self.stains, self.amounts)
 
     @property
     def channels(self) -> int:
@@ -63,8 +75,14 @@ class Reference:
         ranks = np.linspace(0, 1, LEVELS)
         quantiles = np.quantile(some, ranks, axis=1).T.astype(np.float32)
         perceived = to_perceived(some)
-        mean, std = perceived.mean(axis=1), perceived.std(axis=1)
-        return cls(quantiles=quantiles, mean=mean, std=std, polarity=polarity.measure(pixels), name=name)
+        return cls(
+            quantiles=quantiles,
+            mean=perceived.mean(axis=1),
+            std=perceived.std(axis=1),
+            polarity=polarity.measure(pixels),
+            name=name,
+            **_named(measure_stains(some)),
+        )
 
     @classmethod
     def mixed(cls, references: Sequence[Reference], weights: Sequence[float] | None = None) -> Reference:
@@ -89,23 +107,28 @@ class Reference:
         def mean(name: str) -> NDArray[np.float32]:
             return np.tensordot(shares, np.stack([getattr(r, name) for r in references]), 1).astype(np.float32)
 
+        stained = [(share, r.dyes) for share, r in zip(shares, references, strict=True) if r.dyes]
+        dyes = mean_stains([dyes for _, dyes in stained], np.array([share for share, _ in stained], np.float32))
         return cls(
             quantiles=np.maximum.accumulate(mean("quantiles").clip(0, 1), axis=1),
             mean=mean("mean"),
             std=mean("std").clip(0),
             polarity=float(np.clip(np.dot(shares, [reference.polarity for reference in references]), -1, 1)),
             name=", ".join(r.name for r in references if r.name),
+            **_named(dyes),
         )
 
     def stated(self) -> dict[str, Any]:
         """All of it as numbers and text that JSON can hold."""
-        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        names = _ARRAYS if self.dyes is None else (*_ARRAYS, *_DYES)
+        arrays = {name: getattr(self, name).tolist() for name in names}
         return {**arrays, "polarity": self.polarity, "name": self.name}
 
     @classmethod
     def of_stated(cls, stated: Mapping[str, Any]) -> Reference:
         """The inverse of :meth:`stated`."""
-        return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in _ARRAYS}})
+        names = (*_ARRAYS, *(name for name in _DYES if stated.get(name) is not None))
+        return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in names}})
 
     def gray(self) -> Reference:
         """The same style for one channel: the mean of the channels' intensities."""
@@ -120,6 +143,10 @@ class Reference:
             polarity=self.polarity,
             name=self.name,
         )
+
+
+def _named(dyes: tuple[Stains, Amounts] | None) -> dict[str, Any]:
+    return {} if dyes is None else dict(zip(_DYES, dyes, strict=True))
 
 
 def to_perceived(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

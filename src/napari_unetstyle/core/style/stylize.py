@@ -16,7 +16,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
-from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert, notes_of
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
@@ -102,9 +102,8 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
         for step, rows in enumerate(strips, 1):
             result[:, rows] = styling.part(rows)
             yield Progress(step, len(strips), "style")
-    notes = ("Bright and dark were exchanged.",) if styling.is_inverted else ()
     changed = _like(image, result)
-    return Styled(image=changed, options=styling.options, is_inverted=styling.is_inverted, notes=notes)
+    return Styled(image=changed, options=styling.options, is_inverted=styling.is_inverted, notes=styling.notes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +120,7 @@ class Styling:
         What becomes 0 and 1.
     change
         Of pixels in 0..1.
-    options, is_inverted
+    options, is_inverted, notes
         As in :class:`Styled`.
     is_by_channel
         Whether a channel's new value follows from its old one alone.
@@ -133,6 +132,7 @@ class Styling:
     change: Change
     options: StyleOptions
     is_inverted: bool
+    notes: tuple[str, ...]
     is_by_channel: bool
 
     @classmethod
@@ -157,6 +157,7 @@ class Styling:
             change=change_of(content, wanted, options),
             options=options,
             is_inverted=is_to_invert(content, wanted, options),
+            notes=notes_of(content, wanted, options),
             is_by_channel=options.method in BY_CHANNEL and wanted.channels == channels,
         )
 
