@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_unetstyle.core import KeptStyle, Reference, StyleBank, as_image, stylize
 from napari_unetstyle.core.errors import StyleFileError
@@ -150,6 +152,31 @@ def test_a_kept_style_has_its_stains_and_an_older_one_loads_without(tmp_path):
         del content["statistics"][name]
     path.write_text(json.dumps(content))
     assert read_style(path).reference.dyes is None
+
+
+# Landmarks
+
+
+def test_landmarks_undo_a_bent_scale_however_much_air_there_is():
+    wanted, bent = scan(), (0.1 + 0.5 * scan() ** 1.5).astype(np.float32)
+    aired = np.pad(bent, ((0, 0), (0, 40), (0, 0)), constant_values=bent.min())
+    made = {method: changed(aired, Reference.of_unit(wanted), method)[:, :60] for method in ("landmarks", "histogram")}
+    tissue = wanted > 0.2
+    errors = {method: np.abs(pixels - wanted)[tissue].mean() for method, pixels in made.items()}
+    assert errors["landmarks"] < 0.02
+    assert errors["histogram"] > 0.05
+
+
+@given(seed=st.integers(0, 999), other=st.integers(0, 999), levels=st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_landmarks_keep_the_order_of_pixels(seed, other, levels):
+    rng = np.random.default_rng(seed)
+    pixels = (np.rint(levels * rng.random((1, 20, 20)) ** rng.uniform(0.2, 5)) / levels).astype(np.float32)
+    style = np.random.default_rng(other).beta(*rng.uniform(0.2, 4, 2), (1, 30, 30)).astype(np.float32)
+    made = changed(pixels, Reference.of_unit(style), "landmarks", align=False)
+    assert (np.diff(made.ravel()[np.argsort(pixels.ravel())]) >= 0).all()
+    assert style.min() - 1e-6 <= made.min()
+    assert made.max() <= style.max() + 1e-6
 
 
 # All of them

@@ -25,7 +25,8 @@ class StyleOptions:
     ----------
     method
         ``"histogram"``: ranks; ``"moments"``: mean and deviation, in CIE Lab for colors; ``"automatic"``: half of each;
-        ``"stain"``: color and amount of two dyes, of colored bright-field pictures;
+        ``"stain"``: color and amount of two dyes, of colored bright-field pictures; ``"landmarks"``: percentiles of
+        what is brighter than the mean, of MR;
         ``"gatys"``: ``"automatic"``, and then the texture, slice by slice (minutes instead of a second).
     strength
         0 leaves the picture as it is, 1 gives it the whole style.

@@ -6,7 +6,7 @@ then applied to any part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from napari_unetstyle.core.style.stains import basis, to_density, to_light
 
 Change = Callable[[Pixels], Pixels]
 _FLAT = 1e-5
+_PERCENTILES = (1, *range(10, 100, 10), 99)
 _MOST_GAIN = 8.0  # of contrast: noise of a nearly constant picture must not become structure
 
 
@@ -41,7 +42,11 @@ def histogram(content: Reference, wanted: Reference) -> Change:
 
     Where the shares of objects and background differ between the two pictures it can erase objects; `moments` cannot.
     """
-    curves = [_curve(*pair) for pair in zip(content.quantiles, wanted.quantiles, strict=True)]
+    return _along([_curve(*pair) for pair in zip(content.quantiles, wanted.quantiles, strict=True)])
+
+
+def _along(curves: Sequence[tuple[Pixels, Pixels]]) -> Change:
+    """Each channel along its curve, level beyond the ends."""
 
     def change(pixels: Pixels) -> Pixels:
         mapped = [np.interp(c, values, target) for c, (values, target) in zip(pixels, curves, strict=True)]
@@ -89,7 +94,27 @@ def stain(content: Reference, wanted: Reference) -> Change:
     return lambda pixels: to_light(np.tensordot(mixing, to_density(pixels), 1))
 
 
-BY_CHANNEL = ("histogram",)
+def landmarks(content: Reference, wanted: Reference) -> Change:
+    """Percentiles of what is brighter than the mean take the values of those of `wanted`, with lines between them.
+
+    The landmarks that bring MR, which has no unit, to one scale (Nyul and Udupa 1999): dark air, however much of it
+    there is, does not count.
+    """
+    curves = [_curve(_landmarks(c), _landmarks(w)) for c, w in zip(content.quantiles, wanted.quantiles, strict=True)]
+    return _along(curves)
+
+
+def _landmarks(quantiles: Pixels) -> Pixels:
+    """Lowest value, the percentiles of the foreground, and highest value."""
+    ranks = np.linspace(0, 1, len(quantiles), dtype=np.float32)
+    mean = (quantiles[1:] + quantiles[:-1]).mean() / 2
+    background = np.interp(mean, *_curve(quantiles, ranks)) if np.ptp(quantiles) > _FLAT else 0
+    inner = background + (1 - background) * np.array(_PERCENTILES) / 100
+    found: Pixels = np.interp([0, *inner, 1], ranks, quantiles).astype(np.float32)
+    return found
+
+
+BY_CHANNEL = ("histogram", "landmarks")
 """Methods in which a channel's new value follows from its old one alone."""
 
 METHODS: dict[str, Callable[[Reference, Reference], Change]] = {
@@ -97,4 +122,5 @@ METHODS: dict[str, Callable[[Reference, Reference], Change]] = {
     "histogram": histogram,
     "moments": moments,
     "stain": stain,
+    "landmarks": landmarks,
 }
