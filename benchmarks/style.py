@@ -11,10 +11,14 @@ nnunet      the default intensity transforms of nnU-Net v2 (batchgeneratorsv2)
 inversion   inverted with p 0.5
 gin         random convolutions (Ouyang et al. 2022)
 stain       hematoxylin and eosin jitter (Tellez et al. 2018)
+bezier      random Bezier curves, rising or falling (Zhou et al. 2019)
+slaug       a random curve for each class, or one for all (Su et al. 2023, without its mixture by saliency)
+fda         lowest amplitudes of five unlabeled pictures of the other domain (Yang and Soatto 2020), as published
 histogram   histogram matching to five unlabeled pictures of the other domain, as published: no polarity, no check
 open        ours without pictures of the other domain
 five        ours with five unlabeled pictures of it: ``StyleAugment``
 restyle     no training: the test picture takes the style of the training pictures; network of ``none``
+unstain     the same by the method stain (Macenko et al. 2009), where both have stains
 ceiling     trained on the other domain itself
 
 A line is written for each cell as soon as it is measured; started again with the same ``--work``, finished cells are
@@ -43,31 +47,39 @@ import nuclei
 from napari_unetstyle.core import Reference, StyleOptions, run
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
+from napari_unetstyle.core.style import randomized
 from napari_unetstyle.core.style.change import change_of
 from napari_unetstyle.core.training import augmentation
 from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.losses import class_loss
 from napari_unetstyle.core.training.options import FitOptions
-from napari_unetstyle.core.training.patches import Example, draw_patch
+from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.styling import METHODS as STYLED_BY
 from napari_unetstyle.core.training.styling import iter_styled
 
 PAIRS = ("fluo360:hist_purple", "hist_purple:fluo360", "hist_purple:fluo256", "fluo360:cytobf")
-METHODS = ("none", "nnunet", "inversion", "gin", "stain", "histogram", "open", "five", "restyle", "ceiling")
+METHODS = (
+    *("none", "nnunet", "inversion", "gin", "stain", "bezier", "slaug", "fda", "histogram"),
+    *("open", "five", "restyle", "unstain", "ceiling"),
+)
+TOWARD = ("fda", "histogram", "five")
+"""Methods with pictures of the other domain."""
 SIDE, BATCH, FEW = 128, 8, 5
+RESTYLED_BY = {"restyle": "automatic", "unstain": "stain"}
+ANYWHERE = Warp(focus=0)
 Pixels = Any
-Change = Callable[[Example, Pixels, np.random.Generator], Pixels]
+Change = Callable[[Example, Example, np.random.Generator], Pixels]
 """``(whole training picture, patch (C, Y, X) in 0..1, generator)`` to the patch as the network is shown it."""
 
 
-def no_change(_: Example, patch: Pixels, __: np.random.Generator) -> Pixels:
+def no_change(_: Example, patch: Example, __: np.random.Generator) -> Pixels:
     """The patch as it is."""
-    return patch
+    return patch.image
 
 
 def steps(chosen: Sequence[tuple[float, augmentation.Augmentation]]) -> Change:
     """Each with its chance."""
-    return lambda _, patch, rng: augmentation.appear(patch, rng, chosen)
+    return lambda _, patch, rng: augmentation.appear(patch.image, rng, chosen)
 
 
 def nnunet() -> Change:
@@ -128,7 +140,8 @@ def nnunet() -> Change:
         ]
     )
 
-    def change(_: Example, patch: Pixels, rng: np.random.Generator) -> Pixels:
+    def change(_: Example, drawn: Example, rng: np.random.Generator) -> Pixels:
+        patch = drawn.image
         np.random.seed(int(rng.integers(2**31)))  # noqa: NPY002 (the library draws from there)
         torch.manual_seed(int(rng.integers(2**31)))
         normal = Intensity.of(patch.reshape(len(patch), -1)).normalize(patch)  # as nnU-Net feeds its transforms
@@ -141,17 +154,34 @@ def published_histogram(looks: Sequence[Reference]) -> Change:
     """Ranks of one of the other domain's pictures, with p 0.6."""
     options = StyleOptions(method="histogram", align=False)
 
-    def change(whole: Example, patch: Pixels, rng: np.random.Generator) -> Pixels:
+    def change(whole: Example, patch: Example, rng: np.random.Generator) -> Pixels:
         if rng.random() > 0.6:
-            return patch
-        return change_of(whole.look, looks[int(rng.integers(len(looks)))], options)(patch)
+            return patch.image
+        return change_of(whole.look, looks[int(rng.integers(len(looks)))], options)(patch.image)
 
     return change
 
 
-def ours_with_five(whole: Example, patch: Pixels, rng: np.random.Generator) -> Pixels:
+def fda(pictures: Sequence[Example]) -> Change:
+    """Amplitudes of a patch of one of the other domain's pictures, always."""
+
+    def change(_: Example, patch: Example, rng: np.random.Generator) -> Pixels:
+        other = pictures[int(rng.integers(len(pictures)))]
+        return randomized.fourier(patch.image, draw_patch(other, patch.image.shape[1:], ANYWHERE, rng).image, rng)
+
+    return change
+
+
+def slaug(_: Example, patch: Example, rng: np.random.Generator) -> Pixels:
+    """One curve for the whole, or one for each class, as often."""
+    if rng.random() < 0.5:
+        return randomized.bezier(patch.image, rng, inverted=0)
+    return randomized.by_class(patch.image, patch.labels[0], rng)
+
+
+def ours_with_five(whole: Example, patch: Example, rng: np.random.Generator) -> Pixels:
     """The styles that the picture's labels survive, then what another day could do; polarity follows the styles."""
-    styled = patch if whole.style is None else whole.style(patch, rng, whole.look)
+    styled = patch.image if whole.style is None else whole.style(patch.image, rng, whole.look)
     return augmentation.appear(styled, rng, UPRIGHT)
 
 
@@ -163,6 +193,8 @@ CHANGES: dict[str, Callable[[], Change]] = {
     "inversion": lambda: steps(((0.5, augmentation.invert),)),
     "gin": lambda: steps(((1.0, augmentation.random_convolution),)),
     "stain": lambda: steps(((0.8, augmentation.stain),)),
+    "bezier": lambda: steps(((1.0, randomized.bezier),)),
+    "slaug": lambda: slaug,
     "open": lambda: steps(augmentation.STRONG),
 }
 
@@ -180,7 +212,7 @@ class Drawing:
         for _ in range(BATCH):
             source = self.sources[int(rng.integers(len(self.sources)))]
             patch = draw_patch(source.example, (SIDE, SIDE), source.warp, rng)
-            shown = np.ascontiguousarray(self.change(source.example, patch.image, rng), np.float32)
+            shown = np.ascontiguousarray(self.change(source.example, patch, rng), np.float32)
             images.append(Intensity.of(shown.reshape(len(shown), -1)).normalize(shown))
             classes.append(patch.labels[0])
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(classes).astype(np.int64))
@@ -192,17 +224,21 @@ def channels(pixels: Pixels) -> Pixels:
 
 
 @cache
-def looks(data: Path, domain: str) -> tuple[Reference, ...]:
-    """Of five training pictures, whose labels are not looked at."""
+def few(data: Path, domain: str) -> tuple[Example, ...]:
+    """Five training pictures, whose labels are not looked at."""
     stems = sorted(nuclei.examples(data, domain, "train"))[:FEW]
-    return tuple(
-        Reference.of_unit(nuclei.read_example(data / "nuclei" / domain, stem).image, f"{domain}") for stem in stems
-    )
+    return tuple(nuclei.read_example(data / "nuclei" / domain, stem) for stem in stems)
+
+
+@cache
+def looks(data: Path, domain: str) -> tuple[Reference, ...]:
+    """Of those five."""
+    return tuple(Reference.of_unit(example.image, domain) for example in few(data, domain))
 
 
 def trained(method: str, source: str, target: str, seed: int, given: argparse.Namespace) -> UNet:
     """A network, trained once for all that share it."""
-    name = f"{method}-{source}-{target if method in ('histogram', 'five') else 'any'}-{seed}-{given.steps}"
+    name = f"{method}-{source}-{target if method in TOWARD else 'any'}-{seed}-{given.steps}"
     path = given.work / f"{name}.safetensors"
     from safetensors.torch import load_file, save_file
 
@@ -216,6 +252,8 @@ def trained(method: str, source: str, target: str, seed: int, given: argparse.Na
         styled = run(iter_styled([s.example for s in sources], looks(given.data, target)))
         sources = [replace(s, example=example) for s, example in zip(sources, styled.examples, strict=True)]
         change: Change = ours_with_five
+    elif method == "fda":
+        change = fda(few(given.data, target))
     elif method == "histogram":
         change = published_histogram(looks(given.data, target))
     else:
@@ -243,13 +281,13 @@ def dice(network: UNet, pictures: Sequence[nuclei.Picture], before: Callable[[Pi
     return float(np.mean(found))
 
 
-def restyled(known: Sequence[Reference]) -> Callable[[Pixels], Pixels]:
+def restyled(known: Sequence[Reference], by: str) -> Callable[[Pixels], Pixels]:
     """Test pictures in the mean style of the training pictures."""
     wanted = Reference.mixed(known)
 
     def before(image: Pixels) -> Pixels:
         unit = image.astype(np.float32) / 255
-        return change_of(Reference.of_unit(unit), wanted, StyleOptions())(unit)
+        return change_of(Reference.of_unit(unit), wanted, StyleOptions(method=by))(unit)
 
     return before
 
@@ -261,9 +299,10 @@ def measured(pair: str, method: str, seed: int, given: argparse.Namespace) -> di
     there, own = (nuclei.pictures(given.data, domain, "test")[: given.most] for domain in (target, source))
     if method == "ceiling":
         score, kept = dice(trained("ceiling", target, target, seed, given), there), float("nan")
-    elif method == "restyle":
+    elif method in RESTYLED_BY:
         network = trained("none", source, target, seed, given)
-        score, kept = dice(network, there, restyled(looks(given.data, source))), dice(network, own)
+        score = dice(network, there, restyled(looks(given.data, source), RESTYLED_BY[method]))
+        kept = dice(network, own)
     else:
         network = trained(method, source, target, seed, given)
         score, kept = dice(network, there), dice(network, own)
