@@ -66,7 +66,7 @@ TOWARD = ("fda", "histogram", "five")
 """Methods with pictures of the other domain."""
 SIDE, BATCH, FEW = 128, 8, 5
 RESTYLED_BY = {"restyle": "automatic", "unstain": "stain"}
-ANYWHERE = Warp(focus=0)
+ANYWHERE = Warp(turn=0, bend=0, focus=0)
 Pixels = Any
 Change = Callable[[Example, Example, np.random.Generator], Pixels]
 """``(whole training picture, patch (C, Y, X) in 0..1, generator)`` to the patch as the network is shown it."""

@@ -16,11 +16,14 @@ from typer.testing import CliRunner
 from napari_unetstyle.cli.main import app
 from napari_unetstyle.core import StyleOptions, as_image, read_image, stylize
 from napari_unetstyle.core.style.bank import StyleBank, read_style
+from napari_unetstyle.core.style.change import NEURAL
 from napari_unetstyle.core.style.gatys import GatysOptions
+from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.stylize import iter_stylize
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.opening import PATH
 from napari_unetstyle.widgets.style_layers import STYLE
+from napari_unetstyle.widgets.style_panel import WORDS
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -144,6 +147,10 @@ def test_strength_and_method_are_followed(two: Any, qtbot: Any, click: Any, tick
     finish(panel, qtbot, click)
     wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "moments", strength=0.4, align=False)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+
+
+def test_every_method_has_words() -> None:
+    assert set(WORDS) == {*METHODS, *NEURAL}
 
 
 def test_a_picture_that_went_meanwhile_is_offered(two: Any, core: Any, qtbot: Any, click: Any, tick: Any) -> None:

@@ -47,7 +47,9 @@ def stylize_pictures(
         typer.Option(help="A picture to look like, or a style of the bank; several are mixed.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
-    method: Annotated[str, typer.Option(help="automatic, histogram, moments or gatys.")] = "automatic",
+    method: Annotated[
+        str, typer.Option(help="automatic, histogram, moments, stain, landmarks or gatys.")
+    ] = "automatic",
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,
     align: Annotated[
         bool, typer.Option(help="Exchange bright and dark first where picture and style differ in that.")

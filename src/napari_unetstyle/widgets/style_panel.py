@@ -48,6 +48,8 @@ WORDS = {
     "automatic": "automatic",
     "histogram": "histogram (ranks)",
     "moments": "mean and spread (Reinhard)",
+    "stain": "stains (Macenko), for H&E",
+    "landmarks": "landmarks (Nyul), for MR",
     "gatys": "texture (Gatys), minutes",
 }
 

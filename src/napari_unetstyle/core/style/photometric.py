@@ -98,7 +98,7 @@ def landmarks(content: Reference, wanted: Reference) -> Change:
     """Percentiles of what is brighter than the mean take the values of those of `wanted`, with lines between them.
 
     The landmarks that bring MR, which has no unit, to one scale (Nyul and Udupa 1999): dark air, however much of it
-    there is, does not count.
+    there is, hardly counts.
     """
     curves = [_curve(_landmarks(c), _landmarks(w)) for c, w in zip(content.quantiles, wanted.quantiles, strict=True)]
     return _along(curves)
