@@ -20,7 +20,7 @@ from napari_unetstyle.core.style.change import NEURAL
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.photometric import METHODS
 
-SIDE, GAP = 192, 6
+SIDE, GAP = 160, 6
 CORNER = 60  # where the part that is shown begins
 COLOR = (235, 40, 160)
 PAIRS = (
@@ -31,7 +31,7 @@ PAIRS = (
 )
 PAGE = """# A gallery of styles
 
-Each row: a part of one of our sample pictures; the same part in the other style; both with the outlines of its labels. Written by
+Each row: a part of one of our sample pictures, the same part in the other style, both with the outlines of its labels. Written by
 `docs/gallery.py`. Styles are whole pictures, or kept ones where only a name is given.
 
 """
