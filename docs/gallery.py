@@ -31,8 +31,8 @@ PAIRS = (
 )
 PAGE = """# A gallery of styles
 
-Each row: a part of one of our sample pictures, the same part in the other style, both with the outlines of its labels. Written by
-`docs/gallery.py`. Styles are whole pictures, or kept ones where only a name is given.
+Each row: a part of one of our sample pictures, the same part in the other style, both with the outlines of its labels.
+Written by `docs/gallery.py`. Styles are whole pictures, or kept ones where only a name is given.
 
 """
 

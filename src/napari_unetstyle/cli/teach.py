@@ -213,6 +213,7 @@ def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: 
         before, after = comparison.parent, comparison.child
         scores = {
             "places": {"count": len(after.places), "before": before and before.on_places, "after": after.on_places},
+            "looks": {"count": len(after.looks), "before": before and before.on_looks, "after": after.on_looks},
             "old": {"count": len(after.old), "before": before and before.on_old, "after": after.on_old},
         }
         folder = None if kept is None else str(kept.folder)

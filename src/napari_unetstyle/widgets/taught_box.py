@@ -27,7 +27,7 @@ class TaughtBox(QGroupBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.yours, self.old, self.verdict = label(), label(), label()
+        self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
@@ -41,7 +41,7 @@ class TaughtBox(QGroupBox):
             buttons.addWidget(button)
         buttons.addStretch()
         layout = QVBoxLayout(self)
-        for words in (self.yours, self.old, self.verdict):
+        for words in (self.yours, self.looks, self.old, self.verdict):
             layout.addWidget(words)
         layout.addWidget(self.back, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(buttons)
@@ -55,6 +55,8 @@ class TaughtBox(QGroupBox):
         comparison = taught.candidate.comparison
         self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
         self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
+        self.looks.setText(_line("in the other looks", comparison, "on_looks", "better", "worse"))
+        self.looks.setVisible(comparison.child.on_looks is not None)
         self.old.setText(_line("old pictures", comparison, "on_old", "better", _loss(comparison)))
         self.old.setVisible(comparison.child.on_old is not None)
         self.verdict.setText(_verdict(taught))

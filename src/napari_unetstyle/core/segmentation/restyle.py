@@ -37,19 +37,31 @@ def restyled(image: Image, model: Model, options: SegmentOptions) -> tuple[Image
     ImageError
         If the picture has several channels that are no colors, and none is chosen.
     """
+    wanted = _known(model) if options.restyle == MODEL else [reference_of(options.restyle)]
+    changed, is_inverted = in_style(image, options, *wanted)
+    inverted = "; bright and dark were exchanged" if is_inverted else ""
+    said = "what the model knows" if options.restyle == MODEL else wanted[0].name or "the given style"
+    return changed, f"The picture was restyled to look like {said}{inverted}."
+
+
+def in_style(image: Image, options: SegmentOptions, *styles: Reference) -> tuple[Image, bool]:
+    """The picture in that of some styles which is nearest to it, as it is read, and whether it was inverted.
+
+    Raises
+    ------
+    ImageError
+        If the picture has several channels that are no colors, and none is chosen.
+    """
     channels = _chosen(image, options)
     samples = _channels_first(image, thinned_key(image))[channels]
     scale = scale_of(samples)
     content = Reference.of_unit(to_unit(samples, scale)[0])
-    wanted = _nearest(content, _known(model)) if options.restyle == MODEL else reference_of(options.restyle)
+    wanted = _nearest(content, styles)
     if wanted.channels not in (1, content.channels):
         wanted = wanted.gray()
     how = StyleOptions()
-    change = change_of(content, wanted, how)
-    array = StyledArray(image.array, image.axes, channels, scale, change)
-    inverted = "; bright and dark were exchanged" if is_to_invert(content, wanted, how) else ""
-    said = "what the model knows" if options.restyle == MODEL else wanted.name or "the given style"
-    return dataclasses.replace(image, array=array), f"The picture was restyled to look like {said}{inverted}."
+    array = StyledArray(image.array, image.axes, channels, scale, change_of(content, wanted, how))
+    return dataclasses.replace(image, array=array), is_to_invert(content, wanted, how)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

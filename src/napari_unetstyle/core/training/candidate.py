@@ -73,6 +73,7 @@ def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
     for who, score in ((who, score) for who, score in scores.items() if score is not None):
         for what, value, count in (
             ("held-out places of the corrected pictures", score.on_places, len(score.places)),
+            ("the same places in the other looks", score.on_looks, len(score.looks)),
             ("pictures of the earlier training that were kept to check", score.on_old, len(score.old)),
         ):
             if value is not None:

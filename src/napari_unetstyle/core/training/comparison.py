@@ -18,15 +18,21 @@ from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment
 from napari_unetstyle.core.training.lessons import Said
+from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.patches import UNKNOWN
 from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.scores import Counts, Scores
 
 
 def iter_scores(
-    model: Model, said: Sequence[Said], places: Sequence[Place], old: Sequence[Memory], options: SegmentOptions
+    model: Model,
+    said: Sequence[Said],
+    places: Sequence[Place],
+    old: Sequence[Memory],
+    options: SegmentOptions,
+    looks: Sequence[Look] = (),
 ) -> Steps[Scores]:
-    """Measure a model on held-out places and on old pictures.
+    """Measure a model on held-out places, on old pictures, and on the places in other looks.
 
     Parameters
     ----------
@@ -40,13 +46,15 @@ def iter_scores(
         Pictures that the model's family knows.
     options
         How the person's pictures are segmented.
+    looks
+        See :func:`~napari_unetstyle.core.training.looks.iter_looks`.
     """
     pictures = sorted({place.said for place in places})
-    count = len(pictures) + len(old)
+    count = len(pictures) + len(old) + len(looks)
     counted: dict[Place, tuple[Counts, ...]] = {}
     for i, index in enumerate(pictures):
         here = [place for place in places if place.said == index]
-        steps = _iter_place_counts(model, said[index], here, options)
+        steps = _iter_place_counts(model, said[index], said[index].correction.image, here, options)
         counted.update(zip(here, (yield from share(steps, i / count, (i + 1) / count)), strict=True))
     kept = []
     for i, memory in enumerate(old, len(pictures)):
@@ -54,13 +62,17 @@ def iter_scores(
         known = memory.targets[0] != UNKNOWN
         found = _as_classes(result.labels, result.output)
         kept.append(tuple(c.dice for c in _counts(found, memory.targets[0], known, model.spec)))
-    return Scores(tuple(counted[place] for place in places), tuple(kept))
+    seen: list[tuple[Counts, ...]] = []
+    for i, look in enumerate(looks, len(pictures) + len(old)):
+        steps = _iter_place_counts(model, said[look.said], look.image, look.places, options)
+        seen += yield from share(steps, i / count, (i + 1) / count)
+    return Scores(tuple(counted[place] for place in places), tuple(kept), tuple(seen))
 
 
 def _iter_place_counts(
-    model: Model, said: Said, places: Sequence[Place], options: SegmentOptions
+    model: Model, said: Said, image: Image, places: Sequence[Place], options: SegmentOptions
 ) -> Steps[list[tuple[Counts, ...]]]:
-    fitted = yield from share(iter_fit(said.correction.image, model, options), 0.0, 0.5)
+    fitted = yield from share(iter_fit(image, model, options), 0.0, 0.5)
     counts = []
     for i, place in enumerate(places):
         steps = iter_preview(fitted, said.index, place.box)

@@ -31,6 +31,7 @@ from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.fresh import fresh_spec
 from napari_unetstyle.core.training.lessons import Said, lesson, sayings
+from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
@@ -41,7 +42,7 @@ from napari_unetstyle.core.training.styling import iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
-_BEFORE, _STYLED, _AFTER = 0.05, 0.08, 0.92  # the parent is measured, styles are tried, it is taught, and measured
+_LOOKED, _BEFORE, _STYLED, _AFTER = 0.01, 0.05, 0.08, 0.92  # looks tried, parent measured, styles tried, taught
 
 
 def fine_tune(
@@ -134,7 +135,8 @@ def iter_fine_tune(
     memory = [m for m in model.memory if m.picture not in again]
     check = [m for m in memory if m.role == "check"]
     yield Progress(0, 1, "Looking at your pictures")
-    before = yield from share(iter_scores(model, said, places, check, options.segment), 0.0, _BEFORE)
+    looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
+    before = yield from share(iter_scores(model, said, places, check, options.segment, looks), _LOOKED, _BEFORE)
     lessons = [lesson(one, model.spec, options.segment) for one in learned]
     old = [_example(m, model.spec) for m in memory if m.role == "learn"]
     styled = yield from share(iter_styled([*lessons, *old], options.styles), _BEFORE, _STYLED)
@@ -146,11 +148,13 @@ def iter_fine_tune(
     )
     network = copy.deepcopy(model.network)
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
-    teaching = Teaching(model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_places, key=key)
+    teaching = Teaching(
+        model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_both, looks=looks, key=key
+    )
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
     own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
     child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
-    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment))
+    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment, looks))
     checked = _checked(corrections, said, places)
     notes = (styled.note,) if styled.note else ()
     return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
@@ -183,20 +187,21 @@ def iter_teach_new(
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
     lessons = [lesson(one, spec, options.segment) for one in learned]
-    styled = yield from share(iter_styled(lessons, options.styles), 0.0, _BEFORE)
+    looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
+    styled = yield from share(iter_styled(lessons, options.styles), _LOOKED, _BEFORE)
     drawing = Drawing(spec=spec, lessons=styled.examples)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = create_network(spec)
     key = _key(spec.model_dump_json(), options, lessons, places)
-    teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3, key=key)
+    teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
     best = teaching.best
     plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
-    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment))
+    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment, looks))
     checked = _checked(corrections, said, places)
     notes = (styled.note,) if styled.note else ()
     return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked, notes=notes)

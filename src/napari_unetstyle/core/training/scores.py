@@ -45,30 +45,52 @@ class Scores:
         For each held-out place its counts, class by class.
     old
         For each old picture its Dice, class by class.
+    looks
+        For each held-out place in each of the other looks its counts, class by class.
     """
 
     places: tuple[tuple[Counts, ...], ...]
     old: tuple[tuple[float, ...], ...]
+    looks: tuple[tuple[Counts, ...], ...] = ()
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Scores:
         """From plain values."""
-        places = tuple(tuple(Counts(**counts) for counts in place) for place in content["places"])
-        return cls(places, tuple(tuple(map(float, picture)) for picture in content["old"]))
+
+        def counted(which: str) -> tuple[tuple[Counts, ...], ...]:
+            return tuple(tuple(Counts(**counts) for counts in place) for place in content[which])
+
+        old = tuple(tuple(map(float, picture)) for picture in content["old"])
+        return cls(counted("places"), old, counted("looks"))
 
     @property
     def on_places(self) -> float | None:
         """Dice of all places together, mean over the classes that are there; None without places."""
-        if not self.places:
-            return None
-        classes = [sum(counts, Counts()) for counts in zip(*self.places, strict=True)]
-        seen = [c.dice for c in classes if c.found or c.true]
-        return float(np.mean(seen)) if seen else 1.0
+        return _together(self.places)
+
+    @property
+    def on_looks(self) -> float | None:
+        """The same of the places in the other looks."""
+        return _together(self.looks)
+
+    @property
+    def on_both(self) -> float | None:
+        """The mean of the two, as far as they are there: what a teaching is to make better."""
+        found = [value for value in (self.on_places, self.on_looks) if value is not None]
+        return float(np.mean(found)) if found else None
 
     @property
     def on_old(self) -> float | None:
         """Mean Dice over old pictures and classes; None without them."""
         return float(np.mean(self.old)) if self.old else None
+
+
+def _together(places: tuple[tuple[Counts, ...], ...]) -> float | None:
+    if not places:
+        return None
+    classes = [sum(counts, Counts()) for counts in zip(*places, strict=True)]
+    seen = [c.dice for c in classes if c.found or c.true]
+    return float(np.mean(seen)) if seen else 1.0
 
 
 @dataclass(frozen=True)
@@ -98,8 +120,9 @@ class Comparison:
     def verdict(self) -> Verdict:
         """``"forgets"`` counts before everything else: more than 0.01 Dice lost on old pictures.
 
-        Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. A
-        model that comes from none is ``"new"``.
+        Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. With
+        other looks, better is who gains on the mean of the places as they are and in those looks, and loses no more
+        than 0.01 on either. A model that comes from none is ``"new"``.
         """
         if self.parent is None:
             return "new"
@@ -108,8 +131,15 @@ class Comparison:
             return "forgets"
         if len(self.child.places) < ENOUGH:
             return "unchecked"
-        was, becomes = self.parent.on_places, self.child.on_places
-        return "better" if was is not None and becomes is not None and becomes > was else "not better"
+        return "better" if self._gains else "not better"
+
+    @property
+    def _gains(self) -> bool:
+        was, now = self.parent or Scores((), ()), self.child
+        pairs = [(was.on_places, now.on_places), (was.on_looks, now.on_looks)]
+        changes = [after - before for before, after in pairs if before is not None and after is not None]
+        loses = len(changes) > 1 and min(changes) < -TOLERATED
+        return bool(changes) and sum(changes) > 0 and not loses
 
     @property
     def takes_over(self) -> bool:
@@ -121,6 +151,8 @@ class Comparison:
         was = self.parent or Scores((), ())
         old = f"old pictures {_pair(was.on_old, self.child.on_old)}"
         new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
+        if self.child.looks:
+            new += f", in the other looks {_pair(was.on_looks, self.child.on_looks)}"
         missing = ENOUGH - len(self.child.places)
         more = f"{missing} more {'area' if missing == 1 else 'areas'} called right would make it checkable"
         return {

@@ -16,6 +16,7 @@ from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing, loss
 from napari_unetstyle.core.training.fit import Fit, advance_kept, share_done
 from napari_unetstyle.core.training.lessons import Said
+from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -26,7 +27,7 @@ _MEASURED = 8  # times in between, where steps are counted
 
 
 class Teaching:
-    """Trains a network, and looks now and then how well it does on the held-out places.
+    """Trains a network, and looks now and then how well it does on the held-out places, also in other looks.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ class Teaching:
         Learning rate, if the options leave it open.
     score
         Dice on the places before teaching.
+    looks
+        The places in other looks, which count as much as the places do.
     key
         Names all that the result depends on, for going on with an interrupted teaching.
     """
@@ -56,6 +59,7 @@ class Teaching:
         *,
         usual_rate: float,
         score: float | None = None,
+        looks: Sequence[Look] = (),
         key: str = "",
     ) -> None:
         _freeze(network, options.learn)
@@ -63,6 +67,7 @@ class Teaching:
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
         self.score = score
         self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
+        self._looks = looks
         self._cost = 0.0
 
     @property
@@ -133,9 +138,10 @@ class Teaching:
         started = clock()
         average = copy.deepcopy(self.state.average)
         assert isinstance(average, UNet)
-        steps = iter_scores(Model.in_memory(self._spec, average), self._said, self._places, (), self._options.segment)
+        model, segment = Model.in_memory(self._spec, average), self._options.segment
+        steps = iter_scores(model, self._said, self._places, (), segment, self._looks)
         scores = yield from through(steps, lambda _: self._progress(done))
-        self.score = scores.on_places
+        self.score = scores.on_both
         self._cost = clock() - started
         if self.score is not None:
             self.state.measured(self.score)
