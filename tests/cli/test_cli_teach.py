@@ -79,6 +79,32 @@ def test_a_look_that_nobody_labeled_is_learned_too(
     assert "gone.tif" in missing.err
 
 
+def test_styles_are_tried_and_what_helps_is_used(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    words = [
+        "teach",
+        *lessons,
+        "-m",
+        "tiny",
+        "--steps",
+        3,
+        "--rate",
+        0.02,
+        "--style",
+        "he-dark",
+        "--try-styles",
+        "--keep",
+    ]
+    done = shell(*words, "--style", "he-dark", "--try-styles")
+    assert done.code == 0
+    assert done.out.startswith("Styles ")
+    assert "in the other looks " in done.out.splitlines()[0]
+    kept = own.load("tiny-mine").spec.provenance["recipe"]
+    assert f"styles {int(done.out.startswith('Styles help'))}" in kept
+    assert {path.name for path in own.root.iterdir() if not path.name.startswith("_")} == {"tiny@1", "tiny-mine@1"}
+
+
 def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
     done = shell("teach", "--from-scratch", "--classes", "disc", *lessons, "-o", tmp_path / "Disc model", "--steps", 3)
     assert (done.code, done.out[:11]) == (0, "A new model")
@@ -100,7 +126,8 @@ def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--from-scratch"], ["--classes", "disc"], ["--areas"], ["--learn", "head"], ["--replay", "2"]]
+    "words",
+    [["--from-scratch"], ["--classes", "disc"], ["--areas"], ["--learn", "head"], ["--replay", "2"], ["--try-styles"]],
 )
 def test_options_that_do_not_go_together(
     shell: Shell, lessons: list[object], own: ModelStore, words: list[str]

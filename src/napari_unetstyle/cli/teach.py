@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate
 
+Done = TypeVar("Done")
 STAYS = 1
 _STAYS_WORDS = "Nothing was kept; --keep keeps it all the same."
 STOPPED = 130
@@ -36,9 +37,10 @@ it knew:
 
 `napari-unetstyle teach --images slides/ --labels masks/ --model nuclei --minutes 2`
 
-Pictures come from a second scanner, too, and nobody has labeled those: the model learns to read their look:
+Pictures come from a second scanner, too, and nobody has labeled those: the model learns to read their look; with
+`--try-styles` it is taught twice, and told whether that helped:
 
-`napari-unetstyle teach --images slides/ --labels masks/ --style other/a.tif --style other/b.tif`
+`napari-unetstyle teach --images slides/ --labels masks/ --style other/a.tif --style other/b.tif --try-styles`
 
 A model from nothing, written to a folder:
 
@@ -79,6 +81,10 @@ def teach_model(
         list[str] | None,
         typer.Option(help="A picture, or a style of the bank, whose look the model also learns to read; or several."),
     ] = None,
+    try_styles: Annotated[
+        bool,
+        typer.Option("--try-styles", help="Teach twice, with the styles and without, and use the better of the two."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     work: Annotated[
@@ -97,7 +103,10 @@ def teach_model(
     from napari_unetstyle.core.style.stylize import reference_of
     from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.core.training.style_trial import iter_try_styles
 
+    if try_styles and (from_scratch or not style):
+        raise OptionError("--try-styles needs a model to teach, and at least one --style to try on it.")
     if from_scratch != bool(classes) or (areas and not from_scratch):
         raise OptionError(
             "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "
@@ -128,12 +137,16 @@ def teach_model(
     )
     if parent is not None and not as_json:
         _tell_contradictions(lessons, parent, options.segment)
-    job = (
-        iter_teach_new(lessons, classes or [], options, store=store)
-        if parent is None
-        else iter_fine_tune(lessons, parent, options, store=store)
-    )
-    _finish(_drained(job, work), store, out, keep=keep, as_json=as_json)
+    if parent is not None and try_styles:
+        trial = _drained(iter_try_styles(lessons, parent, options, store=store), work)
+        typer.echo(trial.sentence(), err=as_json)
+        trial.worse.forget(store)
+        candidate = trial.better
+    elif parent is not None:
+        candidate = _drained(iter_fine_tune(lessons, parent, options, store=store), work)
+    else:
+        candidate = _drained(iter_teach_new(lessons, classes or [], options, store=store), work)
+    _finish(candidate, store, out, keep=keep, as_json=as_json)
 
 
 def corrections(
@@ -183,7 +196,7 @@ def _name_of(out: Path | None, classes: Sequence[str]) -> str:
     return plain[:64] or "model"
 
 
-def _drained(job: Steps[Candidate], work: Path | None) -> Candidate:
+def _drained(job: Steps[Done], work: Path | None) -> Done:
     """Run with a bar."""
     from napari_unetstyle.core.progress import run
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, iter_teach_new, teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.core.training.style_trial import iter_try_styles, try_styles
 
 _HOMES = {
     "Correction": "annotation.corrections",
@@ -76,6 +77,8 @@ _HOMES = {
     "iter_teach_new": "training.finetune",
     "teach_new": "training.finetune",
     "FineTuneOptions": "training.options",
+    "iter_try_styles": "training.style_trial",
+    "try_styles": "training.style_trial",
 }
 
 __all__ = [
@@ -107,6 +110,7 @@ __all__ = [
     "iter_segment",
     "iter_stylize",
     "iter_teach_new",
+    "iter_try_styles",
     "measure",
     "read_image",
     "refine",
@@ -114,6 +118,7 @@ __all__ = [
     "segment",
     "stylize",
     "teach_new",
+    "try_styles",
     "write_geojson",
     "write_image",
     "write_labels",

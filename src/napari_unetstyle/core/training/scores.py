@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,12 +67,12 @@ class Scores:
     @property
     def on_places(self) -> float | None:
         """Dice of all places together, mean over the classes that are there; None without places."""
-        return _together(self.places)
+        return together(self.places)
 
     @property
     def on_looks(self) -> float | None:
         """The same of the places in the other looks."""
-        return _together(self.looks)
+        return together(self.looks)
 
     @property
     def on_both(self) -> float | None:
@@ -85,7 +86,8 @@ class Scores:
         return float(np.mean(self.old)) if self.old else None
 
 
-def _together(places: tuple[tuple[Counts, ...], ...]) -> float | None:
+def together(places: Sequence[tuple[Counts, ...]]) -> float | None:
+    """Dice of all places together, mean over the classes that are there; None without places."""
     if not places:
         return None
     classes = [sum(counts, Counts()) for counts in zip(*places, strict=True)]

@@ -1,0 +1,191 @@
+"""Teaching with and without styles, side by side: whether they helped, and how sure that is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.training.candidate import Candidate
+from napari_unetstyle.core.training.comparison import iter_scores
+from napari_unetstyle.core.training.finetune import iter_fine_tune
+from napari_unetstyle.core.training.lessons import sayings
+from napari_unetstyle.core.training.looks import iter_looks
+from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.places import hold_out
+from napari_unetstyle.core.training.scores import ENOUGH, TOLERATED, Counts, Scores, together
+
+_DRAWS = 2000
+_TAILS = (2.5, 97.5)
+_TAUGHT = 0.46  # share of the time that each of the two teachings takes
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Dice with styles less Dice without.
+
+    Attributes
+    ----------
+    value
+        Over all places.
+    low, high
+        95 % interval: places drawn again with replacement, the same for both (paired bootstrap).
+    places
+        How many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    places: int
+
+    @classmethod
+    def of(
+        cls, with_styles: Sequence[tuple[Counts, ...]], without: Sequence[tuple[Counts, ...]], seed: int = 0
+    ) -> Difference:
+        """Of the counts of the same places.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or not as many of the one as of the other.
+        """
+        if len(with_styles) != len(without) or not without:
+            raise ValueError(f"a difference needs the same places, got {len(with_styles)} and {len(without)}")
+        rng = np.random.default_rng(seed)
+        draws = rng.integers(len(without), size=(_DRAWS, len(without)))
+
+        def apart(index: Sequence[int]) -> float:
+            one, other = (together([counts[i] for i in index]) for counts in (with_styles, without))
+            return (one or 0.0) - (other or 0.0)
+
+        low, high = np.percentile([apart(draw.tolist()) for draw in draws], _TAILS)
+        return cls(apart(range(len(without))), float(low), float(high), len(without))
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} Dice ({self.low:+.3f} to {self.high:+.3f}, {self.places} places)"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StyleTrial:
+    """The same teaching with and without styles.
+
+    Attributes
+    ----------
+    with_styles, without
+        What came of each. Both lie aside: keep one, and forget the other (or both).
+    own, looks
+        What styles changed on held-out places as they are, and in the other looks; None where there are too few.
+    """
+
+    with_styles: Candidate
+    without: Candidate
+    own: Difference | None
+    looks: Difference | None
+
+    @property
+    def helps(self) -> bool:
+        """Whether the other looks are read better, and the person's own pictures lose no more than 0.01 Dice."""
+        if self.own is None or self.looks is None:
+            return False
+        return self.looks.low > 0 and self.own.value >= -TOLERATED
+
+    @property
+    def better(self) -> Candidate:
+        """The one to use: with styles where they help, else without."""
+        return self.with_styles if self.helps else self.without
+
+    @property
+    def worse(self) -> Candidate:
+        """The other one."""
+        return self.without if self.helps else self.with_styles
+
+    def sentence(self) -> str:
+        """What was found, for a person."""
+        if self.own is None or self.looks is None:
+            return (
+                "With and without styles could not be compared: too few places are judged right, or their labels fit "
+                "in none of the looks. Call more areas right."
+            )
+        verdict = "Styles help" if self.helps else "Styles do not surely help"
+        return f"{verdict}: in the other looks {self.looks}, on your pictures {self.own}."
+
+
+def try_styles(
+    corrections: Sequence[Correction],
+    parent: Model | str | Path = "nuclei",
+    *,
+    store: ModelStore | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> StyleTrial:
+    """Teach twice, with styles and without, and compare the two on the same held-out places.
+
+    Parameters
+    ----------
+    corrections, parent, store, on_progress, **options
+        As for :func:`~napari_unetstyle.core.fine_tune`, with ``styles``. Each teaching takes the whole time.
+
+    Returns
+    -------
+    StyleTrial
+        ``trial.better.keep()`` makes the better one a model with a name; ``trial.worse.forget()`` removes the other.
+
+    Raises
+    ------
+    UnetstyleError
+        As :func:`~napari_unetstyle.core.fine_tune`, and where no style is given.
+    """
+    return run(iter_try_styles(corrections, parent, FineTuneOptions(**options), store=store), on_progress)
+
+
+def iter_try_styles(
+    corrections: Sequence[Correction],
+    parent: Model | str | Path,
+    options: FineTuneOptions,
+    *,
+    store: ModelStore | None = None,
+) -> Steps[StyleTrial]:
+    """Like :func:`try_styles`, as a job."""
+    if not options.styles:
+        raise OptionError("There is nothing to try: give at least one style, a picture or a name of the bank.")
+    if options.folder is not None:
+        raise OptionError("A trial teaches twice and cannot be gone on with: leave out the folder.")
+    shelf = store or ModelStore()
+    model = parent if isinstance(parent, Model) else shelf.load(parent)
+    done: list[Candidate] = []
+    with contextlib.ExitStack() as undo:  # also where the job is closed early: nobody else hears of them
+        for number, styles in enumerate((options.styles, ())):
+            steps = iter_fine_tune(corrections, model, replace(options, styles=styles), store=shelf)
+            done.append((yield from share(steps, number * _TAUGHT, (number + 1) * _TAUGHT)))
+            undo.callback(done[-1].forget, shelf)
+        scores = yield from share(_iter_compared(corrections, model, done, options), 2 * _TAUGHT, 1.0)
+        undo.pop_all()
+    first, second = done
+    own, looks = (
+        Difference.of(getattr(scores[0], name), getattr(scores[1], name)) if enough else None
+        for name, enough in (("places", len(scores[0].places) >= ENOUGH), ("looks", bool(scores[0].looks)))
+    )
+    return StyleTrial(with_styles=first, without=second, own=own, looks=looks)
+
+
+def _iter_compared(
+    corrections: Sequence[Correction], parent: Model, candidates: Sequence[Candidate], options: FineTuneOptions
+) -> Steps[list[Scores]]:
+    """Both on the places that neither learned from: the same ones, as the same seed held them out."""
+    said = sayings(corrections, parent.spec)
+    places = hold_out(said, np.random.default_rng(options.seed))[1]
+    looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, 0.1)
+    scores = []
+    for number, candidate in enumerate(candidates):
+        steps = iter_scores(candidate.model, said, places, (), options.segment, looks)
+        scores.append((yield from share(steps, 0.1 + 0.45 * number, 0.55 + 0.45 * number)))
+    return scores
