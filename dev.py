@@ -72,7 +72,8 @@ def test(arguments: list[str]) -> int:
         if code := call(*check):
             print(f"{check[0].name} failed (see above); the tests were not run.", flush=True)
             return code
-    return call(*virtual_screen(), PYTHON, "-m", "pytest", *arguments)
+    two = [] if "-n" in arguments or (os.cpu_count() or 1) < 2 else ["-n", "2"]
+    return call(*virtual_screen(), PYTHON, "-m", "pytest", *two, "--dist", "loadgroup", *arguments)
 
 
 def bench(arguments: list[str]) -> int:

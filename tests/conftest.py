@@ -16,8 +16,11 @@ from hypothesis import settings
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-")) / "settings.yaml")  # never the person's own
 os.environ["NAPARI_UNETSTYLE_MODELS"] = tempfile.mkdtemp(prefix="models-")
 os.environ["NAPARI_UNETSTYLE_FIXES"] = tempfile.mkdtemp(prefix="fixes-")
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))  # small pictures gain nothing from more
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, os.cpu_count() or 1)  # more gain small pictures nothing
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 
+WINDOWS = ("tests/widgets/", "tests/test_parity.py", "tests/test_manifest.py")
+ALWAYS = ["_hypothesis_pytestplugin"]
 NO_DISPLAY = sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 if NO_DISPLAY:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -31,12 +34,12 @@ try:
     import qtpy.QtWidgets  # noqa: F401
 except (ImportError, OSError, RuntimeError) as error:  # no Qt, or a system library that it needs is missing
     GUI = f"left out, because Qt cannot be loaded here: {error}"
-    pytest_plugins = ["_hypothesis_pytestplugin"]
+    pytest_plugins = [*ALWAYS]
     collect_ignore_glob = ["widgets/*", "test_manifest.py", "test_parity.py"]
 else:
     GUI = "on, without a display" if NO_DISPLAY else "on"
     pytest_plugins = [
-        "_hypothesis_pytestplugin",
+        *ALWAYS,
         "npe2._pytest_plugin",
         "pytestqt.plugin",
         "napari.utils._testsupport",
@@ -64,8 +67,15 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what this machine cannot do."""
+    """Leave out what this machine cannot do.
+
+    With several processes, what opens windows comes first and stays in one of them: two at a time would take the focus
+    from each other.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(WINDOWS))
     for item in items:
+        if item.nodeid.startswith(WINDOWS):
+            item.add_marker(pytest.mark.xdist_group("windows"))
         if item.get_closest_marker("screen") and NO_DISPLAY:
             item.add_marker(pytest.mark.skip(reason="needs a display"))
         if item.get_closest_marker("gpu") and not _has_gpu():
