@@ -60,3 +60,59 @@ class NetworkSpec(BaseModel):
         if any(math.prod(stride) == 1 for stride in self.level_strides):
             raise ValueError(f"each pooling step has to divide an axis, got strides {self.level_strides}")
         return self
+
+
+class StyleNetSpec(BaseModel):
+    """The architecture of a network that gives pictures one style.
+
+    Attributes
+    ----------
+    kind
+        Architecture family.
+    in_channels
+        1 for gray, 3 for color.
+    width
+        Feature channels at half the resolution; twice as many below, half as many above.
+    blocks
+        Residual blocks, at a quarter of the resolution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["style-net"] = "style-net"
+    in_channels: Literal[1, 3] = 3
+    width: Annotated[int, Field(ge=2, le=64, multiple_of=2)] = 16
+    blocks: Annotated[int, Field(ge=1, le=8)] = 5
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each tensor of the network's state, by name: known without the network."""
+        half, deep, fine, channels = self.width, 2 * self.width, self.width // 2, self.in_channels
+        found: dict[str, tuple[int, ...]] = {}
+
+        def norm(name: str, width: int) -> None:
+            found.update({f"{name}.weight": (width,), f"{name}.bias": (width,)})
+
+        def separable(name: str, width: int) -> None:
+            found.update({f"{name}.0.weight": (width, 1, 3, 3), f"{name}.1.weight": (width, width, 1, 1)})
+
+        def point(name: str, below: int, above: int) -> None:
+            found.update({f"{name}.weight": (above, below, 1, 1), f"{name}.bias": (above,)})
+
+        for name, below, above in (("first", channels, half), ("down", half, deep)):
+            found[f"{name}.conv.weight"] = (above, below, 3, 3)
+            norm(f"{name}.norm", above)
+        for number in range(self.blocks):
+            separable(f"blocks.{number}.one.conv", deep)
+            norm(f"blocks.{number}.one.norm", deep)
+            separable(f"blocks.{number}.two", deep)
+            norm(f"blocks.{number}.norm", deep)
+        point("narrow", deep, half)
+        separable("up.conv", half)
+        norm("up.norm", half)
+        point("thin", half, fine)
+        point("seen", channels, fine)
+        found["fine.conv.weight"] = (fine, 1, 3, 3)
+        norm("fine.norm", fine)
+        point("last", fine, channels)
+        return found

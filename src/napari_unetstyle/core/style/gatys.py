@@ -8,48 +8,33 @@ bright; here the picture starts from its photometric match, polarity aligned, so
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
-from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.style.perceptual import (
+    Aim,
+    PerceptualLoss,
+    StyleProgress,
+    as_tensor,
+    check_sides,
+    features_of,
+    gamut,
+    is_gray,
+    reduced,
+)
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_unetstyle.core.networks.features import Features
-
-_COLORS = 3
-_STYLE_SIDE = 512  # pixels of the style picture that are looked at, along each axis
 _BYTES = 2600  # of memory for each pixel of the picture: features, their gradients, and the optimizer's history
-_GAMUT = (1.0, 99.0)  # percentiles of the style that no pixel leaves
-_FLOOR = 1e-12
-_ALIKE = 0.02  # share of a Gram matrix below which a difference is none to speak of
-_USUAL = 1e6  # with the usual weights the content weighs ten times as much as the style did at the start
 _HISTORY = 10  # steps that L-BFGS remembers
-
-
-@dataclass(frozen=True, slots=True)
-class StyleProgress(Progress):
-    """Progress of an optimization.
-
-    Attributes
-    ----------
-    preview
-        The picture as it is now, float32 ``(C, Y, X)`` in 0..1; None between two previews.
-    style_loss
-        Of the Gram matrices, as a share of what it was at the start.
-    """
-
-    preview: NDArray[np.float32] | None = field(default=None, compare=False)
-    style_loss: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +116,20 @@ def iter_gatys(start: Pixels, styles: Sequence[Pixels], options: GatysOptions | 
     from napari_unetstyle.core import device as devices
 
     device = devices.resolve(chosen.device)
-    features = _features(chosen).to(device)
-    is_gray = len(start) == 1 or all(map(_is_gray, styles))
-    low, high = _gamut(styles, is_gray=is_gray)
+    features = features_of(chosen.weights, chosen.seed).to(device)
+    gray = len(start) == 1 or all(map(is_gray, styles))
+    low, high = gamut(styles, is_gray=gray)
     darkest, range_ = float(low.min()), float(high.max() - low.min())  # a dim style is seen as well as a bright one
-    first = _as_tensor(((luminance(start)[np.newaxis] if is_gray else start) - darkest) / range_).to(device)
-    looks = [_as_tensor((_reduced(style) - darkest) / range_).to(device) for style in styles]
-    loss = _Loss.of(features, first, looks, chosen)
+    first = as_tensor(((luminance(start)[np.newaxis] if gray else start) - darkest) / range_).to(device)
+    looks = [as_tensor((reduced(style) - darkest) / range_).to(device) for style in styles]
+    aim = Aim.of(
+        features,
+        looks,
+        content_weight=chosen.content_weight,
+        style_weight=chosen.style_weight,
+        smoothness=chosen.smoothness,
+    )
+    loss = PerceptualLoss(aim, first)
 
     def shown() -> Pixels:
         pixels = picture.detach()[0].cpu().numpy() * range_ + darkest
@@ -154,57 +146,7 @@ def iter_gatys(start: Pixels, styles: Sequence[Pixels], options: GatysOptions | 
     return shown()
 
 
-class _Loss:
-    """Content, style and smoothness, each relative to a fixed scale, so that one balance suits any picture."""
-
-    def __init__(self, features: Features, content: Tensor, grams: dict[str, Tensor], options: GatysOptions) -> None:
-        self._features, self._grams = features, grams
-        self._content = content
-        self._spread = content.var().clamp(min=_FLOOR)
-        self._scales: dict[str, Tensor] = {}
-        self._rough: Tensor | None = None
-        self._balance = options.content_weight / options.style_weight * _USUAL
-        self._smoothness = options.smoothness
-        self.style = 1.0
-
-    @classmethod
-    def of(cls, features: Features, start: Tensor, styles: list[Tensor], options: GatysOptions) -> _Loss:
-        """Look at the start and at the styles once."""
-        import torch
-
-        with torch.no_grad():
-            seen = [{name: _gram(found) for name, found in features(_seen(style)).items()} for style in styles]
-            wanted = {name: torch.stack([grams[name] for grams in seen]).mean(0) for name in seen[0]}
-            found = features(_seen(start))
-            loss = cls(features, found[_CONTENT], wanted, options)
-            errors = loss._errors(found)
-            loss._scales = {
-                name: torch.maximum(error, _ALIKE * wanted[name].square().mean()) for name, error in errors.items()
-            }
-            loss._rough = _variation(start).clamp(min=_FLOOR)
-        return loss
-
-    def __call__(self, picture: Tensor) -> Tensor:
-        """Of a picture ``(1, C, Y, X)``."""
-        import torch
-
-        found = self._features(_seen(picture))
-        errors = self._errors(found)
-        style = torch.stack([error / self._scales[name] for name, error in errors.items()]).mean()
-        self.style = float(style.detach())
-        content = (found[_CONTENT] - self._content).square().mean() / self._spread
-        assert self._rough is not None
-        value: Tensor = style + self._balance * content + self._smoothness * _variation(picture) / self._rough
-        return value
-
-    def _errors(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: (_gram(found[name]) - gram).square().mean() for name, gram in self._grams.items()}
-
-
-_CONTENT = "relu3_3"
-
-
-def _stepper(picture: Tensor, loss: _Loss, options: GatysOptions) -> Callable[[], float]:
+def _stepper(picture: Tensor, loss: PerceptualLoss, options: GatysOptions) -> Callable[[], float]:
     """A function that does one evaluation and gives the style's loss."""
     import torch
 
@@ -231,73 +173,9 @@ def _stepper(picture: Tensor, loss: _Loss, options: GatysOptions) -> Callable[[]
     return step
 
 
-def _gram(features: Tensor) -> Tensor:
-    """``(N, C, H, W)`` to ``(C, C)``: how channels go together, per pixel."""
-    flat = features.flatten(2)[0]
-    return flat @ flat.T / flat.shape[1]
-
-
-def _variation(picture: Tensor) -> Tensor:
-    down, right = picture[..., 1:, :] - picture[..., :-1, :], picture[..., 1:] - picture[..., :-1]
-    return down.square().mean() + right.square().mean()
-
-
-def _seen(picture: Tensor) -> Tensor:
-    """Three channels, as VGG16 takes them."""
-    return picture.expand(-1, _COLORS, -1, -1) if picture.shape[1] == 1 else picture
-
-
-def _features(options: GatysOptions) -> Features:
-    from napari_unetstyle.core.networks.features import pretrained
-
-    if options.weights is not None:
-        return pretrained(options.weights, "average")
-    return _random(options.seed)
-
-
-@lru_cache(maxsize=1)
-def _random(seed: int) -> Features:
-    from napari_unetstyle.core.networks.features import random_features
-
-    return random_features(seed, "average")
-
-
-def _as_tensor(pixels: Pixels) -> Tensor:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
-
-
-def _is_gray(pixels: Pixels) -> bool:
-    return len(pixels) == 1 or float(np.ptp(pixels, axis=0).max()) < 1e-3
-
-
-def _gamut(styles: Sequence[Pixels], *, is_gray: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Darkest and brightest of each channel, ``(C, 1, 1)``."""
-    channels = 1 if is_gray else _COLORS
-    shown = (luminance(style)[np.newaxis] if is_gray else style for style in styles)
-    flat = np.concatenate([np.broadcast_to(s, (channels, *s.shape[1:])).reshape(channels, -1) for s in shown], axis=1)
-    low, high = np.percentile(flat, _GAMUT, axis=1).astype(np.float32)[..., None, None]
-    return low, np.maximum(high, low + 1e-3)
-
-
-def _reduced(style: Pixels) -> Pixels:
-    """The middle of a large style picture, at its own scale: texture has a size."""
-    starts = [max(0, (n - _STYLE_SIDE) // 2) for n in style.shape[1:]]
-    return style[:, starts[0] : starts[0] + _STYLE_SIDE, starts[1] : starts[1] + _STYLE_SIDE]
-
-
 def _check(start: Pixels, styles: Sequence[Pixels]) -> None:
-    from napari_unetstyle.core.networks.features import SMALLEST
-
     for name, pixels in (("picture", start), *(("style", style) for style in styles)):
-        if len(pixels) not in (1, _COLORS):
-            raise ImageError(f"The {name} has {len(pixels)} channels. Neural styles take gray or color: choose 1 or 3.")
-        if min(pixels.shape[1:]) < SMALLEST:
-            raise ImageError(
-                f"The {name} is of {' x '.join(map(str, pixels.shape[1:]))} pixels. Give one of at least {SMALLEST} "
-                "along each axis."
-            )
+        check_sides(name, pixels)
     needed, free = _BYTES * start.shape[1] * start.shape[2], free_memory()
     if needed > free:
         raise ImageError(
