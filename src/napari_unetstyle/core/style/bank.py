@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
 
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.models.store import default_root
+from napari_unetstyle.core.style.network import LARGEST, StyleNetwork, is_packed, packed, unpacked
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import LEVELS, Reference
 from napari_unetstyle.core.style.stains import tells_two
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
 
 SUFFIX = ".style.json"
+NETWORK_SUFFIX = ".style.safetensors"
+"""Of styles with a network that was trained for them."""
 SIDE = 64
 """Of a thumbnail, in pixels."""
 BUNDLED = Path(__file__).with_name("bundled")
@@ -32,7 +35,7 @@ FOLDER = "_styles"
 """Inside the model folder, where no list of models looks."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_LARGEST = 2**20  # bytes of a file
+_LARGEST = 2**20  # bytes of a style's JSON
 _MOST_CHANNELS = 16
 _BYTES = 3 * SIDE**2
 
@@ -50,6 +53,8 @@ class KeptStyle(BaseModel):
         See :meth:`Reference.stated`.
     thumbnail
         64 x 64 red, green, blue bytes, base64: the middle of the picture, where somebody wants it kept.
+    network
+        Trained for this style, for the method ``"fast"``; None: there is none. Never part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +65,7 @@ class KeptStyle(BaseModel):
     license: Annotated[str, Field(max_length=1000)] = ""
     statistics: dict[str, Any]
     thumbnail: str | None = None
+    network: InstanceOf[StyleNetwork] | None = Field(default=None, exclude=True)
 
     @classmethod
     def of(
@@ -95,6 +101,11 @@ class KeptStyle(BaseModel):
         if self.thumbnail is None:
             return None
         return np.frombuffer(base64.b64decode(self.thumbnail), np.uint8).reshape(SIDE, SIDE, 3)
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called in a bank."""
+        return f"{self.name}{SUFFIX if self.network is None else NETWORK_SUFFIX}"
 
     @field_validator("name")
     @classmethod
@@ -143,7 +154,7 @@ def _are_dyes(style: Reference) -> bool:
 
 
 class StyleBank:
-    """The styles that a person kept, and those that come with the package.
+    """The styles that a person kept, with or without a network, and those that come with the package.
 
     Parameters
     ----------
@@ -180,7 +191,7 @@ class StyleBank:
         if name in styles:
             return styles[name]
         for path, problem in problems.items():
-            if path.name == f"{name}{SUFFIX}":
+            if path.name in _file_names(name):
                 raise StyleFileError(problem)
         close = difflib.get_close_matches(name, styles, 1)
         meant = f"Did you mean {close[0]!r}? " if close else ""
@@ -191,7 +202,7 @@ class StyleBank:
 
     def is_bundled(self, name: str) -> bool:
         """Whether a style came with the package (and so cannot be removed)."""
-        return (self._bundled / f"{name}{SUFFIX}").exists()
+        return any((self._bundled / file).exists() for file in _file_names(name))
 
     def add(self, style: KeptStyle) -> KeptStyle:
         """Keep a style, whose name must be free.
@@ -209,7 +220,7 @@ class StyleBank:
                 f"There is a style {style.name!r} already, and a name never changes its meaning. Keep this one under "
                 f"another name, for example {self._free(style.name, styles)!r}."
             )
-        _write(style, self.root / f"{style.name}{SUFFIX}")
+        _write(style, self.root / style.file_name)
         return style
 
     def remove(self, name: str) -> None:
@@ -222,10 +233,10 @@ class StyleBank:
         OutputError
             If its file cannot be removed.
         """
-        self.load(name)
+        style = self.load(name)
         if self.is_bundled(name):
             raise OptionError(f"The style {name!r} came with the package and cannot be removed.")
-        path = self.root / f"{name}{SUFFIX}"
+        path = self.root / style.file_name
         try:
             path.unlink()
         except OSError as error:
@@ -243,7 +254,7 @@ class StyleBank:
         """
         style = self.load(name)
         target = Path(path)
-        target = target / f"{name}{SUFFIX}" if target.is_dir() else target
+        target = target / style.file_name if target.is_dir() else target
         if target.exists():
             raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
         return _write(style if thumbnail else style.model_copy(update={"thumbnail": None}), target)
@@ -265,13 +276,13 @@ class StyleBank:
         styles: dict[str, KeptStyle] = {}
         problems: dict[Path, str] = {}
         for folder in (self._bundled, self.root):  # so a name that comes with the package means that style
-            for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
+            for path in sorted([*folder.glob(f"[!.]*{SUFFIX}"), *folder.glob(f"[!.]*{NETWORK_SUFFIX}")]):
                 try:
                     style = read_style(path)
                 except StyleFileError as error:
                     problems[path] = str(error)
                     continue
-                if style.name in styles or path.name != f"{style.name}{SUFFIX}":
+                if style.name in styles or path.name != style.file_name:
                     problems[path] = f"{path} holds a style named {style.name!r} and is not used. Import it instead."
                     continue
                 styles[style.name] = style
@@ -293,12 +304,12 @@ def read_style(path: str | os.PathLike[str]) -> KeptStyle:
     shown = Path(path)
     try:
         with shown.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise StyleFileError(f"{shown} cannot be read: {error.strerror or error}.") from error
     try:
-        return KeptStyle.model_validate_json(data if len(data) <= _LARGEST else b"")
-    except (ValidationError, RecursionError) as error:
+        return _with_network(data) if is_packed(data) else _stated(data)
+    except (ValueError, RecursionError) as error:
         problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise StyleFileError(
             f"{shown} is no style that this version reads ({problem}). Give a file that `napari-unetstyle style-bank "
@@ -306,8 +317,26 @@ def read_style(path: str | os.PathLike[str]) -> KeptStyle:
         ) from error
 
 
+def _stated(data: bytes | str) -> KeptStyle:
+    return KeptStyle.model_validate_json(data if len(data) <= _LARGEST else b"")
+
+
+def _with_network(data: bytes) -> KeptStyle:
+    stated, network = unpacked(data)
+    style = _stated(stated)
+    if network.spec.in_channels not in (1, style.reference.channels):
+        raise StyleFileError(f"a network of {network.spec.in_channels} channels for {style.reference.channels}")
+    return style.model_copy(update={"network": network})
+
+
+def _file_names(name: str) -> tuple[str, str]:
+    return f"{name}{SUFFIX}", f"{name}{NETWORK_SUFFIX}"
+
+
 def _write(style: KeptStyle, path: Path) -> Path:
-    return atomic_write(path, style.model_dump_json(indent=1) + "\n")
+    if style.network is None:
+        return atomic_write(path, style.model_dump_json(indent=1) + "\n")
+    return atomic_write(path, packed(style.model_dump_json(), style.network))
 
 
 def _renamed(style: KeptStyle, name: str) -> KeptStyle:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COLORS = 3
 _STYLE_SIDE = 512  # pixels of the style picture that are looked at, along each axis
-_GAMUT = (1.0, 99.0)  # percentiles of the style that no pixel leaves
+GAMUT = (1.0, 99.0)  # percentiles of the style that no pixel leaves
 _FLOOR = 1e-12
 _ALIKE = 0.02  # share of a Gram matrix below which a difference is none to speak of
 _USUAL = 1e6  # with the usual weights the content weighs ten times as much as the style did at the start
@@ -210,7 +210,7 @@ def gamut(styles: Sequence[Pixels], *, is_gray: bool) -> tuple[NDArray[np.float3
     channels = 1 if is_gray else _COLORS
     shown = (luminance(style)[np.newaxis] if is_gray else style for style in styles)
     flat = np.concatenate([np.broadcast_to(s, (channels, *s.shape[1:])).reshape(channels, -1) for s in shown], axis=1)
-    low, high = np.percentile(flat, _GAMUT, axis=1).astype(np.float32)[..., None, None]
+    low, high = np.percentile(flat, GAMUT, axis=1).astype(np.float32)[..., None, None]
     return low, np.maximum(high, low + 1e-3)
 
 

@@ -16,7 +16,8 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
-from napari_unetstyle.core.style.change import NEURAL, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.change import TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
@@ -95,8 +96,8 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
     """Like :func:`stylize`, as a job: yields progress after each strip and returns the result."""
     styling = Styling.of(image, styles, options or StyleOptions())
     result = np.empty(styling.shape, styling.pixels.dtype)
-    if styling.options.method in NEURAL and styling.options.strength > 0:
-        yield from _iter_neural(styling, styles, result)
+    if styling.options.method in TEXTURED and styling.options.strength > 0:
+        yield from _iter_textured(styling, styles, result)
     else:
         strips = _strips(styling.shape)
         for step, rows in enumerate(strips, 1):
@@ -146,6 +147,9 @@ class Styling:
         """
         if not styles:
             raise OptionError("Give at least one style: a picture to look like.")
+        if options.method in TRAINED:
+            for style in styles:
+                trained_style(style)
         wanted = Reference.mixed([reference_of(style) for style in styles])
         pixels = channels_first(image)
         channels = _common_channels(len(pixels), wanted.channels)
@@ -173,6 +177,11 @@ class Styling:
             return np.stack([table[channel] for table, channel in zip(self._table, pixels, strict=True)])
         return self._changed(pixels)
 
+    def started(self, *index: slice | int) -> tuple[Pixels, Pixels, Callable[[Pixels], Any]]:
+        """The pixels ``(C, *rest)`` at such an index in 0..1, what texture starts from, and the way back."""
+        unit, back = to_unit(_with_channels(self.pixels[:, *index], self.channels), self.scale)
+        return unit, self.change(unit).clip(0, 1), back
+
     def _changed(self, pixels: NDArray[Any]) -> NDArray[Any]:
         unit, back = to_unit(pixels, self.scale)
         changed: NDArray[Any] = back(self.change(unit))
@@ -184,21 +193,35 @@ class Styling:
         return self._changed(np.tile(np.arange(256, dtype=np.uint8), (self.channels, 1)))
 
 
-def _iter_neural(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
+def _iter_textured(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
     """Slice by slice, from what the photometric style makes of the whole."""
-    looks = [_look(style) for style in styles]
-    options, frames = styling.options, list(np.ndindex(out.shape[1:-2]))
+    options = styling.options
+    texture = _texture_of(styles, options)
+    frames = list(np.ndindex(out.shape[1:-2]))
     for number, index in enumerate(frames):
-        unit, back = to_unit(_with_channels(styling.pixels[:, *index], styling.channels), styling.scale)
-        start = styling.change(unit).clip(0, 1)
-        steps = iter_gatys(start, looks, options.neural)
-        made = yield from share(steps, number / len(frames), (number + 1) / len(frames))
+        unit, start, back = styling.started(*index)
+        made = yield from share(texture(start), number / len(frames), (number + 1) / len(frames))
         upright = 1 - unit if styling.is_inverted else unit
         out[:, *index] = back((1 - options.strength) * upright + options.strength * made)
 
 
-def _look(style: Any) -> Pixels:
-    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice."""
+def _texture_of(styles: Sequence[Any], options: StyleOptions) -> Callable[[Pixels], Steps[Pixels]]:
+    """What makes a slice ``(C, Y, X)`` of its start."""
+    if options.method in TRAINED:
+        apply = FastStyle.of([trained_style(style) for style in styles], options.neural.device)
+        return apply.steps
+    looks = [look_of(style) for style in styles]
+    return lambda start: iter_gatys(start, looks, options.neural)
+
+
+def look_of(style: Any) -> Pixels:
+    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice.
+
+    Raises
+    ------
+    OptionError
+        If it is kept as statistics, without a picture.
+    """
     if _known(style) is not None:
         raise OptionError(
             "A neural style needs a picture to look like, and this style holds statistics only. Give the picture, or "
@@ -207,6 +230,24 @@ def _look(style: Any) -> Pixels:
     pixels = channels_first(_opened(style, None))
     middle = tuple(n // 2 for n in pixels.shape[1:-2])
     return to_unit(pixels)[0][:, *middle].clip(0, 1)
+
+
+def trained_style(style: Any) -> KeptStyle:
+    """A style that has a network: by name, or as it is.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if there is none of that name, or it has no network.
+    """
+    kept = _kept(style)
+    if kept is None or kept.network is None:
+        called = f"The style {kept.name!r}" if kept is not None else "A picture"
+        raise OptionError(
+            f"{called} has no network, which the method fast needs. Train one with `napari-unetstyle stylize "
+            "--train-fast NAME PICTURES --style PICTURE` and give its name, or choose another method."
+        )
+    return kept
 
 
 def reference_of(style: Any) -> Reference:
@@ -227,12 +268,18 @@ def reference_of(style: Any) -> Reference:
 
 
 def _known(style: Any) -> Reference | None:
-    """A style that needs no picture; a name that is also a file means the file."""
-    if isinstance(style, KeptStyle):
-        return style.reference
-    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).exists():
-        return StyleBank().load(style).reference
+    """A style that needs no picture."""
+    kept = _kept(style)
+    if kept is not None:
+        return kept.reference
     return style if isinstance(style, Reference) else None
+
+
+def _kept(style: Any) -> KeptStyle | None:
+    """A name that is also a file means the file."""
+    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).exists():
+        return StyleBank().load(style)
+    return style if isinstance(style, KeptStyle) else None
 
 
 def _looked_at(image: Image) -> Reference:

@@ -1,0 +1,137 @@
+"""Texture in one pass, by a network that was trained for the style (Johnson, Alahi and Fei-Fei 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.style.perceptual import GAMUT, StyleProgress, as_tensor
+from napari_unetstyle.core.style.pixels import Pixels, luminance
+from napari_unetstyle.core.style.reference import LEVELS, Reference
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_unetstyle.core.networks.style_net import StyleNet
+    from napari_unetstyle.core.style.bank import KeptStyle
+
+_BYTES = 24  # of memory for each pixel and each channel of the network's width
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """The intensities that a style has, darkest and brightest of each channel ``(C, 1, 1)``.
+
+    The network sees the darkest of all as 0 and the brightest as 1, so that a dim style is seen as well as a bright
+    one.
+    """
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, wanted: Reference, channels: int) -> Span:
+        """Of a style, for a network of 1 or 3 channels."""
+        quantiles = (wanted.gray() if channels == 1 else wanted).quantiles
+        ranks = np.linspace(0, 100, LEVELS)
+        ends = np.stack([np.interp(GAMUT, ranks, channel) for channel in quantiles], axis=1)
+        low, high = ends.astype(np.float32)[..., np.newaxis, np.newaxis]
+        return cls(low, np.maximum(high, low + np.float32(1e-3)))
+
+    @property
+    def _range(self) -> tuple[np.float32, np.float32]:
+        darkest = self.low.min()
+        return darkest, self.high.max() - darkest
+
+    def into(self, pixels: Pixels) -> Pixels:
+        """Pixels ``(C, Y, X)`` as the network sees them, of one channel if it has one."""
+        darkest, range_ = self._range
+        shown = luminance(pixels)[np.newaxis] if len(self.low) == 1 else pixels
+        seen: Pixels = ((shown - darkest) / range_).astype(np.float32)
+        return seen
+
+    def back(self, seen: Pixels, channels: int) -> Pixels:
+        """The inverse, cut to what the style has."""
+        darkest, range_ = self._range
+        finite = np.nan_to_num(seen, nan=0.0, posinf=2.0, neginf=-1.0).clip(-1, 2)  # weights can be anything
+        kept: Pixels = np.clip(finite * range_ + darkest, self.low, self.high).astype(np.float32)
+        return np.repeat(kept, channels, axis=0) if len(kept) < channels else kept
+
+
+@dataclass(frozen=True, eq=False)
+class FastStyle:
+    """A style's network at work.
+
+    Attributes
+    ----------
+    network, device
+        What computes, and where.
+    span
+        See :class:`Span`.
+    width
+        Of the network.
+    """
+
+    network: StyleNet
+    device: torch.device
+    span: Span
+    width: int
+
+    @classmethod
+    def of(cls, styles: Sequence[KeptStyle], device: str = "auto") -> FastStyle:
+        """Make one ready.
+
+        Raises
+        ------
+        UnetstyleError
+            If it is not exactly one style that has a network, or the device is not there.
+        """
+        if len(styles) != 1 or styles[0].network is None:
+            raise OptionError(
+                f"The method fast takes one style that has a network, got {len(styles)} styles. Give one, or choose "
+                "another method to mix several."
+            )
+        import torch
+
+        from napari_unetstyle.core import device as devices
+
+        kept, where = styles[0].network, devices.resolve(device)
+        network = kept.built().to(where).to(memory_format=torch.channels_last)  # faster on processors, too
+        return cls(network, where, Span.of(styles[0].reference, kept.spec.in_channels), kept.spec.width)
+
+    def steps(self, start: Pixels) -> Steps[Pixels]:
+        """Change one slice ``(C, Y, X)`` in 0..1 that has the colors and the polarity of the style already.
+
+        Raises
+        ------
+        ImageError
+            If it is too large for the memory that is free: statistics are of the whole slice, so it is done at once.
+        """
+        made = self(start)
+        yield StyleProgress(1, 1, "style", preview=made)
+        return made
+
+    def __call__(self, start: Pixels) -> Pixels:
+        """As :meth:`steps`, at once."""
+        import torch
+
+        self._check(start)
+        seen = as_tensor(self.span.into(start)).to(self.device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            made = self.network(seen)[0].cpu().numpy()
+        return self.span.back(made, len(start))
+
+    def _check(self, start: Pixels) -> None:
+        needed, free = _BYTES * self.width * start.shape[1] * start.shape[2], free_memory()
+        if needed > free:
+            raise ImageError(
+                f"The method fast needs about {needed / 1e9:.1f} GB of memory for {start.shape[1]} x {start.shape[2]} "
+                f"pixels, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the method automatic."
+            )
