@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +19,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.numpy import save
 
-from napari_unetstyle.core import KeptStyle, Progress, StyleBank, StyleOptions, as_image, iter_stylize, run, stylize
-from napari_unetstyle.core.errors import ImageError, OptionError, StyleFileError
+from napari_unetstyle.core import (
+    FastStyleOptions,
+    KeptStyle,
+    Progress,
+    StyleBank,
+    StyleOptions,
+    as_image,
+    iter_stylize,
+    iter_train_fast,
+    run,
+    stylize,
+)
+from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionError, StyleFileError, UnetstyleError
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.networks.style_net import StyleNet
 from napari_unetstyle.core.style import fast
 from napari_unetstyle.core.style.bank import read_style
 from napari_unetstyle.core.style.network import StyleNetwork, packed
+from napari_unetstyle.core.style.perceptual import StyleProgress
+from napari_unetstyle.core.training import fast_style
 
 TINY = StyleNetSpec(in_channels=3, width=4, blocks=1)
 
@@ -57,16 +75,22 @@ def test_nothing_moves_and_borders_are_as_the_rest() -> None:
     assert float(flat.std(dim=(2, 3)).max()) < 0.02
 
 
-def test_the_network_can_be_scripted_and_exported() -> None:
+def test_the_network_can_be_scripted() -> None:
     network = stirred()
-    x, y = torch.rand(1, 3, 20, 30), torch.rand(1, 3, 25, 19)
-    scripted = torch.jit.script(network)
-    sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    exported = torch.export.export(network, (x,), dynamic_shapes=(sides,)).module()
     with torch.no_grad():
-        for made in (scripted, exported):
-            for picture in (x, y):
-                assert torch.allclose(made(picture), network(picture), atol=1e-5)
+        made = torch.jit.script(network)
+        for picture in (torch.rand(1, 3, 20, 30), torch.rand(1, 3, 25, 19)):
+            assert torch.allclose(made(picture), network(picture), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_network_can_be_exported() -> None:
+    network, x, y = stirred(), torch.rand(1, 3, 20, 30), torch.rand(1, 3, 25, 19)
+    sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    made = torch.export.export(network, (x,), dynamic_shapes=(sides,)).module()
+    with torch.no_grad():
+        assert torch.allclose(made(x), network(x), atol=1e-5)
+        assert torch.allclose(made(y), network(y), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +288,97 @@ def test_what_is_not_possible_is_said(bank: StyleBank, monkeypatch: pytest.Monke
     monkeypatch.setattr(fast, "free_memory", lambda: 10**4)
     with pytest.raises(ImageError, match=r"needs about 0\.\d GB"):
         stylize(picture(), trained(), "fast")
+
+
+# Trained
+
+
+def stripes(shape: tuple[int, ...] = (64, 72)) -> np.ndarray:
+    """Purple stripes on a pink ground."""
+    wave = (np.sin(np.arange(shape[1]) * 1.2) > 0.5)[None, :, None] * np.ones((shape[0], 1, 1))
+    return (235 - wave * (150, 190, 60) - (0, 40, 20) * np.ones((*shape, 1))).clip(0, 255).astype(np.uint8)
+
+
+def spots(seed: int = 0) -> np.ndarray:
+    """Gray discs."""
+    dice, canvas = np.random.default_rng(seed), np.full((64, 64), 30, np.uint8)
+    rows, columns = np.ogrid[:64, :64]
+    for y, x in dice.uniform(8, 56, (6, 2)):
+        canvas[(rows - y) ** 2 + (columns - x) ** 2 < 40] = 200
+    return canvas
+
+
+QUICK = FastStyleOptions(minutes=None, steps=3, crop=48, batch=1, preview_every=2, device="cpu")
+
+
+def learned(options: FastStyleOptions = QUICK, style: np.ndarray | None = None, seen: Any = None) -> KeptStyle:
+    look = as_image(stripes() if style is None else style)
+    return run(iter_train_fast("mine", [as_image(spots()), as_image(spots(1))], [look], options), seen)
+
+
+def test_the_style_comes_nearer_and_is_seen_coming() -> None:
+    seen: list[StyleProgress] = []
+    options = dataclasses.replace(QUICK, steps=12, crop=64, content_weight=0, learning_rate=0.01)
+    style = run(iter_train_fast("mine", [as_image(spots())], [as_image(stripes())], options), seen.append)
+    assert seen[-1].style_loss < 0.9 * seen[0].style_loss
+    assert [step.preview is not None for step in seen] == [i % 2 == 0 for i in range(1, 13)]
+    assert seen[-1].preview is not None
+    assert seen[-1].preview.shape == (3, 64, 64)
+    assert seen[-1].fraction == 1
+    fast, start = (stylize(spots(2), style, method).image.array.astype(int) for method in ("fast", "automatic"))
+    assert np.abs(fast - start).mean() > 1
+
+
+def test_the_same_seed_gives_the_same_weights_trained() -> None:
+    one, same, other = (learned(dataclasses.replace(QUICK, seed=seed)) for seed in (1, 1, 2))
+    weights = [style.network.weights for style in (one, same, other) if style.network is not None]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not np.array_equal(weights[0]["first.conv.weight"], weights[2]["first.conv.weight"])
+    assert weights[0]["last.weight"].any()
+
+
+def test_gray_styles_volumes_and_several_pictures() -> None:
+    volume = as_image(np.stack([spots(0), spots(1)]), axes="ZYX")
+    style = run(iter_train_fast("gray", [volume], [as_image(stripes()[..., 1])], dataclasses.replace(QUICK, steps=1)))
+    assert style.network is not None
+    assert style.network.spec.in_channels == 1
+    assert style.reference.channels == 1
+    assert stylize(stripes(), style, "fast").image.array.shape == (64, 72, 3)
+
+
+def test_it_can_be_stopped_and_leaves_nothing(bank: StyleBank, tmp_path: Path) -> None:
+    steps = iter_train_fast("mine", [as_image(spots())], [as_image(stripes())], QUICK)
+    next(steps)
+    steps.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_minutes_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(0, 20)
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr(fast_style, "time", clock)
+    seen: list[Progress] = []
+    learned(dataclasses.replace(QUICK, minutes=1.0, steps=None), seen=seen.append)
+    assert len(seen) == 3
+    assert seen[-1].fraction == 1
+
+
+def test_what_cannot_be_trained_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = as_image(spots()[:10])
+    for pictures, styles, words in (
+        ([], [as_image(stripes())], "at least one picture to learn"),
+        ([as_image(spots())], [], "at least one picture"),
+        ([small], [as_image(stripes())], "at least 16"),
+        ([as_image(spots())], [small], "at least 16"),
+        ([as_image(spots())], [as_image(np.full((40, 40), 3, np.uint8))], "same value"),
+    ):
+        with pytest.raises(UnetstyleError, match=words):
+            run(iter_train_fast("mine", pictures, styles, QUICK))
+    with pytest.raises(OptionError, match="small letters"):
+        run(iter_train_fast("../mine", [as_image(spots())], [as_image(stripes())], QUICK))
+    for wrong in ({"steps": 3}, {"minutes": 0}, {"crop": 8}, {"learning_rate": 0}, {"style_weight": 0}):
+        with pytest.raises(OptionError):
+            FastStyleOptions(**wrong)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"\[tensorboard\]"):
+        learned(dataclasses.replace(QUICK, log=tmp_path / "log"))

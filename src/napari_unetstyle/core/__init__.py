@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.fast_style import FastStyleOptions, iter_train_fast
     from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, iter_teach_new, teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import iter_try_styles, try_styles
@@ -72,6 +73,8 @@ _HOMES = {
     "iter_stylize": "style.stylize",
     "stylize": "style.stylize",
     "Candidate": "training.candidate",
+    "FastStyleOptions": "training.fast_style",
+    "iter_train_fast": "training.fast_style",
     "fine_tune": "training.finetune",
     "iter_fine_tune": "training.finetune",
     "iter_teach_new": "training.finetune",
@@ -85,6 +88,7 @@ __all__ = [
     "Candidate",
     "ContentCheck",
     "Correction",
+    "FastStyleOptions",
     "FineTuneOptions",
     "GatysOptions",
     "Geometry",
@@ -110,6 +114,7 @@ __all__ = [
     "iter_segment",
     "iter_stylize",
     "iter_teach_new",
+    "iter_train_fast",
     "iter_try_styles",
     "measure",
     "read_image",
