@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetstyle.cli.progress_bar import progress_bar
+from napari_unetstyle.cli.train_fast import train_fast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,12 @@ A mixture of two looks, half as strong:
 
 `napari-unetstyle stylize slides/ --style a.tif --style b.tif --strength 0.5 -o restyled/`
 
+Texture, too, in one pass: a network learns the look from your own pictures, and is kept as a style:
+
+`napari-unetstyle stylize --train-fast our-he slides/ --style he/a.tif --minutes 3`
+
+`napari-unetstyle stylize slides/ --style our-he --method fast -o restyled/`
+
 A picture `slide.tif` becomes `restyled/slide_restyled.tif`, so that nobody takes it for the picture itself; volumes
 stay volumes, on their place. A bad picture does not stop the others.
 
@@ -46,32 +53,56 @@ def stylize_pictures(
         list[str],
         typer.Option(help="A picture to look like, or a style of the bank; several are mixed.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)] = None,
     method: Annotated[
-        str, typer.Option(help="automatic, histogram, moments, stain, landmarks or gatys.")
+        str, typer.Option(help="automatic, histogram, moments, stain, landmarks, gatys or fast.")
     ] = "automatic",
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,
     align: Annotated[
         bool, typer.Option(help="Exchange bright and dark first where picture and style differ in that.")
     ] = True,
-    steps: Annotated[int, typer.Option(help="Of the method gatys.")] = 30,
-    vgg: Annotated[
-        Path | None, typer.Option(help="torchvision's VGG16 file for gatys. [default: random weights, no file needed]")
+    steps: Annotated[
+        int | None, typer.Option(help="Of the method gatys [default: 30]; of --train-fast instead of --minutes.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for gatys.")] = "auto",
+    vgg: Annotated[
+        Path | None,
+        typer.Option(
+            help="torchvision's VGG16 file for gatys and --train-fast. [default: random weights, no file needed]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random weights, and of --train-fast.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for gatys, fast and --train-fast.")] = "auto",
+    train: Annotated[
+        str | None,
+        typer.Option(
+            "--train-fast",
+            help="Name of a new style: a network learns it from PICTURES, which stay as they are.",
+            show_default=False,
+        ),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="How long --train-fast takes. [default: 3]")] = None,
+    log: Annotated[Path | None, typer.Option(help="Folder for a TensorBoard log of --train-fast.")] = None,
     axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
 ) -> None:
     """Make pictures look like others; see HELP."""
-    from napari_unetstyle.core.imaging.files import read_image
+    from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.segmentation.folder_inputs import find_entries
-    from napari_unetstyle.core.style.change import NEURAL, StyleOptions
+    from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
-    from napari_unetstyle.core.style.stylize import reference_of
 
-    neural = GatysOptions(steps=steps, weights=vgg, seed=seed, device=device)
+    if train is not None:
+        if out is not None:
+            raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
+        given = {"weights": vgg, "seed": seed, "device": device, "log": log}
+        train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
+        return
+    if out is None:
+        raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
+    if minutes is not None or log is not None:
+        raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
+    neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural)
-    wanted = [read_image(path) if method in NEURAL else reference_of(path) for path in style]
+    wanted = [_wanted(path, method) for path in style]
     entries = find_entries(pictures, out)
     try:
         failed = _all(entries, wanted, options, out, axes)
@@ -80,6 +111,17 @@ def stylize_pictures(
         raise typer.Exit(STOPPED) from stop
     if failed:
         raise typer.Exit(ALL_FAILED if failed == len(entries) else SOME_FAILED)
+
+
+def _wanted(style: str, method: str) -> Any:
+    """A style as the method takes it."""
+    from napari_unetstyle.core.imaging.files import read_image
+    from napari_unetstyle.core.style.change import NEURAL, TRAINED
+    from napari_unetstyle.core.style.stylize import reference_of, trained_style
+
+    if method in TRAINED:
+        return trained_style(style)
+    return read_image(style) if method in NEURAL else reference_of(style)
 
 
 def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:
