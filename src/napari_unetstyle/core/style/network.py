@@ -16,7 +16,7 @@ from napari_unetstyle.core.networks.spec import StyleNetSpec
 if TYPE_CHECKING:
     from napari_unetstyle.core.networks.style_net import StyleNet
 
-LARGEST = 2**24
+LARGEST = 2**22
 """Bytes of a file; the largest network that a specification allows fits."""
 
 _HEAD = 8  # bytes of the length that a safetensors file begins with
