@@ -343,7 +343,12 @@ def test_gray_styles_volumes_and_several_pictures() -> None:
     assert style.network is not None
     assert style.network.spec.in_channels == 1
     assert style.reference.channels == 1
+    assert style.thumbnail is None
     assert stylize(stripes(), style, "fast").image.array.shape == (64, 72, 3)
+    both = [as_image(stripes()[..., 1]), as_image(stripes())]  # gray and colored ones together are gray
+    style = run(iter_train_fast("both", [volume], both, dataclasses.replace(QUICK, steps=1)))
+    assert style.network is not None
+    assert style.network.spec.in_channels == style.reference.channels == 1
 
 
 def test_it_can_be_stopped_and_leaves_nothing(bank: StyleBank, tmp_path: Path) -> None:
@@ -379,6 +384,9 @@ def test_what_cannot_be_trained_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     for wrong in ({"steps": 3}, {"minutes": 0}, {"crop": 8}, {"learning_rate": 0}, {"style_weight": 0}):
         with pytest.raises(OptionError):
             FastStyleOptions(**wrong)
+    with monkeypatch.context() as scarce, pytest.raises(ImageError, match="pictures need"):
+        scarce.setattr(fast_style, "free_memory", lambda: 10)
+        learned()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"\[tensorboard\]"):
         learned(dataclasses.replace(QUICK, log=tmp_path / "log"))

@@ -42,7 +42,7 @@ def train_fast(
     for style in styles:
         if not Path(style).exists() and style in bank:
             raise OptionError(
-                f"The style {style!r} is kept as statistics, and --train-fast needs a picture to look like. Give a file."
+                f"The style {style!r} is kept as statistics; --train-fast needs a picture to look like: give a file."
             )
     looks = [read_image(style) for style in styles]
     contents = [read_image(entry.path, axes=axes) for entry in find_entries(pictures, bank.root)]

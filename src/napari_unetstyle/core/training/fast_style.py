@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unetstyle.core.errors import MissingExtraError, OptionError
+from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionError
+from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.style.bank import KeptStyle
@@ -113,6 +114,7 @@ def iter_train_fast(
     *,
     about: str = "",
     license_note: str = "",
+    thumbnail: bool = False,
 ) -> Steps[KeptStyle]:
     """Train a network that gives pictures like these the look of others, in one pass each.
 
@@ -126,8 +128,8 @@ def iter_train_fast(
         Pictures to look like; gray ones give a network for gray.
     options
         See :class:`FastStyleOptions`.
-    about, license_note
-        See :class:`KeptStyle`.
+    about, license_note, thumbnail
+        See :meth:`KeptStyle.of`.
 
     Yields
     ------
@@ -145,11 +147,11 @@ def iter_train_fast(
         In words, if pictures, styles, weights or the device are not usable.
     """
     chosen = options or FastStyleOptions()
-    style = KeptStyle.of(name, styles, about=about, license_note=license_note)
+    style = KeptStyle.of(name, styles, about=about, license_note=license_note, thumbnail=thumbnail)
     looks = [look_of(image) for image in styles]
     for look in looks:
         check_sides("style", look)
-    channels = 1 if all(map(is_gray, looks)) else 3
+    channels = 1 if style.reference.channels == 1 or all(map(is_gray, looks)) else 3
     crops = Crops.of(pictures, style, Span.of(style.reference, channels), chosen.crop)
 
     from napari_unetstyle.core.networks.style_net import StyleNet
@@ -189,6 +191,7 @@ class Crops:
         """
         if not pictures:
             raise OptionError("Give at least one picture to learn from.")
+        _check_memory(pictures)
         found = tuple(Styling.of(image, [style], StyleOptions()) for image in pictures)
         for styling in found:
             check_sides("picture", np.empty((1, *styling.shape[-2:]), np.float32))
@@ -322,6 +325,17 @@ class _Teacher:
         with mixed(self.device.type, is_wanted=self.is_mixed):
             made: Tensor = network(start)
         return made.float()
+
+
+def _check_memory(pictures: Sequence[Image]) -> None:
+    """All pictures are held, for crops are drawn from any of them."""
+    needed = sum(math.prod(image.array.shape) * image.array.dtype.itemsize for image in pictures)
+    free = free_memory()
+    if needed > free:
+        raise ImageError(
+            f"The {len(pictures)} pictures need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Give "
+            "fewer, or parts of them: a few that are typical are enough."
+        )
 
 
 def _device(options: FastStyleOptions) -> torch.device:
