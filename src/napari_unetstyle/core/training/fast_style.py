@@ -333,8 +333,8 @@ def _check_memory(pictures: Sequence[Image]) -> None:
     free = free_memory()
     if needed > free:
         raise ImageError(
-            f"The {len(pictures)} pictures need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Give "
-            "fewer, or parts of them: a few that are typical are enough."
+            f"The {len(pictures)} pictures need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. "
+            "Give fewer, or parts of them: a few that are typical are enough."
         )
 
 
