@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from napari_unetstyle.cli.main import app
-from napari_unetstyle.core import StyleOptions, as_image, read_image, stylize
+from napari_unetstyle.core import FastStyleOptions, StyleOptions, as_image, iter_train_fast, read_image, run, stylize
 from napari_unetstyle.core.style.bank import StyleBank, read_style
-from napari_unetstyle.core.style.change import NEURAL
+from napari_unetstyle.core.style.change import TEXTURED
 from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.stylize import iter_stylize
@@ -150,7 +150,7 @@ def test_strength_and_method_are_followed(two: Any, qtbot: Any, click: Any, tick
 
 
 def test_every_method_has_words() -> None:
-    assert set(WORDS) == {*METHODS, *NEURAL}
+    assert set(WORDS) == {*METHODS, *TEXTURED}
 
 
 def test_a_picture_that_went_meanwhile_is_offered(two: Any, core: Any, qtbot: Any, click: Any, tick: Any) -> None:
@@ -354,3 +354,21 @@ def test_text_for_pictures_without_a_file_says_what_they_are() -> None:
     assert known["picture"].shape == picture.array.shape
     line = style_as_command_line(picture, None, [volume], StyleOptions())
     assert line.splitlines()[:2] == ["# save the picture as b.tif first", "# save the picture as a.tif first"]
+
+
+def test_a_style_with_a_network_is_applied_in_one_pass(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    few = FastStyleOptions(minutes=None, steps=1, crop=32, batch=1)
+    trained = run(iter_train_fast("in-one-pass", [as_image(blobs())], [as_image(stain())], few))
+    StyleBank().add(trained)
+    panel.kept_changed.emit()
+    panel.styles.tick([trained])
+    panel.method.setCurrentIndex(panel.method.findData("fast"))
+    qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
+    finish(panel, qtbot, click, 4 * MS)
+    wanted = stylize(viewer.layers["slide7"].data, "in-one-pass", "fast").image.array
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted)
+    panel.styles.tick([viewer.layers["slide9"]])
+    finish(panel, qtbot, click)
+    assert "network" in panel.message.text  # a picture has none
+    StyleBank().remove("in-one-pass")

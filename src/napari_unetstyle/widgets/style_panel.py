@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QHBoxLayout, QLabel, QPushBu
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.change import NEURAL, StyleOptions
+from napari_unetstyle.core.style.change import TEXTURED, StyleOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -51,6 +51,7 @@ WORDS = {
     "stain": "stains (Macenko), for H&E",
     "landmarks": "landmarks (Nyul), for MR",
     "gatys": "texture (Gatys), minutes",
+    "fast": "texture in one pass, if trained",
 }
 
 
@@ -103,7 +104,7 @@ class StylePanel(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.strength, 1)
         row.addWidget(self.percent)
-        for method in (*METHODS, *NEURAL):
+        for method in (*METHODS, *TEXTURED):
             self.method.addItem(WORDS.get(method, method), method)
         self.align.setChecked(True)
         self.align.setToolTip("Where objects are bright in one picture and dark in the other")
@@ -238,8 +239,8 @@ class StylePanel(QWidget):
             return None
         image = image_from_layer(layer)
         sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
-        is_neural = self.options.method in NEURAL  # its preview would take minutes: what it starts from is shown
-        options = dataclasses.replace(self.options, method="automatic") if is_neural else self.options
+        is_start = self.options.method in TEXTURED  # made of whole pictures: what it starts from is shown
+        options = dataclasses.replace(self.options, method="automatic") if is_start else self.options
         spans = [stop - start for start, stop in sides]
         step = max(1, math.ceil(max(spans) / LONGEST))
         at = _index(image, frame, sides, step)

@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.style_layers import Style, is_kept
 if TYPE_CHECKING:
     from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
 
-FILE = "Styles (*.style.json)"
+FILE = "Styles (*.style.json *.style.safetensors)"
 WHAT_IS_KEPT = "Kept are numbers: how bright and how colored. No part of the picture, unless you want a small one."
 _LONGEST = 64
 
@@ -175,7 +175,7 @@ class StyleShelf(QWidget):
         def write(path: Path) -> None:
             self.share_to(path, style, thumbnail=thumbnail)
 
-        ask_for_path(self, "Share a style", write, name=f"{style.name}.style.json", filters=FILE, mode="save")
+        ask_for_path(self, "Share a style", write, name=style.file_name, filters=FILE, mode="save")
 
     def _on_remove(self) -> None:
         style = self._one_kept()
