@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetstyle.core import KeptStyle, Reference, StyleBank, as_image, stylize
+from napari_unetstyle._sample_data import sample_folder
+from napari_unetstyle.core import KeptStyle, Reference, StyleBank, as_image, check_content, read_image, stylize
 from napari_unetstyle.core.errors import StyleFileError
 from napari_unetstyle.core.style.bank import read_style
 from napari_unetstyle.core.style.change import StyleOptions, change_of
 from napari_unetstyle.core.style.photometric import METHODS, inverted
+from napari_unetstyle.core.style.pixels import luminance
 from napari_unetstyle.core.style.stylize import Styling
 
 HEMATOXYLIN, EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)  # Ruifrok and Johnston 2001
@@ -72,10 +74,26 @@ def test_a_section_in_its_own_stains_stays_as_it_is():
 
 
 def test_a_section_takes_the_stains_of_another():
-    content, style = section(seed=1), section(OTHER, 2, (1.0, 1.1))
+    content, style = section(seed=1), section(OTHER, 2, (1.3, 0.9))
     made = Reference.of_unit(changed(content, Reference.of_unit(style), "stain"))
     assert all(degrees(got, aim) < 5 for got, aim in zip(made.stains, OTHER, strict=True))
-    assert made.amounts == pytest.approx((1.0, 1.1), rel=0.15)
+    assert made.amounts == pytest.approx((1.3, 0.9), rel=0.15)
+
+
+def test_nuclei_stay_nuclei_where_their_hue_is_that_of_the_tissue_elsewhere():
+    content, style = section(seed=1), section((EOSIN, HEMATOXYLIN), 2)
+    nuclei = luminance(content) < np.median(luminance(content)) - 0.1
+    made = luminance(changed(content, Reference.of_unit(style), "stain"))
+    assert made[nuclei].max() < np.median(made[~nuclei])
+
+
+@pytest.mark.parametrize("name", ["he-dark", "he-light"])
+def test_labels_of_our_own_section_survive_the_bundled_stains(name):
+    folder = sample_folder()
+    picture = read_image(folder / "nuclei-he.tif")
+    labels = np.asarray(read_image(folder / "truth" / "nuclei-he.tif").array)
+    made = stylize(picture, name, "stain").image.array
+    assert check_content(*(np.moveaxis(np.asarray(a), -1, 0) for a in (picture.array, made)), labels).holds
 
 
 def test_bundled_stains_are_moved_to_each_other():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 
 Stains = NDArray[np.float32]
-"""``(2, 3)``: unit vectors of optical density in red, green and blue, the bluer dye (hematoxylin) first."""
+"""``(2, 3)``: unit vectors of optical density in red, green and blue, the dye of what is darkest (nuclei) first."""
 Amounts = NDArray[np.float32]
 """``(2,)``: the 99th percentile of each dye's concentration."""
 
@@ -24,6 +24,7 @@ _LEAST_PIXELS, _LEAST_SHARE = 64, 0.01  # that are stained
 _LEAST_ANGLE = np.radians(10)  # between two dyes; less is one dye and noise
 _LEAST_AMOUNT = 0.05
 _LEAST_RED = 0.5  # hematoxylin is blue, so it absorbs red; without it, two pinks would pass for two dyes
+_DARKEST_SHARE = 5.0  # percent of the stained pixels, by density, in which the first dye prevails
 _LEAST_COLOR = 0.03  # mean difference between the channels of what has a color
 _DARK = 0.3  # median luminance of fluorescence
 
@@ -31,8 +32,10 @@ _DARK = 0.3  # median luminance of fluorescence
 def measure_stains(pixels: Pixels) -> tuple[Stains, Amounts] | None:
     """The two dyes of pixels ``(C, N)`` in 0..1 (Macenko et al. 2009).
 
-    They are the outermost directions in the plane that the stained pixels' optical densities span. None where the
-    picture is gray or dark, as no dye absorbs there, or where too little is stained to tell two dyes.
+    They are the outermost directions in the plane that the stained pixels' optical densities span. Which is which is
+    told by the darkest pixels and not by hue: the same nuclei are blue in one scanner and violet in the next, and
+    changed hues must not exchange them with what is around them. None where the picture is gray or dark, as no dye
+    absorbs there, or where too little is stained to tell two dyes.
     """
     if len(pixels) != _COLORS or np.ptp(pixels, axis=0).mean() < _LEAST_COLOR or np.median(luminance(pixels)) < _DARK:
         return None
@@ -44,13 +47,16 @@ def measure_stains(pixels: Pixels) -> tuple[Stains, Amounts] | None:
     plane = plane * np.where(plane.sum(axis=0) < 0, -1, 1)
     along, across = plane.T @ stained
     angles = np.percentile(np.arctan2(across, along), (_TAIL, 100 - _TAIL))
-    found = _ordered((plane @ np.stack([np.cos(angles), np.sin(angles)])).T)
+    found = _positive((plane @ np.stack([np.cos(angles), np.sin(angles)])).T)
     if not tells_two(found):
         return None
-    amounts = np.percentile(np.linalg.lstsq(found.T, stained, rcond=None)[0], _MOST_OF, axis=1)
+    each = np.linalg.lstsq(found.T, stained, rcond=None)[0]
+    amounts = np.percentile(each, _MOST_OF, axis=1)
     if amounts.min() < _LEAST_AMOUNT:
         return None
-    return found.astype(np.float32), amounts.astype(np.float32)
+    total = np.linalg.norm(stained, axis=0)
+    order = np.argsort(-each[:, total >= np.percentile(total, 100 - _DARKEST_SHARE)].mean(axis=1))
+    return found[order].astype(np.float32), amounts[order].astype(np.float32)
 
 
 def mean_stains(dyes: Sequence[tuple[Stains, Amounts]], shares: NDArray[np.float32]) -> tuple[Stains, Amounts] | None:
@@ -67,16 +73,17 @@ def mean_stains(dyes: Sequence[tuple[Stains, Amounts]], shares: NDArray[np.float
 
 
 def tells_two(stains: NDArray[np.floating[Any]]) -> bool:
-    """Whether unit vectors ``(2, 3)`` are two dyes, the first of them blue."""
+    """Whether unit vectors ``(2, 3)`` are two dyes, one of them blue."""
     apart = np.arccos(np.clip(np.dot(stains[0], stains[1]), -1, 1))
-    return bool(apart >= _LEAST_ANGLE and stains[0, 0] >= _LEAST_RED)
+    return bool(apart >= _LEAST_ANGLE and stains[:, 0].max() >= _LEAST_RED)
 
 
 def basis(stains: Stains) -> NDArray[np.float64]:
     """``(3, 3)``: the two dyes, and what neither absorbs, as columns."""
     first, second = stains.astype(np.float64)
     rest = np.cross(first, second)
-    return np.stack([first, second, rest / np.linalg.norm(rest)], axis=1)
+    rest *= np.copysign(1 / np.linalg.norm(rest), rest[2])  # in one direction, whichever dye comes first
+    return np.stack([first, second, rest], axis=1)
 
 
 def to_density(pixels: Pixels) -> Pixels:
@@ -91,8 +98,8 @@ def to_light(density: Pixels) -> Pixels:
     return light
 
 
-def _ordered(stains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without what no dye has (light of its own), hematoxylin first: it absorbs more of the red."""
-    positive = stains.clip(0)
-    units: NDArray[np.float64] = positive / np.maximum(np.linalg.norm(positive, axis=1, keepdims=True), 1e-9)
-    return units if units[0, 0] >= units[1, 0] else units[::-1]
+def _positive(stains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit vectors without what no dye has: light of its own."""
+    absorbing = stains.clip(0)
+    units: NDArray[np.float64] = absorbing / np.maximum(np.linalg.norm(absorbing, axis=1, keepdims=True), 1e-9)
+    return units
