@@ -47,6 +47,17 @@ def test_import_show_and_remove(shell: Shell, own_store: Path, tiny: Model) -> N
     assert shell("models", "remove", "tiny").code == 2
 
 
+def test_export_is_a_file_that_can_be_imported(shell: Shell, own_store: Path, tiny: Model, tmp_path: Path) -> None:
+    assert shell("models", "import", tiny.folder).code == 0
+    (tmp_path / "out").mkdir()
+    done = shell("models", "export", "tiny", "-o", tmp_path / "out")
+    assert done.code == 0
+    assert str(tmp_path / "out" / "tiny-1.unetmodel.zip") in done.out
+    assert shell("models", "remove", "tiny").code == 0
+    assert shell("models", "import", tmp_path / "out" / "tiny-1.unetmodel.zip").code == 0
+    assert shell("models", "export", "tiny", "-o", tmp_path / "out").code == 2
+
+
 def test_import_of_another_under_a_taken_name(shell: Shell, own_store: Path, tiny: Model, tmp_path: Path) -> None:
     shell("models", "import", tiny.folder)
     done = shell("models", "import", tiny_model(tmp_path / "elsewhere", seed=5).folder)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unetstyle.core import ModelStore
+from napari_unetstyle.core.errors import ModelFileError, OutputError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.memory import Memory
@@ -65,9 +66,28 @@ def test_no_way_out_takes_them_along(model, tmp_path):
     copied = tmp_path / "copy"
     copied.mkdir()
     model_folder.copy(model.folder, copied)
-    for folder in (there.folder("has"), there.folder("renamed"), unpacked.folder("has"), copied):
+    shared = ModelStore(tmp_path / "shared")
+    shared.import_(ModelStore(model.folder.parent).share("has", tmp_path))
+    folders = (there.folder("has"), there.folder("renamed"), unpacked.folder("has"), shared.folder("has"), copied)
+    for folder in folders:
         assert names(folder) == sorted(model.spec.files)
         assert [m.picture for m in there.load(folder).memory] == [""]
+
+
+def test_a_shared_file_has_no_byte_of_them_and_is_the_same_each_time(model, tmp_path):
+    store = ModelStore(model.folder.parent)
+    one, two = (store.share("has", tmp_path / f"{name}.zip") for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as file:
+        assert sorted(name.partition("/")[2] for name in file.namelist()) == sorted(model.spec.files)
+        assert all(PLANTED[:40] not in file.read(name) for name in file.namelist())
+    with pytest.raises(OutputError, match="exists already"):
+        store.share("has", one)
+    (model.folder / "weights.safetensors").write_bytes(b"edited")
+    with pytest.raises(ModelFileError, match="damaged or was edited"):
+        store.share("has", tmp_path / "c.zip")
+    assert not list(tmp_path.glob("c*"))
+    assert not list(tmp_path.glob(".partial*"))
 
 
 def test_a_candidate_written_elsewhere_goes_without_them_and_a_kept_one_has_them(tmp_path):

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from npe2 import PluginManager, PluginManifest
+from qtpy.QtWidgets import QFileDialog
 
+from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.models.store import ModelStore
+from napari_unetstyle.widgets import readers
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.models_panel import ModelsPanel, card_text
 from tests.core.networks_for_tests import tiny_model
@@ -110,3 +114,37 @@ def test_nothing_is_asked_in_a_window_that_blocks(panel: ModelsPanel, click: Any
     (dialog,) = panel.findChildren(QFileDialog)
     assert not dialog.isModal()
     dialog.close()
+
+
+def test_a_model_is_shared_as_one_file_and_nothing_is_replaced(
+    panel: ModelsPanel, foreign: Path, tmp_path: Path, qtbot: Any, click: Any
+) -> None:
+    import_and_wait(panel, foreign, qtbot)
+    target = tmp_path / "to-a-colleague.unetmodel.zip"
+    for words in ("A colleague drops it on napari", "exists already"):
+        with qtbot.waitSignal(panel._sharing.done, timeout=MS):
+            panel.share_to(target, "foreign@1")
+        assert words in panel.message.text
+    there = ModelStore(tmp_path / "there")
+    assert there.import_(target).name == "foreign"
+    click(panel.share)
+    (dialog,) = panel.findChildren(QFileDialog)
+    assert dialog.selectedFiles()[0].endswith("foreign-1.unetmodel.zip")
+    dialog.reject()
+
+
+def test_a_shared_model_dropped_on_napari_is_installed(
+    make_napari_viewer: Any, foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "own"))
+    path = ModelStore(foreign.parent).share("foreign", tmp_path)
+    manifest = PluginManifest.from_file(Path(readers.__file__).parents[3] / "napari.yaml")
+    manager = PluginManager.instance()
+    if manifest.name not in manager:
+        manager.register(manifest)
+    viewer = make_napari_viewer()
+    assert viewer.open(str(path), plugin="napari-unetstyle") == []
+    assert "foreign" in [known.name for known in ModelStore().list()]
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ModelFileError, match="cannot be read as a zip file"):
+        readers.read_models(str(path))

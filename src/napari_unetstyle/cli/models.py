@@ -1,4 +1,4 @@
-"""``napari-unetstyle models``: which there are, what they are for, import and remove."""
+"""``napari-unetstyle models``: which there are, what they are for, import, export and remove."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ModelSpec
 
-HELP = """List, show, import and remove models.
+HELP = """List, show, import, export and remove models.
 
 **Examples**
 
@@ -22,6 +22,8 @@ HELP = """List, show, import and remove models.
 `napari-unetstyle models show nuclei`
 
 `napari-unetstyle models import downloads/axons.zip --name axons-of-our-lab`
+
+`napari-unetstyle models export nuclei-mine -o to-a-colleague/`
 
 `napari-unetstyle models remove axons-of-our-lab`
 """
@@ -83,6 +85,17 @@ def import_model(
     spec = store.import_(path, name=name)
     typer.echo(f"Model {spec.name!r} is installed in {store.folder(f'{spec.name}@{spec.version}')}.")
     typer.echo(f"{spec.card.purpose.rstrip('.')}. {spec.card.intended_use}")
+
+
+@app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(help="Name, or name@version.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New file, or a folder for it.", show_default=False)],
+) -> None:
+    """Write a model as one file for a colleague, who drops it on napari or imports it; no picture of yours is in it."""
+    from napari_unetstyle.core import ModelStore
+
+    typer.echo(f"Wrote {ModelStore().share(name, out)}.")
 
 
 @app.command("remove")

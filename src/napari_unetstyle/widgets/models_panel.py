@@ -1,4 +1,4 @@
-"""The tab *Models*: what is installed, its card, import and delete."""
+"""The tab *Models*: what is installed, its card, import, share and delete."""
 
 from __future__ import annotations
 
@@ -35,19 +35,21 @@ class ModelsPanel(QWidget):
     def __init__(self, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._calls = calls
-        self._slot = JobSlot(self)
+        self._slot, self._sharing = JobSlot(self), JobSlot(self)
         self._specs: list[ModelSpec] = []
         self.models = QListWidget()
         self.card, self.problems = label(), label()
         self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
         self.delete, self.open_folder = QPushButton("Delete"), QPushButton("Open folder")
+        self.share = QPushButton("Share…")
+        self.share.setToolTip("One file for a colleague, who drops it on napari; no picture of yours is in it")
         self.message = MessageRow()
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
-        for i, button in enumerate((self.import_folder, self.import_file, self.open_folder, self.delete)):
+        for i, button in enumerate((self.import_folder, self.import_file, self.share, self.open_folder, self.delete)):
             buttons.addWidget(button, i // 2, i % 2)
         layout = QVBoxLayout(self)
         layout.addWidget(self.models)
@@ -61,9 +63,11 @@ class ModelsPanel(QWidget):
         self.models.currentRowChanged.connect(self._show_card)
         self.import_folder.clicked.connect(self._on_import_folder)
         self.import_file.clicked.connect(self._on_import_file)
+        self.share.clicked.connect(self._on_share)
         self.delete.clicked.connect(self._on_delete)
         self.open_folder.clicked.connect(self._on_open_folder)
         self._slot.done.connect(self._on_imported)
+        self._sharing.done.connect(self._on_shared)
 
     @property
     def spec(self) -> ModelSpec | None:
@@ -122,6 +126,26 @@ class ModelsPanel(QWidget):
     def _on_import_file(self) -> None:
         ask_for_path(self, "Import a model file", self.import_from, filters="Models (*.zip model.json)")
 
+    def share_to(self, path: Path, reference: str) -> None:
+        """Write a model as one file, off the GUI thread, as all of it is checked."""
+        store = self.store
+        self._sharing.start(as_steps(lambda: store.share(reference, path)))
+
+    def _on_share(self) -> None:
+        from napari_unetstyle.core.models.archive import SHARED
+
+        spec = self.spec
+        if spec is not None:
+            name, chosen = f"{spec.name}-{spec.version}{SHARED}", _reference(spec)
+            ask_for_path(self, "Share a model", lambda path: self.share_to(path, chosen), name=name, mode="save")
+
+    def _on_shared(self, outcome: Outcome) -> None:
+        match outcome:
+            case Finished(value=path):
+                self.message.say(f"Wrote {path}. A colleague drops it on napari, or imports it here.")
+            case Failed():
+                self.message.fail(outcome)
+
     def _on_delete(self) -> None:
         spec = self.spec
         if spec is not None:
@@ -144,6 +168,7 @@ class ModelsPanel(QWidget):
         spec = self.spec
         self.card.setText(card_text(spec) if spec else "No model is installed.")
         is_own = spec is not None and not self.store.is_bundled(_reference(spec))
+        self.share.setEnabled(spec is not None)
         self.delete.setEnabled(is_own)
         self.delete.setToolTip("" if is_own else "This model came with the package and stays.")
 

@@ -1,4 +1,4 @@
-"""Volumes and OME-Zarr opened in napari: at their place, with their unit, or refused in a sentence."""
+"""Volumes and OME-Zarr opened in napari: at their place, with their unit, or refused in a sentence; shared models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ Paths = str | Sequence[str]
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
-    """What napari reads a path with: NIfTI, NRRD, MetaImage, OME-Zarr, or DICOM (files, a folder); None for others."""
+    """What napari reads a path with: NIfTI, NRRD, MetaImage, OME-Zarr, DICOM (files, a folder), a model; else None."""
     from napari_unetstyle.core.imaging.medical import medical_suffix
     from napari_unetstyle.core.imaging.ome_zarr import is_zarr
+    from napari_unetstyle.core.models.archive import SHARED
 
     paths = [path] if isinstance(path, str) else list(path)
+    if paths and all(one.lower().endswith(SHARED) for one in paths):
+        return read_models
     if paths and all(is_zarr(Path(one)) for one in paths):
         return read_zarr
     if all(medical_suffix(one) for one in paths):
@@ -41,6 +44,26 @@ def read_volumes(path: Paths) -> list[LayerData]:
         If one of them is truncated, damaged or does not say what its axes are.
     """
     return [_layer_data(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+
+
+def read_models(path: Paths) -> list[Any]:
+    """Install models that somebody shared; no layer comes of it.
+
+    Raises
+    ------
+    UnetstyleError
+        If one is no complete, unedited model, or its name belongs to another.
+    """
+    from napari.utils.notifications import show_info
+
+    from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.widgets.settings import read_settings
+
+    store = ModelStore(read_settings().model_folder)
+    for one in [path] if isinstance(path, str) else path:
+        spec = store.import_(one)
+        show_info(f"The model {spec.name}, version {spec.version}, is installed: {spec.card.purpose}")
+    return [(None,)]  # napari's way to say so
 
 
 def read_dicom(path: Paths) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A model folder inside a zip file, unpacked with distrust."""
+"""A model as one file: a zip of its folder, packed to hand on, and unpacked with distrust."""
 
 from __future__ import annotations
 
@@ -11,13 +11,35 @@ from pathlib import Path, PurePosixPath
 
 from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import atomic_path
-from napari_unetstyle.core.models.folder import MANIFEST
+from napari_unetstyle.core.models.folder import MANIFEST, verify
+from napari_unetstyle.core.models.spec import ModelSpec
 
+SHARED = ".unetmodel.zip"
+"""What the name of a model that is handed on ends with: napari opens it when it is dropped."""
 MOST_MEMBERS = 1000
 MOST_BYTES = 4 * 2**30
 HIGHEST_RATIO = 100
 _PIECE = 2**20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def pack(spec: ModelSpec, folder: Path, target: Path) -> None:
+    """Write the files that a model consists of, and no others, into one zip file; the same model, the same bytes.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing or was edited.
+    OutputError
+        If `target` cannot be written to.
+    """
+    verify(spec, folder, folder)
+    size = sum((folder / name).stat().st_size for name in spec.files)
+    with atomic_path(target, size) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(spec.files):
+            member = zipfile.ZipInfo(f"{spec.name}@{spec.version}/{name}")  # of 1980: a date would change the bytes
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, (folder / name).read_bytes())
 
 
 def unpack(path: Path, target: Path) -> None:

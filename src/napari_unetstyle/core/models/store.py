@@ -319,6 +319,34 @@ class ModelStore:
                 atomic_write(partial / MANIFEST, model_folder.to_json(spec))
             return self._adopt(partial, spec, is_import=True)
 
+    def share(self, name: str, path: str | os.PathLike[str]) -> Path:
+        """Write a model as one file to hand on; crops of a person's own pictures never go along.
+
+        Parameters
+        ----------
+        name
+            ``nuclei``, or ``nuclei@2``.
+        path
+            A file, or a folder for a file named after the model, ``nuclei-2.unetmodel.zip``.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is no such model.
+        ModelFileError
+            If a file of it is missing or was edited.
+        OutputError
+            If the file exists, or cannot be written.
+        """
+        from napari_unetstyle.core.models.archive import SHARED, pack
+
+        model, target = self.load(name), Path(path)
+        target = target / f"{model.spec.name}-{model.spec.version}{SHARED}" if target.is_dir() else target
+        if target.exists():
+            raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
+        pack(model.spec, model.folder, target)
+        return target
+
     def remove(self, name: str) -> None:
         """Delete one version of a model from the store.
 
