@@ -73,7 +73,8 @@ def row(source: str, style: str, method: str) -> Row:
     white = np.full((SIDE, GAP, 3), 255, np.uint8)
     line = np.concatenate([tile for each in tiles for tile in (each, white)], axis=1)
     pixels = np.concatenate([line, np.full((GAP, *line.shape[1:]), 255, np.uint8)])
-    return Row(pixels, f"`{source}` like `{style}`: {' '.join([check.words, *styled.notes])}")
+    notes = [note for note in styled.notes if not (styled.is_inverted and note.startswith("Bright and dark"))]
+    return Row(pixels, f"`{source}` like `{style}`: {' '.join([check.words, *notes])}")
 
 
 def is_sample(style: str) -> bool:

@@ -30,7 +30,7 @@ def test_settings_of_the_preferences_page(plugin: Any, plugin_settings: Any) -> 
     assert read_settings() == Settings(device="cpu", memory=100 * 2**20, model_folder=Path("~/models").expanduser())
 
 
-def test_without_the_manifest_there_are_defaults(npe2pm: Any) -> None:
+def test_without_the_manifest_there_are_defaults(npe2pm: Any, plugin_settings: Any) -> None:
     assert read_settings() == Settings()
 
 

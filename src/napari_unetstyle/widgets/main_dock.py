@@ -69,7 +69,7 @@ class MainDock(Dockable):
         self.models.changed.connect(self.teach.run.set_models)
         self.teach.run.models_changed.connect(self.models.refresh)
         self.teach.run.in_use.connect(self.segment.model.choose)
-        self.tabs.currentChanged.connect(lambda _: self._look_again())  # models and styles lie where others write, too
+        self.tabs.currentChanged.connect(lambda _: self._list_again())  # models and styles lie where others write, too
         self.style_panel.kept_changed.connect(self._list_styles)
         self.undocked.connect(self.close_down)
         follow(self, viewer.layers.events.inserted, self._on_inserted)
@@ -91,7 +91,7 @@ class MainDock(Dockable):
     def _on_inserted(self, event: Any) -> None:
         outline_on_scan(event.value)
 
-    def _look_again(self) -> None:
+    def _list_again(self) -> None:
         self.models.refresh()
         self._list_styles()
 
