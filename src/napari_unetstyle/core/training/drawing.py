@@ -69,9 +69,9 @@ class Drawing:
     old: Sequence[Example] = ()
     replay: float = 0.5
 
-    def __call__(self, rng: np.random.Generator) -> Batch:
-        """One batch."""
-        patches = [self.patch(rng) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
+    def __call__(self, rng: np.random.Generator, styled: float = 1.0) -> Batch:
+        """One batch; `styled` of the patches that can take a style may do so."""
+        patches = [self.patch(rng, styled) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
         images = _stack(patches)
         classes = np.stack([_known(p, p.labels[0], UNKNOWN) for p in patches]).astype(np.int64)
         if self.spec.separation is None:
@@ -95,7 +95,7 @@ class Drawing:
         extents = zip(*(example.image.shape[1:] for example in (*self.lessons, *self.old)), strict=True)
         return tuple(min(side, max(lengths)) for lengths in extents)
 
-    def patch(self, rng: np.random.Generator) -> Example:
+    def patch(self, rng: np.random.Generator, styled: float = 1.0) -> Example:
         """One augmented patch, intensity not yet normalized."""
         kind = rng.random()
         if kind < _BLANK:
@@ -104,7 +104,7 @@ class Drawing:
         pictures = self.old if is_old else self.lessons
         picture = pictures[int(rng.integers(len(pictures)))]
         patch = draw_patch(picture, self.shape, WARP, rng)
-        if picture.style is not None:
+        if picture.style is not None and (styled == 1 or rng.random() < styled):
             patch = replace(patch, image=picture.style(patch.image, rng, picture.look))
         change = rng.random()
         if change > 0.8:

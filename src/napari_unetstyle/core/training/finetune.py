@@ -38,7 +38,7 @@ from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
 from napari_unetstyle.core.training.seen import seen_by
-from napari_unetstyle.core.training.styling import iter_styled
+from napari_unetstyle.core.training.styling import StyledExamples, iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
@@ -149,14 +149,14 @@ def iter_fine_tune(
     network = copy.deepcopy(model.network)
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(
-        model.spec, network, said, places, options, usual_rate=1e-3, score=before.on_both, looks=looks, key=key
+        model.spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key
     )
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
     own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
     child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
     after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment, looks))
     checked = _checked(corrections, said, places)
-    notes = (styled.note,) if styled.note else ()
+    notes = _notes(styled, teaching)
     return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
 
 
@@ -203,8 +203,17 @@ def iter_teach_new(
     child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
     after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment, looks))
     checked = _checked(corrections, said, places)
-    notes = (styled.note,) if styled.note else ()
+    notes = _notes(styled, teaching)
     return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked, notes=notes)
+
+
+def _notes(styled: StyledExamples, teaching: Teaching) -> tuple[str, ...]:
+    """What a person should see of the styles."""
+    held_back = teaching.styled < 1 and (
+        f"Other looks were held back to {teaching.styled:.0%} of what they could have been: your own pictures were "
+        "read worse with more of them."
+    )
+    return tuple(note for note in (styled.note, held_back) if note)
 
 
 def _iter_checked(child: Model, store: ModelStore, scoring: Steps[Scores]) -> Steps[Scores]:

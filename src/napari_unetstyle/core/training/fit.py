@@ -26,7 +26,7 @@ _FILE = "training.safetensors"
 _IN_A_ROW = 3  # steps that are not finite, before the training goes back
 _SAFE_EVERY = 50  # steps between copies of the state that it can go back to
 _MOST_SETBACKS = 2
-_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "_in_a_row")
+_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "notes", "_in_a_row")
 _EVERY = 10, 100  # steps between numbers and between histograms in the log
 
 
@@ -66,6 +66,8 @@ class Fit:
         The averaged weights that measured best so far, and how well; empty and -1 if nobody measured.
     measured_at
         Seconds at which they were last measured.
+    notes
+        Numbers that whoever trains keeps along.
     """
 
     network: nn.Module
@@ -79,6 +81,7 @@ class Fit:
     best: dict[str, Tensor] = field(default_factory=dict)
     highest: float = -1.0
     measured_at: float = 0.0
+    notes: dict[str, float] = field(default_factory=dict)
     _in_a_row: int = 0
     _safe: dict[str, Tensor] = field(default_factory=dict)
 

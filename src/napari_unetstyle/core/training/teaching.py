@@ -7,18 +7,22 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, through
 from napari_unetstyle.core.training.comparison import iter_scores
-from napari_unetstyle.core.training.drawing import Drawing, loss
+from napari_unetstyle.core.training.drawing import Batch, Drawing, loss
 from napari_unetstyle.core.training.fit import Fit, advance_kept, share_done
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
+from napari_unetstyle.core.training.scores import Scores
+from napari_unetstyle.core.training.style_guard import StyleGuard
 from napari_unetstyle.core.training.train_progress import TrainProgress
 
 _WHOLE = 1000
@@ -41,8 +45,8 @@ class Teaching:
         How to teach.
     usual_rate
         Learning rate, if the options leave it open.
-    score
-        Dice on the places before teaching.
+    before
+        Of the model that is taught.
     looks
         The places in other looks, which count as much as the places do.
     key
@@ -58,14 +62,15 @@ class Teaching:
         options: FineTuneOptions,
         *,
         usual_rate: float,
-        score: float | None = None,
+        before: Scores | None = None,
         looks: Sequence[Look] = (),
         key: str = "",
     ) -> None:
         _freeze(network, options.learn)
         self._fit = options.fit(usual_rate)
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
-        self.score = score
+        self.score = before.on_both if before else None
+        self._own = before.on_places if before else None
         self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
         self._looks = looks
         self._cost = 0.0
@@ -102,18 +107,22 @@ class Teaching:
         folder = self._options.folder
         if folder is not None and self.state.load(folder, self._key) and self.state.highest >= 0:
             self.score = self.state.highest
-        yield from self._iter_trained(drawing, should_stop, clock)
+        guard = self._guard
+        yield from self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock)
         if self._places and self.state.measured_at < self.state.seconds:
             yield from self._iter_measured(self._done, clock)
             if folder is not None:
                 self.state.save(folder, self._key)
 
     def _iter_trained(
-        self, drawing: Drawing, should_stop: Callable[[], bool], clock: Callable[[], float]
+        self,
+        draw: Callable[[np.random.Generator], Batch],
+        should_stop: Callable[[], bool],
+        clock: Callable[[], float],
     ) -> Steps[None]:
         if self._is_due():  # where it was interrupted
             yield from self._iter_measured(self._done, clock)
-        steps = advance_kept(self.state, drawing, loss, self._fit, clock, self._key)
+        steps = advance_kept(self.state, draw, loss, self._fit, clock, self._key)
         with contextlib.closing(steps):  # writes down how far it has come
             for progress in steps:
                 yield self._progress(progress.fraction)
@@ -121,6 +130,16 @@ class Teaching:
                     return
                 if self._is_due():
                     yield from self._iter_measured(progress.fraction, clock)
+
+    @property
+    def _guard(self) -> StyleGuard:
+        """Of the notes as they are: a checkpoint may have brought others."""
+        return StyleGuard(self.state.notes, self._own)
+
+    @property
+    def styled(self) -> float:
+        """Of the patches that could take a style, how many did at the end."""
+        return self._guard.share
 
     @property
     def _done(self) -> float:
@@ -142,6 +161,7 @@ class Teaching:
         steps = iter_scores(model, self._said, self._places, (), segment, self._looks)
         scores = yield from through(steps, lambda _: self._progress(done))
         self.score = scores.on_both
+        self._guard.heed(scores)
         self._cost = clock() - started
         if self.score is not None:
             self.state.measured(self.score)
