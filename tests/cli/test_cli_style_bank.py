@@ -36,11 +36,11 @@ def test_keep_use_hand_on_take_in_and_forget(shell: Shell, picture: Path, tmp_pa
     assert shell("stylize", other, "--style", "ours", "-o", tmp_path / "out").code == 0
     made = read_image(tmp_path / "out" / "other_restyled.tif")
     assert np.array_equal(made.array[:], stylize(other, picture).image.array)
-    handed = shell("style-bank", "export", "ours", tmp_path / "handed.json")
+    handed = shell("style-bank", "export", "ours", tmp_path / "handed.style.json")
     assert "no picture" in handed.out
     assert shell("style-bank", "remove", "ours").code == 0
     assert "ours" not in names(shell)
-    assert shell("style-bank", "import", tmp_path / "handed.json", "--name", "theirs").code == 0
+    assert shell("style-bank", "import", tmp_path / "handed.style.json", "--name", "theirs").code == 0
     assert "theirs" in names(shell)
 
 

@@ -11,6 +11,7 @@ import pytest
 from napari_unetstyle.core import KeptStyle, StyleBank, as_image, stylize
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
 from napari_unetstyle.core.style.bank import SUFFIX, read_style
+from napari_unetstyle.core.style.stylize import reference_of
 
 BUNDLED = {"he-light", "he-dark", "fluorescence", "brightfield", "sem", "mr-t1", "mr-t2", "ct"}
 
@@ -158,3 +159,27 @@ def test_a_volume_keeps_one_style_and_its_middle_slice() -> None:
     assert style.reference.channels == 1
     assert style.picture is not None
     assert (style.picture == style.picture[..., :1]).all()
+
+
+def test_a_file_that_this_version_cannot_read_is_not_replaced(tmp_path):
+    bank = StyleBank(tmp_path)
+    newer = tmp_path / "z.style.json"
+    newer.write_text('{"schema_version": 2}')
+    with pytest.raises(OptionError, match="nothing is replaced"):
+        bank.add(KeptStyle.of("z", [as_image(np.arange(4096, dtype=np.uint8).reshape(64, 64))]))
+    assert newer.read_text() == '{"schema_version": 2}'
+
+
+def test_an_exported_file_has_its_suffix_and_a_name_without_one_is_a_folder(tmp_path):
+    bank = StyleBank(tmp_path / "bank")
+    assert bank.export("ct", tmp_path / "new folder").name == "ct.style.json"
+    assert bank.export("ct", tmp_path / "mine.json").name == "mine.style.json"
+    assert bank.export("ct", tmp_path / "ours.txt").name == "ours.txt.style.json"
+    with pytest.raises(OutputError, match="exists already"):
+        bank.export("ct", tmp_path / "mine.style.json")
+
+
+def test_a_folder_does_not_take_the_name_of_a_style(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ct").mkdir()
+    assert reference_of("ct").name == "ct"

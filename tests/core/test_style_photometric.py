@@ -87,6 +87,20 @@ def test_nuclei_stay_nuclei_where_their_hue_is_that_of_the_tissue_elsewhere():
     assert made[nuclei].max() < np.median(made[~nuclei])
 
 
+@pytest.mark.parametrize("rows", [1, 2, 8])
+def test_a_black_border_is_no_dye(rows):
+    picture = np.asarray(read_image(sample_folder() / "nuclei-he.tif").array)
+    padded = picture.copy()
+    padded[:rows] = 0
+    clean, seen = (Reference.of(np.moveaxis(pixels, -1, 0)) for pixels in (picture, padded))
+    assert all(degrees(got, aim) < 3 for got, aim in zip(seen.stains, clean.stains, strict=True))
+    assert seen.amounts == pytest.approx(clean.amounts, rel=0.1)
+
+
+def test_gray_is_no_dye():
+    assert Reference.of_unit(section(((0.58, 0.58, 0.58), EOSIN), amounts=(1.5, 1.0))).stains is None
+
+
 @pytest.mark.parametrize("name", ["he-dark", "he-light"])
 def test_labels_of_our_own_section_survive_the_bundled_stains(name):
     folder = sample_folder()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from napari_unetstyle.core import ModelStore, Reference, try_styles
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.scores import Counts
 from napari_unetstyle.core.training.style_trial import Difference, StyleTrial, iter_try_styles
 from tests.core.networks_for_tests import tiny_model
@@ -83,6 +84,15 @@ def test_the_interval_is_around_the_difference_and_turns_with_it(pairs):
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     same = Difference.of(one, one)
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_a_place_in_several_looks_is_one_place():
+    counts = [(Counts(100, 100, both),) for both in (50, 60, 70)]
+    better = [(Counts(100, 100, both),) for both in (55, 80, 71)]
+    places = [Place(0, ()) for _ in range(3)]
+    once = Difference.of(better, counts, places)
+    thrice = Difference.of(better * 3, counts * 3, places * 3)
+    assert (thrice.low, thrice.high, thrice.places) == pytest.approx((once.low, once.high, 3))
 
 
 def test_the_interval_is_that_of_the_normal_approximation_where_there_are_many_places():

@@ -344,6 +344,19 @@ def test_the_copied_text_makes_the_same_pixels(
     np.testing.assert_array_equal(again, made)
 
 
+def test_a_picture_that_is_no_longer_what_its_file_holds_is_not_copied_as_that_file(
+    two: Any, qtbot: Any, click: Any, tick: Any, tmp_path: Path
+) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    tifffile.imwrite(tmp_path / "a.tif", 255 - blobs())
+    viewer.layers["slide7"].metadata[PATH] = str(tmp_path / "a.tif")
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    finish(panel, qtbot, click)
+    click(panel.message.buttons()["Copy as Python"])
+    assert "a.tif" not in QApplication.clipboard().text()
+    assert "the pixels of 'slide7'" in QApplication.clipboard().text()
+
+
 def test_text_for_pictures_without_a_file_says_what_they_are() -> None:
     picture, volume = as_image(blobs(), name="a"), as_image(np.zeros((3, 4, 5)), axes="ZYX", name="b")
     text = style_as_python(picture, None, [volume, "he-dark"], StyleOptions())

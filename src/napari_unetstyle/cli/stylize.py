@@ -93,6 +93,8 @@ def stylize_pictures(
     if train is not None:
         if out is not None:
             raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
+        if method != "automatic" or strength != 1 or not align:
+            raise OptionError("--method, --strength and --no-align are for using a style: leave them out.")
         given = {"weights": vgg, "seed": seed, "device": device, "log": log}
         train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
         return
@@ -117,11 +119,15 @@ def _wanted(style: str, method: str) -> Any:
     """A style as the method takes it."""
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.style.change import NEURAL, TRAINED
-    from napari_unetstyle.core.style.stylize import reference_of, trained_style
+    from napari_unetstyle.core.style.stylize import look_of, reference_of, trained_style
 
     if method in TRAINED:
         return trained_style(style)
-    return read_image(style) if method in NEURAL else reference_of(style)
+    if method not in NEURAL:
+        return reference_of(style)
+    if not Path(style).is_file():
+        look_of(style)  # says what a name from the bank lacks
+    return read_image(style)
 
 
 def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:

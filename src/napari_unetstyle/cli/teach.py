@@ -105,8 +105,11 @@ def teach_model(
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import iter_try_styles
 
-    if try_styles and (from_scratch or not style):
-        raise OptionError("--try-styles needs a model to teach, and at least one --style to try on it.")
+    if try_styles and (from_scratch or not style or work is not None):
+        raise OptionError(
+            "--try-styles needs a model to teach and at least one --style to try on it, and cannot be gone on with: "
+            "leave --work out."
+        )
     if from_scratch != bool(classes) or (areas and not from_scratch):
         raise OptionError(
             "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "

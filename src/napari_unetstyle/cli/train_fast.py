@@ -40,9 +40,9 @@ def train_fast(
             "--train-fast, or remove that style with `napari-unetstyle style-bank remove`."
         )
     for style in styles:
-        if not Path(style).exists() and style in bank:
+        if not Path(style).is_file() and style in bank:
             raise OptionError(
-                f"The style {style!r} is kept as statistics; --train-fast needs a picture to look like: give a file."
+                f"The style {style!r} is kept without its picture; --train-fast needs one to look like: give a file."
             )
     looks = [read_image(style) for style in styles]
     contents = [read_image(entry.path, axes=axes) for entry in find_entries(pictures, bank.root)]

@@ -60,6 +60,34 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
     return target
 
 
+def new_file(path: str | os.PathLike[str], name: str, suffix: str) -> Path:
+    """Where a file of its kind goes that a person asked for: nothing is replaced, and its suffix is the right one.
+
+    Parameters
+    ----------
+    path
+        A folder (one that is there, or a name without a dot), or a file.
+    name
+        Of the file in a folder, suffix included.
+    suffix
+        Of two parts, as ``.unetmodel.zip``; what is missing of it is added.
+
+    Raises
+    ------
+    OutputError
+        If the file exists.
+    """
+    target = Path(path)
+    if target.is_dir() or not target.suffix:
+        target = target / name
+    elif not target.name.endswith(suffix):
+        first, last = Path(suffix).stem, Path(suffix).suffix
+        target = target.with_name(f"{target.name.removesuffix(last).removesuffix(first)}{suffix}")
+    if target.exists():
+        raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
+    return target
+
+
 class AppendFile:
     """A file that only grows, by pieces that are either whole in it or not at all.
 

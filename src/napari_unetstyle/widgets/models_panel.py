@@ -129,6 +129,7 @@ class ModelsPanel(QWidget):
     def share_to(self, path: Path, reference: str) -> None:
         """Write a model as one file, off the GUI thread, as all of it is checked."""
         store = self.store
+        self.share.setEnabled(False)
         self._sharing.start(as_steps(lambda: store.share(reference, path)))
 
     def _on_share(self) -> None:
@@ -140,6 +141,7 @@ class ModelsPanel(QWidget):
             ask_for_path(self, "Share a model", lambda path: self.share_to(path, chosen), name=name, mode="save")
 
     def _on_shared(self, outcome: Outcome) -> None:
+        self.share.setEnabled(self.spec is not None)
         match outcome:
             case Finished(value=path):
                 self.message.say(f"Wrote {path}. A colleague drops it on napari, or imports it here.")

@@ -27,6 +27,7 @@ from napari_unetstyle.widgets.parts import bring_into_sight, combo, follow, labe
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
+from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.style_layers import STYLE, Style, StylePlace, add_styled, given_to_core, is_kept
 from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
 from napari_unetstyle.widgets.style_shelf import StyleShelf
@@ -244,10 +245,7 @@ class StylePanel(QWidget):
         spans = [stop - start for start, stop in sides]
         step = max(1, math.ceil(max(spans) / LONGEST))
         at = _index(image, frame, sides, step)
-        middle = [
-            (start + max(0, (span - JUDGED) // 2), stop) for (start, stop), span in zip(sides, spans, strict=True)
-        ]
-        judged_at = _index(image, frame, [(start, min(stop, start + JUDGED)) for start, stop in middle])
+        judged_at = _index(image, frame, [_middle(*side) for side in sides])
         lying = self._lying_on(image)
         judged = None if lying is None else Labeled(at=judged_at, labels=np.asarray(lying[judged_at]))
         return StyleRequest(
@@ -327,7 +325,10 @@ def _copy(
     """Put a finished run on the clipboard as text that makes the same pixels again."""
     known = [one.name if is_kept(one) else file_with(looked, one) or looked for looked, one in styles]
     write = style_as_python if key == "Python" else style_as_command_line
-    QApplication.clipboard().setText(write(image, file_with(image, layer), known, options))
+    folder = read_settings().model_folder
+    where = "" if folder is None else f"# kept styles lie in {folder}: set NAPARI_UNETSTYLE_MODELS to it\n"
+    text = write(image, file_with(image, layer), known, options)
+    QApplication.clipboard().setText(f"{where}{text}" if any(is_kept(one) for _, one in styles) else text)
 
 
 def _middle(start: int, stop: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError, OutputError
-from napari_unetstyle.core.files import atomic_write, sha256_of
+from napari_unetstyle.core.files import atomic_write, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory, read_memory, write_memory
@@ -327,7 +327,7 @@ class ModelStore:
         name
             ``nuclei``, or ``nuclei@2``.
         path
-            A file, or a folder for a file named after the model, ``nuclei-2.unetmodel.zip``.
+            A file (``….unetmodel.zip``), or a folder for one named after the model, ``nuclei-2.unetmodel.zip``.
 
         Raises
         ------
@@ -340,10 +340,8 @@ class ModelStore:
         """
         from napari_unetstyle.core.models.archive import SHARED, pack
 
-        model, target = self.load(name), Path(path)
-        target = target / f"{model.spec.name}-{model.spec.version}{SHARED}" if target.is_dir() else target
-        if target.exists():
-            raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
+        model = self.load(name)
+        target = new_file(path, f"{model.spec.name}-{model.spec.version}{SHARED}", SHARED)
         pack(model.spec, model.folder, target)
         return target
 

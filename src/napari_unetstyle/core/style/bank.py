@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
 
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
-from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.files import atomic_write, new_file
 from napari_unetstyle.core.models.store import default_root
 from napari_unetstyle.core.style.network import LARGEST, StyleNetwork, is_packed, packed, unpacked
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
@@ -210,7 +210,7 @@ class StyleBank:
         Raises
         ------
         OptionError
-            If another style has this name.
+            If another style has this name, or a file that cannot be used.
         OutputError
             If it cannot be written.
         """
@@ -219,6 +219,12 @@ class StyleBank:
             raise OptionError(
                 f"There is a style {style.name!r} already, and a name never changes its meaning. Keep this one under "
                 f"another name, for example {self._free(style.name, styles)!r}."
+            )
+        unusable = [path for name in _file_names(style.name) if (path := self.root / name).exists()]
+        if unusable:
+            raise OptionError(
+                f"{unusable[0]} is there already, though it is no style that this version reads, and nothing is "
+                f"replaced. Keep this one under another name, for example {self._free(style.name, styles)!r}."
             )
         _write(style, self.root / style.file_name)
         return style
@@ -253,10 +259,7 @@ class StyleBank:
             If the file exists, or cannot be written.
         """
         style = self.load(name)
-        target = Path(path)
-        target = target / style.file_name if target.is_dir() else target
-        if target.exists():
-            raise OutputError(f"{target} exists already, and nothing is replaced. Choose another name.")
+        target = new_file(path, style.file_name, SUFFIX if style.network is None else NETWORK_SUFFIX)
         return _write(style if thumbnail else style.model_copy(update={"thumbnail": None}), target)
 
     def import_(self, path: str | os.PathLike[str], name: str | None = None) -> KeptStyle:
@@ -290,7 +293,7 @@ class StyleBank:
 
     @staticmethod
     def _free(name: str, taken: dict[str, KeptStyle]) -> str:
-        return next(free for i in range(2, len(taken) + 3) if (free := f"{name[:56]}-{i}") not in taken)
+        return next(free for i in range(2, len(taken) + 4) if (free := f"{name[:56]}-{i}") not in taken)
 
 
 def read_style(path: str | os.PathLike[str]) -> KeptStyle:

@@ -64,6 +64,8 @@ def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -
 def notes_of(content: Reference, wanted: Reference, options: StyleOptions) -> tuple[str, ...]:
     """Sentences a person should see."""
     notes = ["Bright and dark were exchanged."] if is_to_invert(content, wanted, options) else []
+    if content.is_constant:
+        notes.append("The picture has the same value everywhere.")
     lacking = _lacking(content, wanted)
     if options.method == "stain" and options.strength > 0 and lacking:
         notes.append(f"Two stains cannot be told apart in {lacking}; the method automatic was used instead of stain.")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
-from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.style.perceptual import GAMUT, StyleProgress, as_tensor
 from napari_unetstyle.core.style.pixels import Pixels, luminance
@@ -124,11 +124,21 @@ class FastStyle:
 
         self._check(start)
         seen = as_tensor(self.span.into(start)).to(self.device, memory_format=torch.channels_last)
-        with torch.inference_mode():
-            made = self.network(seen)[0].cpu().numpy()
+        try:
+            with torch.inference_mode():
+                made = self.network(seen)[0].cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ImageError(
+                f"The method fast needs more memory than {self.device} has for {start.shape[1]} x {start.shape[2]} "
+                "pixels. Choose the device cpu, or crop the picture."
+            ) from error
         return self.span.back(made, len(start))
 
     def _check(self, start: Pixels) -> None:
+        if self.device.type != "cpu":
+            return
         needed, free = _BYTES * self.width * start.shape[1] * start.shape[2], free_memory()
         if needed > free:
             raise ImageError(

@@ -40,7 +40,8 @@ def inverted(reference: Reference) -> Reference:
 def histogram(content: Reference, wanted: Reference) -> Change:
     """Each channel's intensities take the ranks' values of `wanted` (histogram matching).
 
-    Where the shares of objects and background differ between the two pictures it can erase objects; `moments` cannot.
+    Where the shares of objects and background differ between the two pictures it can erase objects;
+    `moments` erases only what it pushes past the range.
     """
     return _along([_curve(*pair) for pair in zip(content.quantiles, wanted.quantiles, strict=True)])
 

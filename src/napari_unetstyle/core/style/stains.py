@@ -27,6 +27,8 @@ _LEAST_AMOUNT = 0.05
 _LEAST_RED = 0.5  # hematoxylin is blue, so it absorbs red; without it, two pinks would pass for two dyes
 _DARKEST_SHARE = 5.0  # percent of the stained pixels, by density, in which the first dye prevails
 _LEAST_COLOR = 0.03  # mean difference between the channels of what has a color
+_BLACK = 0.06  # of all channels: a border, a fold or a pen, through which no dye is seen
+_LEAST_HUE = np.radians(8)  # between a dye and gray, which absorbs all colors alike
 _DARK = 0.3  # median luminance of fluorescence
 
 
@@ -41,7 +43,7 @@ def measure_stains(pixels: Pixels) -> tuple[Stains, Amounts] | None:
     pixels = pixels[:, :: -(-pixels.shape[1] // _MOST)]
     if len(pixels) != _COLORS or np.ptp(pixels, axis=0).mean() < _LEAST_COLOR or np.median(luminance(pixels)) < _DARK:
         return None
-    density = to_density(pixels)
+    density = to_density(pixels[:, pixels.max(axis=0) > _BLACK])
     stained = density[:, np.linalg.norm(density, axis=0) >= _LEAST_DENSITY].astype(np.float64)
     if stained.shape[1] < max(_LEAST_PIXELS, _LEAST_SHARE * pixels.shape[1]):
         return None
@@ -75,9 +77,10 @@ def mean_stains(dyes: Sequence[tuple[Stains, Amounts]], shares: NDArray[np.float
 
 
 def tells_two(stains: NDArray[np.floating[Any]]) -> bool:
-    """Whether unit vectors ``(2, 3)`` are two dyes, one of them blue."""
+    """Whether unit vectors ``(2, 3)`` are two dyes, one of them blue and none of them gray."""
     apart = np.arccos(np.clip(np.dot(stains[0], stains[1]), -1, 1))
-    return bool(apart >= _LEAST_ANGLE and stains[:, 0].max() >= _LEAST_RED)
+    from_gray = np.arccos(np.clip(stains.sum(axis=1) / np.sqrt(3), -1, 1)).min()
+    return bool(apart >= _LEAST_ANGLE and from_gray >= _LEAST_HUE and stains[:, 0].max() >= _LEAST_RED)
 
 
 def basis(stains: Stains) -> NDArray[np.float64]:

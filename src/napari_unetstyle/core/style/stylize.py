@@ -125,6 +125,8 @@ class Styling:
         As in :class:`Styled`.
     is_by_channel
         Whether a channel's new value follows from its old one alone.
+    is_constant
+        Whether the picture has the same value everywhere.
     """
 
     pixels: NDArray[Any]
@@ -135,6 +137,7 @@ class Styling:
     is_inverted: bool
     notes: tuple[str, ...]
     is_by_channel: bool
+    is_constant: bool = False
 
     @classmethod
     def of(cls, image: Image, styles: Sequence[Any], options: StyleOptions) -> Styling:
@@ -162,6 +165,7 @@ class Styling:
             options=options,
             is_inverted=is_to_invert(content, wanted, options),
             notes=notes_of(content, wanted, options),
+            is_constant=content.is_constant,
             is_by_channel=options.method in BY_CHANNEL and wanted.channels == channels,
         )
 
@@ -277,7 +281,7 @@ def _known(style: Any) -> Reference | None:
 
 def _kept(style: Any) -> KeptStyle | None:
     """A name that is also a file means the file."""
-    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).exists():
+    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).is_file():
         return StyleBank().load(style)
     return style if isinstance(style, KeptStyle) else None
 
@@ -303,7 +307,7 @@ def _common_channels(got: int, wanted: int) -> int:
         return _COLORS
     raise ImageError(
         f"The picture has {got} channels and the style {wanted}. Allowed are as many as the style has, a gray style "
-        "for any picture, or a gray picture for a style of 3 colors. Choose one channel of each."
+        "for any picture, or a gray picture for a style of 3 colors. Save one channel of each as a file of its own."
     )
 
 

@@ -195,6 +195,10 @@ class Crops:
         found = tuple(Styling.of(image, [style], StyleOptions()) for image in pictures)
         for styling in found:
             check_sides("picture", np.empty((1, *styling.shape[-2:]), np.float32))
+            if styling.is_constant:
+                raise OptionError(
+                    "A picture has the same value everywhere, so there is nothing to learn from. Leave it out."
+                )
         return cls(found, span, side)
 
     def drawn(self, dice: np.random.Generator) -> Pixels:

@@ -20,7 +20,7 @@ from napari_unetstyle.core.training.finetune import iter_fine_tune
 from napari_unetstyle.core.training.lessons import sayings
 from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.options import FineTuneOptions
-from napari_unetstyle.core.training.places import hold_out
+from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.scores import ENOUGH, TOLERATED, Counts, Scores, together
 
 _DRAWS = 2000
@@ -37,9 +37,10 @@ class Difference:
     value
         Over all places.
     low, high
-        95 % interval: places drawn again with replacement, the same for both (paired bootstrap).
+        95 % interval: places drawn again with replacement, the same for both (paired bootstrap); a place in several
+        looks is drawn as one.
     places
-        How many there are.
+        How many different ones there are.
     """
 
     value: float
@@ -49,9 +50,12 @@ class Difference:
 
     @classmethod
     def of(
-        cls, with_styles: Sequence[tuple[Counts, ...]], without: Sequence[tuple[Counts, ...]], seed: int = 0
+        cls,
+        with_styles: Sequence[tuple[Counts, ...]],
+        without: Sequence[tuple[Counts, ...]],
+        places: Sequence[Place] | None = None,
     ) -> Difference:
-        """Of the counts of the same places.
+        """Of the counts of the same places; `places` says which each is of, where one is there several times.
 
         Raises
         ------
@@ -60,15 +64,19 @@ class Difference:
         """
         if len(with_styles) != len(without) or not without:
             raise ValueError(f"a difference needs the same places, got {len(with_styles)} and {len(without)}")
-        rng = np.random.default_rng(seed)
-        draws = rng.integers(len(without), size=(_DRAWS, len(without)))
+        groups: dict[int, list[int]] = {}
+        for i in range(len(without)):
+            groups.setdefault(i if places is None else id(places[i]), []).append(i)
+        members = list(groups.values())
+        draws = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
 
-        def apart(index: Sequence[int]) -> float:
+        def apart(drawn: Sequence[int]) -> float:
+            index = [i for group in drawn for i in members[group]]
             one, other = (together([counts[i] for i in index]) for counts in (with_styles, without))
             return (one or 0.0) - (other or 0.0)
 
         low, high = np.percentile([apart(draw.tolist()) for draw in draws], _TAILS)
-        return cls(apart(range(len(without))), float(low), float(high), len(without))
+        return cls(apart(range(len(members))), float(low), float(high), len(members))
 
     def __str__(self) -> str:
         return f"{self.value:+.3f} Dice ({self.low:+.3f} to {self.high:+.3f}, {self.places} places)"
@@ -167,25 +175,24 @@ def iter_try_styles(
             steps = iter_fine_tune(corrections, model, replace(options, styles=styles), store=shelf)
             done.append((yield from share(steps, number * _TAUGHT, (number + 1) * _TAUGHT)))
             undo.callback(done[-1].forget, shelf)
-        scores = yield from share(_iter_compared(corrections, model, done, options), 2 * _TAUGHT, 1.0)
+        own, looks = yield from share(_iter_compared(corrections, model, done, options), 2 * _TAUGHT, 1.0)
         undo.pop_all()
-    first, second = done
-    own, looks = (
-        Difference.of(getattr(scores[0], name), getattr(scores[1], name)) if enough else None
-        for name, enough in (("places", len(scores[0].places) >= ENOUGH), ("looks", bool(scores[0].looks)))
-    )
-    return StyleTrial(with_styles=first, without=second, own=own, looks=looks)
+    return StyleTrial(with_styles=done[0], without=done[1], own=own, looks=looks)
 
 
 def _iter_compared(
     corrections: Sequence[Correction], parent: Model, candidates: Sequence[Candidate], options: FineTuneOptions
-) -> Steps[list[Scores]]:
+) -> Steps[tuple[Difference | None, Difference | None]]:
     """Both on the places that neither learned from: the same ones, as the same seed held them out."""
     said = sayings(corrections, parent.spec)
     places = hold_out(said, np.random.default_rng(options.seed))[1]
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, 0.1)
-    scores = []
+    scores: list[Scores] = []
     for number, candidate in enumerate(candidates):
         steps = iter_scores(candidate.model, said, places, (), options.segment, looks)
         scores.append((yield from share(steps, 0.1 + 0.45 * number, 0.55 + 0.45 * number)))
-    return scores
+    seen = [place for look in looks for place in look.places]
+    one, other = scores
+    own = Difference.of(one.places, other.places) if len(places) >= ENOUGH else None
+    is_enough = len({id(place) for place in seen}) >= ENOUGH
+    return own, Difference.of(one.looks, other.looks, seen) if is_enough else None
