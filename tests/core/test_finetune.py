@@ -171,7 +171,8 @@ def test_stop_keeps_the_best_so_far_and_compares_it(store):
 
 
 def test_progress_has_the_score(store):
-    steps = iter_fine_tune([picture(0)], "tiny", FineTuneOptions(**QUICK), store=store)
+    options = FineTuneOptions(**QUICK | {"steps": 16})
+    steps = iter_fine_tune([picture(0, shape=(96, 112))], "tiny", options, store=store)
     seen = []
     run(steps, seen.append)
     scores = [p.score for p in seen if isinstance(p, TrainProgress)]
