@@ -193,10 +193,9 @@ def _without(correction: Correction, ignore: int) -> Correction:
 
 def _name_of(out: Path | None, classes: Sequence[str]) -> str:
     """A model's name from the folder it goes to, or from its first class."""
-    import re
+    from napari_unetstyle.core.files import plain_name
 
-    plain = re.sub(r"[^a-z0-9_-]+", "-", (out.name if out is not None else classes[0]).lower()).strip("-_")
-    return plain[:64] or "model"
+    return plain_name(out.name if out is not None else classes[0], "model")
 
 
 def _drained(job: Steps[Done], work: Path | None) -> Done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,11 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> Path:
     with atomic_path(target, len(content)) as temporary:
         temporary.write_bytes(content)
     return target
+
+
+def plain_name(text: str, otherwise: str) -> str:
+    """A name for a model or a style: ``Zeiss, room 3`` becomes ``zeiss-room-3``; `otherwise` if nothing is left."""
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:64] or otherwise
 
 
 def new_file(path: str | os.PathLike[str], name: str, suffix: str) -> Path:

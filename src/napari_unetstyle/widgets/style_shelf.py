@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.files import plain_name
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import image_from_layer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FILE = "Styles (*.style.json *.style.safetensors)"
 WHAT_IS_KEPT = "Kept are numbers: how bright and how colored. No part of the picture, unless you want a small one."
-_LONGEST = 64
+NAMELESS = "style"
 
 
 class StyleShelf(QWidget):
@@ -126,7 +126,7 @@ class StyleShelf(QWidget):
         return None
 
     def _on_keep(self) -> None:
-        self.name.setText(name_for(self._pictures()[0].name))
+        self.name.setText(plain_name(self._pictures()[0].name, NAMELESS))
         self.thumbnail.setChecked(False)
         self.message.clear()
         self.form.show()
@@ -142,7 +142,7 @@ class StyleShelf(QWidget):
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
-        name = name_for(self.name.text())
+        name = plain_name(self.name.text(), NAMELESS)
         self.confirm.setEnabled(False)
         self._slot.start(self._calls.iter_keep_style(name, pictures, self.bank, self.thumbnail.isChecked()))
 
@@ -205,8 +205,3 @@ class StyleShelf(QWidget):
     def _say(self, text: str) -> None:
         self.message.say(text)
         bring_into_sight(self.message)
-
-
-def name_for(text: str) -> str:
-    """A name that a file can have: ``Zeiss, room 3`` becomes ``zeiss-room-3``."""
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:_LONGEST] or "style"
