@@ -131,11 +131,9 @@ def file_with(image: Image, layer: napari.layers.Layer) -> str | None:
         return None
     import numpy as np
 
-    middle = tuple(
-        slice(None) if axis == "C" else slice(max(0, (n - side) // 2), (n + side + 1) // 2)
-        for axis, n in zip(image.axes, image.array.shape, strict=True)
-        for side in (_COMPARED if axis in "YX" else 1,)
-    )
+    sides = {"C": image.size("C"), "Y": _COMPARED, "X": _COMPARED}
+    shown = [(n, sides.get(axis, 1)) for axis, n in zip(image.axes, image.array.shape, strict=True)]
+    middle = tuple(slice(max(0, (n - side) // 2), (n + side + 1) // 2) for n, side in shown)
     is_same = np.array_equal(np.asarray(stored.array[middle]), np.asarray(image.array[middle]), equal_nan=True)
     return path if is_same else None
 

@@ -11,9 +11,8 @@ from qtpy.QtCore import QEvent, QObject, QSize, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.layers import METADATA
 from napari_unetstyle.widgets.parts import follow, label, scroll_down_only
-from napari_unetstyle.widgets.style_layers import STYLE, Style, is_kept
+from napari_unetstyle.widgets.style_layers import Style, is_kept, own_pictures
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -75,8 +74,9 @@ class PictureList(QWidget):
 
     def leave_out(self, layer: napari.layers.Image | None) -> None:
         """Do not list this one."""
-        self._left_out = layer
-        self.refresh()
+        if layer is not self._left_out:
+            self._left_out = layer
+            self.refresh()
 
     def set_kept(self, styles: Sequence[KeptStyle]) -> None:
         """List these styles under the open pictures."""
@@ -91,7 +91,7 @@ class PictureList(QWidget):
             if (row := item.widget()) is not None and row is not self.heading:
                 row.hide()
                 row.deleteLater()
-        pictures = self._pictures()
+        pictures = [layer for layer in own_pictures(self._viewer) if layer is not self._left_out]
         self._boxes = [(layer, self._box(layer, _thumbnail(layer.thumbnail), ticked)) for layer in pictures]
         self.heading.setVisible(bool(self._kept))
         if self._kept:
@@ -101,15 +101,6 @@ class PictureList(QWidget):
         self.list.setVisible(bool(self._boxes))
         if len(self.ticked) != len(ticked):
             self.changed.emit()
-
-    def _pictures(self) -> list[napari.layers.Image]:
-        return [
-            layer
-            for layer in self._viewer.layers[::-1]
-            if type(layer).__name__ == "Image"
-            and not {METADATA, STYLE} & layer.metadata.keys()
-            and layer is not self._left_out
-        ]
 
     def _box(self, style: Style, picture: QPixmap, ticked: Sequence[Style]) -> QCheckBox:
         box = QCheckBox(style.name)

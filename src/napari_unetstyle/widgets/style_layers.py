@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
-from napari_unetstyle.widgets.layers import PLACE, Placement, image_from_layer
+from napari_unetstyle.widgets.layers import METADATA, PLACE, Placement, image_from_layer
 
 if TYPE_CHECKING:
     import napari.layers
@@ -29,6 +29,15 @@ _KEYS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_label
 def is_kept(style: Style) -> TypeGuard[KeptStyle]:
     """Whether it is a style from the bank, and no open picture."""
     return hasattr(style, "statistics")
+
+
+def own_pictures(viewer: napari.viewer.ViewerModel) -> list[napari.layers.Image]:
+    """The open pictures as they came: nothing that was made of another here."""
+    return [
+        layer
+        for layer in viewer.layers[::-1]
+        if type(layer).__name__ == "Image" and not {METADATA, STYLE} & layer.metadata.keys()
+    ]
 
 
 def given_to_core(style: Style) -> Image | KeptStyle:

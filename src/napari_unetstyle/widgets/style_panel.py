@@ -20,7 +20,7 @@ from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.layers import METADATA, image_from_layer, statement_of
+from napari_unetstyle.widgets.layers import image_from_layer, statement_of
 from napari_unetstyle.widgets.message_row import Action, MessageRow
 from napari_unetstyle.widgets.opening import file_with
 from napari_unetstyle.widgets.parts import bring_into_sight, combo, follow, label, named
@@ -28,7 +28,7 @@ from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
 from napari_unetstyle.widgets.settings import read_settings
-from napari_unetstyle.widgets.style_layers import STYLE, Style, StylePlace, add_styled, given_to_core, is_kept
+from napari_unetstyle.widgets.style_layers import Style, StylePlace, add_styled, given_to_core, is_kept, own_pictures
 from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
 from napari_unetstyle.widgets.style_shelf import StyleShelf
 
@@ -173,7 +173,7 @@ class StylePanel(QWidget):
         before = self.layer
         with QSignalBlocker(self.layers):
             self.layers.clear()
-            for layer in self._pictures():
+            for layer in own_pictures(self._viewer):
                 self.layers.addItem(layer.name, layer)
             self.layers.setCurrentIndex(max(self.layers.findData(before), 0) if self.layers.count() else -1)
         self._on_picture_changed()
@@ -213,13 +213,6 @@ class StylePanel(QWidget):
         self._slot.cancel()
         self.shelf.close_down()
         self.preview.pause()
-
-    def _pictures(self) -> list[napari.layers.Image]:
-        return [
-            layer
-            for layer in self._viewer.layers[::-1]
-            if type(layer).__name__ == "Image" and not {METADATA, STYLE} & layer.metadata.keys()
-        ]
 
     def _on_picture_changed(self) -> None:
         self.styles.leave_out(self.layer)
