@@ -117,17 +117,12 @@ def stylize_pictures(
 
 def _wanted(style: str, method: str) -> Any:
     """A style as the method takes it."""
-    from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.style.change import NEURAL, TRAINED
-    from napari_unetstyle.core.style.stylize import look_of, reference_of, trained_style
+    from napari_unetstyle.core.style.stylize import picture_of, reference_of, trained_style
 
     if method in TRAINED:
         return trained_style(style)
-    if method not in NEURAL:
-        return reference_of(style)
-    if not Path(style).is_file():
-        look_of(style)  # says what a name from the bank lacks
-    return read_image(style)
+    return picture_of(style) if method in NEURAL else reference_of(style)
 
 
 def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:

@@ -23,6 +23,7 @@ from napari_unetstyle.core.style.perceptual import (
     StyleProgress,
     as_tensor,
     check_sides,
+    check_weights,
     features_of,
     gamut,
     is_gray,
@@ -76,8 +77,7 @@ class GatysOptions:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.preview_every < 1:
             raise OptionError(f"Give 1 step or more, got steps={self.steps}, preview_every={self.preview_every}.")
-        if min(self.content_weight, self.style_weight, self.smoothness) < 0 or self.style_weight == 0:
-            raise OptionError("The weights of content and smoothness are 0 or more, that of the style is above 0.")
+        check_weights(self.content_weight, self.style_weight, self.smoothness)
         if self.optimizer not in ("lbfgs", "adam"):
             raise OptionError(f"Option optimizer={self.optimizer!r} is not allowed: give 'lbfgs' or 'adam'.")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 
@@ -218,6 +218,18 @@ def reduced(style: Pixels) -> Pixels:
     """The middle of a large style picture, at its own scale: texture has a size."""
     starts = [max(0, (n - _STYLE_SIDE) // 2) for n in style.shape[1:]]
     return style[:, starts[0] : starts[0] + _STYLE_SIDE, starts[1] : starts[1] + _STYLE_SIDE]
+
+
+def check_weights(content: float, style: float, smoothness: float) -> None:
+    """Whether parts of a loss can weigh as much.
+
+    Raises
+    ------
+    OptionError
+        If not, in words.
+    """
+    if min(content, style, smoothness) < 0 or style == 0:
+        raise OptionError("The weights of content and smoothness are 0 or more, that of the style is above 0.")
 
 
 def check_sides(name: str, pixels: Pixels) -> None:

@@ -218,20 +218,25 @@ def _texture_of(styles: Sequence[Any], options: StyleOptions) -> Callable[[Pixel
     return lambda start: iter_gatys(start, looks, options.neural)
 
 
-def look_of(style: Any) -> Pixels:
-    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice.
+def picture_of(style: Any) -> Image:
+    """A style as the picture that it is.
 
     Raises
     ------
-    OptionError
-        If it is kept as statistics, without a picture.
+    UnetstyleError
+        In words, if it is kept as statistics, without a picture, or cannot be read.
     """
     if _known(style) is not None:
         raise OptionError(
             "A neural style needs a picture to look like, and this style holds statistics only. Give the picture, or "
             "choose the method automatic."
         )
-    pixels = channels_first(_opened(style, None))
+    return _opened(style, None)
+
+
+def look_of(style: Any) -> Pixels:
+    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice; errors as :func:`picture_of`."""
+    pixels = channels_first(picture_of(style))
     middle = tuple(n // 2 for n in pixels.shape[1:-2])
     return to_unit(pixels)[0][:, *middle].clip(0, 1)
 

@@ -25,6 +25,7 @@ from napari_unetstyle.core.style.perceptual import (
     StyleProgress,
     as_tensor,
     check_sides,
+    check_weights,
     features_of,
     is_gray,
     mixed,
@@ -102,8 +103,7 @@ class FastStyleOptions:
             )
         if not 0 < self.learning_rate < math.inf:
             raise OptionError(f"Option learning_rate={self.learning_rate!r} is not allowed: give a number above 0.")
-        if min(self.content_weight, self.style_weight, self.smoothness) < 0 or self.style_weight == 0:
-            raise OptionError("The weights of content and smoothness are 0 or more, that of the style is above 0.")
+        check_weights(self.content_weight, self.style_weight, self.smoothness)
 
 
 def iter_train_fast(

@@ -64,9 +64,9 @@ class Difference:
         """
         if len(with_styles) != len(without) or not without:
             raise ValueError(f"a difference needs the same places, got {len(with_styles)} and {len(without)}")
-        groups: dict[int, list[int]] = {}
+        groups: dict[int | Place, list[int]] = {}
         for i in range(len(without)):
-            groups.setdefault(i if places is None else id(places[i]), []).append(i)
+            groups.setdefault(i if places is None else places[i], []).append(i)
         members = list(groups.values())
         draws = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
 
@@ -194,5 +194,5 @@ def _iter_compared(
     seen = [place for look in looks for place in look.places]
     one, other = scores
     own = Difference.of(one.places, other.places) if len(places) >= ENOUGH else None
-    is_enough = len({id(place) for place in seen}) >= ENOUGH
+    is_enough = len(set(seen)) >= ENOUGH
     return own, Difference.of(one.looks, other.looks, seen) if is_enough else None
