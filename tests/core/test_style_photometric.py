@@ -14,7 +14,7 @@ from napari_unetstyle.core import KeptStyle, Reference, StyleBank, as_image, che
 from napari_unetstyle.core.errors import StyleFileError
 from napari_unetstyle.core.style.bank import read_style
 from napari_unetstyle.core.style.change import StyleOptions, change_of
-from napari_unetstyle.core.style.photometric import METHODS, inverted
+from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.pixels import luminance
 from napari_unetstyle.core.style.stylize import Styling
 
@@ -147,7 +147,7 @@ def test_where_there_are_no_two_stains_none_are_found_and_that_is_said(pixels):
 
 def test_stained_pictures_are_not_inverted_though_one_seems_bright_on_dark():
     content, wanted = (Reference.of_unit(section(seed=i)) for i in (0, 1))
-    odd = Reference(**{**vars(content), "polarity": 0.9})
+    odd = Reference.of_stated({**content.stated(), "polarity": 0.9})
     pixels = section()
     assert np.array_equal(
         change_of(odd, wanted, StyleOptions(method="stain"))(pixels),
@@ -166,7 +166,7 @@ def test_stains_are_stated_mixed_and_lost_in_gray():
     middle = Reference.mixed([one, other])
     assert np.allclose(np.linalg.norm(middle.stains, axis=1), 1, atol=1e-6)
     assert all(degrees(middle.stains[i], one.stains[i]) < degrees(other.stains[i], one.stains[i]) for i in (0, 1))
-    assert [r.dyes for r in (one.gray(), inverted(one), Reference.mixed([plain, plain]))] == [None] * 3
+    assert [r.dyes for r in (one.gray(), one.inverted(), Reference.mixed([plain, plain]))] == [None] * 3
 
 
 def test_a_kept_style_has_its_stains_and_an_older_one_loads_without(tmp_path):

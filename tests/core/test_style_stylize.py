@@ -87,3 +87,29 @@ def test_what_is_not_possible_is_said():
 def test_styles_are_mixed():
     dark, light = Reference.of(np.full((1, 9, 9), 50, np.uint8)), Reference.of(np.full((1, 9, 9), 150, np.uint8))
     assert Reference.mixed([dark, light], [1, 3]).mean[0] == pytest.approx(125 / 255, abs=1e-4)
+
+
+@given(seed=st.integers(0, 99), shape=st.sampled_from([(1, 9, 11), (3, 40, 50), (1, 6, 30, 20), (3, 500, 400)]))
+@settings(max_examples=20, deadline=None)
+def test_ranks_of_bytes_are_those_of_the_same_numbers(seed, shape):
+    levels = np.random.default_rng(seed).choice(256, 9)
+    pixels = np.random.default_rng(seed + 1).choice(levels, shape).astype(np.uint8)
+    counted, sorted_ = Reference.of(pixels), Reference.of_unit(pixels.astype(np.float32) / 255)
+    assert np.allclose(counted.quantiles, sorted_.quantiles, atol=1e-6)
+    for name in ("mean", "std", "polarity"):
+        assert np.allclose(getattr(counted, name), getattr(sorted_, name), atol=1e-5)
+
+
+def test_a_style_is_that_of_the_picture_as_it_was():
+    pixels = stained().transpose(2, 0, 1).copy()
+    wanted = Reference.of(pixels.copy()).stated()
+    style = Reference.of(pixels)
+    pixels[:] = 7
+    assert style.stated() == wanted
+
+
+def test_inverted_twice_is_the_style_itself():
+    style = Reference.of(stained().transpose(2, 0, 1))
+    again = style.inverted().inverted()
+    assert np.allclose(again.quantiles, style.quantiles)
+    assert again.polarity == style.polarity == -style.inverted().polarity

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style.gatys import GatysOptions
-from napari_unetstyle.core.style.photometric import METHODS, Change, inverted
+from napari_unetstyle.core.style.photometric import METHODS, Change
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 from napari_unetstyle.core.style.polarity import differ
 from napari_unetstyle.core.style.reference import Reference
@@ -66,8 +66,7 @@ def notes_of(content: Reference, wanted: Reference, options: StyleOptions) -> tu
     notes = ["Bright and dark were exchanged."] if is_to_invert(content, wanted, options) else []
     if content.is_constant:
         notes.append("The picture has the same value everywhere.")
-    lacking = _lacking(content, wanted)
-    if options.method == "stain" and options.strength > 0 and lacking:
+    if options.method == "stain" and options.strength > 0 and (lacking := _lacking(content, wanted)):
         notes.append(f"Two stains cannot be told apart in {lacking}; the method automatic was used instead of stain.")
     return tuple(notes)
 
@@ -89,7 +88,7 @@ def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> C
     if wanted.channels == 1 and content.channels > 1:
         inner = change_of(content.gray(), wanted, options)
         return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
-    start = inverted(content) if is_inverted else content
+    start = content.inverted() if is_inverted else content
     is_start = options.method in TEXTURED
     method = METHODS["automatic" if is_start else options.method]
     whole, strength = method(start, wanted), np.float32(1 if is_start else options.strength)

@@ -20,23 +20,6 @@ _PERCENTILES = (1, *range(10, 100, 10), 99)
 _MOST_GAIN = 8.0  # of contrast: noise of a nearly constant picture must not become structure
 
 
-def inverted(reference: Reference) -> Reference:
-    """The style of the same picture inverted."""
-    mean, std = reference.mean, reference.std
-    if reference.channels == 3:
-        colors = 1 - reference.quantiles[:, ::-1]
-        mean = to_perceived(colors.mean(axis=1, keepdims=True))[:, 0]
-    else:
-        mean = 1 - mean
-    return Reference(
-        quantiles=1 - reference.quantiles[:, ::-1],
-        mean=mean,
-        std=std,
-        polarity=-reference.polarity,
-        name=reference.name,
-    )
-
-
 def histogram(content: Reference, wanted: Reference) -> Change:
     """Each channel's intensities take the ranks' values of `wanted` (histogram matching).
 

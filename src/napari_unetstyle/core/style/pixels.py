@@ -15,7 +15,8 @@ Pixels = NDArray[np.float32]
 """``(C, *spatial)``, the picture's range at 0..1."""
 
 _COLORS = 3
-_MOST = 2**17  # pixels that statistics are taken from
+MOST = 2**17
+"""Pixels that statistics are taken from."""
 _TAILS = (0.1, 99.9)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -31,7 +32,7 @@ def channels_first(image: Image) -> NDArray[Any]:
 
 def sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """At most about 130,000 pixels ``(C, N)`` on an even grid, finite in all channels."""
-    few = thinned(pixels, _MOST)
+    few = thinned(pixels, MOST)
     flat = few.reshape(len(pixels), -1).astype(np.float32)
     finite = np.isfinite(flat).all(axis=0)
     return flat[:, finite] if finite.any() else np.zeros((len(pixels), 1), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style import polarity
-from napari_unetstyle.core.style.pixels import Pixels, sampled, to_unit
+from napari_unetstyle.core.style.pixels import MOST, Pixels, sampled, scale_of, thinned, to_unit
 from napari_unetstyle.core.style.stains import Amounts, Stains, mean_stains, measure_stains
 
 LEVELS = 257
@@ -66,23 +67,12 @@ class Reference:
     @classmethod
     def of(cls, pixels: NDArray[Any], name: str = "") -> Reference:
         """Of pixels ``(C, *spatial)`` of any real type; non-finite ones do not count."""
-        return cls.of_unit(to_unit(pixels)[0], name)
+        return _Looked(pixels, scale_of(pixels), name)
 
     @classmethod
     def of_unit(cls, pixels: Pixels, name: str = "") -> Reference:
         """Of pixels ``(C, *spatial)`` that are in 0..1 already."""
-        some = sampled(pixels)
-        ranks = np.linspace(0, 1, LEVELS)
-        quantiles = np.quantile(some, ranks, axis=1).T.astype(np.float32)
-        perceived = to_perceived(some)
-        return cls(
-            quantiles=quantiles,
-            mean=perceived.mean(axis=1),
-            std=perceived.std(axis=1),
-            polarity=polarity.measure(pixels),
-            name=name,
-            **_named(measure_stains(some)),
-        )
+        return _Looked(pixels, (0.0, 1.0), name)
 
     @classmethod
     def mixed(cls, references: Sequence[Reference], weights: Sequence[float] | None = None) -> Reference:
@@ -95,6 +85,8 @@ class Reference:
         OptionError
             If there is none, or they have different numbers of channels.
         """
+        if len(references) == 1:
+            return references[0]
         counts = sorted({reference.channels for reference in references})
         if counts == [1, _COLORS]:
             return cls.mixed([reference.gray() for reference in references], weights)
@@ -130,6 +122,10 @@ class Reference:
         names = (*_ARRAYS, *(name for name in _DYES if stated.get(name) is not None))
         return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in names}})
 
+    def inverted(self) -> Reference:
+        """The style of the same picture with bright and dark exchanged."""
+        return _Inverted(self)
+
     def gray(self) -> Reference:
         """The same style for one channel: the mean of the channels' intensities."""
         if self.channels == 1:
@@ -143,6 +139,93 @@ class Reference:
             polarity=self.polarity,
             name=self.name,
         )
+
+
+class _Looked(Reference):
+    """The style of pixels at hand; each number is taken when it is first asked for, as no method needs them all."""
+
+    _stored: NDArray[Any]
+    _few: NDArray[Any]
+    _scale: tuple[float, float]
+
+    def __init__(self, pixels: NDArray[Any], scale: tuple[float, float], name: str) -> None:
+        stored, few = (thinned(pixels, most).copy() for most in (MOST, polarity.MOST))
+        vars(self).update(name=name, _stored=stored, _few=few, _scale=scale)
+
+    @cached_property
+    def quantiles(self) -> NDArray[np.float32]:
+        if self._stored.dtype == np.uint8:
+            return _quantiles_of_bytes(self._stored)
+        return np.quantile(self._some, np.linspace(0, 1, LEVELS), axis=1).T.astype(np.float32)
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = self._perceived.mean(axis=1)
+        return mean
+
+    @cached_property
+    def std(self) -> NDArray[np.float32]:
+        std: NDArray[np.float32] = self._perceived.std(axis=1)
+        return std
+
+    @cached_property
+    def polarity(self) -> float:
+        return polarity.measure(to_unit(self._few, self._scale)[0])
+
+    @cached_property
+    def stains(self) -> Stains | None:
+        return self._measured[0]
+
+    @cached_property
+    def amounts(self) -> Amounts | None:
+        return self._measured[1]
+
+    @cached_property
+    def _some(self) -> NDArray[np.float32]:
+        return sampled(to_unit(self._stored, self._scale)[0])
+
+    @cached_property
+    def _perceived(self) -> NDArray[np.float32]:
+        return to_perceived(self._some)
+
+    @cached_property
+    def _measured(self) -> tuple[Stains | None, Amounts | None]:
+        return measure_stains(self._some) or (None, None)
+
+
+class _Inverted(Reference):
+    """The style of what is inverted, as far as it follows from that of the picture; its dyes are none."""
+
+    _upright: Reference
+
+    def __init__(self, upright: Reference) -> None:
+        vars(self).update(name=upright.name, polarity=-upright.polarity, _upright=upright)
+
+    @cached_property
+    def quantiles(self) -> NDArray[np.float32]:
+        return 1 - self._upright.quantiles[:, ::-1]
+
+    @cached_property
+    def mean(self) -> NDArray[np.float32]:
+        if self.channels != _COLORS:
+            return 1 - self._upright.mean
+        return to_perceived(self.quantiles.mean(axis=1, keepdims=True))[:, 0]
+
+    @cached_property
+    def std(self) -> NDArray[np.float32]:
+        return self._upright.std
+
+
+def _quantiles_of_bytes(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As ``numpy.quantile`` of 8-bit pixels ``(C, *spatial)`` in 0..1, by counting them, which is faster."""
+    ranks = np.linspace(0, pixels[0].size - 1, LEVELS)
+    below = np.floor(ranks).astype(np.int64)
+    found = []
+    for channel in pixels:
+        ends = np.cumsum(np.bincount(channel.ravel(), minlength=256))
+        low, high = (np.searchsorted(ends, at, side="right") for at in (below, np.ceil(ranks).astype(np.int64)))
+        found.append((low + (ranks - below) * (high - low)) / 255)
+    return np.stack(found).astype(np.float32)
 
 
 def _named(dyes: tuple[Stains, Amounts] | None) -> dict[str, Any]:
