@@ -164,8 +164,13 @@ def virtual_screen() -> list[str]:
 
 
 def call(*command: str | Path) -> int:
-    """Run a command in the project's folder and return its exit code."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+    """Run a command in the project's folder and return its exit code.
+
+    Whatever is imported is compiled once and kept, even where the machine is told not to: without, each process of the
+    tests compiles thousands of files of PyTorch and napari.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
