@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.segmentation.fitting import Fitted, iter_fit
+from napari_unetstyle.core.segmentation.fitted import Fitted
+from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.remembered import Remembered, missing
 from tests.core.networks_for_tests import tiny_model

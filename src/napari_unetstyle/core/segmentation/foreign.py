@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.models.store import Model, ModelStore
-from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved, scale_for
+from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
 from napari_unetstyle.core.segmentation.options import make_options
 from napari_unetstyle.core.segmentation.planes import turned
+from napari_unetstyle.core.segmentation.scale import scale_for
 from napari_unetstyle.core.segmentation.segment import open_image
 from napari_unetstyle.core.style.distance import Distance, look_of
 

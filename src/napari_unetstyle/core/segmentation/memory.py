@@ -12,10 +12,11 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.scratch import IN_MEMORY
-from napari_unetstyle.core.segmentation.fitting import Scale, check_plane, engine_for, scale_for
+from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
+from napari_unetstyle.core.segmentation.scale import Scale, scale_for
 from napari_unetstyle.core.segmentation.segment import scope
 
 if TYPE_CHECKING:

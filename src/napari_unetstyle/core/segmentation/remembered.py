@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.progress import Steps, share
-from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index
+from napari_unetstyle.core.segmentation.fitted import Fitted
+from napari_unetstyle.core.segmentation.flips import Box, Index
 
 _FRAMES = 4  # of a stack that are remembered
 

@@ -19,7 +19,9 @@ from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.models.spec import DISCLAIMER
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.segmentation.fitting import Box, Fitted, Index, iter_fit
+from napari_unetstyle.core.segmentation.fitted import Fitted
+from napari_unetstyle.core.segmentation.fitting import iter_fit
+from napari_unetstyle.core.segmentation.flips import Box, Index
 from napari_unetstyle.core.segmentation.holes import iter_fill_holes
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects

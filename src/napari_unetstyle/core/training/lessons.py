@@ -15,9 +15,9 @@ from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.segmentation.fitting import scale_for, typical_diameter
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import channel_index, select_channels
+from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
 from napari_unetstyle.core.training.patches import Example, unit_range
 
 _NAMED_BY = {2: 128, 3: 32}  # side of the part that names a picture, by dimensions

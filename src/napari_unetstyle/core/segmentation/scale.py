@@ -1,0 +1,136 @@
+"""At what scale a model sees a picture: by its pixel size, or by the size of its objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.geometry import UNITS, in_known_unit
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Scale = tuple[float, ...]
+"""Factor from the picture's grid to the model's, for each spatial axis."""
+
+SPECK = 1 / 32  # of the typical object's area
+_SCALES = (1 / 32, 32.0)
+_SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
+_SIZE_OBJECTS = 5  # fewer do not tell a typical size
+_SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
+_SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
+_SIZE_MARGIN = 1.4  # clumps look like large objects, fragments like small ones
+
+
+def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
+    """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
+    dims = spec.network.spatial_dims
+    spacing = image.geometry.spacing[-dims:]
+    even = image.geometry.is_physical and options.plane != "YX"  # slices across thick ones are stretched
+    scale = tuple(side / min(spacing) if even else 1.0 for side in spacing)
+    diameter, known = options.object_diameter, spec.input.object_diameter
+    if diameter is not None and known is not None:
+        low, high = spec.input.object_diameters or (known, known)
+        factor = 1.0 if low <= diameter <= high else known / diameter
+        scale = tuple(side * factor for side in scale)
+    elif spec.input.spacing is not None and image.geometry.is_physical:
+        wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
+        ratios = zip(spacing, wanted.spacing, strict=True)
+        scale = tuple(1.0 if abs(have / want - 1) < _SAME_SPACING else have / want for have, want in ratios)
+    if not all(_SCALES[0] <= factor <= _SCALES[1] for factor in scale):
+        raise OptionError(
+            f"The picture would have to be scaled by {_factor(scale)} for this model; allowed are "
+            f"{_SCALES[0]:.3g} to {_SCALES[1]:.3g}. Check the pixel size "
+            f"({image.geometry.spacing} {UNITS[image.geometry.unit]}) or the object diameter."
+        )
+    return scale
+
+
+def _factor(scale: Scale) -> str:
+    """A scale in words: one number if it is the same along all axes."""
+    shown = [f"{factor:.3g}" for factor in scale]
+    return shown[0] if len(set(shown)) == 1 else " x ".join(shown)
+
+
+def is_size_open(options: SegmentOptions, spec: ModelSpec) -> bool:
+    """Whether the size of the objects decides on the scale, and nobody has stated it."""
+    known = spec.input.object_diameter is not None and spec.input.spacing is None
+    return known and spec.separation is not None and options.object_diameter is None
+
+
+def diameter_seen(logits: Tensor, spec: ModelSpec) -> float | None:
+    """Diameter in pixels of the object that a random foreground pixel lies in, from the network's answers
+    ``(N, C, *spatial)`` for a few regions; None if there are none to see.
+
+    Weighing objects by their area makes fragments and specks count little.
+    """
+    from napari_unetstyle.core.inference.probability import to_bytes
+    from napari_unetstyle.core.segmentation.objects import objects
+
+    found = [
+        objects(
+            to_bytes(one[None], seeds=True),
+            foreground_threshold=spec.foreground_threshold,
+            seed_rise=spec.seed_rise,
+        )[0]
+        for one in logits
+    ]
+    areas = np.concatenate([np.bincount(labels.ravel())[1:] for labels in found])
+    if len(areas) < _SIZE_OBJECTS or areas.sum() < _SIZE_SHARE * sum(labels.size for labels in found):
+        return None
+    return _believed(typical_diameter(areas, spec.network.spatial_dims), spec)
+
+
+def typical_diameter(areas: NDArray[Any], dims: int) -> float:
+    """Diameter of the object that a random pixel of objects of these `areas` (pixels, or voxels) lies in."""
+    ordered = np.sort(areas)
+    covered = np.cumsum(ordered)
+    area = float(ordered[np.searchsorted(covered, covered[-1] / 2)])
+    return float(2 * (area / _ball(dims)) ** (1 / dims))
+
+
+def _ball(dims: int) -> float:
+    """Pixels of a disk, or voxels of a ball, of radius 1."""
+    return float(np.pi if dims == 2 else 4 / 3 * np.pi)
+
+
+def _believed(diameter: float, spec: ModelSpec) -> float:
+    """The diameter to go by: a little beyond what the model handles counts as its limit, far beyond is limited."""
+    known = spec.input.object_diameter or diameter
+    low, high = spec.input.object_diameters or (known, known)
+    if low / _SIZE_MARGIN <= diameter <= high * _SIZE_MARGIN:
+        return float(round(np.clip(diameter, low, high), 1))
+    return float(round(np.clip(diameter, known / _SIZE_SCALES[1], known / _SIZE_SCALES[0]), 1))
+
+
+def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
+    """Pixels below which an object is a speck, unless a person said so: a part of the typical object's area."""
+    if options.min_pixels is not None:
+        return options.min_pixels
+    if options.output == "areas" or spec.input.object_diameter is None:
+        return 0
+    dims = spec.network.spatial_dims
+    diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
+    dims = 3 if options.has_linked_slices else dims
+    return round(SPECK * _ball(dims) * (diameter / 2) ** dims)
+
+
+def size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelSpec) -> list[str]:
+    """What a person should know about the scale."""
+    if spec.input.spacing is not None and not image.geometry.is_physical:
+        size = " x ".join(f"{s:g}" for s in spec.input.spacing)
+        return [f"The picture does not say how large its pixels are; they were taken to be {size} {spec.input.unit}."]
+    if set(scale) == {1.0}:
+        return []
+    if options.object_diameter is None or spec.input.spacing is not None:
+        return [f"The picture was scaled by {_factor(scale)} to the pixel size that the model knows."]
+    return [
+        f"Objects are about {options.object_diameter:g} pixels wide, so the picture was scaled by {_factor(scale)} "
+        "for the model. If that is wrong, give the diameter of one object."
+    ]
