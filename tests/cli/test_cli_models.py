@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.store import Model, ModelStore
 from tests.cli.cli_for_tests import Shell
 from tests.core.networks_for_tests import tiny_model
 
@@ -25,6 +25,21 @@ def test_list(shell: Shell) -> None:
     rows = json.loads(shell("models", "list", "--json").out)["models"]
     (row,) = [row for row in rows if row["name"] == "tiny"]
     assert (row["version"], row["gives"], row["bundled"]) == (1, ["objects", "areas"], False)
+
+
+def test_a_taught_model_is_listed_below_the_one_it_came_from(shell: Shell, own_store: Path, tiny: Model) -> None:
+    shell("models", "import", tiny.folder)
+    store = ModelStore()
+    taught = {"name": "another", "version": 2, "parent": "tiny@1", "files": {}, "provenance": {"date": "2026-01-05"}}
+    store.save(tiny.spec.model_copy(update=taught), tiny.network)
+    lines = shell("models", "list").out.splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("tiny ")]
+    assert lines[at + 1].startswith("  another@2 ")
+    rows = json.loads(shell("models", "list", "--json").out)["models"]
+    assert [row["parent"] for row in rows if row["name"] in ("another", "tiny")] == ["tiny@1", None]
+    shown = shell("models", "show", "another").out
+    assert "Came from     tiny@1" in shown
+    assert "Date          2026-01-05" in shown
 
 
 def test_show(shell: Shell, tiny: Model) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,13 +32,15 @@ HELP = """List, show, import, export and remove models.
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 
 _INDENT = 14
+_STEP = "  "  # of the tree
 _JSON = typer.Option("--json", help="Print JSON for machines, nothing else.")
 
 
 @app.command("list")
 def list_models(as_json: Annotated[bool, _JSON] = False) -> None:
-    """Every installed model: name, what it gives, and what it is for."""
+    """Every installed model: name, what it gives, and what it is for; a taught one below the one it came from."""
     from napari_unetstyle.core import ModelStore
+    from napari_unetstyle.core.models.descent import by_descent
 
     store = ModelStore()
     specs, problems = store.list(), store.problems()
@@ -45,9 +48,10 @@ def list_models(as_json: Annotated[bool, _JSON] = False) -> None:
         rows = [{**_row(spec), "bundled": store.is_bundled(f"{spec.name}@{spec.version}")} for spec in specs]
         typer.echo(json.dumps({"models": rows, "problems": {str(k): v for k, v in problems.items()}}))
         return
-    names = [spec.name if spec.version == 1 else f"{spec.name}@{spec.version}" for spec in specs]
-    width = max(map(len, names), default=0)
-    for name, spec in zip(names, specs, strict=True):
+    versions = Counter(spec.name for spec in specs)
+    lines = [(_STEP * row.depth + _asked_by(row.spec, versions), row.spec) for row in by_descent(specs)]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, spec in lines:
         typer.echo(f"{name:<{width}}  {_gives(spec):<17}  {spec.card.purpose}")
     if not specs:
         typer.echo(f"There is no model. Import one; models are kept in {store.root}.")
@@ -109,6 +113,11 @@ def remove_model(name: Annotated[str, typer.Argument(help="Name, or name@version
     typer.echo(f"Model {spec.name!r} (version {spec.version}) was removed.")
 
 
+def _asked_by(spec: ModelSpec, versions: Counter[str]) -> str:
+    """The name alone means the newest version."""
+    return spec.name if versions[spec.name] == 1 and spec.version == 1 else f"{spec.name}@{spec.version}"
+
+
 def _gives(spec: ModelSpec) -> str:
     return "objects and areas" if spec.separation else "areas"
 
@@ -121,6 +130,7 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
         "classes": [c.name for c in spec.classes],
         "purpose": spec.card.purpose,
         "license": spec.card.license,
+        "parent": spec.parent,
     }
 
 
@@ -128,12 +138,15 @@ def _card(spec: ModelSpec, folder: Path) -> list[tuple[str, str]]:
     card, size = spec.card, spec.input.object_diameter
     rows = [
         ("Model", f"{spec.name}, version {spec.version}"),
+        ("Came from", spec.parent or ""),
         ("For", card.purpose),
         ("", card.summary),
         ("Gives", f"{_gives(spec)}; classes: {', '.join(c.name for c in spec.classes)}"),
         ("Takes", f"{spec.input.channels} pictures, {spec.network.spatial_dims}D"),
         ("Object size", f"about {size:g} pixels" if size else ""),
         ("Trained on", card.training_data),
+        ("Date", spec.provenance.get("date", "")),
+        ("Recipe", spec.provenance.get("recipe", "")),
         ("License", card.license),
         ("Thanks to", card.attribution),
         ("Limits", card.limits),
