@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from napari_unetstyle.core.models.spec import Measurement, ModelSpec
+from napari_unetstyle.core.models.before_after import BeforeAfter, What, measurements
+from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.training.scores import Comparison
 
@@ -68,14 +69,16 @@ class Candidate:
 
 def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
     """`spec` with a comparison in its card."""
-    scores = {"parent": comparison.parent, "this model": comparison.child}
-    rows = []
-    for who, score in ((who, score) for who, score in scores.items() if score is not None):
-        for what, value, count in (
-            ("held-out places of the corrected pictures", score.on_places, len(score.places)),
-            ("the same places in the other looks", score.on_looks, len(score.looks)),
-            ("pictures of the earlier training that were kept to check", score.on_old, len(score.old)),
-        ):
-            if value is not None:
-                rows.append(Measurement(data=f"{what}, {who}", metric="Dice", value=round(value, 4), count=count))
-    return spec.model_copy(update={"card": spec.card.model_copy(update={"measured": tuple(rows)})})
+    was, now = comparison.parent, comparison.child
+    found: tuple[tuple[What, str, int], ...] = (
+        ("places", "on_places", len(now.places)),
+        ("looks", "on_looks", len(now.looks)),
+        ("old", "on_old", len(now.old)),
+    )
+    scores = [
+        BeforeAfter(what=what, before=getattr(was, name, None), after=after, count=count)
+        for what, name, count in found
+        if (after := getattr(now, name)) is not None
+    ]
+    measured = measurements(scores)
+    return spec.model_copy(update={"card": spec.card.model_copy(update={"measured": measured})})
