@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.errors import ModelFileError
+from napari_unetstyle.core.models.before_after import BeforeAfter, measurements
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.widgets import readers
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.models_panel import ModelsPanel, card_text
+from napari_unetstyle.widgets.model_card import card_text
+from napari_unetstyle.widgets.models_panel import ModelsPanel
 from tests.core.networks_for_tests import tiny_model
 from tests.widgets.fake_core import WAIT, spec
 
@@ -37,7 +40,7 @@ def foreign(tmp_path: Path) -> Path:
 
 
 def names(panel: ModelsPanel) -> list[str]:
-    return [panel.models.item(i).text() for i in range(panel.models.count())]
+    return panel.models.titles()
 
 
 def import_and_wait(panel: ModelsPanel, path: Path, qtbot: Any) -> None:
@@ -48,6 +51,75 @@ def import_and_wait(panel: ModelsPanel, path: Path, qtbot: Any) -> None:
 def test_a_bundled_model_is_never_deleted(panel: ModelsPanel) -> None:
     assert names(panel) == ["bundled"]
     assert not panel.delete.isEnabled()
+
+
+def teach(panel: ModelsPanel, name: str, version: int, parent: str, **card: Any) -> None:
+    """Put a model into the store as a teaching does."""
+    origin = panel.store.load("bundled")
+    provenance = {"date": "2026-01-05", "recipe": "taught, 120 steps"}
+    changes = {"name": name, "version": version, "parent": parent, "provenance": provenance, "files": {}}
+    panel.store.save(
+        origin.spec.model_copy(update={**changes, "card": origin.card.model_copy(update=card)}), origin.network
+    )
+
+
+def test_a_taught_model_stands_under_the_one_it_came_from(panel: ModelsPanel, qtbot: Any) -> None:
+    for version, parent in ((1, "bundled@1"), (2, "mine@1"), (3, "mine@2"), (4, "mine@2")):
+        teach(panel, "mine", version, parent)
+    panel.store.remove("mine@2")
+    panel.refresh()
+    assert names(panel) == ["bundled", "  mine", "mine 3", "mine 4"]
+    panel.models.setFocus()
+    for key, shown in ((Qt.Key.Key_Down, "mine"), (Qt.Key.Key_Down, "mine 3"), (Qt.Key.Key_Up, "mine")):
+        qtbot.keyClick(panel.models, key)
+        assert panel.card.text().startswith(f"<p><b>{shown}</b>")
+    assert "<b>Came from</b><br>bundled, taught 2026-01-05" in panel.card.text()
+    panel.refresh()
+    assert panel.spec is not None
+    assert (panel.spec.name, panel.spec.version) == ("mine", 1)
+    qtbot.keyClick(panel.models, Qt.Key.Key_Down)
+    assert "mine 2, which is not on this computer, taught 2026-01-05" in panel.card.text()
+
+
+def test_what_is_folded_up_stays_so(panel: ModelsPanel, qtbot: Any) -> None:
+    teach(panel, "mine", 1, "bundled@1")
+    panel.refresh()
+    assert panel.models.currentItem().isExpanded()
+    qtbot.keyClick(panel.models, Qt.Key.Key_Left)
+    panel.refresh()
+    assert not panel.models.currentItem().isExpanded()
+
+
+def test_the_card_of_a_taught_model_says_how_it_did_before_and_after(panel: ModelsPanel) -> None:
+    scores = [
+        BeforeAfter(what="places", before=0.71, after=0.86, count=3),
+        BeforeAfter(what="old", before=0.93, after=0.93, count=1),
+    ]
+    training = "none Then taught with 2 pictures, 120 steps."
+    teach(panel, "mine", 1, "bundled@1", measured=measurements(scores), training_data=training)
+    teach(panel, "mine", 2, "mine@1")
+    panel.refresh(choose="mine@1")
+    for part in (
+        "taught with 2 pictures",
+        "new pictures, 3 places left out of teaching: Dice 0.71 → 0.86",
+        "old pictures, 1 picture: Dice 0.93 → 0.93",
+        "<b>Recipe</b><br>taught, 120 steps",
+    ):
+        assert part in panel.card.text()
+    assert "parent" not in panel.card.text()
+    panel.refresh(choose="mine@2")
+    assert "not checked" in panel.card.text()
+
+
+def test_after_deleting_the_one_it_came_from_is_chosen(panel: ModelsPanel, click: Any) -> None:
+    for version, parent in ((1, "bundled@1"), (2, "mine@1")):
+        teach(panel, "mine", version, parent)
+    panel.refresh(choose="mine@2")
+    click(panel.delete)
+    click(panel.message.buttons()["Delete"])
+    assert names(panel) == ["bundled", "  mine"]
+    assert panel.spec is not None
+    assert panel.spec.name == "mine"
 
 
 def test_import_shows_the_new_model_and_tells_others(panel: ModelsPanel, foreign: Path, qtbot: Any) -> None:

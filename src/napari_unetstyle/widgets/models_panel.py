@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, QUrl, Signal
+from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QGridLayout, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ModelNameTakenError, UnetstyleError
+from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
 from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.model_card import card_text
+from napari_unetstyle.widgets.models_tree import ModelsTree
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.models.spec import Measurement, ModelSpec
+    from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
-
-_LIST_ROWS = 6
 
 
 class ModelsPanel(QWidget):
-    """List and card of the installed models."""
+    """Tree and card of the installed models."""
 
     changed = Signal(list)  # of ModelSpec
 
@@ -36,8 +36,7 @@ class ModelsPanel(QWidget):
         super().__init__(parent)
         self._calls = calls
         self._slot, self._sharing = JobSlot(self), JobSlot(self)
-        self._specs: list[ModelSpec] = []
-        self.models = QListWidget()
+        self.models = ModelsTree()
         self.card, self.problems = label(), label()
         self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
         self.delete, self.open_folder = QPushButton("Delete"), QPushButton("Open folder")
@@ -57,10 +56,9 @@ class ModelsPanel(QWidget):
         for part in (self.message, self.card, self.problems):
             layout.addWidget(part)
         layout.addStretch()
-        self.models.setFixedHeight(_LIST_ROWS * self.models.fontMetrics().height() + 12)
 
     def _connect(self) -> None:
-        self.models.currentRowChanged.connect(self._show_card)
+        self.models.chosen.connect(self._show_card)
         self.import_folder.clicked.connect(self._on_import_folder)
         self.import_file.clicked.connect(self._on_import_file)
         self.share.clicked.connect(self._on_share)
@@ -72,8 +70,7 @@ class ModelsPanel(QWidget):
     @property
     def spec(self) -> ModelSpec | None:
         """The chosen model."""
-        row = self.models.currentRow()
-        return self._specs[row] if 0 <= row < len(self._specs) else None
+        return self.models.spec
 
     @property
     def store(self) -> ModelStore:
@@ -83,19 +80,11 @@ class ModelsPanel(QWidget):
     def refresh(self, choose: str | None = None) -> None:
         """Look again at what is installed."""
         store = self.store
-        choose = choose or (_reference(self.spec) if self.spec else None)
-        self._specs = store.list()
-        with QSignalBlocker(self.models):
-            self.models.clear()
-            for spec in self._specs:
-                self.models.addItem(QListWidgetItem(model_title(spec)))
-        references = [_reference(spec) for spec in self._specs]
-        self.models.setCurrentRow(references.index(choose) if choose in references else 0 if references else -1)
-        self._show_card()
-        problems = store.problems()
+        specs, problems = store.list(), store.problems()
+        self.models.show_models(specs, choose)
         self.problems.setText("\n\n".join(f"! {sentence}" for sentence in problems.values()))
         self.problems.setVisible(bool(problems))
-        self.changed.emit(self._specs)
+        self.changed.emit(specs)
 
     def import_from(self, path: Path, name: str | None = None) -> None:
         """Import a model folder or file, off the GUI thread, as its weights are checked."""
@@ -115,7 +104,7 @@ class ModelsPanel(QWidget):
             case Finished(value=_NameTaken(sentence=sentence, path=path, free_name=free_name)):
                 self.message.ask(sentence, (f"Import as {free_name}", lambda: self.import_from(path, free_name)))
             case Finished(value=spec):
-                self.refresh(choose=_reference(spec))
+                self.refresh(choose=reference(spec))
                 self.message.say(f"{model_title(spec)} is installed.")
             case Failed():
                 self.message.fail(outcome)
@@ -126,18 +115,18 @@ class ModelsPanel(QWidget):
     def _on_import_file(self) -> None:
         ask_for_path(self, "Import a model file", self.import_from, filters="Models (*.zip model.json)")
 
-    def share_to(self, path: Path, reference: str) -> None:
+    def share_to(self, path: Path, model: str) -> None:
         """Write a model as one file, off the GUI thread, as all of it is checked."""
         store = self.store
         self.share.setEnabled(False)
-        self._sharing.start(as_steps(lambda: store.share(reference, path)))
+        self._sharing.start(as_steps(lambda: store.share(model, path)))
 
     def _on_share(self) -> None:
         from napari_unetstyle.core.models.archive import SHARED
 
         spec = self.spec
         if spec is not None:
-            name, chosen = f"{spec.name}-{spec.version}{SHARED}", _reference(spec)
+            name, chosen = f"{spec.name}-{spec.version}{SHARED}", reference(spec)
             ask_for_path(self, "Share a model", lambda path: self.share_to(path, chosen), name=name, mode="save")
 
     def _on_shared(self, outcome: Outcome) -> None:
@@ -152,24 +141,25 @@ class ModelsPanel(QWidget):
         spec = self.spec
         if spec is not None:
             question = f"Delete {model_title(spec)}? Its folder is removed from this computer."
-            self.message.ask(question, ("Delete", lambda: self._delete(_reference(spec))))
+            self.message.ask(question, ("Delete", lambda: self._delete(reference(spec), spec.parent)))
 
-    def _delete(self, reference: str) -> None:
+    def _delete(self, name: str, origin: str | None) -> None:
         try:
-            self.store.remove(reference)
+            self.store.remove(name)
         except UnetstyleError as error:
             self.message.fail(failure(error))
-        self.refresh()
+            origin = None
+        self.refresh(choose=origin)
 
     def _on_open_folder(self) -> None:
         spec = self.spec
-        folder = self.store.folder(_reference(spec)) if spec is not None else self.store.root
+        folder = self.store.folder(reference(spec)) if spec is not None else self.store.root
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
-    def _show_card(self, _: Any = None) -> None:
-        spec = self.spec
-        self.card.setText(card_text(spec) if spec else "No model is installed.")
-        is_own = spec is not None and not self.store.is_bundled(_reference(spec))
+    def _show_card(self) -> None:
+        place, spec = self.models.place, self.spec
+        self.card.setText(card_text(place.spec, place.parent) if place else "No model is installed.")
+        is_own = spec is not None and not self.store.is_bundled(reference(spec))
         self.share.setEnabled(spec is not None)
         self.delete.setEnabled(is_own)
         self.delete.setToolTip("" if is_own else "This model came with the package and stays.")
@@ -189,33 +179,3 @@ def _imported(store: ModelStore, path: Path, name: str | None) -> ModelSpec | _N
         return store.import_(path, name=name)
     except ModelNameTakenError as error:
         return _NameTaken(str(error), path, error.free_name)
-
-
-def _reference(spec: ModelSpec) -> str:
-    return f"{spec.name}@{spec.version}"
-
-
-def card_text(spec: ModelSpec) -> str:
-    """The model's card as rich text."""
-    card = spec.card
-    parts = [
-        ("", f"<b>{html.escape(model_title(spec))}</b>: {html.escape(card.purpose)}"),
-        ("", html.escape(card.summary)),
-        ("Classes", ", ".join(html.escape(c.name) for c in spec.classes)),
-        ("Trained on", html.escape(card.training_data)),
-        ("Measured", _measured(card.measured)),
-        ("Limits", html.escape(card.limits)),
-        ("License", html.escape(" ".join(part for part in (card.license, card.attribution) if part))),
-        ("", f"<i>{html.escape(card.intended_use)}</i>"),
-    ]
-    return "".join(f"<p>{f'<b>{title}</b><br>' if title else ''}{text}</p>" for title, text in parts if text)
-
-
-def _measured(rows: tuple[Measurement, ...]) -> str:
-    return "<br>".join(_measurement(row) for row in rows)
-
-
-def _measurement(row: Measurement) -> str:
-    spread = f" ({row.low:.2f} to {row.high:.2f})" if row.low is not None and row.high is not None else ""
-    count = f", {row.count} pictures" if row.count is not None else ""
-    return html.escape(f"{row.data}: {row.metric} {row.value:.2f}{spread}{count}")
