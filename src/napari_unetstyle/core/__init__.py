@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.metrics import evaluate
     from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Progress, run
+    from napari_unetstyle.core.segmentation.agreement import Agreement, compare_models
     from napari_unetstyle.core.segmentation.foreign import domain_distance
     from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -49,6 +50,8 @@ _HOMES = {
     "ModelStore": "models.store",
     "Progress": "progress",
     "run": "progress",
+    "Agreement": "segmentation.agreement",
+    "compare_models": "segmentation.agreement",
     "domain_distance": "segmentation.foreign",
     "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
@@ -85,6 +88,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "Candidate",
     "ContentCheck",
     "Correction",
@@ -107,6 +111,7 @@ __all__ = [
     "UnetstyleError",
     "as_image",
     "check_content",
+    "compare_models",
     "domain_distance",
     "evaluate",
     "fine_tune",
