@@ -42,6 +42,29 @@ def test_a_taught_model_is_listed_below_the_one_it_came_from(shell: Shell, own_s
     assert "Date          2026-01-05" in shown
 
 
+def test_two_are_compared_on_pictures(shell: Shell, own_store: Path, tiny: Model, slides: Path) -> None:
+    shell("models", "import", tiny.folder)
+    tiny_model(own_store, name="other", seed=3)
+    done = shell("models", "compare", "tiny", "other", slides / "a.tif", slides / "b.tif")
+    assert done.code == 0
+    heads = [line for line in done.out.splitlines() if not line.startswith(" ")]
+    assert heads == [str(slides / "a.tif"), str(slides / "b.tif")]
+    lines = shell("models", "compare", "tiny", "other", slides / "a.tif", "--json").out.splitlines()
+    (found,) = map(json.loads, lines)
+    assert found["models"] == ["tiny", "other"]
+    first, second = found["objects"]
+    assert found["only"] == [first - found["alike"], second - found["alike"]]
+    assert f"other  {second} objects, {found['only'][1]} of them found by it alone" in done.out
+    assert 0 <= found["dice"] < 1
+    assert len(list(slides.iterdir())) == 2  # nothing was written
+
+
+def test_a_model_is_not_compared_with_itself(shell: Shell, tiny: Model, slides: Path) -> None:
+    done = shell("models", "compare", "tiny", "tiny@1", slides / "a.tif")
+    assert (done.code, done.out) == (2, "")
+    assert "Choose two different ones" in done.err
+
+
 def test_show(shell: Shell, tiny: Model) -> None:
     done = shell("models", "show", "tiny")
     for text in ("blobs, badly", "MIT", "nucleus", "Research use only", str(tiny.folder)):

@@ -1,4 +1,4 @@
-"""``napari-unetstyle models``: which there are, what they are for, import, export and remove."""
+"""``napari-unetstyle models``: which there are, what they are for, compare, import, export and remove."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_unetstyle.cli.models_compare import compare_models
+
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ModelSpec
 
-HELP = """List, show, import, export and remove models.
+HELP = """List, show, compare, import, export and remove models.
 
 **Examples**
 
 `napari-unetstyle models list`
 
 `napari-unetstyle models show nuclei`
+
+`napari-unetstyle models compare nuclei nuclei-mine slides/*.tif`
 
 `napari-unetstyle models import downloads/axons.zip --name axons-of-our-lab`
 
@@ -34,6 +38,8 @@ app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown")
 _INDENT = 14
 _STEP = "  "  # of the tree
 _JSON = typer.Option("--json", help="Print JSON for machines, nothing else.")
+
+app.command("compare")(compare_models)
 
 
 @app.command("list")

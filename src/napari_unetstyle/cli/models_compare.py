@@ -1,0 +1,65 @@
+"""``napari-unetstyle models compare``: two models on the same pictures, and how far they agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_unetstyle.cli import segment_arguments as arguments
+from napari_unetstyle.cli.progress_bar import progress_bar
+from napari_unetstyle.cli.values import parse_channel, parse_spacing
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core import Agreement
+
+_MODEL = typer.Argument(help="Name, name@version, or a model folder.", show_default=False)
+_PICTURES = typer.Argument(help="Files: TIFF, PNG, JPEG, NIfTI, NRRD, MHA; or a DICOM folder.", show_default=False)
+
+
+def compare_models(
+    first: Annotated[str, _MODEL],
+    second: Annotated[str, _MODEL],
+    pictures: Annotated[list[Path], _PICTURES],
+    channel: arguments.Channel = None,
+    axes: arguments.Axes = None,
+    spacing: arguments.Spacing = None,
+    device: arguments.Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each picture.")] = False,
+) -> None:
+    """Run two models on pictures and say how far they agree; neither counts as right, and nothing is written."""
+    from napari_unetstyle.core import ModelStore, read_image, run
+    from napari_unetstyle.core.progress import share
+    from napari_unetstyle.core.segmentation.agreement import iter_compare_models
+    from napari_unetstyle.core.segmentation.options import make_options
+
+    store = ModelStore()
+    pair = store.load(first), store.load(second)
+    options = make_options(channel=parse_channel(channel), device=device)
+    sizes, count = parse_spacing(spacing), len(pictures)
+    with progress_bar() as (show, say):
+        for i, path in enumerate(pictures):
+            steps = iter_compare_models(read_image(path, axes, sizes), *pair, options, store=store)
+            found = run(share(steps, i / count, (i + 1) / count), lambda step: show(step, step.done))
+            say(_json_line(path, (first, second), found) if as_json else _text(path, (first, second), found))
+
+
+def _json_line(path: Path, names: tuple[str, str], found: Agreement) -> str:
+    return json.dumps({"picture": str(path), "models": names, **dataclasses.asdict(found), "only": found.only})
+
+
+def _text(path: Path, names: tuple[str, str], found: Agreement) -> str:
+    rows = [("Dice", f"{found.dice:.4f}"), *((f"  {name}", f"{dice:.4f}") for name, dice in found.classes.items())]
+    if found.objects is None or found.only is None:
+        rows += [(name, f"{pixels:,} pixels") for name, pixels in zip(names, found.pixels, strict=True)]
+    else:
+        rows += [
+            (name, f"{count:,} objects, {only:,} of them found by it alone")
+            for name, count, only in zip(names, found.objects, found.only, strict=True)
+        ]
+        rows.append(("both", f"{found.alike:,} objects (IoU above 0.5)"))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([str(path), *(f"  {name:<{width}}  {value}" for name, value in rows)])
