@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
@@ -16,7 +17,10 @@ from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.widgets import readers
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.model_card import card_text
+from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
+from napari_unetstyle.widgets.picture_form import PictureForm
+from napari_unetstyle.widgets.result_panel import ResultPanel
 from tests.core.networks_for_tests import tiny_model
 from tests.widgets.fake_core import WAIT, spec
 
@@ -28,7 +32,9 @@ def panel(tmp_path: Path, qtbot: Any) -> ModelsPanel:
     """On a store of its own: one model that came with the package, none of the person's."""
     tiny_model(tmp_path / "bundled", name="bundled")
     store = ModelStore(tmp_path / "own", bundled=tmp_path / "bundled")
-    panel = ModelsPanel(CoreCalls(store=lambda _: store))
+    calls, viewer = CoreCalls(store=lambda _: store), ViewerModel()
+    comparison = ModelComparison(viewer, calls, PictureForm(viewer), ResultPanel(viewer, calls))
+    panel = ModelsPanel(calls, comparison)
     qtbot.addWidget(panel)
     panel.refresh()
     return panel

@@ -12,8 +12,10 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.dockable import Dockable
+from napari_unetstyle.widgets.flip_key import FlipKey
 from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.layers import outline_on_scan
+from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import follow, label, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
@@ -44,11 +46,13 @@ class MainDock(Dockable):
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)  # layers are compared by identity
         calls = calls or CoreCalls()
         self.segment = SegmentPanel(viewer, calls)
-        self.models = ModelsPanel(calls)
+        comparison = ModelComparison(viewer, calls, self.segment.picture, self.segment.results)
+        self.models = ModelsPanel(calls, comparison)
         self.directions = Directions(self, viewer)
         self.corrections = Corrections(viewer)
         self.teach = TeachPanel(viewer, calls, self.corrections, self.segment.results)
         self.style_panel = StylePanel(viewer, calls)
+        FlipKey(self, self.teach.run.pairs, comparison.pairs)
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolling(self.segment), "Segment")
         self.teach_tab = scrolling(self.teach)
@@ -114,6 +118,7 @@ class MainDock(Dockable):
         self.segment.close_down()
         self.teach.close_down()
         self.style_panel.close_down()
+        self.models.close_down()
         self.corrections.close_down()
         self.directions.close_down()
         self.deleteLater()

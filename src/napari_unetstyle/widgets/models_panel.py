@@ -1,4 +1,4 @@
-"""The tab *Models*: what is installed, its card, import, share and delete."""
+"""The tab *Models*: what is installed, its card, compare, import, share and delete."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_card import card_text
+from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_tree import ModelsTree
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label
@@ -28,13 +29,21 @@ if TYPE_CHECKING:
 
 
 class ModelsPanel(QWidget):
-    """Tree and card of the installed models."""
+    """Tree and card of the installed models.
+
+    Parameters
+    ----------
+    calls
+        The core's functions.
+    comparison
+        Compares two of them on the open picture.
+    """
 
     changed = Signal(list)  # of ModelSpec
 
-    def __init__(self, calls: CoreCalls, parent: QWidget | None = None) -> None:
+    def __init__(self, calls: CoreCalls, comparison: ModelComparison, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._calls = calls
+        self._calls, self.comparison = calls, comparison
         self._slot, self._sharing = JobSlot(self), JobSlot(self)
         self.models = ModelsTree()
         self.card, self.problems = label(), label()
@@ -53,7 +62,7 @@ class ModelsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self.models)
         layout.addLayout(buttons)
-        for part in (self.message, self.card, self.problems):
+        for part in (self.message, self.comparison, self.card, self.problems):
             layout.addWidget(part)
         layout.addStretch()
 
@@ -81,10 +90,17 @@ class ModelsPanel(QWidget):
         """Look again at what is installed."""
         store = self.store
         specs, problems = store.list(), store.problems()
+        self.comparison.set_models(specs)
         self.models.show_models(specs, choose)
         self.problems.setText("\n\n".join(f"! {sentence}" for sentence in problems.values()))
         self.problems.setVisible(bool(problems))
         self.changed.emit(specs)
+
+    def close_down(self) -> None:
+        """Stop what is under way; this dock was closed."""
+        self._slot.cancel()
+        self._sharing.cancel()
+        self.comparison.close_down()
 
     def import_from(self, path: Path, name: str | None = None) -> None:
         """Import a model folder or file, off the GUI thread, as its weights are checked."""
@@ -160,6 +176,7 @@ class ModelsPanel(QWidget):
         place, spec = self.models.place, self.spec
         self.card.setText(card_text(place.spec, place.parent) if place else "No model is installed.")
         is_own = spec is not None and not self.store.is_bundled(reference(spec))
+        self.comparison.choose(place)
         self.share.setEnabled(spec is not None)
         self.delete.setEnabled(is_own)
         self.delete.setToolTip("" if is_own else "This model came with the package and stays.")

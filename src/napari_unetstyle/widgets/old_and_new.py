@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +53,13 @@ class Pairs:
         self._viewer = viewer
         self._all: list[OldAndNew] = []
         self._marks: list[napari.layers.Labels] = []
+        self.since = 0.0
+        """When they were made, or flipped the last time."""
 
     def replace(self, pairs: list[OldAndNew]) -> None:
         """Forget those before."""
         self.mark(False)
-        self._all = pairs
+        self._all, self.since = pairs, time.monotonic()
 
     @property
     def open(self) -> list[OldAndNew]:
@@ -70,6 +73,7 @@ class Pairs:
 
     def flip(self) -> None:
         """Show the old labels in the place of the new ones, or the other way round."""
+        self.since = time.monotonic()
         for pair in self.open:
             self._show(pair, is_new=not pair.new.visible)
 

@@ -94,6 +94,7 @@ class Output:
         self.image, self.result, self.placement = image, fresh.result, placement
         self._viewer = viewer
         self._is_writing = self._is_painted = False
+        self.is_refined = False  # whether a person had the labels decided otherwise than the run did
         self._changes = self._settled = 0
         self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name, fresh.features)
         self._sum, self.original = fresh.sum, fresh.original
@@ -172,10 +173,10 @@ class Output:
             and result.output == self.result.output
         )
 
-    def write(self, fresh: Fresh) -> None:
+    def write(self, fresh: Fresh, *, is_refined: bool = False) -> None:
         """Replace the layer's data; its undo history goes, as it would write old patches into new labels."""
         layer, result = self.layer, fresh.result
-        self.result, self.original = result, fresh.original
+        self.result, self.original, self.is_refined = result, fresh.original, is_refined
         with self._writing():
             layer.data = self.placement.to_layer(result.labels)
             mode = layer.mode

@@ -117,9 +117,9 @@ class ResultPanel(QWidget):
         self._replace_request(output, request)
         self._show(output)
 
-    def add(self, request: RunRequest, fresh: Fresh) -> Output:
-        """Show a result in a new layer."""
-        output = Output(self._viewer, request.image, fresh, request.placement, request.layer_name)
+    def add(self, request: RunRequest, fresh: Fresh, name: str | None = None) -> Output:
+        """Show a result in a new layer, of the run's name if no other is given."""
+        output = Output(self._viewer, request.image, fresh, request.placement, name or request.layer_name)
         self._outputs.append((request, output))
         self.added.emit(output)
         self._show(output)
@@ -167,7 +167,7 @@ class ResultPanel(QWidget):
         if output is not self.output:
             return
         if is_free:
-            output.write(fresh)
+            output.write(fresh, is_refined=True)
             self.box.show_result()
             self._show_numbers()
         else:
@@ -176,7 +176,7 @@ class ResultPanel(QWidget):
     def _keep_paint(self, output: Output, fresh: Fresh) -> None:
         request = self.request
         assert request is not None
-        self.add(request, fresh)
+        self.add(request, fresh).is_refined = True
         self.box.say(f"{output.layer.name!r} was painted, so it was left as it is; these labels are in a new layer.")
 
     def copy(self, key: str) -> None:

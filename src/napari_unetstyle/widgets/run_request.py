@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -67,8 +69,20 @@ class RunRequest:
         return self.model.partition("@")[0]
 
     def is_rerun_of(self, other: RunRequest) -> bool:
-        """Whether both ask for the same part of the same layer by the same model."""
-        return (self.layer, self.model_name, self.scope) == (other.layer, other.model_name, other.scope)
+        """Whether both ask for the same part of the same layer by the same version of a model."""
+        return (self.layer, self.model, self.scope) == (other.layer, other.model, other.scope)
+
+    def is_same_run(self, other: RunRequest) -> bool:
+        """Whether both give the very same labels, in the same place."""
+        ours, theirs = self.placement, other.placement
+        return (
+            self.is_rerun_of(other)
+            and self.options == other.options
+            and (self.image.axes, self.image.geometry) == (other.image.axes, other.image.geometry)
+            and ours.array is theirs.array
+            and ours.grid == theirs.grid
+            and np.array_equal(ours.transform, theirs.transform)
+        )
 
 
 _LARGER = 4  # times the pixels of the first picture, beyond which nobody wants to wait for a second one

@@ -47,8 +47,13 @@ def describe_result(result: SegmentResult) -> str:
     provenance = result.provenance
     seconds = float(provenance.get("seconds", 0.0))
     cost = f"{duration(seconds)}, {str(provenance.get('device', 'cpu')).upper()}"
-    found = [_areas(result)] if result.output == "areas" else [_counted(result), _median(result)]
+    found = [describe_found(result), "" if result.output == "areas" else _median(result)]
     return " · ".join(part for part in (*found, cost) if part)
+
+
+def describe_found(result: SegmentResult) -> str:
+    """``1,284 nuclei``, or ``myelin 735 µm², axon 528 µm²``."""
+    return _areas(result) if result.output == "areas" else _counted(result)
 
 
 def duration(seconds: float) -> str:

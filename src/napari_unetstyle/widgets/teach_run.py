@@ -7,8 +7,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtCore import QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.project import correction_of
@@ -32,7 +31,7 @@ from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.summary import model_title
-from napari_unetstyle.widgets.taught_box import FLIP_KEY, TaughtBox
+from napari_unetstyle.widgets.taught_box import TaughtBox
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -141,9 +140,6 @@ class TeachRun(QWidget):
         self.box.changes.toggled.connect(self.pairs.mark)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
-        flip = QShortcut(QKeySequence(FLIP_KEY), self)
-        flip.setContext(Qt.ShortcutContext.ApplicationShortcut)
-        flip.activated.connect(self.pairs.flip)
 
     @property
     def is_running(self) -> bool:
