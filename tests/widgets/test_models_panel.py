@@ -11,11 +11,11 @@ from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.models.before_after import BeforeAfter, measurements
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.widgets import readers
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.model_card import card_text
 from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
@@ -211,18 +211,55 @@ def test_a_model_is_shared_as_one_file_and_nothing_is_replaced(
     dialog.reject()
 
 
-def test_a_shared_model_dropped_on_napari_is_installed(
-    make_napari_viewer: Any, foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def dropped(foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shared model, and napari as it knows this plugin."""
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "own"))
-    path = ModelStore(foreign.parent).share("foreign", tmp_path)
     manifest = PluginManifest.from_file(Path(readers.__file__).parents[3] / "napari.yaml")
     manager = PluginManager.instance()
     if manifest.name not in manager:
         manager.register(manifest)
-    viewer = make_napari_viewer()
+    return ModelStore(foreign.parent).share("foreign", tmp_path)
+
+
+def drop(viewer: Any, path: Path) -> None:
     assert viewer.open(str(path), plugin="napari-unetstyle") == []
+
+
+def test_a_shared_model_dropped_on_napari_is_installed_and_the_open_dock_shows_it(
+    make_napari_viewer: Any, dropped: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    dock = MainDock(viewer)
+    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    panel = dock.models
+    broken = tmp_path / "broken.unetmodel.zip"
+    broken.write_bytes(dropped.read_bytes()[:-30])
+    for path in (broken, dropped):  # while the first is checked, or before anybody has read of it
+        drop(viewer, path)
+    qtbot.waitUntil(lambda: "foreign is installed." in panel.message.text, timeout=MS)
+    assert "cannot be read as a zip file" in panel.message.text
+    panel.message.buttons()["OK"].click()
+    drop(viewer, dropped)
+    qtbot.waitUntil(lambda: panel.message.text == "foreign is installed.", timeout=MS)
+    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Models"
+    assert panel.spec is not None
+    assert panel.spec.name == "foreign"
+    assert dock.segment.model.models.findData("foreign@1") >= 0
+
+
+def test_without_a_dock_napari_says_what_became_of_a_dropped_model(
+    make_napari_viewer: Any, dropped: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    for kind in ("info", "error"):
+        monkeypatch.setattr(f"napari.utils.notifications.show_{kind}", lambda text, kind=kind: said.append(kind + text))
+    viewer = make_napari_viewer()
+    drop(viewer, dropped)
+    qtbot.waitUntil(lambda: len(said) == 1, timeout=MS)
     assert "foreign" in [known.name for known in ModelStore().list()]
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ModelFileError, match="cannot be read as a zip file"):
-        readers.read_models(str(path))
+    dropped.write_bytes(dropped.read_bytes()[:-30])
+    drop(viewer, dropped)
+    qtbot.waitUntil(lambda: len(said) == 2, timeout=MS)
+    assert [said[0].startswith("infoThe model foreign"), "cannot be read as a zip file" in said[1]] == [True, True]
+    assert said[1].startswith("error")

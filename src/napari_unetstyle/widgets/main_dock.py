@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -58,7 +59,8 @@ class MainDock(Dockable):
         self.teach_tab = scrolling(self.teach)
         self.tabs.addTab(self.teach_tab, "Teach")
         self.tabs.addTab(scrolling(self.style_panel), "Style")
-        self.tabs.addTab(scrolling(self.models), "Models")
+        self.models_tab = scrolling(self.models)
+        self.tabs.addTab(self.models_tab, "Models")
         disclaimer = label("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
@@ -91,6 +93,11 @@ class MainDock(Dockable):
         self.directions.refresh()
         if not self._is_loaded:
             self._quiet.start()
+
+    def import_model(self, path: Path) -> None:
+        """Import a model that was dropped on napari, where a person sees what becomes of it."""
+        self.tabs.setCurrentWidget(self.models_tab)
+        self.models.import_from(path)
 
     def _on_inserted(self, event: Any) -> None:
         outline_on_scan(event.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,9 @@ class ModelsPanel(QWidget):
         super().__init__(parent)
         self._calls, self.comparison = calls, comparison
         self._slot, self._sharing = JobSlot(self), JobSlot(self)
+        self._waiting: deque[tuple[Path, str | None]] = deque()
+        self._imports: list[Outcome] = []
+        self._told = ""  # of them
         self.models = ModelsTree()
         self.card, self.problems = label(), label()
         self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
@@ -98,32 +103,55 @@ class ModelsPanel(QWidget):
 
     def close_down(self) -> None:
         """Stop what is under way; this dock was closed."""
+        self._waiting.clear()
         self._slot.cancel()
         self._sharing.cancel()
         self.comparison.close_down()
 
     def import_from(self, path: Path, name: str | None = None) -> None:
-        """Import a model folder or file, off the GUI thread, as its weights are checked."""
-        if self._slot.is_busy:
-            return
-        store = self.store
+        """Import a model folder or file, off the GUI thread, as its weights are checked; several one after another."""
+        self._waiting.append((path, name))
+        if not self._slot.is_busy:
+            self._import_next()
+
+    def _import_next(self) -> None:
+        store, (path, name) = self.store, self._waiting.popleft()
+        if self.message.text != self._told:  # what became of those before was read
+            self._imports.clear()
         self.import_folder.setEnabled(False)
         self.import_file.setEnabled(False)
         self.message.say(f"Checking {path.name}…", dismiss="Hide")
+        self._told = self.message.text
         self._slot.start(as_steps(lambda: _imported(store, path, name)))
 
     def _on_imported(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Finished) and isinstance(outcome.value, _Installed):
+            self.refresh(choose=reference(outcome.value.spec))
+        self._imports.append(outcome)
+        if self._waiting:
+            self._import_next()
+            return
         self.import_folder.setEnabled(True)
         self.import_file.setEnabled(True)
+        self._tell()
+        self._told = self.message.text
+
+    def _tell(self) -> None:
+        """Say in one row what became of all imports that nobody has read of yet."""
+        ended = [outcome.value for outcome in self._imports if isinstance(outcome, Finished)]
+        failed = [outcome for outcome in self._imports if isinstance(outcome, Failed)]
+        sentences = "\n".join(one.sentence for one in (*ended, *failed))
+        taken = [one for one in ended if isinstance(one, _NameTaken)]
         self.message.clear()
-        match outcome:
-            case Finished(value=_NameTaken(sentence=sentence, path=path, free_name=free_name)):
-                self.message.ask(sentence, (f"Import as {free_name}", lambda: self.import_from(path, free_name)))
-            case Finished(value=spec):
-                self.refresh(choose=reference(spec))
-                self.message.say(f"{model_title(spec)} is installed.")
-            case Failed():
-                self.message.fail(outcome)
+        if failed:
+            self.message.fail(Failed(sentences, "\n".join(one.details for one in failed)))
+        elif taken:
+            names = [
+                (f"Import as {one.free_name}", partial(self.import_from, one.path, one.free_name)) for one in taken
+            ]
+            self.message.ask(sentences, *names)
+        elif sentences:
+            self.message.say(sentences)
 
     def _on_import_folder(self) -> None:
         ask_for_path(self, "Import a model folder", self.import_from, mode="folder")
@@ -183,6 +211,18 @@ class ModelsPanel(QWidget):
 
 
 @dataclass(frozen=True)
+class _Installed:
+    """A model that was imported."""
+
+    spec: ModelSpec
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads."""
+        return f"{model_title(self.spec)} is installed."
+
+
+@dataclass(frozen=True)
 class _NameTaken:
     """Why a model was not imported, and under which name it can be."""
 
@@ -191,8 +231,8 @@ class _NameTaken:
     free_name: str
 
 
-def _imported(store: ModelStore, path: Path, name: str | None) -> ModelSpec | _NameTaken:
+def _imported(store: ModelStore, path: Path, name: str | None) -> _Installed | _NameTaken:
     try:
-        return store.import_(path, name=name)
+        return _Installed(store.import_(path, name=name))
     except ModelNameTakenError as error:
         return _NameTaken(str(error), path, error.free_name)

@@ -47,22 +47,11 @@ def read_volumes(path: Paths) -> list[LayerData]:
 
 
 def read_models(path: Paths) -> list[Any]:
-    """Install models that somebody shared; no layer comes of it.
+    """Install models that somebody shared; no layer comes of it. See :mod:`~napari_unetstyle.widgets.shared_models`."""
+    from napari_unetstyle.widgets.shared_models import install
 
-    Raises
-    ------
-    UnetstyleError
-        If one is no complete, unedited model, or its name belongs to another.
-    """
-    from napari.utils.notifications import show_info
-
-    from napari_unetstyle.core.models.store import ModelStore
-    from napari_unetstyle.widgets.settings import read_settings
-
-    store = ModelStore(read_settings().model_folder)
     for one in [path] if isinstance(path, str) else path:
-        spec = store.import_(one)
-        show_info(f"The model {spec.name}, version {spec.version}, is installed: {spec.card.purpose}")
+        install(Path(one))
     return [(None,)]  # napari's way to say so
 
 
