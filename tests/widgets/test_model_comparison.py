@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unetstyle.core.models.spec import NetworkSpec
+from napari_unetstyle.core.models.spec import InputSpec, NetworkSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.segmentation.result import SegmentResult
 from napari_unetstyle.widgets.changed_objects import GONE
+from napari_unetstyle.widgets.comparison_run import sides_of
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.flip_key import FlipKey
 from napari_unetstyle.widgets.layers import Placement
@@ -94,8 +95,8 @@ def test_two_are_compared_and_one_key_flips_them(
     dock.viewer.add_image(blobs(), name="slide7", scale=(2, 3), translate=(5, 7))
     compare(comparison, click, qtbot)
     assert comparison.words.text().splitlines() == [
-        "nuclei-mine: 3 nuclei, 0 found by it alone",
-        "nuclei: 5 nuclei, 2 found by it alone",
+        "nuclei-mine: 3 nuclei, 0 by it alone",
+        "nuclei: 5 nuclei, 2 by it alone",
         "found by both: 3",
         "overlap: 0.750 (Dice; 1 is the same)",
     ]
@@ -111,6 +112,35 @@ def test_two_are_compared_and_one_key_flips_them(
     click(comparison.changes)
     marks = labels_of(dock)["what changed"]
     np.testing.assert_array_equal(marks.data == GONE, np.isin(old.data, (4, 5)))
+
+
+def test_models_of_other_classes_are_compared_as_areas(
+    dock: MainDock, comparison: ModelComparison, core: FakeCore, click: Any, qtbot: Any
+) -> None:
+    dock.viewer.add_image(blobs(), name="slide7")
+    comparison.other.setCurrentIndex(comparison.other.findData("areas-only@1"))
+    compare(comparison, click, qtbot)
+    assert {options.output for options in core.options} == {"areas"}
+    assert comparison.words.text().splitlines() == [
+        "nuclei-mine: nucleus 192 px",
+        "areas-only: nucleus 320 px",
+        "overlap: 0.750 (Dice; 1 is the same)",
+        "  nucleus: 0.750",
+    ]
+
+
+def test_of_several_resolutions_both_are_run_on_the_finer_one(dock: MainDock) -> None:
+    """Each model alone would take the one that fits it, and their labels would lie on different pixels."""
+    dock.viewer.add_image([blobs(), blobs()[::2, ::2], blobs()[::4, ::4]], multiscale=True, units="um")
+    fine, coarse = (
+        spec(name).model_copy(update={"input": InputSpec(channels="gray", spacing=(size, size), unit="um")})
+        for name, size in (("fine", 2.0), ("coarse", 4.0))
+    )
+    for pair in ((fine, coarse), (coarse, fine)):
+        sides = sides_of(dock.segment.picture, *pair, dock.segment._calls, [])
+        assert sides is not None
+        assert [side.request.model for side in sides] == [f"{one.name}@1" for one in pair]
+        assert [side.request.image.array.shape for side in sides] == [(32, 48)] * 2
 
 
 def test_a_run_that_is_still_open_is_not_done_again(

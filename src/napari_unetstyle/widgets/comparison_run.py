@@ -64,6 +64,8 @@ class Compared:
     changes
         Where the second differs from the first, see
         :func:`~napari_unetstyle.widgets.changed_objects.changed_objects`.
+    is_changed
+        Whether it does anywhere.
     """
 
     sides: tuple[Side, Side]
@@ -71,6 +73,7 @@ class Compared:
     fresh: tuple[Fresh | None, Fresh | None]
     agreement: Agreement
     changes: NDArray[np.uint8]
+    is_changed: bool
 
 
 def sides_of(
@@ -140,12 +143,14 @@ def iter_compared(calls: CoreCalls, sides: tuple[Side, Side]) -> Steps[Compared]
     second = yield from share(_iter_found(calls, sides[1]), _RUN, 2 * _RUN)
     agreement = yield from share(iter_agreement(first.result, second.result), 2 * _RUN, 0.95)
     yield Progress(95, 100, "marking")
+    changes = _changes(first.result, second.result)
     return Compared(
         sides=sides,
         results=(first.result, second.result),
         fresh=(first.fresh, second.fresh),
         agreement=agreement,
-        changes=_changes(first.result, second.result),
+        changes=changes,
+        is_changed=bool(changes.any()),
     )
 
 

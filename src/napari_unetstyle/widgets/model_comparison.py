@@ -211,8 +211,8 @@ class ModelComparison(QWidget):
         self.pairs.replace([OldAndNew(old=old, new=new, placement=placement, changes=compared.changes)])
         self.box.setTitle(placement.name)
         self.words.setText("\n".join(_lines(compared)))
-        self.changes.setEnabled(self.pairs.is_changed)
-        self.changes.setToolTip(_meaning(compared) if self.pairs.is_changed else "No object looks different")
+        self.changes.setEnabled(compared.is_changed)
+        self.changes.setToolTip(_meaning(compared) if compared.is_changed else "No object looks different")
         self.box.show()
         bring_into_sight(self.box)
 
@@ -229,7 +229,7 @@ def _lines(compared: Compared) -> list[str]:
     agreement = compared.agreement
     titles = [model_title(side.spec) for side in compared.sides]
     found = [describe_found(result) for result in compared.results]
-    alone = ("", "") if agreement.only is None else [f", {count:,} found by it alone" for count in agreement.only]
+    alone = ("", "") if agreement.only is None else [f", {count:,} by it alone" for count in agreement.only]
     lines = [f"{titles[i]}: {found[i]}{alone[i]}" for i in (1, 0)]
     if agreement.alike is not None:
         lines.append(f"found by both: {agreement.alike:,}")
