@@ -162,6 +162,19 @@ def test_a_run_that_is_still_open_is_not_done_again(
     assert shown == ["slide7 nuclei-mine 2"]
 
 
+def test_a_run_by_one_version_leaves_the_labels_of_another_alone(
+    dock: MainDock, comparison: ModelComparison, run: Any, click: Any, qtbot: Any
+) -> None:
+    dock.viewer.add_image(blobs(), name="slide7")
+    dock.models.refresh(choose="nuclei-mine@2")
+    compare(comparison, click, qtbot)
+    dock.segment.model.choose("nuclei-mine@1")
+    dock.tabs.setCurrentIndex(0)
+    run(dock)
+    made_by = {output.layer.name: request.model for request, output in dock.segment.results.runs}
+    assert made_by == {"slide7 nuclei-mine": "nuclei-mine@1", "slide7 nuclei-mine 2": "nuclei-mine@2"}
+
+
 def test_what_was_painted_or_decided_otherwise_is_run_anew_and_stays(
     dock: MainDock, comparison: ModelComparison, core: FakeCore, run: Any, click: Any, qtbot: Any
 ) -> None:
