@@ -21,17 +21,18 @@ _COUNTED: dict[What, str] = {"places": "place", "looks": "place", "old": "pictur
 
 def card_text(spec: ModelSpec, parent: ModelSpec | None = None) -> str:
     """The model's card; `parent` is the model it came from, if that is installed."""
-    card = spec.card
+    card, is_taught = spec.card, spec.parent is not None
+    story = [("Measured", "<br>".join(map(html.escape, _measured(spec)))), ("Recipe", html.escape(_recipe(spec)))]
     parts = [
         ("", f"<b>{html.escape(model_title(spec))}</b>: {html.escape(card.purpose)}"),
         ("", html.escape(card.summary)),
         ("Came from", html.escape(_origin(spec, parent))),
+        *(story if is_taught else ()),
         ("Classes", ", ".join(html.escape(c.name) for c in spec.classes)),
         ("Trained on", html.escape(card.training_data)),
-        ("Measured", "<br>".join(map(html.escape, _measured(spec)))),
+        *(() if is_taught else story),
         ("Limits", html.escape(card.limits)),
         ("License", html.escape(" ".join(part for part in (card.license, card.attribution) if part))),
-        ("Recipe", html.escape(_recipe(spec))),
         ("", f"<i>{html.escape(card.intended_use)}</i>"),
     ]
     return "".join(f"<p>{f'<b>{title}</b><br>' if title else ''}{text}</p>" for title, text in parts if text)
@@ -57,8 +58,10 @@ def _measured(spec: ModelSpec) -> list[str]:
 
 def _change(score: BeforeAfter) -> str:
     count = f"{score.count} {_COUNTED[score.what]}{'' if score.count == 1 else 's'}"
-    before = "" if score.before is None else f"{score.before:.2f} → "
-    return f"{_WHERE[score.what].format(count)}: Dice {before}{score.after:.2f}"
+    was, now = score.before, score.after
+    digits = 3 if was is not None and was != now and abs(was - now) < 0.01 else 2
+    before = "" if was is None else f"{was:.{digits}f} → "
+    return f"{_WHERE[score.what].format(count)}: Dice {before}{now:.{digits}f}"
 
 
 def _measurement(row: Measurement) -> str:
