@@ -189,7 +189,7 @@ def _colormap(info: dict[str, Any]) -> Any:
 
 def _holds_dicom(path: Path) -> bool:
     """Whether a file is DICOM, or one of the first files in or below a folder is."""
-    from napari_unetstyle.core.imaging.dicom_header import is_dicom
+    from napari_unetstyle.core.imaging.dicom_file import is_dicom
     from napari_unetstyle.core.imaging.ome_zarr import SUFFIX
 
     if path.suffix.lower() == SUFFIX:

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
-from napari_unetstyle.core.imaging.dicom_header import PREAMBLE, Plane, Stored, description_of, is_dicom, read_planes
+from napari_unetstyle.core.imaging.dicom_file import PREAMBLE, is_dicom
+from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, read_planes
 from napari_unetstyle.core.imaging.dicom_pixels import read_pixels
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
+from napari_unetstyle.core.imaging.dicom_stored import Stored
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.imaging.dicom_header import DAMAGED, opened
+from napari_unetstyle.core.imaging.dicom_file import DAMAGED, opened
 
 PATIENCE = 60.0  # seconds for a frame
 _MEMORY = 2**32  # bytes of addresses that the process may use, besides what frames need

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError
 from napari_unetstyle.core.imaging.dicom_decoder import DecoderProcess, decoded
-from napari_unetstyle.core.imaging.dicom_header import DAMAGED, Plane, Stored, guarded, opened
+from napari_unetstyle.core.imaging.dicom_file import DAMAGED, guarded, opened
+from napari_unetstyle.core.imaging.dicom_header import Plane
+from napari_unetstyle.core.imaging.dicom_stored import Stored
 
 _FLOATS: dict[str, np.dtype[Any]] = {"float": np.dtype("f4"), "double": np.dtype("f8")}
 _INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")

@@ -19,7 +19,7 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.dicom import Series, Source, series_of
-from napari_unetstyle.core.imaging.dicom_header import guarded, opened
+from napari_unetstyle.core.imaging.dicom_file import guarded, opened
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, stacked
 from napari_unetstyle.core.imaging.geometry import Geometry
 

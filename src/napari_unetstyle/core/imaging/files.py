@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical
 from napari_unetstyle.core.imaging.dicom import read_series
-from napari_unetstyle.core.imaging.dicom_header import is_dicom
+from napari_unetstyle.core.imaging.dicom_file import is_dicom
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
