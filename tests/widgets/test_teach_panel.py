@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
 
+from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal import read_journal
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.widgets import learned_places
 from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs
@@ -192,8 +196,11 @@ def test_the_original_is_a_click_away(dock, corrected, fix, mouse, click):
 # What is learned from --------------------------------------------------------------------------------------------
 
 
-def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbot, file):
-    learns = dock.teach.learns
+def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbot, monkeypatch):
+    learns, threads = dock.teach.learns, []
+    monkeypatch.setattr(
+        learned_places, "learned", lambda correction: threads.append(threading.current_thread()) or learned(correction)
+    )
     assert not learns.boxes
     assert learns.show_on_picture.isHidden()
     click(fix.buttons["delete"])
@@ -204,6 +211,7 @@ def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbo
     assert learns.boxes[0].visibleRegion().boundingRect().height() >= 2 * learns.fontMetrics().height()
     assert not learns.question.isHidden()
     click(learns.show_on_picture)
+    qtbot.waitUntil(lambda: "learns from" in dock.viewer.layers, timeout=WAIT * 1000)
     overlay = dock.viewer.layers["learns from"]
     assert overlay.data.sum() == 128  # two squares that were erased
     row = learns.boxes[0]
@@ -212,7 +220,9 @@ def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbo
     assert row.isVisible()
     click(learns.yes)
     qtbot.waitUntil(lambda: "all right" in learns.boxes[0].text(), timeout=WAIT * 1000)
-    assert dock.viewer.layers["learns from"].data.all()
+    qtbot.waitUntil(lambda: dock.viewer.layers["learns from"].data.all(), timeout=WAIT * 1000)
+    assert dock.viewer.layers["learns from"] is overlay
+    assert threading.main_thread() not in threads
     click(learns.only)
     assert corrected.facts["rest_is_right"] is False
     click(learns.show_on_picture)

@@ -8,22 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, count
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.added_masks import iter_add
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
+from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label, scrolling
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.models.spec import ModelSpec
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 LIST_HEIGHT = 210  # pixels, so that TEACH stays in sight below many pictures
 REST_MS = 400  # without a stroke, before what there is is counted anew
 ADD, ELSEWHERE = "add pictures + masks…", "The masks are elsewhere…"
-OVERLAY, COLOR = "learns from", "#35c46a"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,11 +121,10 @@ class LearnsFrom(QGroupBox):
         self._adding = JobSlot(self)
         self.add = QPushButton(ADD)
         self.add.setToolTip("Folders of pictures and of masks that were made elsewhere; names have to be alike")
-        self._viewer, self._corrections = viewer, corrections
+        self._corrections = corrections
         self._counting = JobSlot(self)
         self._counting.done.connect(self._on_counted)
-        self._overlay: napari.layers.Labels | None = None
-        self._is_drawing = False
+        self._places = LearnedPlaces(viewer, self)
         self.lessons: list[Lesson] = []
         self.boxes: list[QCheckBox] = []
         self.show_on_picture = QPushButton("show on picture")
@@ -174,13 +170,13 @@ class LearnsFrom(QGroupBox):
         self._corrections.reported.connect(self._show_saved)
         self.yes.clicked.connect(lambda: self._answer(True))
         self.only.clicked.connect(lambda: self._answer(False))
-        self.show_on_picture.toggled.connect(self._show_overlay)
+        self.show_on_picture.toggled.connect(self._show_places)
         self.add.clicked.connect(lambda: ask_for_path(self, "Pictures", self.add_from, mode="folder"))
         self._adding.progressed.connect(lambda progress: self.add.setText(f"adding {progress.done}"))
         self._adding.done.connect(self._on_added)
 
     def _on_changed(self) -> None:
-        if not self._is_drawing:
+        if not self._places.is_drawing:
             self._rest.start()
         self._show_question()
         self._show_saved()
@@ -198,7 +194,7 @@ class LearnsFrom(QGroupBox):
                 self.lessons = [x for x in lessons if x.corrected is None or x.corrected in self._corrections.layers]
                 if [_shown(lesson) for lesson in self.lessons] != before:
                     self._show()
-                self._show_overlay(self.show_on_picture.isChecked())
+                self._show_places()
                 self.changed.emit()
             case Failed():
                 self.message.fail(outcome)
@@ -310,42 +306,16 @@ class LearnsFrom(QGroupBox):
         self.saved.setText(f"✓ {words}" if words.startswith("saved") else words)
         self.saved.setVisible(bool(words))
 
-    def _show_overlay(self, is_shown: bool) -> None:
-        """Paint over the picture what is learned from."""
-        self._is_drawing = True  # layers come and go without anything being corrected
-        try:
-            self._draw_overlay(is_shown)
-        finally:
-            self._is_drawing = False
-
-    def _draw_overlay(self, is_shown: bool) -> None:
-        active = self._corrections.active
-        if self._overlay is not None and self._overlay in self._viewer.layers:
-            self._viewer.layers.remove(self._overlay)
-        self._overlay = None
-        if not is_shown or active is None or not active.is_corrected:
-            return
-        from napari.utils.colormaps import DirectLabelColormap
-
-        chosen = self._viewer.layers.selection.active
-        _, valid = learned(active.correction())
-        colors: dict[Any, str] = {None: "transparent", 0: "transparent", 1: COLOR}
-        self._overlay = self._viewer.add_labels(
-            active.placement.to_layer(valid.astype(np.uint8)),
-            name=OVERLAY,
-            opacity=0.35,
-            colormap=DirectLabelColormap(color_dict=colors),
-            **active.placement.arguments,
-        )
-        self._overlay.editable = False
-        self._viewer.layers.selection.active = chosen
+    def _show_places(self) -> None:
+        """Paint over the picture what is learned from, if asked."""
+        self._places.show(self._corrections.active if self.show_on_picture.isChecked() else None)
 
     def close_down(self) -> None:
         """Count no more."""
         self._rest.stop()
         self._counting.cancel()
         self._adding.cancel()
-        self._show_overlay(False)
+        self._places.show(None)
 
     @property
     def corrected(self) -> list[CorrectedLayer]:
