@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def planted(shape=(60, 80)):
     """A model that is sure of background everywhere, except of class 2 in one place and of nothing in another."""
     said = np.zeros(shape, np.int32)
     values = np.zeros((3, *shape), np.uint8)
-    values[0] = 250
+    values[0] = 252
     values[:, 40:50, 10:30] = np.array([0, 2, 253], np.uint8)[:, None, None]
     values[:, 5:20, 50:70] = np.array([130, 120, 5], np.uint8)[:, None, None]
     return said, np.ones(shape, bool), values
@@ -44,10 +46,18 @@ def test_what_is_not_said_or_agrees_or_is_as_thin_as_an_outline_is_none():
     assert contradictions(said, valid, values) == []
 
 
-@pytest.mark.parametrize(("byte", "count"), [(242, 0), (243, 1)])
-def test_sure_is_above_95_percent(byte, count):
+@pytest.mark.parametrize(("byte", "count"), [(249, 0), (250, 1)])
+def test_sure_is_above_98_percent(byte, count):
     values = np.stack([np.full((9, 9), byte, np.uint8), np.full((9, 9), 255 - byte, np.uint8)])
     assert len(contradictions(np.ones((9, 9), np.int32), np.ones((9, 9), bool), values)) == count
+
+
+@pytest.mark.parametrize(("sure", "count"), [(4, 0), (5, 1)])
+def test_a_place_is_judged_as_a_whole(sure, count):
+    """The usual fix is of an object that the model was sure of in its middle, and not at its rim."""
+    values = np.stack([np.full((9, 9), 60, np.uint8), np.full((9, 9), 195, np.uint8)])
+    values[:, :sure] = np.array([2, 253], np.uint8)[:, None, None]
+    assert len(contradictions(np.zeros((9, 9), np.int32), np.ones((9, 9), bool), values)) == count
 
 
 def test_volumes_have_places_of_volumes():
@@ -67,7 +77,7 @@ def test_a_model_is_asked_only_about_what_was_said_and_answers_as_it_segments(tm
     right = small_picture()
     sure = segment(right.image, model).probability_bytes[:2]
     class_of = sure.argmax(0)
-    opposite = np.where(sure.max(0) > 243, 1 - class_of, class_of).astype(np.int32)
+    opposite = np.where(sure.max(0) > 249, 1 - class_of, class_of).astype(np.int32)
     accepted = np.zeros(opposite.shape, bool)
     accepted[10:70, 20:90] = True
     said = Correction(image=right.image, labels=opposite, accepted=accepted)
@@ -78,3 +88,5 @@ def test_a_model_is_asked_only_about_what_was_said_and_answers_as_it_segments(tm
     expected = contradictions((opposite > 0).astype(np.int32), accepted, sure, picture=1)
     assert found
     assert found == expected
+    model.__dict__["network"] = None  # is not asked where a run left its probabilities
+    assert run(iter_contradictions([said], model, known=[sure])) == [replace(one, picture=0) for one in expected]

@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
 from napari_unetstyle.core.models.store import Model
-from napari_unetstyle.core.progress import Steps, share
+from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.training.lessons import Said, sayings
+from napari_unetstyle.core.training.lessons import Said, extent, sayings
 
 Box = tuple[slice, ...]
-SURE = 0.95
+SURE, MOST = 0.98, 0.5
+"""Probability above which a model is sure, and the share of a place above which it is sure of the place.
+
+A place counts as a whole: somewhere inside nearly every object that a person has to fix the model is sure. In 50
+pictures of nuclei of five kinds, 3 % of the places where truth and result differ contradict by this rule (median of the
+kinds), 198 of 200 brush strokes on empty background do, and 79 % of good objects that are deleted. Were 16 pixels at
+0.95 enough, it would be 23 % of what is only to be fixed.
+"""
 LEAST = {2: 16, 3: 32}
 """Pixels of the smallest place, by dimensions: fewer lie along any outline that was drawn by hand."""
 
@@ -39,7 +46,7 @@ class Contradiction:
     said
         Class value that the person gave it; 0 is background.
     sure_of
-        Class value that the model gave a probability above 0.95.
+        Class value that the model gave a probability above 0.98 in most of the place.
     """
 
     picture: int
@@ -77,31 +84,36 @@ def contradictions(
     Returns
     -------
     list of Contradiction
-        Places of one said and one sure class, connected by faces, of at least 16 pixels in 2D and 32 in 3D.
+        Places of one said class and one that the model found, connected by faces, of at least 16 pixels in 2D and 32
+        in 3D, in more than half of which the model was sure.
     """
     from scipy import ndimage
     from skimage.measure import label
 
-    sure_of = probability_bytes.argmax(0)
-    is_sure = np.take_along_axis(probability_bytes, sure_of[np.newaxis], 0)[0] > SURE * 255
-    opposed = valid & is_sure & (classes >= 0) & (classes != sure_of)
-    kinds = np.where(opposed, 1 + sure_of + len(probability_bytes) * classes, 0)
+    found_class = probability_bytes.argmax(0)
+    is_sure = np.take_along_axis(probability_bytes, found_class[np.newaxis], 0)[0] > SURE * 255
+    opposed = valid & (classes >= 0) & (classes != found_class)
+    kinds = np.where(opposed, 1 + found_class + len(probability_bytes) * classes, 0)
     places = label(kinds, connectivity=1)  # type: ignore[no-untyped-call]
     sizes = np.bincount(places.ravel())
+    sure = np.bincount(places.ravel(), weights=is_sure.ravel())
     start = offset or (0,) * classes.ndim
     found = []
     for number, box in enumerate(ndimage.find_objects(places), 1):
-        if sizes[number] < LEAST[classes.ndim]:
+        if sizes[number] < LEAST[classes.ndim] or sure[number] <= MOST * sizes[number]:
             continue
-        said, sure = divmod(int(kinds[box][places[box] == number][0]) - 1, len(probability_bytes))
+        said, sure_of = divmod(int(kinds[box][places[box] == number][0]) - 1, len(probability_bytes))
         moved = tuple(slice(side.start + at, side.stop + at) for side, at in zip(box, start, strict=True))
         size = int(sizes[number])
-        found.append(Contradiction(picture=picture, frame=frame, box=moved, size=size, said=said, sure_of=sure))
+        found.append(Contradiction(picture=picture, frame=frame, box=moved, size=size, said=said, sure_of=sure_of))
     return sorted(found, key=lambda one: -one.size)
 
 
 def iter_contradictions(
-    corrections: Sequence[Correction], model: Model, options: SegmentOptions | None = None
+    corrections: Sequence[Correction],
+    model: Model,
+    options: SegmentOptions | None = None,
+    known: Sequence[NDArray[np.uint8] | None] = (),
 ) -> Steps[list[Contradiction]]:
     """What corrections say against a model, over all pictures, the largest place first; only what is said is segmented.
 
@@ -113,22 +125,35 @@ def iter_contradictions(
         That is to be taught.
     options
         How the pictures are segmented.
+    known
+        For each correction, where a run of this model left them, its probability bytes
+        ``(channels, *image.label_shape)``: these pictures are not segmented.
     """
     numbers = {id(correction): i for i, correction in enumerate(corrections)}
+    given = dict(enumerate(known))
     said = sayings(corrections, model.spec)
     found: list[Contradiction] = []
     for i, one in enumerate(said):
-        steps = _iter_of(one, numbers[id(one.correction)], model, options or SegmentOptions())
+        number = numbers[id(one.correction)]
+        steps = _iter_of(one, number, model, options or SegmentOptions(), given.get(number))
         found += yield from share(steps, i / len(said), (i + 1) / len(said))
     return sorted(found, key=lambda one: -one.size)
 
 
-def _iter_of(one: Said, picture: int, model: Model, options: SegmentOptions) -> Steps[list[Contradiction]]:
-    fitted = yield from share(iter_fit(one.correction.image, model, options), 0.0, 0.5)
-    box = _box(one.valid)
-    values = np.empty((fitted.channels, *(side.stop - side.start for side in box)), np.uint8)
-    yield from share(fitted.iter_bytes(one.index, box, values), 0.5, 1.0)
-    key: Any = (0, *box)
+def _iter_of(
+    one: Said, picture: int, model: Model, options: SegmentOptions, known: NDArray[np.uint8] | None
+) -> Steps[list[Contradiction]]:
+    box = extent(one.valid)
+    key: Any
+    if known is None:
+        fitted = yield from share(iter_fit(one.correction.image, model, options), 0.0, 0.5)
+        values = np.empty((fitted.channels, *(side.stop - side.start for side in box)), np.uint8)
+        yield from share(fitted.iter_bytes(one.index, box, values), 0.5, 1.0)
+    else:
+        yield Progress(0, 1)
+        key = (slice(None), *one.index, *box)
+        values = known[key]
+    key = (0, *box)
     return contradictions(
         one.targets[key],
         one.valid[box],
@@ -137,10 +162,3 @@ def _iter_of(one: Said, picture: int, model: Model, options: SegmentOptions) -> 
         frame=one.index,
         offset=tuple(side.start for side in box),
     )
-
-
-def _box(valid: Mask) -> Box:
-    from scipy import ndimage
-
-    (box,) = ndimage.find_objects(valid.astype(np.uint8))
-    return tuple(box)
