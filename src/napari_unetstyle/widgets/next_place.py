@@ -12,8 +12,7 @@ from napari_unetstyle.core.annotation.corrections import Mask, learned
 from napari_unetstyle.core.annotation.next_place import Box, next_place, uncertainty
 from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome, as_steps
-from napari_unetstyle.widgets.level_grid import seen
-from napari_unetstyle.widgets.scope import canvas_map
+from napari_unetstyle.widgets.spot import Spot, go_to
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.corrections import Corrections
 
 SIDE = 128  # pixels of a place
-_FILLS = 0.5  # of the canvas
 NOTHING_LEFT = "Nothing unsure is left here"
 UNKNOWN = "Segment it again first"
 WORDS = "Next place ▸"
@@ -85,17 +83,7 @@ class NextPlace(QPushButton):
             self.setText(NOTHING_LEFT)
             return
         self._shown.setdefault((active, frame), []).append(outcome.value)
-        self._show(active, outcome.value)
-
-    def _show(self, active: CorrectedLayer, box: Box) -> None:
-        """Bring the place into the middle of the canvas, large enough to judge."""
-        camera, canvas = self._viewer.scene.camera, np.array(self._viewer.canvas.size, float)
-        matrix, offset = canvas_map(seen(active.placement), active.image, self._viewer)
-        middle = np.array([(side.start + side.stop - 1) / 2 for side in box])
-        moved = (matrix @ middle + offset - canvas / 2) / camera.zoom
-        extent = np.abs(matrix @ np.array([side.stop - side.start for side in box], float)).max()
-        camera.center = (*camera.center[:-2], *(np.array(camera.center[-2:]) + moved))
-        camera.zoom *= _FILLS * canvas.min() / max(extent, 1e-9)
+        go_to(self._viewer, Spot(placement=active.placement, image=active.image, frame=frame, box=outcome.value))
 
 
 def _find(foreground: NDArray[Any], judged: Mask, shown: list[Box]) -> Box | None:
