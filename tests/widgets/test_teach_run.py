@@ -15,6 +15,8 @@ from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.training import contradictions
+from napari_unetstyle.core.training.contradictions import iter_contradictions
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.changed_objects import GONE
@@ -43,6 +45,8 @@ class Teacher:
     forgotten: int = 0
     done: int = 0
     notes: tuple[str, ...] = ()
+    doubtful: bool = False
+    """Whether fixes are looked at; the picture's own brightness is what its model thinks."""
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -58,6 +62,12 @@ class Teacher:
             if should_stop():
                 break
         return self
+
+    def iter_contradictions(self, corrections: Any, _model: str, options: Any, _store: Any, known: Any) -> Steps[Any]:
+        if not self.doubtful:
+            return []
+        assert all(values is not None for values in known)  # nothing is segmented again
+        return (yield from iter_contradictions(corrections, SimpleNamespace(spec=spec()), options, known))
 
     # The candidate
     @property
@@ -95,7 +105,8 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
         return SimpleNamespace(**parts, parent=found.parent_model)
 
     replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
-    calls = CoreCalls(**replaced | {"iter_teach": iter_teach, "store": lambda _: teacher.store})
+    own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
+    calls = CoreCalls(**replaced | own | {"store": lambda _: teacher.store})
     viewer = make_napari_viewer()
     dock = MainDock(viewer, calls)
     viewer.window.add_dock_widget(dock, name="UNet", area="right")
@@ -496,3 +507,51 @@ def test_use_in_teach_brings_the_pictures_there(dock, click, tick, qtbot):
     click(panel.teach)
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Teach"
     assert dock.teach.run.also.pictures.ticked == [other]
+
+
+def test_fixes_against_what_the_model_was_sure_of_are_shown_before_they_are_learned(
+    dock, teacher, click, qtbot, monkeypatch
+):
+    monkeypatch.setattr(contradictions, "SURE", 0.9)  # as sure as the fake is of its background
+    teacher.doubtful = True
+    run, row = dock.teach.run, dock.teach.run.doubts
+    labels = painted(dock, qtbot)
+    labels.paint((50, 20), 78)
+    click(run.teach)
+    qtbot.waitUntil(lambda: not row.isHidden(), timeout=WAIT * 1000)
+    assert row.text == "2 of your fixes go against what nuclei was sure of."
+    assert teacher.done == 0
+    assert run.message.isHidden()
+    for number, x in ((1, 20), (2, 50), (1, 20)):
+        click(next(button for words, button in row.buttons().items() if words.startswith("Show")))
+        assert row.text == f"slide7 nuclei, {number} of 2: you say nucleus; nuclei was sure: nothing there."
+        np.testing.assert_allclose(dock.viewer.scene.camera.center[-2:], (50, x), atol=1.5)
+        y0, x0 = run.spot.drawing.outlines.origin
+        assert y0 < 45 < y0 + run.spot.drawing.outlines.mask.shape[0]
+        assert x0 < x < x0 + run.spot.drawing.outlines.mask.shape[1]
+    click(row.buttons()["Not now"])
+    assert row.isHidden()
+    assert run.spot.drawing.outlines is None
+    labels.undo()  # one was a slip
+    click(run.teach)
+    qtbot.waitUntil(lambda: not row.isHidden(), timeout=WAIT * 1000)
+    assert row.text == "One of your fixes goes against what nuclei was sure of."
+    assert not run.is_running
+    click(row.buttons()["Teach all the same"])
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert not run.box.isHidden()
+    run.choose("nuclei")
+    taught(dock, click, qtbot)  # the same place is not asked about twice
+    assert row.isHidden()
+    assert teacher.done == 10
+
+
+def test_pressing_teach_again_teaches(dock, teacher, click, qtbot, monkeypatch):
+    monkeypatch.setattr(contradictions, "SURE", 0.9)
+    teacher.doubtful = True
+    painted(dock, qtbot)
+    click(dock.teach.run.teach)
+    qtbot.waitUntil(lambda: not dock.teach.run.doubts.isHidden(), timeout=WAIT * 1000)
+    taught(dock, click, qtbot)
+    assert not dock.teach.run.box.isHidden()
+    assert dock.teach.run.doubts.isHidden()

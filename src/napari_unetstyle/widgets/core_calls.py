@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.stylize import Styled
     from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.contradictions import Contradiction
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.widgets.style_preview import StylePreviewed, StyleRequest
 
@@ -101,6 +102,18 @@ def _iter_teach(
     return (yield from steps)
 
 
+def _iter_contradictions(
+    corrections: Sequence[Correction],
+    model: str,
+    options: SegmentOptions,
+    store: ModelStore,
+    known: Sequence[NDArray[Any] | None],
+) -> Steps[list[Contradiction]]:
+    from napari_unetstyle.core.training.contradictions import iter_contradictions
+
+    return (yield from iter_contradictions(corrections, store.load(model), options, known))
+
+
 def _iter_stylize(image: Image, styles: Sequence[Image | KeptStyle], options: StyleOptions) -> Steps[Styled]:
     from napari_unetstyle.core.style.stylize import iter_stylize
 
@@ -175,6 +188,8 @@ class CoreCalls:
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     iter_teach
         ``(corrections, model reference, options, store, should_stop)`` to a job that returns a candidate.
+    iter_contradictions
+        ``(corrections, model reference, options, store, known probabilities)`` to a job that returns places.
     iter_stylize
         ``(image, styles, options)`` to a job that returns a styled picture.
     iter_style_preview
@@ -196,6 +211,7 @@ class CoreCalls:
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
+    iter_contradictions: Callable[..., Steps[list[Contradiction]]] = _iter_contradictions
     iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize
     iter_style_preview: Callable[..., Steps[StylePreviewed]] = _iter_style_preview
     iter_keep_style: Callable[..., Steps[KeptStyle]] = _iter_keep_style

@@ -22,6 +22,7 @@ from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label, scrolling
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.models.spec import ModelSpec
@@ -321,6 +322,12 @@ class LearnsFrom(QGroupBox):
     def corrected(self) -> list[CorrectedLayer]:
         """The open labels that somebody painted on."""
         return [one for one in self._corrections.layers if one.is_corrected]
+
+    def opened(self, layer: napari.layers.Labels | None, entry: Entry | None) -> CorrectedLayer | None:
+        """What is corrected in a layer, or of an entry, which is opened if it is not; None if that is gone."""
+        if entry is not None:
+            return self._corrections.open(entry)
+        return next((one for one in self._corrections.layers if one.layer is layer), None)
 
     def folders(self) -> list[Path]:
         """Journals of all that is ticked, for a lesson."""

@@ -17,6 +17,7 @@ from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.doubts import Doubt, Doubts, iter_doubts
 from napari_unetstyle.widgets.jobs import as_steps
 from napari_unetstyle.widgets.outputs import Fresh, iter_fresh
 from napari_unetstyle.widgets.run_request import RunRequest
@@ -24,6 +25,7 @@ from napari_unetstyle.widgets.run_request import RunRequest
 if TYPE_CHECKING:
     import napari.layers
 
+    from napari_unetstyle.core.annotation.project import Entry
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
 
-_TAUGHT = 0.9  # of the whole job
+_ASKED, _TAUGHT = 0.02, 0.9  # of the whole job
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +52,10 @@ class Material:
         The labels that were corrected, if they are open.
     request
         The run that made them, if this dock did.
+    probabilities
+        Bytes ``(channels, *image.label_shape)`` that a run of the model that is to be taught left, if one did.
+    entry
+        What lies on disk, if the labels are not open.
     """
 
     name: str
@@ -57,6 +63,8 @@ class Material:
     latest: Callable[[], Correction]
     layer: napari.layers.Labels | None = None
     request: RunRequest | None = None
+    probabilities: NDArray[np.uint8] | None = None
+    entry: Entry | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +125,7 @@ class Taught:
     """
 
     candidate: Candidate
-    material: tuple[Material, ...]
+    material: tuple[Material, ...]  # in the order in which the candidate counts its pictures
     untouched: Untouched | None = None
     kept: ModelSpec | None = None
     again: tuple[Again, ...] = ()
@@ -133,16 +141,23 @@ def iter_teach(
     should_stop: Callable[[], bool],
     untouched: Untouched | None = None,
     looks: Sequence[Image | KeptStyle] = (),
-) -> Steps[Taught]:
-    """Teach, also with the looks of other pictures; a model that is better takes over at once."""
-    corrections, left_out = _opened(material)
+    settled: frozenset[Doubt] = frozenset(),
+) -> Steps[Taught | Doubts]:
+    """Teach, also with the looks of other pictures; a model that is better takes over at once.
+
+    Nothing is taught while fixes go against what the model was sure of, except for those in `settled`.
+    """
+    material, corrections, left_out = _opened(material)
+    doubts = yield from share(iter_doubts(calls, material, corrections, parent, options, store), 0.0, _ASKED)
+    if open_ones := [doubt for doubt in doubts if doubt not in settled]:
+        return Doubts(tuple(open_ones))
     if looks:
         from napari_unetstyle.core.style.stylize import reference_of
 
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
     steps = calls.iter_teach(corrections, parent, options, store, should_stop)
-    candidate = yield from share(steps, 0.0, _TAUGHT)
+    candidate = yield from share(steps, _ASKED, _TAUGHT)
     notes = (*left_out, *candidate.notes)
     taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes)
     if not candidate.comparison.takes_over:
@@ -150,17 +165,18 @@ def iter_teach(
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
 
 
-def _opened(material: Sequence[Material]) -> tuple[list[Correction], list[str]]:
+def _opened(material: Sequence[Material]) -> tuple[list[Material], list[Correction], list[str]]:
     """What can be learned from; the pictures of earlier days may be gone, and that is said."""
-    corrections, left_out = [], []
+    found, corrections, left_out = [], [], []
     for one in material:
         try:
             corrections.append(one.correction())
+            found.append(one)
         except UnetstyleError as error:
             left_out.append(f"{one.name} was left out: {error}")
     if not corrections:
         raise OptionError("\n".join(left_out) or "Tick a picture to learn from.")
-    return corrections, left_out
+    return found, corrections, left_out
 
 
 def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taught]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.also_read import AlsoRead
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.doubts import Doubts, DoubtsRow
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
@@ -30,6 +32,7 @@ from napari_unetstyle.widgets.run_request import RunRequest, run_like
 from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.spot import Spot, SpotFrame
 from napari_unetstyle.widgets.summary import model_title
 from napari_unetstyle.widgets.taught_box import TaughtBox
 
@@ -107,8 +110,10 @@ class TeachRun(QWidget):
         self.pause.setCheckable(True)
         self.pause.setToolTip("The computer is free until you press Go on")
         self.progress.stop.setToolTip("Keeps the best so far, and compares it")
+        self.doubts = DoubtsRow()
         self.message = MessageRow()
         self.box = TaughtBox()
+        self.spot = SpotFrame(self, viewer)
         self._lay_out()
         self._connect()
         self._show()
@@ -125,6 +130,7 @@ class TeachRun(QWidget):
         layout.addWidget(self.curve)
         self.progress.layout().insertWidget(1, self.pause)
         layout.addWidget(self.progress)
+        layout.addWidget(self.doubts)
         layout.addWidget(self.message)
         layout.addWidget(self.box)
 
@@ -138,6 +144,9 @@ class TeachRun(QWidget):
         self.box.back_wanted.connect(self.go_back)
         self.box.flip_wanted.connect(self.pairs.flip)
         self.box.changes.toggled.connect(self.pairs.mark)
+        self.doubts.teach_wanted.connect(self.start)
+        self.doubts.place_wanted.connect(lambda doubt: self._go_to(doubt.material, doubt.frame, doubt.box))
+        self.doubts.answered.connect(self._on_answered)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
 
@@ -184,6 +193,10 @@ class TeachRun(QWidget):
         if self.is_running or parent is None:
             return
         self.message.clear()
+        if not self.doubts.isHidden():  # whoever presses again has read it
+            self.doubts.settle()
+            self.doubts.clear()
+        self.spot.show(None)
         material = [self._material(lesson) for lesson in self._ticked]
         try:
             looks = self.also.looks()
@@ -200,7 +213,16 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        given = (material, parent, options, store, self._should_stop, self._untouched(material), looks)
+        given = (
+            material,
+            parent,
+            options,
+            store,
+            self._should_stop,
+            self._untouched(material),
+            looks,
+            self.doubts.settled,
+        )
         self._begin(iter_teach(self._calls, *given), "starting…")
 
     @property
@@ -211,15 +233,20 @@ class TeachRun(QWidget):
         """The fixes as they are now; what is painted from here on is not part of them."""
         if lesson.corrected is None:
             assert lesson.entry is not None
-            return Material(name=lesson.name, correction=lesson.entry.correction, latest=lesson.entry.correction)
+            fixes = lesson.entry.correction
+            return Material(name=lesson.name, correction=fixes, latest=fixes, entry=lesson.entry)
         corrected = lesson.corrected
         state, image = corrected.state(), corrected.image
+        runs = (run for run in self._results.runs if run[1].layer is corrected.layer)
+        request, output = next(runs, None) or (self._request_for(corrected), None)
+        is_of_learner = request.model == self.model.currentData()
         return Material(
             name=lesson.name,
             correction=partial(correction_of, state, image),
             latest=corrected.correction,
             layer=corrected.layer,
-            request=self._results.request_of(corrected.layer) or self._request_for(corrected),
+            request=request,
+            probabilities=output.result.probability_bytes if output is not None and is_of_learner else None,
         )
 
     def _request_for(self, corrected: CorrectedLayer) -> RunRequest:
@@ -247,7 +274,7 @@ class TeachRun(QWidget):
         request = next(found, None)
         return None if request is None else Untouched(request=request)
 
-    def _begin(self, steps: Steps[Taught], words: str) -> None:
+    def _begin(self, steps: Steps[Taught | Doubts] | Steps[Taught], words: str) -> None:
         self.progress.begin(words)
         self._slot.start(steps)
         self._show()
@@ -256,6 +283,15 @@ class TeachRun(QWidget):
         """Asked by the job's thread after each step; waits there while paused."""
         self._go.wait()
         return self._stop.is_set()
+
+    def _go_to(self, material: Material, frame: tuple[int, ...], box: Sequence[slice]) -> None:
+        """Show a place of a picture, which is opened if it is not."""
+        if (corrected := self._learns.opened(material.layer, material.entry)) is not None:
+            self.spot.show(Spot(placement=corrected.placement, image=corrected.image, frame=frame, box=box))
+
+    def _on_answered(self) -> None:
+        if self.doubts.isHidden():
+            self.spot.show(None)
 
     def _on_pause(self, is_paused: bool) -> None:
         self.pause.setText("Go on" if is_paused else "Pause")
@@ -277,6 +313,7 @@ class TeachRun(QWidget):
         self._stop.set()
         self._go.set()
         self._slot.cancel()
+        self.spot.show(None)
         self._forget()
 
     def use(self) -> None:
@@ -319,6 +356,9 @@ class TeachRun(QWidget):
         self._tries = TRIES
         self._revealing.start()
         match outcome:
+            case Finished(value=Doubts() as doubts):
+                if self.spec is not None:
+                    self.doubts.show_doubts(doubts, self.spec)
             case Finished(value=taught):
                 self._deliver(taught)
             case Failed():
@@ -330,7 +370,7 @@ class TeachRun(QWidget):
 
     def _reveal(self) -> None:
         """Scroll to what came of it, in a low window."""
-        shown = self.message if self.box.isHidden() else self.box
+        shown = next((part for part in (self.box, self.doubts) if not part.isHidden()), self.message)
         self._tries -= 1
         if not self._tries or shown.visibleRegion().boundingRect().height() == shown.height():
             self._revealing.stop()
