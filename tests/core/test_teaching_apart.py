@@ -50,9 +50,15 @@ def one_thread(monkeypatch):
 def test_it_gives_the_same_bits_as_in_this_process(styles, tmp_path, one_thread):
     parent, store = tiny_model(tmp_path), ModelStore(tmp_path)
     looks = tuple(Reference.of_unit(1 - 0.5 * discs((60, 70), seed=i).image, f"dark {i}") for i in range(styles))
-    seen = []
+    seen, shown = [], {}
+
+    def look(progress):
+        seen.append(progress)
+        if getattr(progress, "so_far", None) is not None and progress.step not in shown:
+            shown[progress.step] = progress.so_far()  # does not change what comes out
+
     options = FineTuneOptions(**QUICK, styles=looks)
-    apart = run(iter_taught_apart([picture()], parent, options, store=store), seen.append)
+    apart = run(iter_taught_apart([picture()], parent, options, store=store), look)
     here = fine_tune([picture()], parent, store=store, **QUICK, styles=looks)
     for one, other in zip(apart.model.network.parameters(), here.model.network.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -60,6 +66,9 @@ def test_it_gives_the_same_bits_as_in_this_process(styles, tmp_path, one_thread)
     assert apart.places == here.places
     assert apart.notes == here.notes
     assert any(isinstance(p, TrainProgress) and p.score is not None for p in seen)
+    assert len(shown) == QUICK["steps"]
+    first, *_, last = shown.values()
+    assert not torch.equal(next(first.network.parameters()), next(last.network.parameters()))
     kept = apart.keep(store)
     assert kept.spec.parent == "tiny@1"
     assert kept.card.measured

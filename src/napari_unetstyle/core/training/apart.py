@@ -1,8 +1,9 @@
 """Teaching in a process of its own: a window stays smooth, a crash takes nothing along, and it can always be ended.
 
 The two talk in lines of JSON. The child does a step for each line it is sent and answers with its progress, so not
-asking is a pause; when the line is ``"stop"`` it ends the training early and compares what there is. A candidate that
-nobody took up (``"taken"``) it removes, and when nobody asks any more it removes the parcel that it was given, too.
+asking is a pause; when the line is ``"stop"`` it ends the training early and compares what there is. At ``"show"`` it
+does no step, but writes down the best model so far. A candidate that nobody took up (``"taken"``) it removes, and when
+nobody asks any more it removes the parcel that it was given, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +34,7 @@ from napari_unetstyle.core.training.parcel import Parcel
 from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.train_progress import TrainProgress
 
-_NEXT, _STOP, _TAKEN = "next\n", "stop\n", "taken\n"
+_NEXT, _STOP, _SHOW, _TAKEN = "next\n", "stop\n", "show\n", "taken\n"
 _PATIENCE = 2.0  # seconds that a child has to end by itself
 
 
@@ -108,10 +110,29 @@ def _iter_asked(
             return answer
         if "error" in answer:
             raise _as_error(answer)
-        score, loss = answer["score"], answer["loss"]
         yield TrainProgress(
-            answer["step"], answer["total"], answer["message"], loss=float("nan") if loss is None else loss, score=score
+            answer["step"],
+            answer["total"],
+            answer["message"],
+            loss=float("nan") if answer["loss"] is None else answer["loss"],
+            score=answer["score"],
+            so_far=partial(_shown, child, said) if answer["can_show"] else None,
         )
+
+
+def _shown(child: subprocess.Popen[str], said: IO[bytes]) -> Model:
+    """The best model so far; its files are gone once it is loaded."""
+    answer = _ask(child, _SHOW, said)
+    if "error" in answer:
+        raise _as_error(answer)
+    folder = Path(answer["shown"])
+    model = ModelStore(folder).load(folder)
+    model.__dict__["sha256"] = ""  # as of one in memory
+    try:
+        model.network  # noqa: B018 (is read, and kept)
+    finally:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    return model
 
 
 def _ask(child: subprocess.Popen[str], line: str, said: IO[bytes]) -> dict[str, Any]:
@@ -187,9 +208,10 @@ def serve(folder: Path, asked: IO[str], answers: IO[str]) -> None:
     """The child's side: do a step for each line that is asked."""
     stopped = False
 
-    def wait() -> None:
+    def wait(progress: Progress | None = None) -> None:
         nonlocal stopped
-        line = asked.readline()
+        while (line := asked.readline()) == _SHOW and progress is not None:
+            answer(**_show(progress, folder))
         if not line:
             raise EOFError
         stopped |= line == _STOP
@@ -212,7 +234,7 @@ def serve(folder: Path, asked: IO[str], answers: IO[str]) -> None:
                     _hand_over(end.value, parcel, answer, asked)
                     return
                 answer(**_as_answer(progress))
-                wait()
+                wait(progress)
     except EOFError:
         shutil.rmtree(folder, ignore_errors=True)  # who made it may have been killed
     except UnetstyleError as error:
@@ -228,7 +250,19 @@ def _as_answer(progress: Progress) -> dict[str, Any]:
         "message": progress.message,
         "loss": None if loss is None or not math.isfinite(loss) else loss,
         "score": getattr(progress, "score", None),
+        "can_show": getattr(progress, "so_far", None) is not None,
     }
+
+
+def _show(progress: Progress, folder: Path) -> dict[str, Any]:
+    """Write down the best model so far; that this fails is no reason to end the teaching."""
+    assert isinstance(progress, TrainProgress)
+    assert progress.so_far is not None
+    model = progress.so_far()
+    try:
+        return {"shown": str(ModelStore(folder).save_aside(model.spec, model.network).folder)}
+    except UnetstyleError as error:
+        return {"error": type(error).__name__, "message": str(error)}
 
 
 def _hand_over(candidate: Candidate, parcel: Parcel, answer: Callable[..., None], asked: IO[str]) -> None:

@@ -167,7 +167,11 @@ class Teaching:
             self.state.measured(self.score)
 
     def _progress(self, done: float) -> TrainProgress:
-        return TrainProgress(round(_WHOLE * done), _WHOLE, "Teaching", loss=self.state.loss, score=self.score)
+        step = round(_WHOLE * done)
+        return TrainProgress(step, _WHOLE, "Teaching", loss=self.state.loss, score=self.score, so_far=self._so_far)
+
+    def _so_far(self) -> Model:
+        return Model.in_memory(self._spec, self.best.cpu())
 
 
 def _freeze(network: UNet, learn: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.models.store import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,11 @@ class TrainProgress(Progress):
         Moving average.
     score
         Dice on the held-out places when last measured, or None.
+    so_far
+        Gives the best model so far, to look at; to be called before the next step is asked for. It takes no training
+        time and changes no weight. None where there is none yet.
     """
 
     loss: float = float("nan")
     score: float | None = None
+    so_far: Callable[[], Model] | None = field(default=None, compare=False, repr=False)
