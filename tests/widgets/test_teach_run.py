@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,15 +15,21 @@ import tifffile
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.progress import run as drained
+from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import contradictions
 from napari_unetstyle.core.training.contradictions import iter_contradictions
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.train_progress import TrainProgress
+from napari_unetstyle.widgets import live_preview
 from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.live_preview import Sight, iter_watched
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
+from napari_unetstyle.widgets.overlay import outline_mask
+from napari_unetstyle.widgets.run_request import RunRequest
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec
 
 BETTER = Comparison(
@@ -45,6 +52,7 @@ class Teacher:
     forgotten: int = 0
     done: int = 0
     notes: tuple[str, ...] = ()
+    shows: bool = False
     doubtful: bool = False
     """Whether fixes are looked at; the picture's own brightness is what its model thinks."""
 
@@ -58,7 +66,8 @@ class Teacher:
             if self.error is not None:
                 raise self.error
             self.done += 1
-            yield TrainProgress(i, self.steps, "Teaching", loss=1.0, score=0.7 + 0.03 * i)
+            so_far = partial(str, f"after {i} steps") if self.shows else None
+            yield TrainProgress(i, self.steps, "Teaching", loss=1.0, score=0.7 + 0.03 * i, so_far=so_far)
             if should_stop():
                 break
         return self
@@ -119,6 +128,13 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
     yield dock
     for corrected in dock.corrections.layers:
         corrected.close(WAIT)
+
+
+def request() -> RunRequest:
+    """A run of a part of a picture."""
+    options = SegmentOptions(box=((0, 2), (0, 2)))
+    given = {"placement": None, "model": "nuclei@1", "store": FakeStore(), "scope": "screen"}
+    return RunRequest(image=as_image(blobs()), options=options, **given)
 
 
 def painted(dock: MainDock, qtbot: Any, labels: Any = None) -> Any:
@@ -555,3 +571,56 @@ def test_pressing_teach_again_teaches(dock, teacher, click, qtbot, monkeypatch):
     taught(dock, click, qtbot)
     assert not dock.teach.run.box.isHidden()
     assert dock.teach.run.doubts.isHidden()
+
+
+def test_what_it_has_come_to_is_seen_while_it_learns(dock, teacher, core, click, tick, qtbot, monkeypatch):
+    monkeypatch.setattr(live_preview, "EVERY", 0.0)
+    monkeypatch.setattr(live_preview, "SHARE", 1.0)
+    monkeypatch.setattr(live_preview, "LOOK", 20)
+    teacher.shows, teacher.steps = True, 10**6
+    whole = outline_mask(np.asarray(dock.viewer.layers["slide7 nuclei"].data))  # the fake finds the same each time
+    painted(dock, qtbot)
+    run, layers = dock.teach.run, list(dock.viewer.layers)
+    assert run.live.isHidden()
+    click(run.teach)
+    qtbot.waitUntil(lambda: run.live.drawing.outlines is not None, timeout=WAIT * 1000)
+    outlines = run.live.drawing.outlines
+    (y, x), (height, width) = outlines.origin, outlines.mask.shape
+    np.testing.assert_array_equal(outlines.mask, whole[y : y + height, x : x + width])
+    assert list(dock.viewer.layers) == layers
+    tick(run.live.box)
+    assert run.live.drawing.outlines is None
+    qtbot.waitUntil(lambda: run.live.sight.outlines is not None, timeout=WAIT * 1000)
+    before = len(core.previews)
+    qtbot.wait(50)
+    assert len(core.previews) <= before + 1  # nobody looks
+    tick(run.live.box)
+    qtbot.waitUntil(lambda: run.live.drawing.outlines is not None, timeout=WAIT * 1000)
+    click(run.progress.stop)
+    assert run.live.drawing.outlines is None
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert run.live.isHidden()
+    assert not run.box.isHidden()
+
+
+def test_a_look_that_fails_or_is_dear_does_not_hold_up_the_teaching():
+    time, looks, sight = [0.0], [], Sight(wanted=request())
+
+    def iter_preview(_image, model, *_):
+        looks.append((time[0], model))
+        yield Progress(0, 1)
+        time[0] += 2.0  # seconds
+        if len(looks) == 3:
+            raise RuntimeError("out of memory")
+        return np.zeros((2, 2), int)
+
+    def steps():
+        for i in range(200):
+            time[0] += 1.0
+            yield TrainProgress(i, 200, "Teaching", score=i / 200, so_far=lambda: i)  # noqa: B023
+        return "taught"
+
+    calls = SimpleNamespace(iter_preview=iter_preview)
+    assert drained(iter_watched(steps(), sight, calls, lambda: time[0])) == "taught"
+    assert [(round(when), model) for when, model in looks] == [(3, 2), (40, 37), (60, 55)]
+    assert sight.problem

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.annotation.corrections import Correction
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.core.models.store import ModelStore
+    from napari_unetstyle.core.models.store import Model, ModelStore
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -43,7 +43,7 @@ def _iter_refine(result: SegmentResult, **wanted: Any) -> Steps[SegmentResult]:
 
 
 def _iter_preview(
-    image: Image, model: str, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
+    image: Image, model: str | Model, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
 ) -> Steps[NDArray[Any]]:
     """Labels of ``options.box``; `kept` holds the fitted model, and what was computed, between calls."""
     from napari_unetstyle.core.progress import share
@@ -52,9 +52,10 @@ def _iter_preview(
     from napari_unetstyle.core.segmentation.segment import iter_preview
 
     whole = options.changed(box=None, frames=None)
-    key = (id(image.array), image.axes, image.geometry, model, whole)
+    key = (id(image.array), image.axes, image.geometry, model if isinstance(model, str) else id(model), whole)
     if key not in kept:
-        fitted = yield from share(iter_fit(image, store.load(model), whole), 0.0, 0.5)
+        loaded = store.load(model) if isinstance(model, str) else model
+        fitted = yield from share(iter_fit(image, loaded, whole), 0.0, 0.5)
         kept.clear()
         kept[key] = Remembered.of(fitted)
     fitted = kept[key]
@@ -179,7 +180,8 @@ class CoreCalls:
     iter_refine
         ``(result, threshold=, min_pixels=, keep_largest=, fill_holes=)`` to a job that decides the result anew.
     iter_preview
-        ``(image, model reference, options, store, kept)`` to a job that returns the labels ``YX`` of ``options.box``.
+        ``(image, model or its reference, options, store, kept)`` to a job that returns the labels ``YX`` of
+        ``options.box``.
     iter_predict
         ``(image, model reference, options, store, kept)`` to a job that returns the bytes of memory of a run.
     iter_folder

@@ -319,6 +319,11 @@ class LearnsFrom(QGroupBox):
         self._places.show(None)
 
     @property
+    def active(self) -> CorrectedLayer | None:
+        """The open labels that are selected; else the last ones."""
+        return self._corrections.active
+
+    @property
     def corrected(self) -> list[CorrectedLayer]:
         """The open labels that somebody painted on."""
         return [one for one in self._corrections.layers if one.is_corrected]

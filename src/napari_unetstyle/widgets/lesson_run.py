@@ -19,6 +19,7 @@ from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.doubts import Doubt, Doubts, iter_doubts
 from napari_unetstyle.widgets.jobs import as_steps
+from napari_unetstyle.widgets.live_preview import Sight, iter_watched
 from napari_unetstyle.widgets.outputs import Fresh, iter_fresh
 from napari_unetstyle.widgets.run_request import RunRequest
 
@@ -142,10 +143,12 @@ def iter_teach(
     untouched: Untouched | None = None,
     looks: Sequence[Image | KeptStyle] = (),
     settled: frozenset[Doubt] = frozenset(),
+    sight: Sight | None = None,
 ) -> Steps[Taught | Doubts]:
     """Teach, also with the looks of other pictures; a model that is better takes over at once.
 
-    Nothing is taught while fixes go against what the model was sure of, except for those in `settled`.
+    Nothing is taught while fixes go against what the model was sure of, except for those in `settled`. What it comes to
+    is shown in `sight` meanwhile.
     """
     material, corrections, left_out = _opened(material)
     doubts = yield from share(iter_doubts(calls, material, corrections, parent, options, store), 0.0, _ASKED)
@@ -157,7 +160,7 @@ def iter_teach(
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
     steps = calls.iter_teach(corrections, parent, options, store, should_stop)
-    candidate = yield from share(steps, _ASKED, _TAUGHT)
+    candidate = yield from share(iter_watched(steps, sight or Sight(), calls), _ASKED, _TAUGHT)
     notes = (*left_out, *candidate.notes)
     taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes)
     if not candidate.comparison.takes_over:

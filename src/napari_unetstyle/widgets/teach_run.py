@@ -24,12 +24,14 @@ from napari_unetstyle.widgets.doubts import Doubts, DoubtsRow
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
+from napari_unetstyle.widgets.level_grid import seen
+from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.parts import NumberBox, combo, label, named
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.run_request import RunRequest, run_like
-from napari_unetstyle.widgets.scope import WHOLE
+from napari_unetstyle.widgets.scope import SCREEN, WHOLE, narrowed
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.spot import Spot, SpotFrame
@@ -110,6 +112,7 @@ class TeachRun(QWidget):
         self.pause.setCheckable(True)
         self.pause.setToolTip("The computer is free until you press Go on")
         self.progress.stop.setToolTip("Keeps the best so far, and compares it")
+        self.live = LivePreview(viewer, self._in_sight)
         self.doubts = DoubtsRow()
         self.message = MessageRow()
         self.box = TaughtBox()
@@ -130,6 +133,7 @@ class TeachRun(QWidget):
         layout.addWidget(self.curve)
         self.progress.layout().insertWidget(1, self.pause)
         layout.addWidget(self.progress)
+        layout.addWidget(self.live)
         layout.addWidget(self.doubts)
         layout.addWidget(self.message)
         layout.addWidget(self.box)
@@ -213,17 +217,9 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        given = (
-            material,
-            parent,
-            options,
-            store,
-            self._should_stop,
-            self._untouched(material),
-            looks,
-            self.doubts.settled,
-        )
-        self._begin(iter_teach(self._calls, *given), "starting…")
+        given = (material, parent, options, store, self._should_stop, self._untouched(material), looks)
+        steps = iter_teach(self._calls, *given, settled=self.doubts.settled, sight=self.live.begin())
+        self._begin(steps, "starting…")
 
     @property
     def _ticked(self) -> list[Lesson]:
@@ -258,6 +254,18 @@ class TeachRun(QWidget):
             options=SegmentOptions(output=corrected.header.output, device=read_settings().device),
             store=self._calls.store(read_settings().model_folder),
             scope=WHOLE,
+        )
+
+    def _in_sight(self) -> RunRequest | None:
+        """A run for what is on screen of the picture that is corrected."""
+        corrected = self._learns.active
+        if corrected is None or self.spec is None or corrected.placement.changes(self._viewer):
+            return None
+        request = self._results.request_of(corrected.layer) or self._request_for(corrected)
+        options = request.options.changed(box=None, frames=None, polygon=None, plane="YX", link=False)
+        layer, dims = seen(corrected.placement), self.spec.network.spatial_dims
+        return dataclasses.replace(
+            request, options=narrowed(options, SCREEN, layer, corrected.image, self._viewer, dims=dims)
         )
 
     def _untouched(self, material: list[Material]) -> Untouched | None:
@@ -304,6 +312,7 @@ class TeachRun(QWidget):
         if self._stop.is_set():
             self._slot.cancel()
         self._stop.set()
+        self.live.end()
         self.pause.setChecked(False)
         self.progress.bar.setFormat("finishing with what there is…")
         self.progress.stop.setText("Give up")
@@ -312,6 +321,7 @@ class TeachRun(QWidget):
         """Give up what is under way; this dock was closed."""
         self._stop.set()
         self._go.set()
+        self.live.end()
         self._slot.cancel()
         self.spot.show(None)
         self._forget()
@@ -352,6 +362,7 @@ class TeachRun(QWidget):
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
+        self.live.end()
         self.curve.hide()  # what it came to stands in the box
         self._tries = TRIES
         self._revealing.start()
