@@ -200,13 +200,13 @@ def test_a_model_is_shared_as_one_file_and_nothing_is_replaced(
     import_and_wait(panel, foreign, qtbot)
     target = tmp_path / "to-a-colleague.unetmodel.zip"
     for words in ("A colleague drops it on napari", "exists already"):
-        with qtbot.waitSignal(panel._sharing.done, timeout=MS):
-            panel.share_to(target, "foreign@1")
+        with qtbot.waitSignal(panel.share.slot.done, timeout=MS):
+            panel.share.write(target, "foreign@1")
         assert words in panel.message.text
     there = ModelStore(tmp_path / "there")
     assert there.import_(target).name == "foreign"
     click(panel.share)
-    (dialog,) = panel.findChildren(QFileDialog)
+    (dialog,) = panel.share.findChildren(QFileDialog)
     assert dialog.selectedFiles()[0].endswith("foreign-1.unetmodel.zip")
     dialog.reject()
 

@@ -23,6 +23,7 @@ from napari_unetstyle.widgets.models_tree import ModelsTree
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ModelsPanel(QWidget):
     def __init__(self, calls: CoreCalls, comparison: ModelComparison, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._calls, self.comparison = calls, comparison
-        self._slot, self._sharing = JobSlot(self), JobSlot(self)
+        self._slot = JobSlot(self)
         self._waiting: deque[tuple[Path, str | None]] = deque()
         self._imports: list[Outcome] = []
         self._told = ""  # of them
@@ -54,9 +55,8 @@ class ModelsPanel(QWidget):
         self.card, self.problems = label(), label()
         self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
         self.delete, self.open_folder = QPushButton("Delete"), QPushButton("Open folder")
-        self.share = QPushButton("Share…")
-        self.share.setToolTip("One file for a colleague, who drops it on napari; no picture of yours is in it")
         self.message = MessageRow()
+        self.share = ShareModel(lambda: self.store, self.message)
         self._lay_out()
         self._connect()
 
@@ -75,11 +75,9 @@ class ModelsPanel(QWidget):
         self.models.chosen.connect(self._show_card)
         self.import_folder.clicked.connect(self._on_import_folder)
         self.import_file.clicked.connect(self._on_import_file)
-        self.share.clicked.connect(self._on_share)
         self.delete.clicked.connect(self._on_delete)
         self.open_folder.clicked.connect(self._on_open_folder)
         self._slot.done.connect(self._on_imported)
-        self._sharing.done.connect(self._on_shared)
 
     @property
     def spec(self) -> ModelSpec | None:
@@ -105,7 +103,7 @@ class ModelsPanel(QWidget):
         """Stop what is under way; this dock was closed."""
         self._waiting.clear()
         self._slot.cancel()
-        self._sharing.cancel()
+        self.share.slot.cancel()
         self.comparison.close_down()
 
     def import_from(self, path: Path, name: str | None = None) -> None:
@@ -159,28 +157,6 @@ class ModelsPanel(QWidget):
     def _on_import_file(self) -> None:
         ask_for_path(self, "Import a model file", self.import_from, filters="Models (*.zip model.json)")
 
-    def share_to(self, path: Path, model: str) -> None:
-        """Write a model as one file, off the GUI thread, as all of it is checked."""
-        store = self.store
-        self.share.setEnabled(False)
-        self._sharing.start(as_steps(lambda: store.share(model, path)))
-
-    def _on_share(self) -> None:
-        from napari_unetstyle.core.models.archive import SHARED
-
-        spec = self.spec
-        if spec is not None:
-            name, chosen = f"{spec.name}-{spec.version}{SHARED}", reference(spec)
-            ask_for_path(self, "Share a model", lambda path: self.share_to(path, chosen), name=name, mode="save")
-
-    def _on_shared(self, outcome: Outcome) -> None:
-        self.share.setEnabled(self.spec is not None)
-        match outcome:
-            case Finished(value=path):
-                self.message.say(f"Wrote {path}. A colleague drops it on napari, or imports it here.")
-            case Failed():
-                self.message.fail(outcome)
-
     def _on_delete(self) -> None:
         spec = self.spec
         if spec is not None:
@@ -205,7 +181,7 @@ class ModelsPanel(QWidget):
         self.card.setText(card_text(place.spec, place.parent) if place else "No model is installed.")
         is_own = spec is not None and not self.store.is_bundled(reference(spec))
         self.comparison.choose(place)
-        self.share.setEnabled(spec is not None)
+        self.share.offer(spec)
         self.delete.setEnabled(is_own)
         self.delete.setToolTip("" if is_own else "This model came with the package and stays.")
 
