@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.image import as_image
@@ -19,6 +21,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.progress import run as drained
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import contradictions
+from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.contradictions import iter_contradictions
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -81,7 +84,13 @@ class Teacher:
     # The candidate
     @property
     def model(self) -> Any:
-        return SimpleNamespace(spec=spec("nuclei-mine"))
+        recipe = {"recipe": "taught, 5 steps in 1 s, learning rate 0.001"}
+        return SimpleNamespace(spec=spec("nuclei-mine").model_copy(update={"provenance": recipe}))
+
+    @property
+    def places(self) -> Any:
+        boxes = ((slice(0, 20), slice(30 * i, 30 * i + 20)) for i in range(len(self.comparison.child.places)))
+        return tuple(Checked(0, (), box) for box in boxes)
 
     @property
     def parent_model(self) -> Any:
@@ -110,7 +119,7 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
 
     def iter_teach(*given: Any) -> Steps[Any]:
         found = yield from teacher.iter_teach(*given)
-        parts = {name: getattr(found, name) for name in ("model", "comparison", "notes", "keep", "forget")}
+        parts = {n: getattr(found, n) for n in ("model", "comparison", "places", "notes", "keep", "forget")}
         return SimpleNamespace(**parts, parent=found.parent_model)
 
     replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
@@ -624,3 +633,40 @@ def test_a_look_that_fails_or_is_dear_does_not_hold_up_the_teaching():
     assert drained(iter_watched(steps(), sight, calls, lambda: time[0])) == "taught"
     assert [(round(when), model) for when, model in looks] == [(3, 2), (40, 37), (60, 55)]
     assert sight.problem
+
+
+def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ(dock, teacher, click, qtbot):
+    was, now = ([(Counts(100, 100, both),) for both in dice] for dice in ((70, 70, 70), (71, 95, 60)))
+    teacher.comparison = Comparison(Scores(tuple(was), ((0.93,),)), Scores(tuple(now), ((0.93,),)))
+    teacher.notes = ("2 of 5 steps were left out.",)
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    run, details = dock.teach.run, dock.teach.run.box.details
+    assert details.table.isHidden()
+    click(details.toggle)
+    assert details.how.text() == "Taught, 5 steps in 1 s, learning rate 0.001."
+    assert details.notes.text() == run.message.text == "2 of 5 steps were left out."
+    rows = [[details.table.item(row, column).text() for column in range(3)] for row in range(3)]
+    assert rows == [["2 · slide7", "0.70", "0.95"], ["3 · slide7", "0.70", "0.60"], ["1 · slide7", "0.70", "0.71"]]
+    for row, x in ((0, 39.5), (1, 69.5)):
+        place = details.table.visualItemRect(details.table.item(row, 0)).center()
+        qtbot.mouseClick(details.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        np.testing.assert_allclose(dock.viewer.scene.camera.center[-2:], (9.5, x))
+        assert run.spot.drawing.outlines.mask.shape == (26, 26)
+    click(details.toggle)
+    assert details.table.isHidden()
+    assert run.spot.drawing.outlines is None
+
+
+def test_a_taught_model_is_shared_once_it_is_in_use(dock, teacher, click, qtbot):
+    teacher.comparison = FORGETS
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    run = dock.teach.run
+    assert run.box.share.isHidden()
+    click(run.box.use)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    click(run.box.share)
+    (dialog,) = run.box.share.findChildren(QFileDialog)
+    assert dialog.selectedFiles()[0].endswith("nuclei-mine-1.unetmodel.zip")
+    dialog.reject()

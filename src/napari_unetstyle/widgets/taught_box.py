@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.share_model import ShareModel
+from napari_unetstyle.widgets.taught_details import TaughtDetails
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Candidate
@@ -19,14 +21,21 @@ DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 
 
 class TaughtBox(QGroupBox):
-    """Two numbers, a verdict, and the buttons that follow from it."""
+    """Two numbers, a verdict, and the buttons that follow from it.
+
+    Parameters
+    ----------
+    share
+        Shares the model once it is in use.
+    """
 
     use_wanted = Signal()
     back_wanted = Signal()
     flip_wanted = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, share: ShareModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.share, self.details = share, TaughtDetails()
         self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
@@ -43,8 +52,13 @@ class TaughtBox(QGroupBox):
         layout = QVBoxLayout(self)
         for words in (self.yours, self.looks, self.old, self.verdict):
             layout.addWidget(words)
-        layout.addWidget(self.back, alignment=Qt.AlignmentFlag.AlignLeft)
+        of_model = QHBoxLayout()
+        of_model.addWidget(self.back)
+        of_model.addWidget(self.share)
+        of_model.addStretch()
+        layout.addLayout(of_model)
         layout.addLayout(buttons)
+        layout.addWidget(self.details)
         self.use.clicked.connect(self.use_wanted)
         self.back.clicked.connect(self.back_wanted)
         self.flip.clicked.connect(self.flip_wanted)
@@ -62,6 +76,9 @@ class TaughtBox(QGroupBox):
         self.verdict.setText(_verdict(taught))
         self.use.setVisible(taught.kept is None)
         self.back.setVisible(taught.kept is not None)
+        self.share.offer(taught.kept)
+        self.share.setVisible(taught.kept is not None)
+        self.details.show_taught(taught)
         self.flip.setVisible(can_flip)
         self.changes.setVisible(can_flip)
         self.changes.setEnabled(is_changed)

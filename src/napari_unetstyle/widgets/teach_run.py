@@ -34,6 +34,7 @@ from napari_unetstyle.widgets.run_request import RunRequest, run_like
 from napari_unetstyle.widgets.scope import SCREEN, WHOLE, narrowed
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.spot import Spot, SpotFrame
 from napari_unetstyle.widgets.summary import model_title
 from napari_unetstyle.widgets.taught_box import TaughtBox
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.progress import Steps
+    from napari_unetstyle.core.training.candidate import Checked
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.learns_from import LearnsFrom, Lesson
     from napari_unetstyle.widgets.result_panel import ResultPanel
@@ -115,7 +117,7 @@ class TeachRun(QWidget):
         self.live = LivePreview(viewer, self._in_sight)
         self.doubts = DoubtsRow()
         self.message = MessageRow()
-        self.box = TaughtBox()
+        self.box = TaughtBox(ShareModel(lambda: self._calls.store(read_settings().model_folder), self.message))
         self.spot = SpotFrame(self, viewer)
         self._lay_out()
         self._connect()
@@ -148,6 +150,7 @@ class TeachRun(QWidget):
         self.box.back_wanted.connect(self.go_back)
         self.box.flip_wanted.connect(self.pairs.flip)
         self.box.changes.toggled.connect(self.pairs.mark)
+        self.box.details.place_wanted.connect(self._on_place_wanted)
         self.doubts.teach_wanted.connect(self.start)
         self.doubts.place_wanted.connect(lambda doubt: self._go_to(doubt.material, doubt.frame, doubt.box))
         self.doubts.answered.connect(self._on_answered)
@@ -296,6 +299,15 @@ class TeachRun(QWidget):
         """Show a place of a picture, which is opened if it is not."""
         if (corrected := self._learns.opened(material.layer, material.entry)) is not None:
             self.spot.show(Spot(placement=corrected.placement, image=corrected.image, frame=frame, box=box))
+        else:
+            self.message.say(f"{material.name} is not open any more.")
+
+    def _on_place_wanted(self, checked: Checked | None) -> None:
+        """Show a place that the models were compared on."""
+        if checked is None or self._taught is None:
+            self.spot.show(None)
+        else:
+            self._go_to(self._taught.material[checked.picture], checked.frame, checked.box)
 
     def _on_answered(self) -> None:
         if self.doubts.isHidden():

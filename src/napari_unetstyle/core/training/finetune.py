@@ -208,12 +208,14 @@ def iter_teach_new(
 
 
 def _notes(styled: StyledExamples, teaching: Teaching) -> tuple[str, ...]:
-    """What a person should see of the styles."""
+    """What a person should see of how it went."""
+    state = teaching.state
+    left_out = state.skipped and f"{state.skipped} of {state.step} steps were left out: their numbers were not finite."
     held_back = teaching.styled < 1 and (
         f"Other looks were held back to {teaching.styled:.0%} of what they could have been: your own pictures were "
         "read worse with more of them."
     )
-    return tuple(note for note in (styled.note, held_back) if note)
+    return tuple(note for note in (styled.note, held_back, left_out) if note)
 
 
 def _iter_checked(child: Model, store: ModelStore, scoring: Steps[Scores]) -> Steps[Scores]:
