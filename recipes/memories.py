@@ -12,8 +12,8 @@ import numpy as np
 import splits
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.models.memory import Memory, Role
-from napari_unetstyle.core.training.patches import UNKNOWN
 
 SIDE = 384
 COUNTS: Mapping[Role, int] = {"learn": 3, "check": 2}

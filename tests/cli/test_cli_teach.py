@@ -112,6 +112,28 @@ def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_
     assert (spec.name, [c.name for c in spec.classes], spec.parent) == ("disc-model", ["disc"], None)
 
 
+def test_a_class_is_added_and_told_by_itself(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    tiny_model(own.root, name="areas", separation=None)
+    for path in (tmp_path / "masks").iterdir():
+        ids = tifffile.imread(path)
+        tifffile.imwrite(path, np.where(ids > 5, 2, ids > 0).astype(np.uint8))
+    words = ["teach", *lessons, "-m", "areas", "--steps", 2, "--keep", "--json"]
+    refused = shell(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert "add the class" in refused.err
+    again = shell(*words, "--add-class", "Nucleus")
+    assert (again.code, again.out) == (2, "")
+    assert "not there already" in again.err
+    done = shell(*words, "--add-class", "vessel")
+    assert done.code == 0
+    assert set(json.loads(done.out)["added"]) == {"vessel"}
+    spec = own.load("areas-mine").spec
+    assert [(c.value, c.name) for c in spec.classes] == [(1, "nucleus"), (2, "vessel")]
+    assert spec.parent == "areas@1"
+
+
 def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
     from napari_unetstyle.cli.teach import corrections
     from napari_unetstyle.core.annotation.corrections import learned
@@ -127,7 +149,16 @@ def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--from-scratch"], ["--classes", "disc"], ["--areas"], ["--learn", "head"], ["--replay", "2"], ["--try-styles"]],
+    [
+        ["--from-scratch"],
+        ["--classes", "disc"],
+        ["--areas"],
+        ["--learn", "head"],
+        ["--replay", "2"],
+        ["--try-styles"],
+        ["--add-class", "vessel"],  # the model finds objects
+        ["--from-scratch", "--classes", "disc", "--add-class", "vessel"],
+    ],
 )
 def test_options_that_do_not_go_together(
     shell: Shell, lessons: list[object], own: ModelStore, words: list[str]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from napari_unetstyle.core.annotation.corrections import UNKNOWN, Correction, corrected, learned, touched_objects
+from napari_unetstyle.core.annotation.corrections import Correction, corrected, learned, touched_objects
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
 

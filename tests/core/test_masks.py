@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_masks
+from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_areas, read_masks
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.core.segmentation.outlines import outlines
 from napari_unetstyle.core.segmentation.output import write_geojson
@@ -68,6 +68,18 @@ def test_classes_go_by_name_and_are_never_guessed(tmp_path):
     assert labels_of_geojson(good, picture(), model)[1] == {1: 2}
     with pytest.raises(ImageError, match="weird"):
         labels_of_geojson(written(tmp_path / "b.geojson", [feature(square, "weird")]), picture(), model)
+
+
+def test_areas_have_the_values_of_their_classes(tmp_path):
+    square = [[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]]
+    model = result_of(blobs(0)).classes
+    two = [feature(np.add(square, 8 * i).tolist(), one.name) for i, one in enumerate(model)]
+    path = written(tmp_path / "a.geojson", two)
+    areas = read_areas(path, picture(), model)
+    assert (areas[3, 3], areas[11, 11], areas.max()) == (1, 2, 2)
+    tifffile.imwrite(tmp_path / "mask.tif", np.where(areas > 0, 255, 0).astype(np.uint8))
+    assert np.array_equal(read_areas(tmp_path / "mask.tif", picture(), model[:1]), areas > 0)
+    assert read_areas(tmp_path / "mask.tif", picture(), model).max() == 255  # of two classes nobody knows which
 
 
 @pytest.mark.parametrize(

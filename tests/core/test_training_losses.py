@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
-from napari_unetstyle.core.training.patches import UNKNOWN
 
 
 def logits_and_classes(seed=0, channels=3, size=8):

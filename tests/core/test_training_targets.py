@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unetstyle.core.training.patches import UNKNOWN, touching
+from napari_unetstyle.core.annotation.known import UNKNOWN
+from napari_unetstyle.core.training.patches import touching
 from napari_unetstyle.core.training.targets import near_contact, seed_target
 from tests.core.training_for_tests import discs
 

@@ -42,6 +42,10 @@ Pictures come from a second scanner, too, and nobody has labeled those: the mode
 
 `napari-unetstyle teach --images slides/ --labels masks/ --style other/a.tif --style other/b.tif --try-styles`
 
+Vessels, which the model does not know, are labeled with the value after its own classes; what it knew is guarded:
+
+`napari-unetstyle teach --images slides/ --labels masks/ --model axon-myelin --add-class vessel`
+
 A model from nothing, written to a folder:
 
 `napari-unetstyle teach --from-scratch --classes vessel --images eyes/ --labels vessels/ -o vessels-model/ --minutes 10`
@@ -67,6 +71,10 @@ def teach_model(
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Teach a new model from nothing.")] = False,
     classes: Annotated[
         list[str] | None, typer.Option(help="With --from-scratch: name of each class, in the order of their values.")
+    ] = None,
+    add_class: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a class to add to the model; its value in the labels is the next one. Or several."),
     ] = None,
     areas: Annotated[
         bool, typer.Option("--areas", help="With --from-scratch: the labels are class values, not objects.")
@@ -98,9 +106,11 @@ def teach_model(
 ) -> None:
     """Teach a model; see HELP."""
     from napari_unetstyle.core.errors import OptionError
+    from napari_unetstyle.core.models.classes import class_specs
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.options import make_options
     from napari_unetstyle.core.style.stylize import reference_of
+    from napari_unetstyle.core.training.added_classes import with_classes
     from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import iter_try_styles
@@ -114,6 +124,10 @@ def teach_model(
         raise OptionError(
             "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "
             "or leave all out to teach a model that is there."
+        )
+    if from_scratch and add_class:
+        raise OptionError(
+            "--add-class is for a model that is there: with --from-scratch, name all classes by --classes."
         )
     if out is not None and out.exists():
         raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
@@ -132,13 +146,15 @@ def teach_model(
         folder=work,
         styles=tuple(reference_of(path) for path in style or []),
         remember=not forget_pictures,
+        add_classes=tuple(add_class or ()),
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
     )
-    is_areas = areas if parent is None else parent.spec.separation is None
-    lessons = corrections(
-        images, labels, ignore, is_areas=is_areas, classes=() if parent is None else parent.spec.classes
-    )
-    if parent is not None and not as_json:
+    if parent is None:
+        known, is_areas = class_specs(classes or []), areas
+    else:
+        known, is_areas = with_classes(parent.spec, options.add_classes).classes, parent.spec.separation is None
+    lessons = corrections(images, labels, ignore, is_areas=is_areas, classes=known)
+    if parent is not None and not add_class and not as_json:
         _tell_contradictions(lessons, parent, options.segment)
     if parent is not None and try_styles:
         trial = _drained(iter_try_styles(lessons, parent, options, store=store), work)
@@ -230,6 +246,7 @@ def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: 
             "places": {"count": len(after.places), "before": before and before.on_places, "after": after.on_places},
             "looks": {"count": len(after.looks), "before": before and before.on_looks, "after": after.on_looks},
             "old": {"count": len(after.old), "before": before and before.on_old, "after": after.on_old},
+            "added": after.on_added,
         }
         folder = None if kept is None else str(kept.folder)
         about = {"verdict": comparison.verdict, "model": folder, "notes": candidate.notes}

@@ -9,13 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
 
 RING = 3
-UNKNOWN = -1
-"""As in the labels of training patches: an object or a class that nobody has judged."""
-
 _LARGEST = np.iinfo(np.int32).max
 
 Mask = NDArray[np.bool_]
@@ -48,6 +46,9 @@ class Correction:
     dims
         How many of the last axes an object extends along: 2 where slices were segmented one by one, 3 for a volume.
         None for all of Z, Y and X that the picture has.
+    known
+        How many classes, the first ones, the person could choose from: background is none of these. None for all
+        that the model has that is taught.
 
     Raises
     ------
@@ -66,6 +67,7 @@ class Correction:
     rest_is_right: bool = False
     classes: Mapping[int, int] = field(default_factory=dict)
     dims: int | None = None
+    known: int | None = None
 
     def __post_init__(self) -> None:
         self._check_grid("labels", self.labels)

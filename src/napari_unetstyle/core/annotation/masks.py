@@ -44,11 +44,13 @@ class Pair:
     masks: Path
 
     def correction(self, output: str | None = None, classes: tuple[ClassSpec, ...] = ()) -> Correction:
-        """All of the picture, as its masks say; see :func:`read_masks`."""
+        """All of the picture, as its masks say; see :func:`read_masks` and, for ``"areas"``, :func:`read_areas`."""
         image = read_image(self.picture)
+        if output == "areas":
+            areas = read_areas(self.masks, image, classes)
+            return Correction(image=image, labels=areas, rest_is_right=True, output="areas")
         labels, owners = read_masks(self.masks, image, classes)
-        kind: Any = output or "objects"
-        return Correction(image=image, labels=labels, classes=owners, rest_is_right=True, output=kind)
+        return Correction(image=image, labels=labels, classes=owners, rest_is_right=True)
 
 
 def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> list[Pair]:
@@ -122,6 +124,20 @@ def read_masks(
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
     return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels, {}
+
+
+def read_areas(path: str | os.PathLike[str], image: Image, classes: tuple[ClassSpec, ...] = ()) -> NDArray[Any]:
+    """Class values of a picture's pixels, otherwise like :func:`read_masks`.
+
+    A polygon has the value of its class; a mask of one value, as 255, is that of the only class.
+    """
+    labels, owners = read_masks(path, image, classes)
+    if Path(path).suffix.lower() in GEOJSON:
+        values = [0, *(owners.get(number, 1) for number in range(1, int(labels.max(initial=0)) + 1))]
+        areas: NDArray[Any] = np.array(values, np.int32)[labels]
+        return areas
+    is_one = len(classes) == 1 and len(np.unique(labels[labels != 0])) == 1
+    return (labels != 0).astype(np.int32) if is_one else labels
 
 
 def labels_of_geojson(

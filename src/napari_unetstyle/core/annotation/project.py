@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,13 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalErro
 from napari_unetstyle.core.files import atomic_path, sha256_of
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.models.spec import ClassSpec
 
 FOLDER = "unetstyle-fixes"
 COPY = "picture.ome.tif"
-TICKED, REST, TOUCHED, CLASSES = "ticked", "rest_is_right", "touched", "classes"
-"""Facts that a journal keeps: learned from or not; whether the rest is right (null: not asked); ids; id -> class."""
+TICKED, REST, TOUCHED, CLASSES, ADDED = "ticked", "rest_is_right", "touched", "classes", "added_classes"
+"""Facts that a journal keeps: learned from or not; whether the rest is right (null: not asked); ids; id -> class; names
+and colors of added classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +147,18 @@ class Entry:
         return publish(self.folder, state or self.state())
 
 
+def classes_of(header: Header, said: Mapping[str, Any]) -> tuple[ClassSpec, ...]:
+    """What the labels of a journal can be: the classes of the model that made them, and those that were added."""
+    known = header.classes
+    more = enumerate(said.get(ADDED, ()), len(known) + 1)
+    return (*known, *(ClassSpec(value=value, **about) for value, about in more))
+
+
+def added_fact(classes: Iterable[ClassSpec]) -> dict[str, Any]:
+    """The fact that these classes were added, for a journal."""
+    return {ADDED: [{"name": one.name, "color": one.color} for one in classes]}
+
+
 def correction_of(state: State, image: Image) -> Correction:
     """What a journal says of a picture."""
     return corrected(
@@ -157,6 +171,7 @@ def correction_of(state: State, image: Image) -> Correction:
         touched=frozenset(map(int, state.said.get(TOUCHED, ()))),
         classes={int(i): int(c) for i, c in state.said.get(CLASSES, {}).items()},
         dims=state.header.dims,
+        known=len(classes_of(state.header, state.said)) or None,
     )
 
 
@@ -247,6 +262,7 @@ class Project:
         *,
         layer: str = "",
         classes: Mapping[int, int] | None = None,
+        known: tuple[ClassSpec, ...] = (),
         **header: Any,
     ) -> Entry:
         """Take in masks that were made elsewhere: all of the picture is right.
@@ -263,11 +279,13 @@ class Project:
             What a person calls the labels; the picture's name if empty.
         classes
             Class of each object, where it is not 1.
+        known
+            The classes that the labels tell apart, if that is known.
         **header
             More fields of :class:`~napari_unetstyle.core.annotation.journal.Header`, as ``output="areas"``.
         """
         Correction(image=image, labels=labels)  # whether they fit
-        about = Header.of(layer or image.name, image, labels.dtype, path, **header)
+        about = Header.of(layer or image.name, image, labels.dtype, path, classes=known, **header)
         journal = Journal.begin(self.new_folder(about.layer), about, Changes.of(labels))
         try:
             facts: dict[str, Any] = {REST: True}

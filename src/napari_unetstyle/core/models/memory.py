@@ -33,7 +33,8 @@ class Memory:
     pixels
         ``(C, *spatial)`` as stored.
     targets
-        int32 ``(2, *spatial)``: class values and object ids, -1 where nobody knows.
+        int32 ``(2, *spatial)``: class values and object ids, -1 where nobody knows; of a time with only ``k`` classes,
+        ``-1 - k`` where it is none of these.
     role
         ``"learn"`` or ``"check"``.
     picture

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from napari_unetstyle.core.models.before_after import BeforeAfter, What, measurements
-from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.models.spec import Measurement, ModelSpec
 from napari_unetstyle.core.models.store import Model, ModelStore
 from napari_unetstyle.core.training.scores import Comparison
 
@@ -80,5 +80,11 @@ def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
         for what, name, count in found
         if (after := getattr(now, name)) is not None
     ]
-    measured = measurements(scores)
+    data = "{} on held-out places of the corrected pictures, this model"
+    added = [
+        Measurement(data=data.format(name), metric="Dice", value=round(dice, 4), count=len(now.places))
+        for name, dice in now.on_added.items()
+        if dice is not None
+    ]
+    measured = (*measurements(scores), *added)
     return spec.model_copy(update={"card": spec.card.model_copy(update={"measured": measured})})

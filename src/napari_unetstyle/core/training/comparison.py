@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import classes_known, is_known
 from napari_unetstyle.core.imaging.geometry import in_known_unit, unknown
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.memory import Memory
@@ -19,7 +20,6 @@ from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
-from napari_unetstyle.core.training.patches import UNKNOWN
 from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.scores import Counts, Scores
 
@@ -59,9 +59,9 @@ def iter_scores(
     kept = []
     for i, memory in enumerate(old, len(pictures)):
         result = yield from share(iter_segment(remembered(memory, model.spec), model), i / count, (i + 1) / count)
-        known = memory.targets[0] != UNKNOWN
-        found = _as_classes(result.labels, result.output)
-        kept.append(tuple(c.dice for c in _counts(found, memory.targets[0], known, model.spec)))
+        true, found = memory.targets[0], _as_classes(result.labels, result.output)
+        counts = _counts(found, true, np.ones(true.shape, bool), model.spec)
+        kept.append(tuple(c.dice for c in counts[: classes_known(true, len(counts))]))
     seen: list[tuple[Counts, ...]] = []
     for i, look in enumerate(looks, len(pictures) + len(old)):
         steps = _iter_place_counts(model, said[look.said], look.image, look.places, options)
@@ -86,8 +86,8 @@ def _as_classes(labels: NDArray[Any], output: str) -> NDArray[Any]:
     return (labels > 0).astype(np.uint8) if output == "objects" else labels
 
 
-def _counts(found: NDArray[Any], true: NDArray[Any], known: NDArray[np.bool_], spec: ModelSpec) -> tuple[Counts, ...]:
-    pairs = [((found == c.value) & known, (true == c.value) & known) for c in spec.classes]
+def _counts(found: NDArray[Any], true: NDArray[Any], valid: NDArray[np.bool_], spec: ModelSpec) -> tuple[Counts, ...]:
+    pairs = [((found == c.value) & valid & is_known(true, c.value), (true == c.value) & valid) for c in spec.classes]
     return tuple(Counts(int(f.sum()), int(t.sum()), int((f & t).sum())) for f, t in pairs)
 
 

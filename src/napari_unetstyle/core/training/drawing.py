@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, WIDE, appear
 from napari_unetstyle.core.training.blanks import blank
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
-from napari_unetstyle.core.training.patches import UNKNOWN, Example, Warp, draw_patch
+from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.targets import IGNORE, near_contact, seed_target
 
 T = TypeVar("T", bound=np.generic)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from napari_unetstyle.core.models.store import Model, ModelStore, reference
 from napari_unetstyle.core.models.weights import create_network
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
+from napari_unetstyle.core.training.added_classes import before_added, iter_taught_alone, widened, with_classes
 from napari_unetstyle.core.training.candidate import Candidate, Checked
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing
@@ -129,32 +130,38 @@ def iter_fine_tune(
     """
     shelf = store or ModelStore()
     model = parent if isinstance(parent, Model) else shelf.load(parent)
-    said = _something(sayings(corrections, model.spec))
+    spec = with_classes(model.spec, options.add_classes)
+    said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
+    _check_shown(learned, spec, options.add_classes)
     again = {one.picture for one in said}  # what is said about a picture now counts, not what was once
     memory = [m for m in model.memory if m.picture not in again]
+    if options.add_classes:
+        memory = [before_added(m, len(model.spec.classes)) for m in memory]
     check = [m for m in memory if m.role == "check"]
     yield Progress(0, 1, "Looking at your pictures")
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
     before = yield from share(iter_scores(model, said, places, check, options.segment, looks), _LOOKED, _BEFORE)
-    lessons = [lesson(one, model.spec, options.segment) for one in learned]
-    old = [_example(m, model.spec) for m in memory if m.role == "learn"]
+    lessons = [lesson(one, spec, options.segment) for one in learned]
+    old = [_example(m, spec) for m in memory if m.role == "learn"]
     styled = yield from share(iter_styled([*lessons, *old], options.styles), _BEFORE, _STYLED)
     drawing = Drawing(
-        spec=model.spec,
+        spec=spec,
         lessons=styled.examples[: len(lessons)],
         old=styled.examples[len(lessons) :],
         replay=options.replay,
     )
-    network = copy.deepcopy(model.network)
+    network = widened(model.network, len(options.add_classes))
+    if options.add_classes:
+        steps = iter_taught_alone(network, len(options.add_classes), drawing, options.seed)
+        yield from share(steps, _STYLED, _STYLED)
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
-    teaching = Teaching(
-        model.spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key
-    )
+    teaching = Teaching(spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
-    own = own_memories(said, learned, lessons, places, model.spec, options.segment) if options.remember else []
-    child = shelf.save_aside(_draft(model.spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
+    own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
+    child = shelf.save_aside(_draft(spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
     after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment, looks))
+    after = replace(after, added=options.add_classes)
     checked = _checked(corrections, said, places)
     notes = _notes(styled, teaching)
     return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
@@ -249,6 +256,13 @@ def _something(said: list[Said]) -> list[Said]:
         "There is nothing to learn from: no object was touched, nothing painted, no area called right. Correct "
         "something, or say that a picture is right."
     )
+
+
+def _check_shown(learned: Sequence[Said], spec: ModelSpec, added: Sequence[str]) -> None:
+    """Whether there is something to learn each added class from."""
+    for one in spec.classes[len(spec.classes) - len(added) :]:
+        if not any((said.targets[0][said.valid] == one.value).any() for said in learned):
+            raise OptionError(f"Nothing in the pictures is labeled {one.name} (value {one.value}). Paint some of it.")
 
 
 def _example(memory: Memory, spec: ModelSpec) -> Example:

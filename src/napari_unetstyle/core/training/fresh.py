@@ -10,12 +10,12 @@ import numpy as np
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec
+from napari_unetstyle.core.models.classes import class_specs
+from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.training.lessons import label_diameter
 
-COLORS = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#bbbbbb")  # Paul Tol, bright
 _WIDTHS = (16, 32, 64, 128, 256)
 _REGION = {2: 256, 3: 48}
 _SIZES = (0.4, 2.5)  # of the typical object, that are segmented as they are
@@ -69,7 +69,7 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
             object_diameters=None if diameter is None else (diameter * _SIZES[0], diameter * _SIZES[1]),
             region=_REGION[dims],
         ),
-        classes=tuple(ClassSpec(value=i, name=n, color=COLORS[(i - 1) % 8]) for i, n in enumerate(classes, 1)),
+        classes=class_specs(classes),
         separation="depth" if is_objects else None,
         card=_card(classes),
     )

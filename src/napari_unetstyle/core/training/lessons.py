@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction, learned
+from napari_unetstyle.core.annotation.known import as_of
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import ModelSpec
@@ -37,7 +38,7 @@ class Said:
     index
         Which frame of it, along the leading label axes.
     targets
-        int32 ``(2, *spatial)``: class values and object ids.
+        int32 ``(2, *spatial)``: class values and object ids, as in training examples.
     valid
         bool ``(*spatial,)``: where they are learned from.
     """
@@ -80,6 +81,8 @@ def sayings(corrections: Sequence[Correction], spec: ModelSpec) -> list[Said]:
     for correction in corrections:
         targets, valid = learned(correction)
         _check_classes(targets[0][valid], spec)
+        if correction.known is not None and correction.known < len(spec.classes):
+            targets[0] = as_of(targets[0], correction.known)
         for index in correction.image.frames(dims):
             key: Any = (slice(None), *index)
             if valid[index].any():
@@ -92,8 +95,8 @@ def _check_classes(values: NDArray[np.int32], spec: ModelSpec) -> None:
     if highest > len(spec.classes):
         names = ", ".join(f"{c.value} {c.name}" for c in spec.classes)
         raise OptionError(
-            f"The labels hold class {highest}, but {spec.name!r} knows {names} (and 0, background). Relabel them, or "
-            "teach a new model with more classes."
+            f"The labels hold class {highest}, but {spec.name!r} knows {names} (and 0, background). Relabel them, add "
+            "the class, or teach a new model with more classes."
         )
 
 

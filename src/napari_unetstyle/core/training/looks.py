@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_unetstyle.core.annotation.known import UNKNOWN, as_given
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.progress import Progress, Steps
@@ -15,7 +16,6 @@ from napari_unetstyle.core.segmentation.restyle import in_style
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.lessons import Said
-from napari_unetstyle.core.training.patches import UNKNOWN
 from napari_unetstyle.core.training.places import Place
 
 _MOST = 3  # styles that are looked at, so that measuring takes little of the time
@@ -67,5 +67,5 @@ def _fits(said: Said, image: Image, place: Place) -> bool:
     dims = said.valid.ndim
     before, after = (i.frame(said.index, dims).read(*place.box) for i in (said.correction.image, image))
     classes, objects = said.targets[(slice(None), *place.box)]
-    labels = objects if (objects > 0).any() else classes
+    labels = objects if (objects > 0).any() else as_given(classes)
     return check_content(before, after, np.where(said.valid[place.box], labels, UNKNOWN)).holds

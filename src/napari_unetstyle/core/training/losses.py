@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_unetstyle.core.training.patches import UNKNOWN
+from napari_unetstyle.core.annotation.known import UNKNOWN
 
 
 def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tensor:
     """Cross entropy plus soft Dice over known pixels.
+
+    Background that was given when there were fewer classes (``annotation/known.py``) is background or one of the later
+    classes: their probabilities count together, and Dice of the later ones leaves it out.
 
     Dice is taken per sample and class and averaged; on a sample without the class it is
     ``p / (p + smooth)`` with ``p`` the predicted pixels, so false positives on empty patches cost.
@@ -24,17 +27,27 @@ def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tens
     smooth
         Pixels added to both sides of the fraction.
     """
-    known = classes != UNKNOWN
-    if not known.any():
+    if not (classes != UNKNOWN).any():
         return logits.sum() * 0
-    entropy = functional.cross_entropy(logits, classes, ignore_index=UNKNOWN)
+    values = torch.arange(1, logits.shape[1], device=classes.device).view(1, -1, *(1,) * (classes.ndim - 1))
+    weight = ((classes.unsqueeze(1) >= 0) | (classes.unsqueeze(1) < -values)).float()
     axes = tuple(range(2, logits.ndim))
-    weight = known.unsqueeze(1).float()
     probability = logits.softmax(1)[:, 1:] * weight
     truth = functional.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1)[:, 1:] * weight
     overlap = (probability * truth).sum(axes)
     dice = 1 - (2 * overlap + smooth) / (probability.sum(axes) + truth.sum(axes) + smooth)
-    return entropy + dice.mean()
+    return _entropy(logits, classes) + dice.mean()
+
+
+def _entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy over known pixels; of several classes that a pixel may be the probabilities count together."""
+    if not (classes < UNKNOWN).any():
+        return functional.cross_entropy(logits, classes, ignore_index=UNKNOWN)
+    values = torch.arange(logits.shape[1], device=classes.device).view(1, -1, *(1,) * (classes.ndim - 1))
+    given = classes.unsqueeze(1)
+    possible = (values == given) | ((given < 0) & ((values == 0) | (values > -1 - given)))
+    likely = logits.log_softmax(1).masked_fill(~possible, -torch.inf).logsumexp(1)
+    return -likely[classes != UNKNOWN].mean()
 
 
 def seed_loss(logits: Tensor, target: Tensor, emphasis: Tensor | None = None, *, foreground: float = 2.0) -> Tensor:

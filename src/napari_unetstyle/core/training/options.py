@@ -91,6 +91,8 @@ class FineTuneOptions:
         Looks that it also learns to read: the training pictures are shown in them, too, as far as their labels fit.
     remember
         Whether the model keeps small crops of the pictures for its next teaching; these never travel with it.
+    add_classes
+        Names of classes that the model gets besides those it knows, with the next values; for models of areas.
     """
 
     minutes: float | None = 2.0
@@ -105,6 +107,7 @@ class FineTuneOptions:
     folder: Path | None = None
     styles: tuple[Reference, ...] = ()
     remember: bool = True
+    add_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -123,6 +126,8 @@ class FineTuneOptions:
             raise OptionError(f"Option replay={self.replay!r} is not allowed: give a share from 0 to below 1.")
         if self.learn not in LEARN:
             raise OptionError(f"Option learn={self.learn!r} is not allowed: give 'all', 'decoder' or 'encoder'.")
+        if self.add_classes and self.learn == "encoder":
+            raise OptionError("An added class is learned by the last layers: give learn='all' or 'decoder'.")
 
     def fit(self, usual_rate: float) -> FitOptions:
         """The loop's options."""

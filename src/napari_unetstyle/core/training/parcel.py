@@ -98,6 +98,7 @@ def _written(correction: Correction, folder: Path, index: int) -> dict[str, Any]
         "rest_is_right": correction.rest_is_right,
         "classes": list(correction.classes.items()),
         "dims": correction.dims,
+        "known": correction.known,
     }
 
 
@@ -125,13 +126,18 @@ def _read(said: dict[str, Any], folder: Path, index: int) -> Correction:
         rest_is_right=said["rest_is_right"],
         classes=dict(said["classes"]),
         dims=said["dims"],
+        known=said["known"],
         **arrays,
     )
 
 
 def _read_options(options: dict[str, Any]) -> dict[str, Any]:
     styles = tuple(Reference.of_stated(style) for style in options["styles"])
-    return {"segment": _segment(options["segment"]), "styles": styles}
+    return {
+        "segment": _segment(options["segment"]),
+        "styles": styles,
+        "add_classes": tuple(options["add_classes"]),
+    }
 
 
 def _segment(stated: dict[str, Any]) -> SegmentOptions:

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.style.augment import StyleAugment
 from napari_unetstyle.core.style.reference import Reference
-
-UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,8 @@ class Example:
         float32 ``(C, *spatial)``, full range 0..1.
     labels
         int32 ``(2, *spatial)``: class values (0 background) and object ids (0 no object); in both,
-        ``UNKNOWN`` marks pixels nobody has judged. A pixel may have a class and an unknown object.
+        ``UNKNOWN`` marks pixels nobody has judged, and less still stands for background that knows of some classes
+        only (``annotation/known.py``). A pixel may have a class and an unknown object.
     valid
         bool ``(*spatial,)``: where the labels are learned from, or None for everywhere. Labels outside tell what
         lies beside, so that an object that reaches out of it has its true depth.

@@ -62,11 +62,17 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
 
 
 def _spread(candidates: Sequence[Place], said: Sequence[Said], order: NDArray[np.intp]) -> list[int]:
-    """Candidates in the order in which they are held out: places with objects and without in turn."""
-    filled = [bool((said[c.said].targets[0][c.box] > 0).any()) for c in candidates]
-    groups = [[int(i) for i in order if filled[i] == kind] for kind in (True, False)]
+    """Candidates in the order in which they are held out: places of each kind in turn.
+
+    Of what kind one is, the last class in it tells; the only place of a kind is needed for learning.
+    """
+    judged = (said[c.said].targets[0][c.box][said[c.said].valid[c.box]] for c in candidates)
+    kinds = [int(classes.max(initial=0)) for classes in judged]
+    groups = [[int(i) for i in order if kinds[i] == kind] for kind in sorted({*kinds}, reverse=True)]
     turns = sorted(
-        (rank / max(len(group), 1), kind, i) for kind, group in enumerate(groups) for rank, i in enumerate(group)
+        (rank / len(group) if len(group) > 1 else 1.0, number, i)
+        for number, group in enumerate(groups)
+        for rank, i in enumerate(group)
     )
     return [i for _, _, i in turns]
 

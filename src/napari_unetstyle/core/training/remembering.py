@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.models.memory import Memory, Role
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training.lessons import Said, lesson
-from napari_unetstyle.core.training.patches import UNKNOWN, Example
+from napari_unetstyle.core.training.patches import Example
 from napari_unetstyle.core.training.places import Place, held_out
 
 SIDES = {2: 384, 3: 96}

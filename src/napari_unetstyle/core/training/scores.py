@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,9 @@ ENOUGH = 3
 
 TOLERATED = 0.01
 """Dice that old pictures may lose."""
+
+FOUND = 0.1
+"""Dice on held-out places from which an added class is found at all."""
 
 Verdict = Literal["better", "not better", "forgets", "unchecked", "new"]
 
@@ -48,11 +52,14 @@ class Scores:
         For each old picture its Dice, class by class.
     looks
         For each held-out place in each of the other looks its counts, class by class.
+    added
+        Names of the last classes, if the model that was taught does not know them: they are told by themselves.
     """
 
     places: tuple[tuple[Counts, ...], ...]
     old: tuple[tuple[float, ...], ...]
     looks: tuple[tuple[Counts, ...], ...] = ()
+    added: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Scores:
@@ -62,28 +69,40 @@ class Scores:
             return tuple(tuple(Counts(**counts) for counts in place) for place in content[which])
 
         old = tuple(tuple(map(float, picture)) for picture in content["old"])
-        return cls(counted("places"), old, counted("looks"))
+        return cls(counted("places"), old, counted("looks"), tuple(content["added"]))
 
     @property
     def on_places(self) -> float | None:
-        """Dice of all places together, mean over the classes that are there; None without places."""
-        return together(self.places)
+        """Dice of all places together, mean over the classes that are there, less added ones; None without places."""
+        return together(self._without_added(self.places))
 
     @property
     def on_looks(self) -> float | None:
         """The same of the places in the other looks."""
-        return together(self.looks)
+        return together(self._without_added(self.looks))
+
+    def _without_added(self, places: Sequence[tuple[Counts, ...]]) -> list[tuple[Counts, ...]]:
+        return [counts[: len(counts) - len(self.added)] for counts in places]
+
+    @property
+    def on_added(self) -> dict[str, float | None]:
+        """Dice of each added class over all places; None if it is in none of them."""
+        totals = {
+            name: sum((counts[i - len(self.added)] for counts in self.places), Counts())
+            for i, name in enumerate(self.added)
+        }
+        return {name: total.dice if total.true else None for name, total in totals.items()}
 
     @property
     def on_both(self) -> float | None:
-        """The mean of the two, as far as they are there: what a teaching is to make better."""
-        found = [value for value in (self.on_places, self.on_looks) if value is not None]
+        """Mean of places and looks, as far as they are there, over all classes: what a teaching is to make better."""
+        found = [value for value in (together(self.places), together(self.looks)) if value is not None]
         return float(np.mean(found)) if found else None
 
     @property
     def on_old(self) -> float | None:
-        """Mean Dice over old pictures and classes; None without them."""
-        return float(np.mean(self.old)) if self.old else None
+        """Mean Dice over old pictures and the classes that were known when they were labeled; None without them."""
+        return float(np.mean([*itertools.chain(*self.old)])) if self.old else None
 
 
 def together(places: Sequence[tuple[Counts, ...]]) -> float | None:
@@ -125,23 +144,36 @@ class Comparison:
         Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. With
         other looks, better is who gains on the mean of the places as they are and in those looks, and loses no more
         than 0.01 on either. A model that comes from none is ``"new"``.
+
+        With added classes, better is who finds each of them (Dice above 0.1) and loses no more than 0.01 on the others;
+        an added class that is in no held-out place is ``"unchecked"``.
         """
         if self.parent is None:
             return "new"
         before, after = self.parent.on_old, self.child.on_old
         if before is not None and after is not None and after < before - TOLERATED:
             return "forgets"
-        if len(self.child.places) < ENOUGH:
+        if len(self.child.places) < ENOUGH or None in self.child.on_added.values():
             return "unchecked"
-        return "better" if self._gains else "not better"
+        return "better" if (self._keeps_and_finds if self.child.added else self._gains) else "not better"
+
+    @property
+    def _keeps_and_finds(self) -> bool:
+        is_found = all((dice or 0.0) > FOUND for dice in self.child.on_added.values())
+        return is_found and min(self._changes, default=0.0) >= -TOLERATED
 
     @property
     def _gains(self) -> bool:
-        was, now = self.parent or Scores((), ()), self.child
-        pairs = [(was.on_places, now.on_places), (was.on_looks, now.on_looks)]
-        changes = [after - before for before, after in pairs if before is not None and after is not None]
+        changes = self._changes
         loses = len(changes) > 1 and min(changes) < -TOLERATED
         return bool(changes) and sum(changes) > 0 and not loses
+
+    @property
+    def _changes(self) -> list[float]:
+        """On places and looks, as far as both were measured there."""
+        was, now = self.parent or Scores((), ()), self.child
+        pairs = [(was.on_places, now.on_places), (was.on_looks, now.on_looks)]
+        return [after - before for before, after in pairs if before is not None and after is not None]
 
     @property
     def takes_over(self) -> bool:
@@ -155,8 +187,12 @@ class Comparison:
         new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
         if self.child.looks:
             new += f", in the other looks {_pair(was.on_looks, self.child.on_looks)}"
+        for name, dice in self.child.on_added.items():
+            new = f"{name} {_pair(None, dice)}, {new}"
         missing = ENOUGH - len(self.child.places)
         more = f"{missing} more {'area' if missing == 1 else 'areas'} called right would make it checkable"
+        if missing <= 0:
+            more = f"More of {' and '.join(self.child.added)} in other places would make it checkable"
         return {
             "better": f"Better: {new}, {old}.",
             "not better": f"Not better, so the model you had stays: {new}, {old}.",

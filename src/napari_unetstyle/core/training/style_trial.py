@@ -175,16 +175,16 @@ def iter_try_styles(
             steps = iter_fine_tune(corrections, model, replace(options, styles=styles), store=shelf)
             done.append((yield from share(steps, number * _TAUGHT, (number + 1) * _TAUGHT)))
             undo.callback(done[-1].forget, shelf)
-        own, looks = yield from share(_iter_compared(corrections, model, done, options), 2 * _TAUGHT, 1.0)
+        own, looks = yield from share(_iter_compared(corrections, done, options), 2 * _TAUGHT, 1.0)
         undo.pop_all()
     return StyleTrial(with_styles=done[0], without=done[1], own=own, looks=looks)
 
 
 def _iter_compared(
-    corrections: Sequence[Correction], parent: Model, candidates: Sequence[Candidate], options: FineTuneOptions
+    corrections: Sequence[Correction], candidates: Sequence[Candidate], options: FineTuneOptions
 ) -> Steps[tuple[Difference | None, Difference | None]]:
     """Both on the places that neither learned from: the same ones, as the same seed held them out."""
-    said = sayings(corrections, parent.spec)
+    said = sayings(corrections, candidates[0].model.spec)
     places = hold_out(said, np.random.default_rng(options.seed))[1]
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, 0.1)
     scores: list[Scores] = []

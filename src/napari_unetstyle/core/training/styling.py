@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_unetstyle.core.annotation.known import UNKNOWN, as_given
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.style.augment import StyleAugment
 from napari_unetstyle.core.style.change import StyleOptions, change_of
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.reference import Reference
-from napari_unetstyle.core.training.patches import UNKNOWN, Example
+from napari_unetstyle.core.training.patches import Example
 
 METHODS = ("moments", "automatic")  # ranks alone erase objects where they take more room than in the style
 _JUDGED_BY = "automatic"  # the one of them that changes more
@@ -67,7 +68,7 @@ def _survives(example: Example, style: Reference) -> bool:
     wanted = style if style.channels in (1, len(example.image)) else style.gray()
     change = change_of(example.look, wanted, StyleOptions(method=_JUDGED_BY))
     classes, objects = example.labels
-    labels = objects if (objects > 0).any() else classes
+    labels = objects if (objects > 0).any() else as_given(classes)
     known = labels if example.valid is None else np.where(example.valid, labels, UNKNOWN)
     pixels = example.image[(slice(None), *part)]
     return check_content(pixels, change(pixels), known[part]).holds

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.segmentation.relief import DEEPEST
-from napari_unetstyle.core.training.patches import UNKNOWN
 
 IGNORE = float("nan")
 """Marks pixels of a seed map that nobody has judged."""

@@ -69,7 +69,7 @@ class Teaching:
         _freeze(network, options.learn)
         self._fit = options.fit(usual_rate)
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
-        self.score = before.on_both if before else None
+        self.score = None if before is None or options.add_classes else before.on_both  # which it could not know
         self._own = before.on_places if before else None
         self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
         self._looks = looks
