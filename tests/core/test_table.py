@@ -53,3 +53,8 @@ def test_areas_have_a_row_for_each_class_even_where_there_is_none(labels: NDArra
     assert table["class_name"].tolist() == ["myelin", "axon"]
     assert table["area"].tolist() == [(labels == 1).sum(), (labels == 2).sum()]
     np.testing.assert_allclose(table["share"], [(labels == 1).mean(), (labels == 2).mean()])
+
+
+def test_a_value_that_is_no_class_has_no_row() -> None:
+    labels = np.array([[0, 1, 1], [7, 2, 0]], np.uint8)
+    assert area_table(labels, CLASSES, PIXELS)["area"].tolist() == [2, 1]

@@ -63,13 +63,13 @@ def area_table(
 ) -> Table:
     """A row for each class, from class values; columns as in :func:`object_table`, without places.
 
-    ``share`` is the part of the picture's pixels.
+    ``share`` is the part of the picture's pixels. A value that is no class, as a person may paint it, has no row.
     """
     values = np.array([c.value for c in classes], np.int32)
     area = np.zeros(int(values.max()) + 1, np.int64)
     for part, _ in bands(labels.shape, band):
         runs = Runs.of(np.asarray(labels[part]))
-        area += np.bincount(runs.value, runs.length, minlength=len(area)).astype(np.int64)
+        area += np.bincount(runs.value, runs.length, minlength=len(area))[: len(area)].astype(np.int64)
     columns: Table = {"label": values, "class": values.astype(np.uint8), "class_name": _names(values, classes)}
     columns |= {"area": area[values], **sizes(area[values], geometry, labels.ndim)}
     return columns | {"share": area[values] / labels.size}
