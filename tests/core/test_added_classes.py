@@ -54,7 +54,7 @@ def plain(tmp_path):
 
 
 def hinges(thresholds=(-1.0, 0.0, 0.5, 1.0, 1.7, 2.4)):
-    """A network that nobody taught: its features are how far a pixel is above some levels; discs are above the fifth."""
+    """A network that nobody taught: its features are how far a pixel is above some levels, discs above the fifth."""
     count = len(thresholds)
     spec = NetworkSpec(in_channels=1, widths=(count, 4))
     network = random_unet(channels=1, widths=spec.widths, out=2)

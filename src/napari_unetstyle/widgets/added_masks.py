@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_masks
+from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_areas, read_masks
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.progress import Progress, Steps
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.models.spec import ModelSpec
+    from napari_unetstyle.widgets.goal import Goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Added:
         return "\n".join([" ".join(parts), *self.problems]).strip()
 
 
-def iter_add(pictures: Path, masks: Path, project: Project, spec: ModelSpec | None) -> Steps[Added]:
+def iter_add(pictures: Path, masks: Path, project: Project, goal: Goal | None) -> Steps[Added]:
     """Take in the pictures of a folder that have masks in another one, or in the same.
 
     Parameters
@@ -56,8 +56,8 @@ def iter_add(pictures: Path, masks: Path, project: Project, spec: ModelSpec | No
         The folders.
     project
         Where the masks are kept; the pictures stay where they are.
-    spec
-        The model that will learn from them: whether masks are objects or areas, and the names of its classes.
+    goal
+        What will learn from them: whether masks are objects or areas, and the names of its classes.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def iter_add(pictures: Path, masks: Path, project: Project, spec: ModelSpec | No
         If no masks belong to the pictures.
     """
     pairs = find_pairs(pictures, masks)
-    before = {(entry.header.picture.path, entry.header.layer) for entry in project.entries()}
+    output = "objects" if goal is None else goal.output
+    headers = (entry.header for entry in project.entries())
+    before = {(header.picture.path, header.layer) for header in headers if header.output == output}
     found = {"new": 0, "known": 0, "apart": 0}
     problems = []
     for i, pair in enumerate(pairs):
@@ -74,32 +76,33 @@ def iter_add(pictures: Path, masks: Path, project: Project, spec: ModelSpec | No
             found["known"] += 1
             continue
         try:
-            found["apart"] += _add(pair, project, spec)
+            found["apart"] += _add(pair, project, goal)
             found["new"] += 1
         except UnetstyleError as error:
             problems.append(str(error))
     return Added(**found, problems=tuple(problems))
 
 
-def _add(pair: Pair, project: Project, spec: ModelSpec | None) -> bool:
+def _add(pair: Pair, project: Project, goal: Goal | None) -> bool:
     """Take one in; whether its masks were taken apart."""
     image = read_image(pair.picture)
-    classes = () if spec is None else spec.classes
-    labels, owners = read_masks(pair.masks, image, classes)
-    output = "areas" if spec is not None and spec.separation is None else "objects"
-    is_one = output == "objects" and len(np.unique(labels[labels > 0])) == 1
+    path, layer = pair.picture.absolute(), _layer(pair)
+    if goal is not None and goal.output == "areas":
+        areas = read_areas(pair.masks, image, goal.classes)
+        project.add(image, areas, path, layer=layer, known=goal.classes, output="areas")
+        return False
+    labels, owners = read_masks(pair.masks, image, () if goal is None else goal.classes)
+    is_one = len(np.unique(labels[labels > 0])) == 1
     if is_one:
-        labels = _patches(labels, spec)
-    path = pair.picture.absolute()
-    project.add(image, labels, path, layer=_layer(pair), classes=owners, output=output)
+        labels = _patches(labels, 2 if goal is None else min(goal.dims, labels.ndim))
+    project.add(image, labels, path, layer=layer, classes=owners, output="objects")
     return is_one
 
 
-def _patches(labels: NDArray[Any], spec: ModelSpec | None) -> NDArray[Any]:
-    """Connected patches, in each frame of the model's dimensions, numbered over all of them."""
+def _patches(labels: NDArray[Any], dims: int) -> NDArray[Any]:
+    """Connected patches, in each frame of so many dimensions, numbered over all of them."""
     from skimage.measure import label
 
-    dims = 2 if spec is None else min(spec.network.spatial_dims, labels.ndim)
     out, highest = np.zeros(labels.shape, np.int32), 0
     for index in np.ndindex(labels.shape[: labels.ndim - dims]):
         patches = label(labels[index] > 0)  # type: ignore[no-untyped-call]

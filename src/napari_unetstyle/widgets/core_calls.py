@@ -115,6 +115,19 @@ def _iter_contradictions(
     return (yield from iter_contradictions(corrections, store.load(model), options, known))
 
 
+def _iter_teach_new(
+    corrections: Sequence[Correction],
+    classes: Sequence[str],
+    options: FineTuneOptions,
+    store: ModelStore,
+    should_stop: Callable[[], bool],
+) -> Steps[Candidate]:
+    from napari_unetstyle.core.training.apart import iter_taught_apart
+
+    steps = iter_taught_apart(corrections, None, options, store=store, classes=classes, should_stop=should_stop)
+    return (yield from steps)
+
+
 def _iter_stylize(image: Image, styles: Sequence[Image | KeptStyle], options: StyleOptions) -> Steps[Styled]:
     from napari_unetstyle.core.style.stylize import iter_stylize
 
@@ -192,6 +205,8 @@ class CoreCalls:
         ``(corrections, model reference, options, store, should_stop)`` to a job that returns a candidate.
     iter_contradictions
         ``(corrections, model reference, options, store, known probabilities)`` to a job that returns places.
+    iter_teach_new
+        ``(corrections, names of classes, options, store, should_stop)`` to a job that returns a candidate.
     iter_stylize
         ``(image, styles, options)`` to a job that returns a styled picture.
     iter_style_preview
@@ -214,6 +229,7 @@ class CoreCalls:
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
     iter_contradictions: Callable[..., Steps[list[Contradiction]]] = _iter_contradictions
+    iter_teach_new: Callable[..., Steps[Candidate]] = _iter_teach_new
     iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize
     iter_style_preview: Callable[..., Steps[StylePreviewed]] = _iter_style_preview
     iter_keep_style: Callable[..., Steps[KeptStyle]] = _iter_keep_style

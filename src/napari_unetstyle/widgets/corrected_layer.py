@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,18 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
 from napari_unetstyle.core.annotation.journal import Header, State
-from napari_unetstyle.core.annotation.project import TOUCHED, correction_of
+from napari_unetstyle.core.annotation.project import TOUCHED, added_fact, classes_of, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.layers import Placement, class_colors
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.scope import current_frame
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+
+    from napari_unetstyle.core.models.spec import ClassSpec
 
 REPORT = 250  # milliseconds between two looks at whether all is on disk
 _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
@@ -141,6 +143,11 @@ class CorrectedLayer(QObject):
     # What there is ---------------------------------------------------------------------------------------------------
 
     @property
+    def classes(self) -> tuple[ClassSpec, ...]:
+        """What its labels can be, added classes, too."""
+        return classes_of(self.header, self.facts)
+
+    @property
     def frame(self) -> tuple[int, ...]:
         """Index along the leading axes of the slice that is shown."""
         return current_frame(seen(self.placement), self.image, self._viewer)
@@ -196,6 +203,17 @@ class CorrectedLayer(QObject):
         self.facts |= facts
         self._begin().say(**facts)
         self.changed.emit()
+
+    def add_classes(self, added: Sequence[ClassSpec]) -> None:
+        """Let more classes be painted, in place of those that were added before."""
+        self.say(**added_fact(added))
+        self.layer.colormap = class_colors(self.classes)
+
+    def take_brush(self, value: int) -> None:
+        """Paint this value from here on."""
+        self._viewer.layers.selection.active = self.layer
+        self.layer.visible = True
+        self.layer.selected_label, self.layer.mode = value, "paint"
 
     def accept(self, index: tuple[int, ...], region: Mask, value: bool = True, *, has_stroke: bool = False) -> None:
         """Call a region of one frame right, or no longer so; Ctrl+Z takes it back, with the last stroke if asked."""

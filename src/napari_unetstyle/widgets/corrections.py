@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
-from napari_unetstyle.core.annotation.project import Entry, Project, count
+from napari_unetstyle.core.annotation.project import Entry, Project, classes_of, count
 from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.jobs import failure
@@ -194,8 +194,9 @@ class Corrections(QWidget):
             metadata={**placement.metadata, METADATA: {"output": entry.header.output}},
             **placement.arguments,
         )
-        is_areas = entry.header.output == "areas" and entry.header.classes
-        labels.colormap = class_colors(entry.header.classes) if is_areas else object_colors()
+        classes = classes_of(entry.header, state.said)
+        is_areas = entry.header.output == "areas" and classes
+        labels.colormap = class_colors(classes) if is_areas else object_colors()
         original = Changes.of(state.original)
         start = Start(
             header=entry.header,

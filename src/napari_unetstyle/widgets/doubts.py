@@ -13,13 +13,12 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.annotation.corrections import Correction
-    from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.widgets.goal import Goal
     from napari_unetstyle.widgets.lesson_run import Material
 
 TEACH, SHOW, NEXT = "Teach all the same", "Show", "Show next"
@@ -117,10 +116,10 @@ class DoubtsRow(MessageRow):
         self._names: dict[int, str] = {}
         self._next = 0
 
-    def show_doubts(self, doubts: Doubts, spec: ModelSpec) -> None:
+    def show_doubts(self, doubts: Doubts, goal: Goal) -> None:
         """Show the row."""
         self._found, self._next = doubts.found, 0
-        self._model, self._names = model_title(spec), {c.value: c.name for c in spec.classes}
+        self._model, self._names = goal.title, {c.value: c.name for c in goal.classes}
         count = len(self._found)
         fixes = "One of your fixes goes" if count == 1 else f"{count} of your fixes go"
         self._ask(f"{fixes} against what {self._model} was sure of.", SHOW)

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QSi
 from napari_unetstyle.core.annotation import edits
 from napari_unetstyle.core.annotation.edits import Edit, Point
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
+from napari_unetstyle.widgets.class_palette import ClassPalette
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.next_place import NextPlace
 from napari_unetstyle.widgets.parts import label
@@ -88,6 +89,7 @@ class FixTools(QGroupBox):
         self.escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)  # napari's own while no tool is in use
         self.escape.setContext(Qt.ShortcutContext.WindowShortcut)
         self.escape.setEnabled(False)
+        self.classes = ClassPalette()
         self.hint = label()
         self.message = MessageRow()
         self._lay_out()
@@ -96,6 +98,7 @@ class FixTools(QGroupBox):
 
     def _lay_out(self) -> None:
         rows = QVBoxLayout(self)
+        rows.addWidget(self.classes)
         grid = QGridLayout()
         places = ("add", "delete", "merge", "split")
         whole = QHBoxLayout()  # of these areas have only one
@@ -141,6 +144,7 @@ class FixTools(QGroupBox):
         if active is not self._target and self._target is not None:
             self.stop()
         self.setVisible(active is not None)
+        self.classes.refresh(active)
         if active is None:
             return
         is_objects = active.header.output == "objects"

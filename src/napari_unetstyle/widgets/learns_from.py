@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, count
+from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, classes_of, count
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.added_masks import iter_add
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.core.models.spec import ModelSpec
+    from napari_unetstyle.core.annotation.journal import State
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections
+    from napari_unetstyle.widgets.goal import Goal
 
 LIST_HEIGHT = 210  # pixels, so that TEACH stays in sight below many pictures
 REST_MS = 400  # without a stroke, before what there is is counted anew
@@ -49,6 +50,8 @@ class Lesson:
         Whether it is learned from.
     corrected, entry
         The open layer, or what lies on disk.
+    classes
+        Names of what its labels show, as far as that is known.
     """
 
     name: str
@@ -56,6 +59,14 @@ class Lesson:
     is_ticked: bool
     corrected: CorrectedLayer | None = None
     entry: Entry | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> str:
+        """Whether its labels are objects or areas."""
+        owner = self.corrected or self.entry
+        assert owner is not None
+        return owner.header.output
 
     @property
     def words(self) -> str:
@@ -67,12 +78,6 @@ class Lesson:
         said += [] if self.corrected else ["not open"]
         return f"{self.name}\n{', '.join(said) or 'nothing yet'}"
 
-    @property
-    def classes(self) -> list[str]:
-        """What its labels show, as far as that is known."""
-        header = self.corrected.header if self.corrected is not None else self.entry and self.entry.header
-        return [one.name for one in header.classes] if header else []
-
 
 def iter_lessons(open_layers: list[CorrectedLayer], projects: list[Project]) -> Steps[list[Lesson]]:
     """Count what there is, as a job: open layers first, then what else lies in their projects."""
@@ -83,7 +88,8 @@ def iter_lessons(open_layers: list[CorrectedLayer], projects: list[Project]) -> 
         folders.add(corrected.recorder.folder if corrected.recorder is not None else None)
         is_ticked = bool(corrected.facts.get(TICKED, True))
         name = corrected.layer.name
-        found.append(Lesson(name=name, count=count(state), is_ticked=is_ticked, corrected=corrected))
+        lesson = Lesson(name=name, count=count(state), is_ticked=is_ticked, corrected=corrected, classes=_names(state))
+        found.append(lesson)
     for entry in (entry for project in projects for entry in project.entries() if entry.folder not in folders):
         yield Progress(0, 1)
         try:
@@ -92,8 +98,14 @@ def iter_lessons(open_layers: list[CorrectedLayer], projects: list[Project]) -> 
             continue
         if state.number:
             is_ticked = bool(state.said.get(TICKED, True))
-            found.append(Lesson(name=entry.header.layer, count=count(state), is_ticked=is_ticked, entry=entry))
+            name = entry.header.layer
+            lesson = Lesson(name=name, count=count(state), is_ticked=is_ticked, entry=entry, classes=_names(state))
+            found.append(lesson)
     return found
+
+
+def _names(state: State) -> tuple[str, ...]:
+    return tuple(one.name for one in classes_of(state.header, state.said))
 
 
 class LearnsFrom(QGroupBox):
@@ -106,7 +118,7 @@ class LearnsFrom(QGroupBox):
     corrections
         What is corrected in it.
     learner
-        Gives the model that is to learn.
+        Gives what is to learn.
     """
 
     changed = Signal()
@@ -115,7 +127,7 @@ class LearnsFrom(QGroupBox):
         self,
         viewer: napari.viewer.ViewerModel,
         corrections: Corrections,
-        learner: Callable[[], ModelSpec | None] = lambda: None,
+        learner: Callable[[], Goal | None] = lambda: None,
     ) -> None:
         super().__init__("Learns from")
         self._learner = learner

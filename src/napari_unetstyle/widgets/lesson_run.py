@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.widgets.goal import Goal
 
 _ASKED, _TAUGHT = 0.02, 0.9  # of the whole job
 
@@ -136,7 +137,7 @@ class Taught:
 def iter_teach(
     calls: CoreCalls,
     material: Sequence[Material],
-    parent: str,
+    goal: Goal,
     options: FineTuneOptions,
     store: ModelStore,
     should_stop: Callable[[], bool],
@@ -145,13 +146,13 @@ def iter_teach(
     settled: frozenset[Doubt] = frozenset(),
     sight: Sight | None = None,
 ) -> Steps[Taught | Doubts]:
-    """Teach, also with the looks of other pictures; a model that is better takes over at once.
+    """Teach what was chosen, also with the looks of other pictures; a model that is better takes over at once.
 
     Nothing is taught while fixes go against what the model was sure of, except for those in `settled`. What it comes to
     is shown in `sight` meanwhile.
     """
     material, corrections, left_out = _opened(material)
-    doubts = yield from share(iter_doubts(calls, material, corrections, parent, options, store), 0.0, _ASKED)
+    doubts = yield from share(_iter_doubts(calls, material, corrections, goal, options, store), 0.0, _ASKED)
     if open_ones := [doubt for doubt in doubts if doubt not in settled]:
         return Doubts(tuple(open_ones))
     if looks:
@@ -159,13 +160,30 @@ def iter_teach(
 
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
-    steps = calls.iter_teach(corrections, parent, options, store, should_stop)
+    if goal.parent is None:
+        steps = calls.iter_teach_new(corrections, [c.name for c in goal.classes], options, store, should_stop)
+    else:
+        steps = calls.iter_teach(corrections, goal.parent, options, store, should_stop)
     candidate = yield from share(iter_watched(steps, sight or Sight(), calls), _ASKED, _TAUGHT)
     notes = (*left_out, *candidate.notes)
     taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes)
     if not candidate.comparison.takes_over:
         return taught
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
+
+
+def _iter_doubts(
+    calls: CoreCalls,
+    material: Sequence[Material],
+    corrections: Sequence[Correction],
+    goal: Goal,
+    options: FineTuneOptions,
+    store: ModelStore,
+) -> Steps[list[Doubt]]:
+    """Fixes that go against what the model was sure of; of a class that it does not know it is sure of nothing."""
+    if goal.parent is None or goal.added:
+        return []
+    return (yield from iter_doubts(calls, material, corrections, goal.parent, options, store))
 
 
 def _opened(material: Sequence[Material]) -> tuple[list[Material], list[Correction], list[str]]:

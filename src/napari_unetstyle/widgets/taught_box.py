@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unetstyle.core.training.scores import ENOUGH, FOUND
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.taught_details import TaughtDetails
@@ -36,7 +37,7 @@ class TaughtBox(QGroupBox):
     def __init__(self, share: ShareModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.share, self.details = share, TaughtDetails()
-        self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label()
+        self.added, self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label(), label()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
@@ -50,7 +51,7 @@ class TaughtBox(QGroupBox):
             buttons.addWidget(button)
         buttons.addStretch()
         layout = QVBoxLayout(self)
-        for words in (self.yours, self.looks, self.old, self.verdict):
+        for words in (self.added, self.yours, self.looks, self.old, self.verdict):
             layout.addWidget(words)
         of_model = QHBoxLayout()
         of_model.addWidget(self.back)
@@ -68,6 +69,8 @@ class TaughtBox(QGroupBox):
         """Say what came of it, whether there are old and new labels to look at, and whether these differ."""
         comparison = taught.candidate.comparison
         self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
+        self.added.setText("\n".join(f"{name}: {_found(dice)}" for name, dice in comparison.child.on_added.items()))
+        self.added.setVisible(bool(comparison.child.added))
         self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
         self.looks.setText(_line("in the other looks", comparison, "on_looks", "better", "worse"))
         self.looks.setVisible(comparison.child.on_looks is not None)
@@ -75,7 +78,7 @@ class TaughtBox(QGroupBox):
         self.old.setVisible(comparison.child.on_old is not None)
         self.verdict.setText(_verdict(taught))
         self.use.setVisible(taught.kept is None)
-        self.back.setVisible(taught.kept is not None)
+        self.back.setVisible(taught.kept is not None and taught.candidate.parent is not None)
         self.share.offer(taught.kept)
         self.share.setVisible(taught.kept is not None)
         self.details.show_taught(taught)
@@ -92,6 +95,13 @@ class TaughtBox(QGroupBox):
 
 def _title(candidate: Candidate) -> str:
     return f"{candidate.model.spec.name} (not in use)"
+
+
+def _found(dice: float | None) -> str:
+    """How well an added class is found."""
+    if dice is None:
+        return "not checked"
+    return f"{dice:.2f}, {'found' if dice > FOUND else 'not found'}"
 
 
 def _loss(comparison: Comparison) -> str:
@@ -114,7 +124,17 @@ def _verdict(taught: Taught) -> str:
     comparison = taught.candidate.comparison
     if taught.kept is not None:
         return "✓ In use for new runs."
-    more = 3 - len(comparison.child.places)
+    more = ENOUGH - len(comparison.child.places)
+    added = " and ".join(comparison.child.added)
+    if comparison.verdict == "not better" and added:
+        return (
+            f"{added} is not found, or what it knew is found worse, so the model you had stays. More of it painted, or "
+            "more minutes, may help."
+        )
+    if comparison.verdict == "unchecked" and more <= 0:
+        return (
+            f"Too little to check it: paint {added} in more places. Use it to look at old and new; Go back undoes that."
+        )
     return {
         "forgets": "It would forget what it knew, so the model you had stays. You can use this one all the same.",
         "not better": "It is not better on places that it did not learn from, so the model you had stays. More fixes, "

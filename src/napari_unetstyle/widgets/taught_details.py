@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetstyle.core.training.scores import together
 from napari_unetstyle.widgets.parts import label
 
 if TYPE_CHECKING:
@@ -45,15 +44,13 @@ class Compared:
 def compared(taught: Taught) -> list[Compared]:
     """Every place that was held out, those where the two models differ most first."""
     candidate, found = taught.candidate, []
-    was = candidate.comparison.parent
-    for i, (checked, counts) in enumerate(zip(candidate.places, candidate.comparison.child.places, strict=True)):
+    was, is_now = candidate.comparison.parent, candidate.comparison.child
+    for i, checked in enumerate(candidate.places):
         material = taught.material[checked.picture]
         name = material.name if material.request is None else material.request.placement.name
         where = f"{name}, slice {checked.frame[-1]}" if checked.frame else name
-        before = None if was is None else together((was.places[i],))
-        found.append(
-            Compared(checked=checked, words=f"{i + 1} · {where}", before=before, now=together((counts,)) or 0.0)
-        )
+        before = None if was is None else was.on_place(i)
+        found.append(Compared(checked=checked, words=f"{i + 1} · {where}", before=before, now=is_now.on_place(i)))
     return sorted(found, key=lambda one: -abs(one.difference))
 
 

@@ -48,7 +48,7 @@ class TeachPanel(QWidget):
         self._corrections = corrections
         self.nothing = label(NOTHING)
         self.fix = FixTools(viewer, corrections)
-        self.learns = LearnsFrom(viewer, corrections, lambda: self.run.spec)
+        self.learns = LearnsFrom(viewer, corrections, lambda: self.run.goal)
         layout = QVBoxLayout(self)
         self.run = TeachRun(viewer, calls, self.learns, results)
         for part in (self.run.improve, self.nothing, self.fix, self.learns, self.run):

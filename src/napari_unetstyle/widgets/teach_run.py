@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.project import correction_of
@@ -21,6 +21,7 @@ from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.also_read import AlsoRead
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.doubts import Doubts, DoubtsRow
+from napari_unetstyle.widgets.improve import Improve
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
@@ -28,7 +29,7 @@ from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
-from napari_unetstyle.widgets.parts import NumberBox, combo, label, named
+from napari_unetstyle.widgets.parts import NumberBox, label
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.run_request import RunRequest, run_like
 from napari_unetstyle.widgets.scope import SCREEN, WHOLE, narrowed
@@ -36,7 +37,6 @@ from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.spot import Spot, SpotFrame
-from napari_unetstyle.widgets.summary import model_title
 from napari_unetstyle.widgets.taught_box import TaughtBox
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.training.candidate import Checked
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
+    from napari_unetstyle.widgets.goal import Goal
     from napari_unetstyle.widgets.learns_from import LearnsFrom, Lesson
     from napari_unetstyle.widgets.result_panel import ResultPanel
 
-MINUTES = 2.0
+MINUTES, NEW_MINUTES = 2.0, 10.0  # that are usual, from a model and from nothing
 LAID_OUT, TRIES = 50, 40  # milliseconds, and how often, until what was just shown has its place
-_FIRST = "nuclei"
 NOTHING_YET = "Nothing to learn from yet."
 
 
@@ -84,7 +84,6 @@ class TeachRun(QWidget):
         super().__init__(parent)
         self._viewer, self._calls, self._learns, self._results = viewer, calls, learns, results
         self._slot = JobSlot(self)
-        self._specs: dict[str, ModelSpec] = {}
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
         self.pairs = Pairs(viewer)
@@ -94,9 +93,8 @@ class TeachRun(QWidget):
         self._revealing.timeout.connect(self._reveal)
         self._stop = threading.Event()
         self._go = threading.Event()
-        self.model = combo()
-        self.model.setToolTip("What your fixes are taught to; the one you have stays as it is")
-        self.improve = named("Improve", self.model)
+        self.improve = Improve()
+        self.model = self.improve.models
         self.also = AlsoRead(viewer)
         self.minutes = NumberBox()
         self.minutes.setRange(0.1, 600)
@@ -145,7 +143,8 @@ class TeachRun(QWidget):
         self.progress.stop.clicked.connect(self.stop)
         self.pause.toggled.connect(self._on_pause)
         self._learns.changed.connect(self._show)
-        self.model.currentIndexChanged.connect(self._show)
+        self.improve.changed.connect(self._on_goal)
+        self.improve.paint_wanted.connect(self._paint_class)
         self.box.use_wanted.connect(self.use)
         self.box.back_wanted.connect(self.go_back)
         self.box.flip_wanted.connect(self.pairs.flip)
@@ -163,41 +162,48 @@ class TeachRun(QWidget):
         return self._slot.is_busy
 
     @property
-    def spec(self) -> ModelSpec | None:
-        """What is to be improved."""
-        return self._specs.get(self.model.currentData() or "")
+    def goal(self) -> Goal | None:
+        """What is to be taught."""
+        return self.improve.goal
 
     def set_models(self, specs: list[ModelSpec]) -> None:
         """List the installed models, and keep the chosen one."""
-        before = self.model.currentData() or f"{_FIRST}@1"
-        self._specs = {reference(spec): spec for spec in specs}
-        with QSignalBlocker(self.model):
-            self.model.clear()
-            for name, spec in self._specs.items():
-                self.model.addItem(model_title(spec), name)
-            self.model.setCurrentIndex(max(self.model.findData(before), 0) if specs else -1)
-        self._show()
+        self.improve.set_models(specs)
 
     def choose(self, name: str) -> None:
         """Improve this model, ``nuclei@1``, or the newest version of that name."""
-        versions = [spec for spec in self._specs.values() if spec.name == name]
-        newest = reference(max(versions, key=lambda spec: spec.version)) if versions else name
-        if (index := self.model.findData(newest)) >= 0:
-            self.model.setCurrentIndex(index)
+        self.improve.choose(name)
 
     def follow(self, corrected: CorrectedLayer | None) -> None:
         """Improve the model that made these labels; a person's own choice holds until others are selected."""
         if corrected is self._followed or self.is_running:
             return
         self._followed = corrected
-        if corrected is not None:
+        if corrected is None:
+            self._show()
+        else:
             request = self._results.request_of(corrected.layer)
-            self.choose(corrected.header.model if request is None else request.model)
+            self.improve.follow(corrected.header.model if request is None else request.model)
+
+    def _on_goal(self) -> None:
+        """A new model takes longer, unless a person has said how long."""
+        goal = self.goal
+        usual = NEW_MINUTES if goal is not None and goal.parent is None else MINUTES
+        if self.minutes.value() in (MINUTES, NEW_MINUTES):
+            self.minutes.setValue(usual)
+        self._show()
+
+    def _paint_class(self) -> None:
+        """Give the labels that are corrected the class that is to be added, and take the brush."""
+        goal, active = self.goal, self._followed
+        if goal is not None and active is not None and goal.added:
+            active.add_classes(goal.added)
+            active.take_brush(goal.added[-1].value)
 
     def start(self) -> None:
         """Teach what is ticked; nothing happens while a teaching is under way."""
-        parent = self.model.currentData()
-        if self.is_running or parent is None:
+        goal = self.goal
+        if self.is_running or goal is None:
             return
         self.message.clear()
         if not self.doubts.isHidden():  # whoever presses again has read it
@@ -212,7 +218,11 @@ class TeachRun(QWidget):
             return
         settings = read_settings()
         options = FineTuneOptions(
-            minutes=self.minutes.value(), device=settings.device, segment=_segment_options(material)
+            minutes=self.minutes.value(),
+            name=goal.name,
+            add_classes=tuple(one.name for one in goal.added),
+            device=settings.device,
+            segment=_segment_options(material),
         )
         store = self._calls.store(settings.model_folder)
         self._stop.clear()
@@ -220,7 +230,7 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        given = (material, parent, options, store, self._should_stop, self._untouched(material), looks)
+        given = (material, goal, options, store, self._should_stop, self._untouched(material), looks)
         steps = iter_teach(self._calls, *given, settled=self.doubts.settled, sight=self.live.begin())
         self._begin(steps, "starting…")
 
@@ -262,11 +272,13 @@ class TeachRun(QWidget):
     def _in_sight(self) -> RunRequest | None:
         """A run for what is on screen of the picture that is corrected."""
         corrected = self._learns.active
-        if corrected is None or self.spec is None or corrected.placement.changes(self._viewer):
+        goal = self.goal
+        if corrected is None or goal is None or corrected.placement.changes(self._viewer):
             return None
         request = self._results.request_of(corrected.layer) or self._request_for(corrected)
         options = request.options.changed(box=None, frames=None, polygon=None, plane="YX", link=False)
-        layer, dims = seen(corrected.placement), self.spec.network.spatial_dims
+        layer = seen(corrected.placement)
+        dims = corrected.header.dims if goal.parent is None else goal.dims
         return dataclasses.replace(
             request, options=narrowed(options, SCREEN, layer, corrected.image, self._viewer, dims=dims)
         )
@@ -380,8 +392,8 @@ class TeachRun(QWidget):
         self._revealing.start()
         match outcome:
             case Finished(value=Doubts() as doubts):
-                if self.spec is not None:
-                    self.doubts.show_doubts(doubts, self.spec)
+                if (goal := self.goal) is not None:
+                    self.doubts.show_doubts(doubts, goal)
             case Finished(value=taught):
                 self._deliver(taught)
             case Failed():
@@ -447,31 +459,41 @@ class TeachRun(QWidget):
     def _show(self) -> None:
         """Enable what can be done, and say what is missing."""
         ticked = self._ticked
-        spec = self.spec
-        for part in (self.model, self.minutes):
+        goal = self.goal
+        for part in (self.improve, self.minutes):
             part.setEnabled(not self.is_running)
-        foreign = "" if spec is None else _foreign(ticked, spec)
-        self.teach.setEnabled(bool(ticked) and spec is not None and not foreign and not self.is_running)
-        words = foreign
-        if not ticked:
+        self.improve.paint.setEnabled(goal is not None and _can_paint(self._followed, goal))
+        words = "" if goal is None else goal.problem or _foreign(ticked, goal)
+        self.teach.setEnabled(bool(ticked) and goal is not None and not words and not self.is_running)
+        if not words and not ticked:
             words = "Tick a picture to learn from." if self._learns.lessons else NOTHING_YET
-        elif not foreign and ticked and spec is not None and not any(name.startswith("memory-") for name in spec.files):
+        elif not words and goal is not None and not goal.has_memory:
             words = "This model carries no old pictures, so nobody can tell what it may forget."
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
 
 
-def _foreign(lessons: list[Lesson], spec: ModelSpec) -> str:
+def _foreign(lessons: list[Lesson], goal: Goal) -> str:
     """Why a model cannot learn from some pictures; empty if it can."""
-    known = {one.name for one in spec.classes}
+    known = {one.name for one in goal.classes}
+    instead = "Choose the model that made it, or untick it." if goal.parent else "Untick it."
     for lesson in lessons:
         strange = [name for name in lesson.classes if name not in known]
         if strange:
-            return (
-                f"{lesson.name} shows {_listed(strange)}, which {model_title(spec)} does not know. "
-                "Choose the model that made it, or untick it."
-            )
+            return f"{lesson.name} shows {_listed(strange)}, which {goal.title} does not know. {instead}"
+        if goal.parent is None and lesson.output != goal.output:
+            return f"{lesson.name} has {lesson.output}, and {goal.title} is to find {goal.output}. {instead}"
+    if goal.added and not any(one.name in lesson.classes for one in goal.added for lesson in lessons):
+        return f"Paint {goal.added[-1].name} where it is, and call an area right in which you painted all of it."
     return ""
+
+
+def _can_paint(corrected: CorrectedLayer | None, goal: Goal) -> bool:
+    """Whether labels are of the model that a class is to be added to."""
+    if corrected is None or not goal.added:
+        return False
+    known = [one.name for one in goal.classes[: -len(goal.added)]]
+    return [one.name for one in corrected.header.classes] == known and corrected.header.output == goal.output
 
 
 def _listed(names: list[str]) -> str:

@@ -81,6 +81,10 @@ class Scores:
         """The same of the places in the other looks."""
         return together(self._without_added(self.looks))
 
+    def on_place(self, index: int) -> float:
+        """The same of one place."""
+        return together(self._without_added(self.places[index : index + 1])) or 0.0
+
     def _without_added(self, places: Sequence[tuple[Counts, ...]]) -> list[tuple[Counts, ...]]:
         return [counts[: len(counts) - len(self.added)] for counts in places]
 

@@ -1,0 +1,89 @@
+"""What a teaching is to come to, as a person chose it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.files import plain_name
+from napari_unetstyle.core.models.classes import class_specs, more_classes
+from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.widgets.summary import model_title
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a teaching is to come to.
+
+    Attributes
+    ----------
+    title
+        What the model is called in a sentence.
+    classes
+        All that it is to know.
+    output
+        Whether it finds objects or areas.
+    dims
+        Along how many axes an object extends.
+    parent
+        The model that is improved, ``nuclei@2``; None for a new one.
+    added
+        Those of the classes that it does not know yet.
+    name
+        What a new one is called; else as usual.
+    has_memory
+        Whether what it may forget can be told.
+    problem
+        Why it cannot be taught yet; empty if it can.
+    """
+
+    title: str
+    classes: tuple[ClassSpec, ...]
+    output: Literal["objects", "areas"]
+    dims: int = 2
+    parent: str | None = None
+    added: tuple[ClassSpec, ...] = ()
+    name: str | None = None
+    has_memory: bool = True
+    problem: str = ""
+
+    @classmethod
+    def improved(cls, spec: ModelSpec, added: Sequence[str] | None = None) -> Goal:
+        """A model that is there, or that model plus classes of these names."""
+        problem, classes = "", spec.classes
+        try:
+            classes = spec.classes if added is None else more_classes(spec, added)
+        except OptionError as error:
+            problem = "" if added == [""] and spec.separation is None else str(error)
+            problem = problem or "What is the new class called?"
+        return cls(
+            title=model_title(spec),
+            classes=classes,
+            output="areas" if spec.separation is None else "objects",
+            dims=spec.network.spatial_dims,
+            parent=reference(spec),
+            added=classes[len(spec.classes) :],
+            has_memory=any(name.startswith("memory-") for name in spec.files),
+            problem=problem,
+        )
+
+    @classmethod
+    def new(cls, name: str, classes: Sequence[str], output: Literal["objects", "areas"], taken: Sequence[str]) -> Goal:
+        """A model from nothing; `taken` are the names of those that are there."""
+        problem, specs = "", ()
+        try:
+            specs = class_specs(classes) if any(one.strip() for one in classes) else ()
+        except OptionError as error:
+            problem = str(error)
+        plain = plain_name(name, plain_name(specs[0].name, "model") if specs else "model")
+        if plain in taken:
+            problem = f"There is a model {plain} already. Give the new one another name."
+        if not specs:
+            problem = problem or "What is to be found? Name it, or several things with commas."
+        return cls(title="the new model", classes=specs, output=output, name=plain, problem=problem)

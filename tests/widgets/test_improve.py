@@ -1,0 +1,198 @@
+"""*Improve*, by clicks: the model, the model plus a class, or a new model."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.training.candidate import Checked
+from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
+from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.improve import NEW, PLUS_CLASS
+from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.opening import add_picture
+from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec, with_options
+
+PLUS_VESSEL = Comparison(
+    Scores(((Counts(100, 100, 70),),) * 3, ((0.93,),)),
+    Scores(((Counts(100, 100, 70), Counts(100, 100, 62)),) * 3, ((0.93,),), added=("vessel",)),
+)
+NEW_MODEL = Comparison(None, Scores(((Counts(100, 100, 86),),) * 3, ()))
+
+
+class Teacher:
+    """In place of the core's two ways to teach."""
+
+    def __init__(self) -> None:
+        self.store, self.given = FakeStore(), SimpleNamespace()
+
+    def iter_teach(self, corrections: Any, parent: str, options: Any, *_: Any) -> Steps[Any]:
+        self.given = SimpleNamespace(corrections=corrections, parent=parent, options=options)
+        yield from ()
+        return self._candidate("areas-only-mine", PLUS_VESSEL, SimpleNamespace(spec=spec("areas-only", None)))
+
+    def iter_teach_new(self, corrections: Any, classes: Any, options: Any, *_: Any) -> Steps[Any]:
+        self.given = SimpleNamespace(corrections=corrections, classes=classes, options=options)
+        yield from ()
+        return self._candidate(options.name, NEW_MODEL, None)
+
+    def _candidate(self, name: str, comparison: Comparison, parent: Any) -> Any:
+        kept = SimpleNamespace(spec=spec(name, None))
+
+        def keep(_store: Any) -> Any:
+            self.store.specs = [*self.store.specs, kept.spec]
+            return kept
+
+        places = (Checked(0, (), (slice(0, 8), slice(0, 8))),) * 3
+        return SimpleNamespace(model=kept, parent=parent, comparison=comparison, places=places, notes=(), keep=keep)
+
+
+@pytest.fixture
+def teacher() -> Teacher:
+    return Teacher()
+
+
+@pytest.fixture
+def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher) -> Any:
+    def iter_segment(image: Any, model: str, options: Any, store: Any) -> Steps[Any]:
+        return (yield from core.iter_segment(image, model, options.changed(output="areas"), store))
+
+    calls: CoreCalls = with_options(
+        core.calls,
+        iter_segment=iter_segment,
+        iter_teach=teacher.iter_teach,
+        iter_teach_new=teacher.iter_teach_new,
+        store=lambda _: teacher.store,
+    )
+    viewer = make_napari_viewer()
+    dock = MainDock(viewer, calls)
+    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    dock.viewer = viewer
+    dock.models.refresh()
+    dock.tabs.setCurrentIndex(1)
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+@pytest.fixture
+def areas(dock: MainDock, run: Any, tmp_path: Any) -> Any:
+    """Labels of the model of areas."""
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "slide7.tif")
+    dock.segment.model.models.setCurrentIndex(dock.segment.model.models.findData("areas-only@1"))
+    run(dock)
+    return dock.viewer.layers[-1]
+
+
+def choose(dock: MainDock, what: str) -> None:
+    models = dock.teach.run.improve.models
+    models.setCurrentIndex(models.findData(what))
+
+
+def taught(dock: MainDock, click: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(dock.teach.run.teach.isEnabled, timeout=WAIT * 1000)
+    click(dock.teach.run.teach)
+    qtbot.waitUntil(lambda: not dock.teach.run.is_running, timeout=WAIT * 1000)
+
+
+def test_a_class_is_named_painted_and_taught(dock, areas, teacher, click, qtbot):
+    run = dock.teach.run
+    improve = run.improve
+    assert improve.plus.isHidden()
+    choose(dock, PLUS_CLASS)
+    assert improve.models.currentText() == "areas-only + a class…"
+    assert not improve.plus.isHidden()
+    assert run.hint.text() == "What is the new class called?"
+    assert not improve.paint.isEnabled()
+    qtbot.keyClicks(improve.class_name, "nucleus")
+    assert "not there already (nucleus)" in run.hint.text()
+    improve.class_name.clear()
+    qtbot.keyClicks(improve.class_name, "vessel")
+    click(improve.paint)
+    assert (areas.selected_label, areas.mode) == (2, "paint")
+    assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
+    color = areas.colormap.map(np.array([2]))[0]
+    assert color[3] == 1
+    assert not np.allclose(color, areas.colormap.map(np.array([1]))[0])
+    areas.paint((50, 50), 2)
+    click(dock.teach.fix.classes.buttons["nucleus"])
+    assert areas.selected_label == 1
+    taught(dock, click, qtbot)
+    given = teacher.given
+    assert (given.parent, given.options.add_classes) == ("areas-only@1", ("vessel",))
+    (correction,) = given.corrections
+    assert (correction.known, correction.labels[50, 50]) == (2, 2)
+    assert not run.message.text, run.message.text
+    assert run.box.added.text() == "vessel: 0.62, found"
+    assert run.box.yours.text() == "your pictures: 0.70 → 0.70, same"
+    assert improve.models.currentData() == "areas-only-mine@1"
+    assert improve.plus.isHidden()
+
+
+def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot):
+    choose(dock, PLUS_CLASS)
+    qtbot.keyClicks(dock.teach.run.improve.class_name, "vessel")
+    click(dock.teach.run.improve.paint)
+    areas.paint((50, 50), 2)
+    (corrected,) = dock.corrections.layers
+    dock.viewer.layers.remove(areas)
+    assert corrected.close(WAIT)
+    (entry,) = (
+        corrected.recorder.folder.parent and dock.corrections.project(str(corrected.header.picture.path)).entries()
+    )
+    opened = dock.corrections.open(entry)
+    assert [one.name for one in opened.classes] == ["nucleus", "vessel"]
+    assert opened.layer.colormap.map(np.array([2]))[0][3] == 1
+    assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
+
+
+def test_a_model_of_objects_takes_no_class_and_says_so(dock, qtbot):
+    choose(dock, "nuclei@1")
+    choose(dock, PLUS_CLASS)
+    run = dock.teach.run
+    assert "nuclei finds objects one by one" in run.hint.text()
+    assert run.improve.plus.isHidden()
+    assert not run.teach.isEnabled()
+    choose(dock, "nuclei@1")
+    assert "objects" not in run.hint.text()
+
+
+def test_a_new_model_is_taught_with_masks_alone(dock, teacher, click, qtbot, tmp_path):
+    for i, name in enumerate(("a", "b")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", blobs(peak=150 + i))
+        tifffile.imwrite(tmp_path / f"{name}_mask.tif", (blobs() > 50).astype(np.uint8) * 255)
+    choose(dock, NEW)
+    run, improve = dock.teach.run, dock.teach.run.improve
+    assert "What is to be found?" in run.hint.text()
+    qtbot.keyClicks(improve.new_classes, "vessel")
+    assert improve.new_name.placeholderText() == "vessel"
+    qtbot.keyClicks(improve.new_name, "nuclei")
+    assert "There is a model nuclei already" in run.hint.text()
+    improve.new_name.clear()
+    dock.teach.learns.add_from(tmp_path)  # what the file dialog calls
+    qtbot.waitUntil(lambda: len(dock.teach.learns.boxes) == 2, timeout=WAIT * 1000)
+    taught(dock, click, qtbot)
+    given = teacher.given
+    assert (given.classes, given.options.name) == (["vessel"], "vessel")
+    assert [(one.output, one.labels.max()) for one in given.corrections] == [("areas", 1)] * 2
+    assert run.box.yours.text() == "your pictures: 0.86"
+    assert run.box.back.isHidden()
+    assert improve.models.currentData() == "vessel@1"
+    assert dock.segment.model.reference == "vessel@1"
+    choose(dock, NEW)
+    qtbot.keyClicks(improve.new_name, "other")
+    improve.kind.setCurrentIndex(improve.kind.findData("objects"))
+    assert "has areas, and the new model is to find objects" in run.hint.text()
+
+
+def test_a_person_who_turns_to_other_labels_still_teaches_a_new_model(dock, areas):
+    choose(dock, NEW)
+    dock.viewer.layers.selection.active = dock.viewer.layers[0]
+    dock.viewer.layers.selection.active = areas
+    assert dock.teach.run.improve.models.currentData() == NEW
