@@ -142,9 +142,10 @@ def test_a_parcel_comes_out_as_it_went_in(tmp_path):
         painted=rng.random(shape) > 0.5,
         classes={3: 2},
         dims=2,
+        known=2,
     )
     segment = SegmentOptions(channel="b", box=((0, 4), (1, 5)))
-    options = FineTuneOptions(minutes=3.0, name="x", segment=segment)
+    options = FineTuneOptions(minutes=3.0, name="x", segment=segment, add_classes=("c", "d"))
     Parcel(corrections=[given], parent=None, classes=("a", "b"), options=options, store=tmp_path).write(tmp_path)
     got = Parcel.read(tmp_path)
     assert (got.options, got.classes, got.parent, got.store) == (options, ("a", "b"), None, tmp_path)
@@ -153,4 +154,4 @@ def test_a_parcel_comes_out_as_it_went_in(tmp_path):
         np.testing.assert_array_equal(getattr(one, name), getattr(given, name))
     np.testing.assert_array_equal(np.asarray(one.image.array), image.array)
     assert (one.image.axes, one.image.geometry, one.image.channel_names) == ("CZYX", geometry, ("a", "b"))
-    assert (one.touched, one.classes, one.dims, one.accepted) == ({3, 5}, {3: 2}, 2, None)
+    assert (one.touched, one.classes, one.dims, one.accepted, one.known) == ({3, 5}, {3: 2}, 2, None, 2)

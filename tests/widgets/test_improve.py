@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.training.candidate import Checked
@@ -58,7 +59,7 @@ def teacher() -> Teacher:
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher) -> Any:
+def dock(core: FakeCore, teacher: Teacher, qtbot: Any) -> Any:
     def iter_segment(image: Any, model: str, options: Any, store: Any) -> Steps[Any]:
         return (yield from core.iter_segment(image, model, options.changed(output="areas"), store))
 
@@ -69,9 +70,9 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher) -> Any:
         iter_teach_new=teacher.iter_teach_new,
         store=lambda _: teacher.store,
     )
-    viewer = make_napari_viewer()
+    viewer = ViewerModel()
     dock = MainDock(viewer, calls)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    qtbot.addWidget(dock)
     dock.viewer = viewer
     dock.models.refresh()
     dock.tabs.setCurrentIndex(1)
@@ -196,3 +197,38 @@ def test_a_person_who_turns_to_other_labels_still_teaches_a_new_model(dock, area
     dock.viewer.layers.selection.active = dock.viewer.layers[0]
     dock.viewer.layers.selection.active = areas
     assert dock.teach.run.improve.models.currentData() == NEW
+
+
+def test_a_new_model_learns_from_what_is_painted_on_an_open_picture(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    choose(dock, NEW)
+    improve = dock.teach.run.improve
+    assert not improve.by_hand.isEnabled()
+    qtbot.keyClicks(improve.new_classes, "vessel, nerve")
+    click(improve.by_hand)
+    layer = dock.viewer.layers["eye by hand"]
+    assert (layer.selected_label, layer.mode, dock.viewer.layers.selection.active) == (1, "paint", layer)
+    assert list(dock.teach.fix.classes.buttons) == ["vessel", "nerve"]
+    layer.paint((20, 20), 2)
+    taught(dock, click, qtbot)
+    (correction,) = teacher.given.corrections
+    assert (correction.output, correction.labels[20, 20], correction.labels.max()) == ("areas", 2, 2)
+    assert np.array_equal(correction.painted, correction.labels > 0)  # nothing is known of the rest
+    assert dock.viewer.layers["eye vessel"].visible  # segmented by the new model
+    assert np.asarray(dock.viewer.layers["eye vessel"].data)[20, 20] == 2
+
+
+def test_labels_that_a_person_painted_before_are_taken(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    own = dock.viewer.add_labels((blobs() > 50).astype(np.uint8), name="mine")
+    choose(dock, NEW)
+    improve = dock.teach.run.improve
+    qtbot.keyClicks(improve.new_classes, "vessel")
+    assert improve.by_hand.text() == "Learn from mine"
+    click(improve.by_hand)
+    assert dock.corrections.active.layer is own
+    taught(dock, click, qtbot)
+    (correction,) = teacher.given.corrections
+    assert np.array_equal(correction.painted, blobs() > 50)

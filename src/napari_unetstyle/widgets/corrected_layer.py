@@ -209,6 +209,12 @@ class CorrectedLayer(QObject):
         self.say(**added_fact(added))
         self.layer.colormap = class_colors(self.classes)
 
+    def keep_painted(self) -> None:
+        """Begin the journal with what is painted already, if anything is."""
+        if np.any(self.labels):
+            self._begin().changed()
+            self.changed.emit()
+
     def take_brush(self, value: int) -> None:
         """Paint this value from here on."""
         self._viewer.layers.selection.active = self.layer

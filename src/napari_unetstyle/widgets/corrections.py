@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -13,7 +15,7 @@ from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
 from napari_unetstyle.core.annotation.project import Entry, Project, classes_of, count
-from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
+from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, image_from_layer, object_colors
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.widgets.goal import Goal
     from napari_unetstyle.widgets.outputs import Output
 
 
@@ -108,6 +111,57 @@ class Corrections(QWidget):
         corrected = self._take(output.layer, output.placement, output.image, start)
         corrected.foreground = lambda frame: 255 - output.result.probability_bytes[(0, *frame)]
         return corrected
+
+    @property
+    def unwatched(self) -> napari.layers.Labels | None:
+        """The selected labels, if a person made them and nobody watches them yet."""
+        chosen = self._viewer.layers.selection.active
+        is_labels = type(chosen).__name__ == "Labels" and chosen.editable and not chosen.multiscale
+        return chosen if is_labels and all(c.layer is not chosen for c in self.layers) else None
+
+    def by_hand(self, goal: Goal) -> CorrectedLayer:
+        """Labels that no run made: the selected ones of a person, or new and empty ones on a picture.
+
+        Raises
+        ------
+        ImageError
+            If there is no picture that they lie on.
+        """
+        labels = self.unwatched
+        image, placement = self._picture_below(labels)
+        if labels is None:
+            labels = self._new_labels(image, placement, goal)
+        path = path_of(placement.layer)
+        header = Header.of(labels.name, image, labels.data.dtype, path, output=goal.output, classes=goal.classes)
+        start = Start(header=header, original=Changes.none, folder=lambda: self.project(path).new_folder(header.layer))
+        labels.colormap = class_colors(goal.classes) if goal.output == "areas" else object_colors()
+        corrected = self._take(labels, placement, image, start)
+        corrected.keep_painted()
+        corrected.take_brush(1)
+        return corrected
+
+    def _picture_below(self, labels: napari.layers.Labels | None) -> tuple[Image, Placement]:
+        """The picture that labels lie on; for new ones the selected picture, or the uppermost."""
+        chosen = self._viewer.layers.selection.active
+        pictures = [x for x in reversed(self._viewer.layers) if type(x).__name__ == "Image"]
+        for layer in sorted(pictures, key=lambda x: x is not chosen):
+            with contextlib.suppress(ImageError):  # its axes are to be stated first
+                image = image_from_layer(layer)
+                placement = Placement.of(layer, image.axes)
+                shape = placement.to_layer(np.broadcast_to(np.uint8(0), image.label_shape)).shape
+                if labels is None or labels.data.shape == shape:
+                    return image, placement
+        lost = "There is no open picture to paint on. Open one."
+        raise ImageError(lost if labels is None else f"No open picture is as large as {labels.name}. Open its picture.")
+
+    def _new_labels(self, image: Image, placement: Placement, goal: Goal) -> napari.layers.Labels:
+        kind = np.uint8 if goal.output == "areas" else np.int32
+        return self._viewer.add_labels(
+            placement.to_layer(np.zeros(image.label_shape, kind)),
+            name=f"{placement.name} by hand",
+            metadata={**placement.metadata, METADATA: {"output": goal.output}},
+            **placement.arguments,
+        )
 
     def _take(self, layer: napari.layers.Labels, placement: Placement, image: Image, start: Start) -> CorrectedLayer:
         corrected = CorrectedLayer(self._viewer, layer, placement, image, start, self._marks, self)

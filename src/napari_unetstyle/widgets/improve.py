@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PLUS_CLASS, NEW = "plus a class", "new"
 _FIRST = "nuclei@1"
+PAINT = "Paint on the picture"
 _AREAS, _OBJECTS = "areas", "objects"
 
 
@@ -25,6 +26,7 @@ class Improve(QWidget):
 
     changed = Signal()
     paint_wanted = Signal()
+    by_hand_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,6 +47,8 @@ class Improve(QWidget):
         self.kind = combo()
         self.kind.addItem("areas, as tissue or vessels", _AREAS)
         self.kind.addItem("objects one by one, as cells", _OBJECTS)
+        self.by_hand = QPushButton(PAINT)
+        self.by_hand.setToolTip("Paint what is to be found; your own labels are taken if they are selected")
         self.new = QWidget()
         self._lay_out()
         for line in (self.class_name, self.new_classes, self.new_name):
@@ -52,6 +56,7 @@ class Improve(QWidget):
         self.models.currentIndexChanged.connect(self._on_chosen)
         self.kind.currentIndexChanged.connect(self._show)
         self.paint.clicked.connect(self.paint_wanted)
+        self.by_hand.clicked.connect(self.by_hand_wanted)
         self._show()
 
     def _lay_out(self) -> None:
@@ -64,6 +69,7 @@ class Improve(QWidget):
         rows = form(self.new)
         for words, field in (("Finds", self.new_classes), ("As", self.kind), ("Name", self.new_name)):
             rows.addRow(name(words), field)
+        rows.addRow(name(""), self.by_hand)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (named("Improve", self.models), self.plus, self.new):
@@ -115,6 +121,10 @@ class Improve(QWidget):
                 self.models.setCurrentIndex(self.models.findData(PLUS_CLASS))
         self._on_chosen()
 
+    def show_labels(self, label: str | None) -> None:
+        """Offer to learn from these labels of a person, or else to paint."""
+        self.by_hand.setText(PAINT if label is None else f"Learn from {label}")
+
     def _on_chosen(self) -> None:
         if (chosen := self.models.currentData()) in self._specs:
             self._base = chosen
@@ -128,6 +138,7 @@ class Improve(QWidget):
         chosen, goal = self.models.currentData(), self.goal
         self.plus.setVisible(chosen == PLUS_CLASS and goal is not None and goal.output == _AREAS)
         self.new.setVisible(chosen == NEW)
+        self.by_hand.setEnabled(goal is not None and not goal.problem)
         if goal is not None and goal.name is not None:
             self.new_name.setPlaceholderText(goal.name)
         self.changed.emit()

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.fix_tools import FixTools
+from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.learns_from import LearnsFrom
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.teach_run import TeachRun
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.result_panel import ResultPanel
 
 NOTHING = "Segment a picture, then paint over what is wrong: every stroke is kept."
+NOTHING_NEW = "Paint on an open picture, or add pictures that you have masks of."
 
 
 class TeachPanel(QWidget):
@@ -55,12 +58,30 @@ class TeachPanel(QWidget):
             layout.addWidget(part)
         layout.addStretch()
         corrections.changed.connect(self._show)
+        self.run.improve.changed.connect(self._show_nothing)
+        self.run.improve.by_hand_wanted.connect(self._on_by_hand)
         self._show()
 
     def _show(self) -> None:
         active = self._corrections.active
-        self.nothing.setVisible(active is None)
+        self._show_nothing()
         self.run.follow(active)
+        own = self._corrections.unwatched
+        self.run.improve.show_labels(None if own is None else own.name)
+
+    def _show_nothing(self) -> None:
+        goal = self.run.goal
+        self.nothing.setText(NOTHING_NEW if goal is not None and goal.parent is None else NOTHING)
+        self.nothing.setVisible(self._corrections.active is None)
+
+    def _on_by_hand(self) -> None:
+        goal = self.run.goal
+        if goal is None:
+            return
+        try:
+            self._corrections.by_hand(goal)
+        except UnetstyleError as error:
+            self.run.message.fail(failure(error))
 
     def close_down(self) -> None:
         """Put tools down and stop counting."""
