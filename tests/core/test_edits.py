@@ -11,6 +11,7 @@ from scipy import ndimage
 from napari_unetstyle.core.annotation.edits import (
     add,
     between,
+    cut,
     delete,
     merge,
     nothing,
@@ -75,6 +76,49 @@ def test_two_discs_are_split_at_their_neck():
     labels = (left | right).astype(int)
     after = split(labels, (20, 18), (22, 47)).applied(labels)
     assert np.mean((after == 2) == (right & (x >= 32))) > 0.99
+
+
+@given(seeds, st.data())
+def test_a_line_through_an_object_parts_it_and_no_pixel_is_lost(seed, data):
+    labels = blobs(seed)
+    point = some_place(labels, data)
+    turn = data.draw(st.floats(0, np.pi))
+    far = np.array([np.sin(turn), np.cos(turn)]) * 200
+    path = [tuple(np.rint(point + end).astype(int).tolist()) for end in (-far, far)]
+    try:
+        edit = cut(labels, path)
+    except OptionError:
+        return  # it only ran along the edge
+    after, found = edit.applied(labels), min(edit.touched)
+    assert np.array_equal(after > 0, labels > 0)
+    assert np.array_equal(after[labels != found], labels[labels != found])
+    assert (after == edit.value).any()
+    assert (after == found).any()
+    assert edit.value == labels.max() + 1
+
+
+def test_a_disc_is_cut_where_the_line_was_drawn_in_all_slices():
+    y, x = np.indices((40, 40))
+    labels = np.repeat(((y - 20) ** 2 + (x - 20) ** 2 < 196).astype(int)[None], 3, axis=0)
+    labels[:, 2:5, 2:5] = 1  # a piece that lies apart stays what it is
+    after = cut(labels, [(1, 1, 15), (1, 20, 24), (1, 39, 15)]).applied(labels)
+    edge = np.where(y < 20, 15 + 9 * (y - 1) / 19, 24 - 9 * (y - 20) / 19)
+    right = (labels[0] == 1) & (x > edge + 1)
+    left = (labels[0] == 1) & (x < edge - 1)
+    for plane in after:
+        assert len(np.unique(plane[right])) == len(np.unique(plane[left])) == 1
+        assert plane[20, 10] != plane[20, 30]
+    assert (after[:, 2:5, 2:5] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [([(0, 0), (0, 39)], "no object"), ([(20, 20), (20, 25)], "one piece"), ([(-5, 1)], "no object")],
+)
+def test_a_line_that_parts_nothing_says_so(path, words):
+    y, x = np.indices((40, 40))
+    with pytest.raises(OptionError, match=words):
+        cut(((y - 20) ** 2 + (x - 20) ** 2 < 196).astype(int), path)
 
 
 def test_a_faint_object_gets_its_own_edge():

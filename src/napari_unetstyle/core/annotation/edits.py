@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,47 @@ def split(labels: NDArray[Any], first: Point, second: Point, spacing: tuple[floa
     return Edit(places=_shifted(np.nonzero(parts == 2), box), value=new, touched=frozenset({found, new}))
 
 
+def cut(labels: NDArray[Any], path: Sequence[Point]) -> Edit:
+    """Part an object along a line; in a volume, the line cuts through all slices.
+
+    Parameters
+    ----------
+    labels
+        Objects.
+    path
+        Places along the line. Of the objects that it crosses, the one is cut that most of it lies in; the smaller
+        part becomes a new object, and the line itself goes to the part that is nearer.
+
+    Raises
+    ------
+    OptionError
+        If the line crosses no object, or leaves it in one piece.
+    """
+    from scipy import ndimage
+
+    line = _line([point[-2:] for point in path], labels.shape[-2:])
+    crossed = labels[(*path[0][:-2], *line)]
+    if not crossed.any():
+        raise OptionError("There is no object on this line. Draw it across one.")
+    found = int(np.bincount(crossed[crossed > 0].astype(np.intp)).argmax())
+    box, inside = _box_of(labels, found)
+    wall = np.zeros(labels.shape[-2:], bool)
+    wall[line] = True
+    on_line = inside & wall[box[-2:]]
+    parts, _ = ndimage.label(inside & ~on_line)  # neighbors by a side, so that a slanted line has no gaps
+    beside = np.unique(parts[ndimage.binary_dilation(on_line)])
+    beside = beside[beside > 0]
+    if len(beside) < 2:
+        raise OptionError("The line leaves the object in one piece. Draw it from one edge to the other.")
+    kept, smaller = beside[np.argsort(-np.bincount(parts.ravel())[beside], kind="stable")][:2]
+    nearest = ndimage.distance_transform_edt(
+        ~np.isin(parts, (kept, smaller)), return_distances=False, return_indices=True
+    )
+    goes = (parts == smaller) | (on_line & (parts[tuple(nearest)] == smaller))
+    new = int(labels.max()) + 1
+    return Edit(places=_shifted(np.nonzero(goes), box), value=new, touched=frozenset({found, new}))
+
+
 def add(probabilities: NDArray[np.uint8], labels: NDArray[Any], point: Point, reach: int = 40) -> Edit:
     """Outline a missed object from the probabilities that a run left.
 
@@ -216,6 +258,16 @@ def between(labels: NDArray[Any], value: int, index: int) -> Edit:
 def outside_range(pixels: NDArray[Any], painted: Mask, low: float, high: float) -> Mask:
     """What of a stroke is to be taken back, as its intensity is not between `low` and `high` (both included)."""
     return painted & ~((pixels >= low) & (pixels <= high))
+
+
+def _line(path: Sequence[Point], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pixels of a line through places, as far as it lies in the picture."""
+    from skimage.draw import line
+
+    ends = zip(path, path[1:] or path, strict=False)
+    rows, columns = (np.concatenate(axis) for axis in zip(*(line(*a, *b) for a, b in ends), strict=True))  # type: ignore[no-untyped-call]
+    is_inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows[is_inside], columns[is_inside]
 
 
 def _signed_distance(mask: Mask) -> NDArray[np.float64]:
