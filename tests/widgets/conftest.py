@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unetstyle.widgets.after_run import AfterRun
+from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
 from tests.widgets.fake_core import WAIT, FakeCore
 
@@ -40,9 +41,9 @@ def make_dock(make_napari_viewer: Callable[..., Any], core: FakeCore, qtbot: Any
 def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
     """The dock on a viewer without a window: the same widgets, a second sooner."""
 
-    def make() -> MainDock:
+    def make(calls: CoreCalls | None = None) -> MainDock:
         viewer = ViewerModel()
-        dock = MainDock(viewer, core.calls)
+        dock = MainDock(viewer, calls or core.calls)
         qtbot.addWidget(dock)
         dock.viewer = viewer
         dock.models.refresh()

@@ -14,6 +14,7 @@ from napari_unetstyle.core.annotation.journal import read_journal
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.widgets import learned_places
+from napari_unetstyle.widgets.drag_trace import DragTrace
 from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs
@@ -122,6 +123,47 @@ def test_two_objects_become_one_and_two_again(corrected, fix, mouse, click):
     state = kept(corrected)
     assert np.array_equal(state.labels, corrected.labels)
     assert set(state.said["touched"]) >= {corrected.labels[first], corrected.labels[second]}
+
+
+def test_a_line_across_an_object_parts_it(dock, corrected, fix, mouse, click):
+    before = np.array(corrected.labels)
+    click(fix.buttons["split"])
+    mouse((16, 25), (32, 25))
+    parts = {before[24, 26], before.max() + 1}
+    assert {corrected.labels[24, 23], corrected.labels[24, 28]} == parts
+    assert np.array_equal(corrected.labels > 0, before > 0)
+    assert not dock.viewer.window._qt_viewer.canvas.native.findChild(DragTrace).isVisible()
+    assert np.array_equal(kept(corrected).labels, corrected.labels)
+    click(fix.undo)
+    assert np.array_equal(corrected.labels, before)
+    mouse((5, 5), (5, 30))
+    assert "no object on this line" in fix.message.text
+
+
+def test_the_brush_keeps_to_what_looks_like_the_place_where_a_stroke_began(dock, corrected, fix, mouse, click, tick):
+    before, layer = np.array(corrected.labels), corrected.layer
+    picture = np.asarray(corrected.image.array)
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 77, 30
+    tick(fix.brush.box)
+    assert fix.brush.range.isVisible()
+    mouse((40, 68), (40, 72))  # in an object that the run missed; the brush is larger
+    painted = corrected.labels == 77
+    assert painted[FAINT]
+    assert set(np.unique(picture[painted])) == {90}
+    assert np.array_equal(corrected.labels[~painted], before[~painted])
+    assert np.array_equal(kept(corrected).labels, corrected.labels)
+    click(fix.undo)
+    assert np.array_equal(corrected.labels, before)
+    click(fix.redo)
+    assert np.array_equal(corrected.labels == 77, painted)
+    layer.mode = "erase"
+    mouse((24, 10))  # in a bright object; what is painted around it stays
+    assert not corrected.labels[20:28, 6:14].any()
+    assert np.array_equal(corrected.labels == 77, painted)
+    tick(fix.brush.box)
+    layer.mode = "paint"
+    mouse((40, 68), (40, 72))
+    assert set(np.unique(picture[corrected.labels == 77])) > {90}
 
 
 def test_an_area_is_right_after_a_drag_and_the_slice_after_a_click(corrected, fix, mouse, click):

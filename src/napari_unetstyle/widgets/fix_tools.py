@@ -7,28 +7,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout
 
-from napari_unetstyle.core.annotation import edits
-from napari_unetstyle.core.annotation.edits import Edit, Point
-from napari_unetstyle.core.errors import OptionError, UnetstyleError
+from napari_unetstyle.core.annotation.edits import Point
+from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.widgets import clicked_fixes as fixes
 from napari_unetstyle.widgets.class_palette import ClassPalette
+from napari_unetstyle.widgets.clicked_fixes import CLICKED
+from napari_unetstyle.widgets.drag_trace import DragTrace
+from napari_unetstyle.widgets.limited_brush import LimitedBrush
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.next_place import NextPlace
+from napari_unetstyle.widgets.overlay import canvas_of
 from napari_unetstyle.widgets.parts import label
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.core.annotation.corrections import Mask
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections
 
-CLICKED = 3  # pixels of the picture that the mouse may move in a click
+_KEYS = ("Ctrl+Z", "Ctrl+Shift+Z")
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,24 @@ class Tool:
     words, hint
         On the button, and beside it while it is in use.
     points
-        Clicks that it takes; 0 for a box.
+        Clicks that it takes, or 0.
     do
         Called with them.
-    for_objects
-        Whether it means nothing for areas.
+    drag
+        Called with the way of the mouse from the press to the release; if None, that moves the view.
+    is_box
+        Whether a drag is for the box between its ends, not for the line.
+    suits
+        Whether it means something for an active result.
     """
 
     words: str
     hint: str
     points: int
     do: Callable[[CorrectedLayer, list[Point]], None]
-    for_objects: bool = False
+    drag: Callable[[CorrectedLayer, list[Point]], None] | None = None
+    is_box: bool = False
+    suits: Callable[[CorrectedLayer], bool] = lambda _: True
 
 
 class FixTools(QGroupBox):
@@ -72,12 +80,35 @@ class FixTools(QGroupBox):
         self._points: list[Point] = []
         self._before: tuple[str, bool] = ("pan_zoom", True)
         self.tools = {
-            "add": Tool("Add", "Click a missed object.", 1, _add, for_objects=True),
-            "delete": Tool("Delete", "Click what is wrong.", 1, _delete),
-            "merge": Tool("Merge", "Click one object, then another part of it.", 2, _merge, for_objects=True),
-            "split": Tool("Split", "Click two places in one object.", 2, _split, for_objects=True),
-            "right": Tool("✓ This area is right", "Drag a box; a click takes the whole slice.", 0, _accept),
-            "nothing": Tool("Nothing here", "Drag a box around what is empty.", 0, _empty),
+            "add": Tool("Add", "Click a missed object.", 1, fixes.add, suits=_is_objects),
+            "delete": Tool("Delete", "Click what is wrong.", 1, fixes.delete),
+            "merge": Tool("Merge", "Click one object, then another part of it.", 2, fixes.merge, suits=_is_objects),
+            "split": Tool(
+                "Split",
+                "Click two places in one object, or draw a line across it.",
+                2,
+                fixes.split,
+                drag=fixes.cut,
+                suits=_is_objects,
+            ),
+            "class": Tool(
+                "Change class",
+                "Click an area: it becomes the class of the label that the brush paints.",
+                1,
+                fixes.change_class,
+                suits=_has_classes,
+            ),
+            "right": Tool(
+                "✓ This area is right",
+                "Drag a box; a click takes the whole slice.",
+                1,
+                fixes.accept,
+                drag=fixes.accept,
+                is_box=True,
+            ),
+            "nothing": Tool(
+                "Nothing here", "Drag a box around what is empty.", 1, fixes.empty, drag=fixes.empty, is_box=True
+            ),
         }
         self.buttons = {key: QPushButton(tool.words) for key, tool in self.tools.items()}
         self.between = QPushButton("Between")
@@ -90,6 +121,7 @@ class FixTools(QGroupBox):
         self.escape.setContext(Qt.ShortcutContext.WindowShortcut)
         self.escape.setEnabled(False)
         self.classes = ClassPalette()
+        self.brush = LimitedBrush(viewer, corrections)
         self.hint = label()
         self.message = MessageRow()
         self._lay_out()
@@ -100,8 +132,8 @@ class FixTools(QGroupBox):
         rows = QVBoxLayout(self)
         rows.addWidget(self.classes)
         grid = QGridLayout()
-        places = ("add", "delete", "merge", "split")
-        whole = QHBoxLayout()  # of these areas have only one
+        places = ("add", "delete", "merge", "split", "class")
+        whole = QHBoxLayout()  # of these areas have one or two
         for key in places:
             whole.addWidget(self.buttons[key])
         grid.addLayout(whole, 0, 0, 1, 4)
@@ -124,6 +156,7 @@ class FixTools(QGroupBox):
         self.undo.setToolTip("Take back the last stroke, click or area")
         self.redo.setToolTip("Do again what was taken back")
         rows.addLayout(grid)
+        rows.addWidget(self.brush)
         rows.addWidget(self.hint)
         rows.addWidget(self.message)
         self.hint.hide()
@@ -147,9 +180,8 @@ class FixTools(QGroupBox):
         self.classes.refresh(active)
         if active is None:
             return
-        is_objects = active.header.output == "objects"
         for key, tool in self.tools.items():
-            self.buttons[key].setVisible(is_objects or not tool.for_objects)
+            self.buttons[key].setVisible(tool.suits(active))
         self.between.setVisible(len(active.header.shape) > 2)
         self.original.setEnabled(active.is_corrected)
         with QSignalBlocker(self.original):
@@ -173,7 +205,7 @@ class FixTools(QGroupBox):
         self._target, self._points = active, []
         self._before = (str(layer.mode), layer.mouse_pan)
         layer.mode = "pan_zoom"
-        layer.mouse_pan = self.tools[key].points > 0  # a box is dragged
+        layer.mouse_pan = self.tools[key].drag is None
         layer.mouse_drag_callbacks.append(self._on_mouse)
         self.hint.setText(self.tools[key].hint)
         self.hint.show()
@@ -183,6 +215,11 @@ class FixTools(QGroupBox):
         """Put the tool down."""
         for button in self.buttons.values():
             button.setChecked(False)
+
+    def close_down(self) -> None:
+        """Leave napari's brush and mouse as they were; this dock was closed."""
+        self.stop()
+        self.brush.close_down()
 
     def _release(self) -> None:
         target, self._target = self._target, None
@@ -201,19 +238,35 @@ class FixTools(QGroupBox):
         key = next((key for key, button in self.buttons.items() if button.isChecked()), None)
         if target is None or key is None or event.button != 1:
             return
-        start = self._place(target, layer, event)
+        tool = self.tools[key]
+        way = [self._place(target, layer, event)]
+        trace = None if tool.drag is None else self._begin_trace(event.pos, is_box=tool.is_box)
         yield
         while event.type == "mouse_move":
+            way.append(self._place(target, layer, event))
+            if trace is not None:
+                trace.go_on(event.pos)
             yield
-        end = self._place(target, layer, event)
-        moved = max(abs(a - b) for a, b in zip(start, end, strict=True))
-        tool = self.tools[key]
-        if tool.points and moved > CLICKED * max(1.0, 1 / self._viewer.scene.camera.zoom):
-            return  # the view was moved
-        self._points += [start] if tool.points else [start, end]
-        if len(self._points) >= (tool.points or 2):
-            points, self._points = self._points, []
-            self._run(lambda: tool.do(target, points))
+        if trace is not None:
+            trace.hide()
+        way.append(self._place(target, layer, event))
+        moved = max(abs(a - b) for a, b in zip(way[0], way[-1], strict=True))
+        if moved <= CLICKED * max(1.0, 1 / self._viewer.scene.camera.zoom):
+            self._points.append(way[0])
+            if len(self._points) == tool.points:
+                points, self._points = self._points, []
+                self._run(lambda: tool.do(target, points))
+        elif tool.drag is not None:  # else the view was moved
+            drag, self._points = tool.drag, []
+            self._run(lambda: drag(target, way))
+
+    def _begin_trace(self, place: Any, *, is_box: bool) -> DragTrace | None:
+        canvas = canvas_of(self)
+        if canvas is None:
+            return None
+        trace = canvas.findChild(DragTrace) or DragTrace(canvas)
+        trace.begin(place, is_box=is_box)
+        return trace
 
     @staticmethod
     def _place(target: CorrectedLayer, layer: napari.layers.Labels, event: Any) -> Point:
@@ -238,88 +291,15 @@ class FixTools(QGroupBox):
             self._run(lambda: work(active))
 
     def _on_between(self) -> None:
-        self._with_active(_between)
+        self._with_active(fixes.between)
 
     def _on_original(self, is_shown: bool) -> None:
         self._with_active(lambda active: active.show_original(is_shown))
 
 
-_KEYS = ("Ctrl+Z", "Ctrl+Shift+Z")
+def _is_objects(target: CorrectedLayer) -> bool:
+    return target.header.output == "objects"
 
 
-def _frame(target: CorrectedLayer, point: Point) -> tuple[tuple[int, ...], NDArray[Any], Point]:
-    """The picture or volume that an object lies in: its index, its labels, and the place in it."""
-    leading = len(point) - target.header.dims
-    labels = target.labels
-    if not all(0 <= p < n for p, n in zip(point, labels.shape, strict=True)):
-        raise OptionError("This place is outside the picture.")
-    return point[:leading], labels[point[:leading]], point[leading:]
-
-
-def _apply(target: CorrectedLayer, index: tuple[int, ...], edit: Edit) -> None:
-    """Write an edit of one frame."""
-    places = tuple(np.full(len(edit.places[0]), i) for i in index)
-    target.edit((*places, *edit.places), edit.value, edit.touched)
-
-
-def _delete(target: CorrectedLayer, points: list[Point]) -> None:
-    index, labels, point = _frame(target, points[0])
-    if target.header.output == "areas":
-        _apply(target, index, edits.relabel(labels, point, 0))
-    else:
-        _apply(target, (), edits.delete(target.labels, points[0]))
-
-
-def _merge(target: CorrectedLayer, points: list[Point]) -> None:
-    _apply(target, (), edits.merge(target.labels, *points))
-
-
-def _split(target: CorrectedLayer, points: list[Point]) -> None:
-    index, labels, first = _frame(target, points[0])
-    other, _, second = _frame(target, points[1])
-    if other != index:
-        raise OptionError("Click both places in the same slice.")
-    edit = edits.split(labels, first, second, target.image.geometry.spacing[-labels.ndim :])
-    _apply(target, index, _new_everywhere(target, edit))
-
-
-def _add(target: CorrectedLayer, points: list[Point]) -> None:
-    index, labels, point = _frame(target, points[0])
-    if target.foreground is None:
-        raise OptionError("What the model saw is not known any more. Segment the picture again, or paint the object.")
-    _apply(target, index, _new_everywhere(target, edits.add(target.foreground(index), labels, point)))
-
-
-def _new_everywhere(target: CorrectedLayer, edit: Edit) -> Edit:
-    """The edit with a number for its new object that is free in all frames."""
-    new = int(target.labels.max()) + 1
-    touched = (edit.touched - {edit.value}) | {new}
-    return Edit(places=edit.places, value=new, touched=touched)
-
-
-def _between(target: CorrectedLayer) -> None:
-    frame, value = target.frame, int(target.layer.selected_label)
-    _apply(target, frame[:-1], edits.between(target.labels[frame[:-1]], value, frame[-1]))
-
-
-def _box(target: CorrectedLayer, points: list[Point]) -> tuple[tuple[int, ...], Mask]:
-    """The box between two corners in a slice; the whole slice if they are the same."""
-    (y0, x0), (y1, x1) = points[0][-2:], points[1][-2:]
-    region = np.zeros(target.header.shape[-2:], bool)
-    if max(abs(y1 - y0), abs(x1 - x0)) <= CLICKED:
-        region[:] = True
-    else:
-        (top, bottom), (left, right) = sorted((y0, y1)), sorted((x0, x1))
-        region[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)] = True
-    return points[0][:-2], region
-
-
-def _accept(target: CorrectedLayer, points: list[Point]) -> None:
-    target.accept(*_box(target, points))
-
-
-def _empty(target: CorrectedLayer, points: list[Point]) -> None:
-    index, region = _box(target, points)
-    edit = edits.nothing(target.labels[index], region)
-    _apply(target, index, edit)
-    target.accept(index, region, has_stroke=bool(len(edit.places[0])))
+def _has_classes(target: CorrectedLayer) -> bool:
+    return not _is_objects(target) and len(target.header.classes) > 1

@@ -85,6 +85,6 @@ class TeachPanel(QWidget):
 
     def close_down(self) -> None:
         """Put tools down and stop counting."""
-        self.fix.stop()
+        self.fix.close_down()
         self.run.close_down()
         self.learns.close_down()
