@@ -11,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
@@ -70,9 +71,10 @@ class Corrections(QWidget):
         return (found or self.layers or [None])[-1]
 
     def project(self, path: str | None) -> Project:
-        """Where the fixes of a picture collect."""
+        """Where the fixes of a picture collect; those of a sample not beside it, where the package lies."""
         folder = read_settings().fixes_folder
-        return Project(folder) if folder is not None else Project.for_picture(path)
+        is_sample = path is not None and Path(path).is_relative_to(sample_folder())
+        return Project(folder) if folder is not None else Project.for_picture(None if is_sample else path)
 
     def projects(self) -> list[Project]:
         """Those of all open pictures, and those that a person has named."""
