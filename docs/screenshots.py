@@ -1,6 +1,7 @@
-"""Take the pictures of the dock that the documentation shows: ``python docs/screenshots.py [FOLDER] [THEME]``.
+"""Take the pictures of the documentation: ``python docs/screenshots.py [FOLDER] [THEME] [tutorial]``.
 
-A real napari with the real model; needs a display (``xvfb-run`` gives one) and the package itself.
+A real napari with the real model; needs a display (``xvfb-run`` gives one) and the package itself. With ``tutorial``,
+only those of the tutorial on teaching, which take a few minutes, because they teach.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")  # napari as it is when it is new
+os.environ["NAPARI_UNETSTYLE_MODELS"] = tempfile.mkdtemp()  # and nothing was taught or corrected
+os.environ["NAPARI_UNETSTYLE_FIXES"] = tempfile.mkdtemp()
 
+import lesson
 import napari
 import numpy as np
 import phantom
@@ -29,15 +33,16 @@ from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.series_chooser import show_series
 
-SIZE = 1280, 720
+SIZE, SMALL = (1280, 720), (1080, 700)
 PATIENCE = 120  # seconds
+LESSON = 10.0  # minutes of teaching, so that a slow machine has enough of them, too
 
 
 class Studio:
     """A napari window with the dock, and a camera."""
 
     def __init__(self, folder: Path, theme: str, calls: CoreCalls | None = None) -> None:
-        self.folder = folder
+        self.folder, self.colors = folder, 128
         self.viewer = napari.Viewer(title="napari")
         self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
@@ -46,9 +51,9 @@ class Studio:
         self.dock.models.refresh()
         self.wait()
 
-    def wait(self, until: Callable[[], bool] | None = None, seconds: float = 0.7) -> None:
+    def wait(self, until: Callable[[], object] | None = None, seconds: float = 0.7, patience: float = PATIENCE) -> None:
         """Let Qt work until something holds, and a moment longer."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while until is not None and not until():
             assert time.monotonic() < end, "it took too long"
             QApplication.processEvents()
@@ -63,7 +68,7 @@ class Studio:
         if not at_once:
             self.wait()
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
-        small = PIL.Image.fromarray(pixels).quantize(128, dither=PIL.Image.Dither.NONE)
+        small = PIL.Image.fromarray(pixels).quantize(self.colors, dither=PIL.Image.Dither.NONE)
         small.save(self.folder / f"dock-{name}.png", optimize=True)
 
     def open(self, name: str) -> None:
@@ -113,6 +118,38 @@ def main(folder: Path, theme: str) -> None:
     compared(studio)
     studio.viewer.close()
     volume(folder, theme)
+
+
+def tutorial(folder: Path, theme: str) -> None:
+    """The steps of docs/tutorial/teach-your-microscope.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    studio = Studio(folder, theme)
+    studio.colors = 64
+    studio.viewer.window.resize(*SMALL)
+    studio.open(lesson.SAMPLE)
+    studio.segment()
+    studio.take("tutorial-segment")
+    studio.show_tab("Teach")
+    hand, panel = lesson.Hand(studio), studio.dock.teach
+    hand.look_closely()
+    hand.paint_first()
+    studio.wait(lambda: panel.learns.boxes and "saved" in panel.learns.saved.text())
+    studio.take("tutorial-paint")
+    hand.paint_others()
+    studio.viewer.fit_to_view()
+    panel.fix.buttons["right"].click()
+    hand.accept()
+    panel.fix.buttons["right"].click()
+    studio.wait(lambda: "3 areas right" in panel.learns.boxes[0].text())
+    panel.learns.show_on_picture.click()
+    studio.take("tutorial-right")
+    panel.learns.show_on_picture.click()
+    panel.run.minutes.setValue(LESSON)
+    panel.run.teach.click()
+    studio.wait(lambda: not panel.run.is_running, patience=3600)
+    panel.run.minutes.setValue(2)
+    studio.take("tutorial-taught")
+    studio.viewer.close()
 
 
 def restyled(studio: Studio) -> None:
@@ -216,4 +253,5 @@ def several_series(studio: Studio) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images", (sys.argv[2:] or ["dark"])[0])
+    given = [*sys.argv[1:], *(Path(__file__).parent / "images", "dark")[len(sys.argv) - 1 :]]
+    (tutorial if "tutorial" in given else main)(Path(given[0]), given[1])
