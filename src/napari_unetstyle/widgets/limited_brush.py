@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.corrections import Corrections
 
 PERCENT = 15.0  # of the contrast that is shown
+_WIDTH = 104  # pixels; napari's theme puts a button at each end
 
 
 class LimitedBrush(QWidget):
@@ -42,14 +43,15 @@ class LimitedBrush(QWidget):
         self._target: CorrectedLayer | None = None
         self._is_stroke = False
         self._around: NDArray[Any] | None = None  # how bright it is where the stroke began, in each channel
-        self.box = QCheckBox("Brush only what looks alike")
+        self.box = QCheckBox("Brush what looks alike")
         self.box.setToolTip("A stroke changes only what is about as bright as the place where it begins")
         self.range = NumberBox()
         self.range.setRange(1, 100)
         self.range.setDecimals(0)
         self.range.setValue(PERCENT)
-        self.range.setPrefix("± ")
-        self.range.setSuffix(" %")
+        self.range.setPrefix("±")
+        self.range.setSuffix("%")
+        self.range.setMinimumWidth(_WIDTH)
         self.range.setToolTip("How much darker or brighter, of what lies between black and white on the screen")
         self.range.hide()
         row = QHBoxLayout(self)
