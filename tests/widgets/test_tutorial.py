@@ -30,6 +30,7 @@ from qtpy.QtWidgets import (
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core.annotation.project import FOLDER
 from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.models_tree import ModelsTree
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore
 from tests.widgets.test_teach_run import Teacher
 
@@ -105,6 +106,7 @@ class Reader:
         said = {tabs.tabText(i) for i in range(tabs.count())}
         said |= {part.text() for kind in (QLabel, QAbstractButton) for part in self._shown(kind)}
         said |= {box.title() for box in self._shown(QGroupBox)} | {c.currentText() for c in self._shown(QComboBox)}
+        said |= {title.strip() for tree in self._shown(ModelsTree) for title in tree.titles()}
         return said | {one.item(i).text() for one in self._shown(QListWidget) for i in range(one.count())}
 
     def _shown(self, kind: type[QWidget]) -> list[Any]:
@@ -123,11 +125,12 @@ def reader(make_napari_viewer: Any, core: FakeCore, qtbot: Any, tmp_path: Path, 
 
     def iter_teach(*given: Any) -> Any:
         found = yield from teacher.iter_teach(*given)
-        parts = {name: getattr(found, name) for name in ("model", "comparison", "notes", "keep", "forget")}
+        parts = {name: getattr(found, name) for name in ("model", "comparison", "places", "notes", "keep", "forget")}
         return SimpleNamespace(**parts, parent=found.parent_model)
 
     viewer = make_napari_viewer()
-    calls = dataclasses.replace(core.calls, iter_teach=iter_teach, store=lambda _: teacher.store)
+    own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
+    calls = dataclasses.replace(core.calls, store=lambda _: teacher.store, **own)
     dock = MainDock(viewer, calls)
     viewer.window.add_dock_widget(dock, name="UNet", area="right")
     dock.viewer = viewer
@@ -183,7 +186,7 @@ def judge(reader: Reader) -> list[Any]:
         assert len(np.unique(reader.labels.data)) > 10
 
     def is_green() -> None:
-        assert "learns from" in reader.viewer.layers
+        reader.wait(lambda: "learns from" in reader.viewer.layers)
 
     def is_gone() -> None:
         assert "learns from" not in reader.viewer.layers
@@ -233,7 +236,7 @@ def share(reader: Reader) -> list[Any]:
     models = reader.dock.models
 
     def choose() -> None:
-        (item,) = models.models.findItems("nuclei-mine", Qt.MatchFlag.MatchExactly)
+        (item,) = models.models.findItems("nuclei-mine", Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchRecursive)
         models.models.setCurrentItem(item)
 
     def say_where() -> None:
