@@ -34,10 +34,10 @@ def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
     return given
 
 
-def train(network: nn.Module, draw: Draw, loss: Loss, given: argparse.Namespace) -> None:
-    """Train, or go on training from the checkpoint in ``--out``."""
+def train(network: nn.Module, draw: Draw, loss: Loss, given: argparse.Namespace, **how: float) -> None:
+    """Train, or go on training from the checkpoint in ``--out``; `how` are further options of the training."""
     length = {"minutes": given.minutes} if given.steps is None else {"steps": given.steps}
-    options = FitOptions(**length, averaging=0.998, seed=given.seed, folder=given.out)
+    options = FitOptions(**length, **{"averaging": 0.998, **how}, seed=given.seed, folder=given.out)
     for count, progress in enumerate(fit(network, draw, loss, options)):
         if count % 20 == 0:
             say(f"{progress.fraction:.1%} {progress.message}")

@@ -55,7 +55,7 @@ def stylize_pictures(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)] = None,
     method: Annotated[
-        str, typer.Option(help="automatic, histogram, moments, stain, landmarks, gatys or fast.")
+        str, typer.Option(help="automatic, histogram, moments, stain, landmarks, gatys, any or fast.")
     ] = "automatic",
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,
     align: Annotated[
@@ -71,7 +71,7 @@ def stylize_pictures(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random weights, and of --train-fast.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for gatys, fast and --train-fast.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for all that makes texture.")] = "auto",
     train: Annotated[
         str | None,
         typer.Option(

@@ -52,6 +52,7 @@ WORDS = {
     "stain": "stains (Macenko), for H&E",
     "landmarks": "landmarks (Nyul), for MR",
     "gatys": "texture (Gatys), minutes",
+    "any": "texture in one pass",
     "fast": "texture in one pass, if trained",
 }
 

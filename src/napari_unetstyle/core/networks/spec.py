@@ -116,3 +116,30 @@ class StyleNetSpec(BaseModel):
         norm("fine.norm", fine)
         point("last", fine, channels)
         return found
+
+
+class AnyStyleSpec(BaseModel):
+    """The architecture of a network that makes the network of any style.
+
+    Attributes
+    ----------
+    kind
+        Architecture family.
+    body
+        Of the networks that it makes.
+    look_widths
+        Feature channels of the layers that look at the style, each at half the resolution of the one before.
+    code
+        Numbers that a style comes down to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["any-style-net"] = "any-style-net"
+    body: StyleNetSpec = StyleNetSpec(width=32)
+    look_widths: Annotated[tuple[Annotated[int, Field(ge=1, le=512)], ...], Field(min_length=1, max_length=6)] = (
+        32,
+        64,
+        96,
+    )
+    code: Annotated[int, Field(ge=1, le=1024)] = 96

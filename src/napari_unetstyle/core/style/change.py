@@ -13,7 +13,8 @@ from napari_unetstyle.core.style.pixels import Pixels, luminance
 from napari_unetstyle.core.style.polarity import differ
 from napari_unetstyle.core.style.reference import Reference
 
-NEURAL = ("gatys",)
+ANY = "any"
+NEURAL = ("gatys", ANY)
 """Methods that make texture, too, from a picture to look like."""
 TRAINED = ("fast",)
 """Methods that make texture, too, with a network that was trained for the style."""
@@ -31,7 +32,8 @@ class StyleOptions:
         ``"stain"``: color and amount of two dyes, of colored bright-field pictures; ``"landmarks"``: percentiles of
         what is brighter than the mean, of MR;
         ``"gatys"``: ``"automatic"``, and then the texture, slice by slice (minutes instead of a second);
-        ``"fast"``: the same in one pass, for a style that has a network.
+        ``"any"``: the same in one pass, by a network that looks at the style;
+        ``"fast"``: the same in one pass, for a style that has a network of its own.
     strength
         0 leaves the picture as it is, 1 gives it the whole style.
     align

@@ -1,4 +1,4 @@
-"""Texture in one pass, by a network that was trained for the style (Johnson, Alahi and Fei-Fei 2016)."""
+"""Texture in one pass (Johnson, Alahi and Fei-Fei 2016), by a network that was trained, or is shown, the style."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
 from napari_unetstyle.core.progress import Steps
-from napari_unetstyle.core.style.perceptual import GAMUT, StyleProgress, as_tensor
+from napari_unetstyle.core.style.any_style import toward
+from napari_unetstyle.core.style.perceptual import GAMUT, StyleProgress, as_tensor, is_gray
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 from napari_unetstyle.core.style.reference import LEVELS, Reference
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from napari_unetstyle.core.networks.style_net import StyleNet
+    from napari_unetstyle.core.networks.spec import StyleNetSpec
     from napari_unetstyle.core.style.bank import KeptStyle
 
 _BYTES = 20  # of memory for each pixel and each channel of the width: twice what was measured
@@ -75,13 +77,14 @@ class FastStyle:
         What computes, and where.
     span
         See :class:`Span`.
-    width
+    channels, width
         Of the network.
     """
 
-    network: StyleNet
+    network: nn.Module
     device: torch.device
     span: Span
+    channels: int
     width: int
 
     @classmethod
@@ -98,13 +101,31 @@ class FastStyle:
                 f"The method fast takes one style that has a network, got {len(styles)} styles. Give one, or choose "
                 "another method to mix several."
             )
+        kept = styles[0].network
+        return cls._ready(kept.built(), kept.spec, Span.of(styles[0].reference, kept.spec.in_channels), device)
+
+    @classmethod
+    def of_looks(cls, looks: Sequence[Pixels], wanted: Reference, device: str = "auto") -> FastStyle:
+        """Show the bundled network pictures ``(C, Y, X)`` in 0..1 to look like, whose statistics are `wanted`.
+
+        Raises
+        ------
+        UnetstyleError
+            If the device is not there, or the package's network cannot be read.
+        """
+        span = Span.of(wanted, 1 if all(map(is_gray, looks)) else 3)
+        network = toward(looks, span)
+        return cls._ready(network, network.network.spec.body, span, device)
+
+    @classmethod
+    def _ready(cls, network: nn.Module, spec: StyleNetSpec, span: Span, device: str) -> FastStyle:
         import torch
 
         from napari_unetstyle.core import device as devices
 
-        kept, where = styles[0].network, devices.resolve(device)
-        network = kept.built().to(where).to(memory_format=torch.channels_last)  # faster on processors, too
-        return cls(network, where, Span.of(styles[0].reference, kept.spec.in_channels), kept.spec.width)
+        where = devices.resolve(device)
+        network = network.to(where).to(memory_format=torch.channels_last)  # faster on processors, too
+        return cls(network, where, span, spec.in_channels, spec.width)
 
     def steps(self, start: Pixels) -> Steps[Pixels]:
         """Change one slice ``(C, Y, X)`` in 0..1 that has the colors and the polarity of the style already.
@@ -123,18 +144,19 @@ class FastStyle:
         import torch
 
         self._check(start)
-        seen = as_tensor(self.span.into(start)).to(self.device, memory_format=torch.channels_last)
+        seen = as_tensor(self.span.into(start)).to(self.device)
+        wide = seen.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
         try:
             with torch.inference_mode():
-                made = self.network(seen)[0].cpu().numpy()
+                made = self.network(wide)[0].cpu().numpy()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise ImageError(
-                f"The method fast needs more memory than {self.device} has for {start.shape[1]} x {start.shape[2]} "
+                f"A style in one pass needs more memory than {self.device} has for {start.shape[1]} x {start.shape[2]} "
                 "pixels. Choose the device cpu, or crop the picture."
             ) from error
-        return self.span.back(made, len(start))
+        return self.span.back(made if len(made) == seen.shape[1] else luminance(made)[np.newaxis], len(start))
 
     def _check(self, start: Pixels) -> None:
         if self.device.type != "cpu":
@@ -142,6 +164,7 @@ class FastStyle:
         needed, free = _BYTES * self.width * start.shape[1] * start.shape[2], free_memory()
         if needed > free:
             raise ImageError(
-                f"The method fast needs about {needed / 1e9:.1f} GB of memory for {start.shape[1]} x {start.shape[2]} "
-                f"pixels, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the method automatic."
+                f"A style in one pass needs about {needed / 1e9:.1f} GB of memory for {start.shape[1]} x "
+                f"{start.shape[2]} pixels, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the "
+                "method automatic."
             )

@@ -16,7 +16,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
-from napari_unetstyle.core.style.change import TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
@@ -119,6 +119,8 @@ class Styling:
         That the result has.
     scale
         What becomes 0 and 1.
+    wanted
+        What it is to look like.
     change
         Of pixels in 0..1.
     options, is_inverted, notes
@@ -132,6 +134,7 @@ class Styling:
     pixels: NDArray[Any]
     channels: int
     scale: tuple[float, float]
+    wanted: Reference
     change: Change
     options: StyleOptions
     is_inverted: bool
@@ -161,6 +164,7 @@ class Styling:
             pixels=pixels,
             channels=channels,
             scale=scale_of(pixels),
+            wanted=wanted,
             change=change_of(content, wanted, options),
             options=options,
             is_inverted=is_to_invert(content, wanted, options),
@@ -200,7 +204,7 @@ class Styling:
 def _iter_textured(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
     """Slice by slice, from what the photometric style makes of the whole."""
     options = styling.options
-    texture = _texture_of(styles, options)
+    texture = _texture_of(styling, styles)
     frames = list(np.ndindex(out.shape[1:-2]))
     for number, index in enumerate(frames):
         unit, start, back = styling.started(*index)
@@ -209,13 +213,15 @@ def _iter_textured(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -
         out[:, *index] = back((1 - options.strength) * upright + options.strength * made)
 
 
-def _texture_of(styles: Sequence[Any], options: StyleOptions) -> Callable[[Pixels], Steps[Pixels]]:
+def _texture_of(styling: Styling, styles: Sequence[Any]) -> Callable[[Pixels], Steps[Pixels]]:
     """What makes a slice ``(C, Y, X)`` of its start."""
-    if options.method in TRAINED:
-        apply = FastStyle.of([trained_style(style) for style in styles], options.neural.device)
-        return apply.steps
+    method, neural = styling.options.method, styling.options.neural
+    if method in TRAINED:
+        return FastStyle.of([trained_style(style) for style in styles], neural.device).steps
     looks = [look_of(style) for style in styles]
-    return lambda start: iter_gatys(start, looks, options.neural)
+    if method == ANY:
+        return FastStyle.of_looks(looks, styling.wanted, neural.device).steps
+    return lambda start: iter_gatys(start, looks, neural)
 
 
 def picture_of(style: Any) -> Image:
