@@ -147,6 +147,9 @@ def tutorial(folder: Path, theme: str) -> None:
     panel.run.minutes.setValue(LESSON)
     panel.run.teach.click()
     studio.wait(lambda: not panel.run.is_running, patience=3600)
+    if not panel.run.box.use.isHidden():  # not better, or it would forget
+        panel.run.box.use.click()
+        studio.wait(lambda: not panel.run.is_running)
     panel.run.minutes.setValue(2)
     studio.take("tutorial-taught")
     studio.viewer.close()
