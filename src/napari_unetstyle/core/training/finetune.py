@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import hashlib
 import json
 import time
@@ -23,6 +23,7 @@ from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import Model, ModelStore, reference
 from napari_unetstyle.core.models.weights import create_network
+from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.training.added_classes import before_added, iter_taught_alone, widened, with_classes
@@ -39,6 +40,7 @@ from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
 from napari_unetstyle.core.training.seen import seen_by
+from napari_unetstyle.core.training.step_back import Trials, iter_kept
 from napari_unetstyle.core.training.styling import StyledExamples, iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
@@ -155,15 +157,23 @@ def iter_fine_tune(
     if options.add_classes:
         steps = iter_taught_alone(network, len(options.add_classes), drawing, options.seed)
         yield from share(steps, _STYLED, _STYLED)
+    start = copy.deepcopy(network)
     key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
-    child = shelf.save_aside(_draft(spec, options, teaching, lessons), teaching.best, memory=[*own, *memory])
-    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, check, options.segment, looks))
-    after = replace(after, added=options.add_classes)
+
+    def aside(network: UNet, part: float) -> Model:
+        return shelf.save_aside(_draft(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
+
+    def scored(child: Model) -> Steps[Scores]:
+        scores = yield from iter_scores(child, said, places, check, options.segment, looks)
+        return replace(scores, added=options.add_classes)
+
+    trials = Trials(aside=aside, scored=scored, forget=shelf.forget)
+    child, after, part = yield from share(iter_kept(teaching.best, start, before, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
-    notes = _notes(styled, teaching)
+    notes = _notes(styled, teaching, part)
     return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
 
 
@@ -207,14 +217,18 @@ def iter_teach_new(
     plain = (drawing.plain(np.random.default_rng((options.seed, i))) for i in range(_FLOORS))
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
-    child = shelf.save_aside(_draft(spec, options, teaching, lessons), best, memory=own)
-    after = yield from _iter_checked(child, shelf, iter_scores(child, said, places, (), options.segment, looks))
+    trials = Trials(
+        aside=lambda network, _: shelf.save_aside(_draft(spec, options, teaching, lessons), network, memory=own),
+        scored=lambda child: iter_scores(child, said, places, (), options.segment, looks),
+        forget=shelf.forget,
+    )
+    child, after, _ = yield from share(iter_kept(best, best, None, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
     notes = _notes(styled, teaching)
     return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked, notes=notes)
 
 
-def _notes(styled: StyledExamples, teaching: Teaching) -> tuple[str, ...]:
+def _notes(styled: StyledExamples, teaching: Teaching, part: float = 1.0) -> tuple[str, ...]:
     """What a person should see of how it went."""
     state = teaching.state
     left_out = state.skipped and f"{state.skipped} of {state.step} steps were left out: their numbers were not finite."
@@ -222,16 +236,10 @@ def _notes(styled: StyledExamples, teaching: Teaching) -> tuple[str, ...]:
         f"Other looks were held back to {teaching.styled:.0%} of what they could have been: your own pictures were "
         "read worse with more of them."
     )
-    return tuple(note for note in (styled.note, held_back, left_out) if note)
-
-
-def _iter_checked(child: Model, store: ModelStore, scoring: Steps[Scores]) -> Steps[Scores]:
-    """Measure a candidate; whoever ends this early never hears of it, so that nobody else would remove it."""
-    with contextlib.ExitStack() as undo:
-        undo.callback(store.forget, child)
-        scores = yield from share(scoring, _AFTER, 1.0)
-        undo.pop_all()
-    return scores
+    went_back = part < 1 and (
+        f"It would have forgotten some of what it knew, so it went only {part:.0%} of the way from the model before."
+    )
+    return tuple(note for note in (styled.note, held_back, went_back, left_out) if note)
 
 
 def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], places: Sequence[Place]) -> str:
@@ -270,8 +278,13 @@ def _example(memory: Memory, spec: ModelSpec) -> Example:
     return Example(unit_range(pixels), memory.targets)
 
 
-def _draft(spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lessons: Sequence[Example]) -> ModelSpec:
-    """What the taught model is, before it is measured; `spec` is the parent's, or that of a new model."""
+def _draft(
+    spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lessons: Sequence[Example], part: float = 1.0
+) -> ModelSpec:
+    """What the taught model is, before it is measured; `spec` is the parent's, or that of a new model.
+
+    `part` is how much of the way from the parent it has gone.
+    """
     state, is_new = teaching.state, not spec.files
     name = options.name or (spec.name if spec.parent else f"{spec.name[:59]}-mine")
     taught = f"taught with {len(lessons)} picture{'s' if len(lessons) > 1 else ''}, {state.step} steps."
@@ -280,7 +293,8 @@ def _draft(spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lesson
         "made_by": f"napari-unetstyle {__version__}",
         "date": date.today().isoformat(),
         "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
-        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}",
+        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}"
+        + (f", then {part:.0%} of the way" if part < 1 else ""),
         **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),
         **{f"lesson_{i}": _digest(one) for i, one in enumerate(lessons, 1)},
     }
