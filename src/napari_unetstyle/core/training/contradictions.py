@@ -144,18 +144,17 @@ def _iter_of(
     one: Said, picture: int, model: Model, options: SegmentOptions, known: NDArray[np.uint8] | None
 ) -> Steps[list[Contradiction]]:
     box = extent(one.valid)
-    key: Any
+    classes: Any = (0, *box)
     if known is None:
         fitted = yield from share(iter_fit(one.correction.image, model, options), 0.0, 0.5)
         values = np.empty((fitted.channels, *(side.stop - side.start for side in box)), np.uint8)
         yield from share(fitted.iter_bytes(one.index, box, values), 0.5, 1.0)
     else:
         yield Progress(0, 1)
-        key = (slice(None), *one.index, *box)
-        values = known[key]
-    key = (0, *box)
+        every: Any = (slice(None), *one.index, *box)
+        values = known[every]
     return contradictions(
-        one.targets[key],
+        one.targets[classes],
         one.valid[box],
         values[: 1 + len(model.spec.classes)],
         picture=picture,
