@@ -7,7 +7,8 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QWidget
 
 from napari_unetstyle.widgets.old_and_new import Pairs
-from napari_unetstyle.widgets.taught_box import FLIP_KEY
+
+FLIP_KEY = "F8"
 
 
 class FlipKey(QShortcut):

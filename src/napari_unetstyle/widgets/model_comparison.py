@@ -11,6 +11,7 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.widgets.comparison_run import Compared, Side, iter_compared, sides_of
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.flip_key import FLIP_KEY
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
@@ -18,7 +19,6 @@ from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.parts import bring_into_sight, combo, label
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.summary import describe_found, model_title
-from napari_unetstyle.widgets.taught_box import FLIP_KEY
 
 if TYPE_CHECKING:
     import napari.layers

@@ -8,6 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.training.scores import ENOUGH, FOUND
+from napari_unetstyle.widgets.flip_key import FLIP_KEY
 from napari_unetstyle.widgets.parts import label
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.taught_details import TaughtDetails
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.training.scores import Comparison
     from napari_unetstyle.widgets.lesson_run import Taught
 
-FLIP_KEY = "F8"
 DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 
 
