@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec
+    from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
+    from napari_unetstyle.widgets.learns_from import Lesson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +89,28 @@ class Goal:
         if not specs:
             problem = problem or "What is to be found? Name it, or several things with commas."
         return cls(title="the new model", classes=specs, output=output, name=plain, problem=problem)
+
+    def misfit(self, lessons: Sequence[Lesson]) -> str:
+        """Why a model cannot learn from some pictures; empty if it can."""
+        known = {one.name for one in self.classes}
+        instead = "Choose the model that made it, or untick it." if self.parent else "Untick it."
+        for lesson in lessons:
+            strange = [name for name in lesson.classes if name not in known]
+            if strange:
+                return f"{lesson.name} shows {_listed(strange)}, which {self.title} does not know. {instead}"
+            if self.parent is None and lesson.output != self.output:
+                return f"{lesson.name} has {lesson.output}, and {self.title} is to find {self.output}. {instead}"
+        if self.added and not any(one.name in lesson.classes for one in self.added for lesson in lessons):
+            return f"Paint {self.added[-1].name} where it is, and call an area right in which you painted all of it."
+        return ""
+
+    def can_paint(self, corrected: CorrectedLayer | None) -> bool:
+        """Whether labels are of the model that a class is to be added to."""
+        if corrected is None or not self.added:
+            return False
+        known = [one.name for one in self.classes[: -len(self.added)]]
+        return [one.name for one in corrected.header.classes] == known and corrected.header.output == self.output
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -82,12 +82,13 @@ def bring_into_sight(part: QWidget) -> None:
     """Scroll the panel that a part lies in until the part is seen, once it has its place."""
     later = QTimer(part)  # goes with the part
     later.setSingleShot(True)
-    later.timeout.connect(lambda: _scroll_to(part))
+    later.timeout.connect(lambda: scroll_to(part))
     later.timeout.connect(later.deleteLater)
     later.start(0)
 
 
-def _scroll_to(part: QWidget) -> None:
+def scroll_to(part: QWidget) -> None:
+    """Scroll the panel that a part lies in, if it is shown."""
     above = part.parentWidget()
     while above is not None and not isinstance(above, QScrollArea):
         above = above.parentWidget()

@@ -5,34 +5,29 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.models.store import reference
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.also_read import AlsoRead
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.doubts import Doubts, DoubtsRow
+from napari_unetstyle.widgets.gathering import Gathering, segment_options
 from napari_unetstyle.widgets.improve import Improve
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import Placement
-from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, Untouched, iter_teach, iter_use
-from napari_unetstyle.widgets.level_grid import seen
+from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_teach, iter_use
 from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
-from napari_unetstyle.widgets.parts import NumberBox, label
+from napari_unetstyle.widgets.parts import NumberBox, label, scroll_to
 from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.run_request import RunRequest, run_like
-from napari_unetstyle.widgets.scope import SCREEN, WHOLE, narrowed
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.share_model import ShareModel
@@ -83,6 +78,7 @@ class TeachRun(QWidget):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._calls, self._learns, self._results = viewer, calls, learns, results
+        self._gathering = Gathering(viewer, calls, learns, results)
         self._slot = JobSlot(self)
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
@@ -112,7 +108,7 @@ class TeachRun(QWidget):
         self.pause.setCheckable(True)
         self.pause.setToolTip("The computer is free until you press Go on")
         self.progress.stop.setToolTip("Keeps the best so far, and compares it")
-        self.live = LivePreview(viewer, self._in_sight)
+        self.live = LivePreview(viewer, lambda: self._gathering.in_sight(self.goal))
         self.doubts = DoubtsRow()
         self.message = MessageRow()
         self.box = TaughtBox(ShareModel(lambda: self._calls.store(read_settings().model_folder), self.message))
@@ -210,7 +206,7 @@ class TeachRun(QWidget):
             self.doubts.settle()
             self.doubts.clear()
         self.spot.show(None)
-        material = [self._material(lesson) for lesson in self._ticked]
+        material = [self._gathering.material(lesson, goal.parent) for lesson in self._ticked]
         try:
             looks = self.also.looks()
         except UnetstyleError as error:
@@ -222,7 +218,7 @@ class TeachRun(QWidget):
             name=goal.name,
             add_classes=tuple(one.name for one in goal.added),
             device=settings.device,
-            segment=_segment_options(material),
+            segment=segment_options(material),
         )
         store = self._calls.store(settings.model_folder)
         self._stop.clear()
@@ -230,72 +226,13 @@ class TeachRun(QWidget):
         self.curve.clear()
         self.box.hide()
         self.pause.setChecked(False)
-        given = (material, goal, options, store, self._should_stop, self._untouched(material), looks)
+        given = (material, goal, options, store, self._should_stop, self._gathering.untouched(material), looks)
         steps = iter_teach(self._calls, *given, settled=self.doubts.settled, sight=self.live.begin())
         self._begin(steps, "starting…")
 
     @property
     def _ticked(self) -> list[Lesson]:
         return [lesson for lesson in self._learns.lessons if lesson.is_ticked]
-
-    def _material(self, lesson: Lesson) -> Material:
-        """The fixes as they are now; what is painted from here on is not part of them."""
-        if lesson.corrected is None:
-            assert lesson.entry is not None
-            fixes = lesson.entry.correction
-            return Material(name=lesson.name, correction=fixes, latest=fixes, entry=lesson.entry)
-        corrected = lesson.corrected
-        state, image = corrected.state(), corrected.image
-        runs = (run for run in self._results.runs if run[1].layer is corrected.layer)
-        request, output = next(runs, None) or (self._request_for(corrected), None)
-        is_of_learner = request.model == self.model.currentData()
-        return Material(
-            name=lesson.name,
-            correction=partial(correction_of, state, image),
-            latest=corrected.correction,
-            layer=corrected.layer,
-            request=request,
-            probabilities=output.result.probability_bytes if output is not None and is_of_learner else None,
-        )
-
-    def _request_for(self, corrected: CorrectedLayer) -> RunRequest:
-        """A run of all of a picture whose labels come from an earlier day."""
-        return RunRequest(
-            image=corrected.image,
-            placement=corrected.placement,
-            model=corrected.header.model,
-            options=SegmentOptions(output=corrected.header.output, device=read_settings().device),
-            store=self._calls.store(read_settings().model_folder),
-            scope=WHOLE,
-        )
-
-    def _in_sight(self) -> RunRequest | None:
-        """A run for what is on screen of the picture that is corrected."""
-        corrected = self._learns.active
-        goal = self.goal
-        if corrected is None or goal is None or corrected.placement.changes(self._viewer):
-            return None
-        request = self._results.request_of(corrected.layer) or self._request_for(corrected)
-        options = request.options.changed(box=None, frames=None, polygon=None, plane="YX", link=False)
-        layer = seen(corrected.placement)
-        dims = corrected.header.dims if goal.parent is None else goal.dims
-        return dataclasses.replace(
-            request, options=narrowed(options, SCREEN, layer, corrected.image, self._viewer, dims=dims)
-        )
-
-    def _untouched(self, material: list[Material]) -> Untouched | None:
-        """An open picture that nobody corrected: one with labels of the same model, or one of the same kind."""
-        models = {one.request.model_name for one in material if one.request is not None}
-        corrected = {id(c.placement.layer) for c in self._learns.corrected}
-        for request, output in self._results.runs:
-            if id(request.layer) not in corrected and request.model_name in models and not output.is_painted:
-                return Untouched(request=request, layer=output.layer, labels=output.result.labels)
-        taken = corrected | {id(request.layer) for request, _ in self._results.runs}
-        like = next((one.request for one in material if one.request is not None), None)
-        others = [x for x in self._viewer.layers if type(x).__name__ == "Image" and id(x) not in taken]
-        found = (run for x in reversed(others) if like is not None and (run := run_like(like, x)) is not None)
-        request = next(found, None)
-        return None if request is None else Untouched(request=request)
 
     def _begin(self, steps: Steps[Taught | Doubts] | Steps[Taught], words: str) -> None:
         self.progress.begin(words)
@@ -409,11 +346,7 @@ class TeachRun(QWidget):
         self._tries -= 1
         if not self._tries or shown.visibleRegion().boundingRect().height() == shown.height():
             self._revealing.stop()
-        area = self.parentWidget()
-        while area is not None and not isinstance(area, QScrollArea):
-            area = area.parentWidget()
-        if area is not None:
-            area.ensureWidgetVisible(shown)
+        scroll_to(shown)
 
     def _deliver(self, taught: Taught) -> None:
         self._forget(keep=taught.candidate)
@@ -462,8 +395,8 @@ class TeachRun(QWidget):
         goal = self.goal
         for part in (self.improve, self.minutes):
             part.setEnabled(not self.is_running)
-        self.improve.paint.setEnabled(goal is not None and _can_paint(self._followed, goal))
-        words = "" if goal is None else goal.problem or _foreign(ticked, goal)
+        self.improve.paint.setEnabled(goal is not None and goal.can_paint(self._followed))
+        words = "" if goal is None else goal.problem or goal.misfit(ticked)
         self.teach.setEnabled(bool(ticked) and goal is not None and not words and not self.is_running)
         if not words and not ticked:
             words = "Tick a picture to learn from." if self._learns.lessons else NOTHING_YET
@@ -471,39 +404,3 @@ class TeachRun(QWidget):
             words = "This model carries no old pictures, so nobody can tell what it may forget."
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
-
-
-def _foreign(lessons: list[Lesson], goal: Goal) -> str:
-    """Why a model cannot learn from some pictures; empty if it can."""
-    known = {one.name for one in goal.classes}
-    instead = "Choose the model that made it, or untick it." if goal.parent else "Untick it."
-    for lesson in lessons:
-        strange = [name for name in lesson.classes if name not in known]
-        if strange:
-            return f"{lesson.name} shows {_listed(strange)}, which {goal.title} does not know. {instead}"
-        if goal.parent is None and lesson.output != goal.output:
-            return f"{lesson.name} has {lesson.output}, and {goal.title} is to find {goal.output}. {instead}"
-    if goal.added and not any(one.name in lesson.classes for one in goal.added for lesson in lessons):
-        return f"Paint {goal.added[-1].name} where it is, and call an area right in which you painted all of it."
-    return ""
-
-
-def _can_paint(corrected: CorrectedLayer | None, goal: Goal) -> bool:
-    """Whether labels are of the model that a class is to be added to."""
-    if corrected is None or not goal.added:
-        return False
-    known = [one.name for one in goal.classes[: -len(goal.added)]]
-    return [one.name for one in corrected.header.classes] == known and corrected.header.output == goal.output
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _segment_options(material: list[Material]) -> SegmentOptions:
-    """How the first picture was segmented, as far as it decides what the network sees."""
-    for one in material:
-        if one.request is not None:
-            given = one.request.options
-            return SegmentOptions(channel=given.channel, object_diameter=given.object_diameter)
-    return SegmentOptions()
