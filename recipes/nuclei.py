@@ -34,7 +34,7 @@ from skimage.io import imread
 from torch import Tensor, nn
 from training import arguments, say, train
 
-from napari_unetstyle.core import segment
+from napari_unetstyle.core import ModelStore, segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.objects import objects
@@ -55,15 +55,17 @@ DIAMETERS = (8.0, 75.0)
 SHARES = (0.2, 0.15, 0.25, 0.25, 0.15)  # of the domains: nuclei that touch in many ways need more
 TIE = 0.005  # of merit, far below what another choice of pictures would change
 SPECK = 14  # pixels; what the program leaves out for nuclei of 24 pixels across
-BLANK, EMPTY_PIECE, SPARSE = 0.12, 0.04, 0.10
+BLANK, EMPTY_PIECE, DENSE, SPARSE = 0.12, 0.04, 0.08, 0.10
+LARGE = (45.0, 75.0)  # pixels across: nuclei that fill most of a patch, so that dark is not taken for background
 
 
 @dataclass(frozen=True)
 class Source:
-    """A training picture and the warp that keeps its objects' size within what the model is to handle."""
+    """A training picture and the warps: one keeps its objects' size within what the model is to handle, one is near."""
 
     example: Example
     warp: Warp
+    close: Warp
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,12 @@ def source(example: Example) -> Source:
     diameter = float(np.median(2 * np.sqrt(areas[areas > 0] / np.pi))) if areas.any() else 20.0
     low, high = np.clip(np.array(DIAMETERS) / diameter, 0.5, 2.0)
     crowded = (example.labels[0] > 0).mean() > 0.05
-    return Source(example, Warp(zoom=(float(min(low, 1)), float(max(high, 1))), focus=0.25 if crowded else 0.7))
+    near, nearest = np.clip(np.array(LARGE) / diameter, 1.0, 3.5)
+    return Source(
+        example,
+        Warp(zoom=(float(min(low, 1)), float(max(high, 1))), focus=0.25 if crowded else 0.7),
+        Warp(zoom=(float(near), float(nearest)), focus=1.0),
+    )
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ class Batches:
         chosen = pictures[rng.integers(len(pictures))]
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
-            patch = draw_patch(chosen.example, shape, self._warp(chosen.warp, rng), rng)
+            dense = kind < BLANK + EMPTY_PIECE + DENSE
+            patch = draw_patch(chosen.example, shape, chosen.close if dense else self._warp(chosen.warp, rng), rng)
             if kind > 1 - SPARSE:
                 patch = sparse(patch, rng)
         return replace(patch, image=appear(patch.image, rng, STRONG if rng.random() < 0.7 else LIGHT))
@@ -298,11 +306,16 @@ def export(data: Path, out: Path, target: Path) -> None:
 
 def main() -> None:
     """Read the command line."""
-    given = arguments(__doc__, minutes=75)
+    given = arguments(__doc__, minutes=75, goes_on=True)
     if given.export:
         export(given.data, given.out, given.export)
+        return
+    network = UNet(NETWORK, 2 + len(SEPARATIONS))
+    if given.start is None:
+        train(network, training_batches(given.data), loss, given)
     else:
-        train(UNet(NETWORK, 2 + len(SEPARATIONS)), training_batches(given.data), loss, given)
+        bundle.begin_with(network, ModelStore().load(given.start).network)
+        train(network, training_batches(given.data), loss, given, learning_rate=1e-3)
 
 
 if __name__ == "__main__":
