@@ -67,6 +67,12 @@ def test_dock_opens_without_torch() -> None:
     assert loaded_after_importing(modules("widgets")) & TORCH == set()
 
 
+def test_dock_opens_without_what_reads_files() -> None:
+    pytest.importorskip("qtpy.QtWidgets", exc_type=(ImportError, RuntimeError))
+    code = "import sys, napari_unetstyle.widgets.main_dock\nprint('napari_unetstyle.core.imaging.files' in sys.modules)"
+    assert in_clean_process(code, []).strip() == "False"
+
+
 def test_importing_writes_nothing_and_starts_no_thread() -> None:
     code = """
 import importlib, sys, threading

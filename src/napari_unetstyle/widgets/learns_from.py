@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSize
 from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, classes_of, count
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.widgets.added_masks import iter_add
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -267,6 +266,8 @@ class LearnsFrom(QGroupBox):
         """Take in pictures of a folder that have masks in another one; in the same one unless said otherwise."""
         self._folders = pictures, masks
         self._project = self._corrections.project(str(pictures / "any"))
+        from napari_unetstyle.widgets.added_masks import iter_add  # brings all readers of files
+
         if self._adding.start(iter_add(pictures, masks or pictures, self._project, self._learner())):
             self.message.clear()
             self.add.setEnabled(False)

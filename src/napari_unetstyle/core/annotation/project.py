@@ -31,7 +31,6 @@ from napari_unetstyle.core.annotation.journal import (
 )
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, sha256_of
-from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 
@@ -101,6 +100,8 @@ class Entry:
 
     def _read(self, path: Path) -> Image:
         """As the file itself says, or, if that is another picture, with the axes that a person stated."""
+        from napari_unetstyle.core.imaging.files import read_image
+
         try:
             read = read_image(path)
             if read.label_shape == self.header.shape:
