@@ -37,7 +37,7 @@ def own(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelS
 
 
 def test_a_better_model_is_kept_as_the_next_version(shell: Shell, lessons: list[object], own: ModelStore) -> None:
-    done = shell("teach", *lessons, "-m", "tiny", "--steps", 40, "--rate", 0.02)
+    done = shell("teach", *lessons, "-m", "tiny", "--steps", 15, "--rate", 0.02)
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "tiny-mine, version 1" in done.out
     kept = own.load("tiny-mine")
@@ -69,7 +69,7 @@ def test_a_look_that_nobody_labeled_is_learned_too(
 ) -> None:
     dark = (255 * (1 - 0.6 * discs((128, 144), count=12, seed=7).image)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "dark.tif", np.moveaxis(dark, 0, -1), photometric="rgb")
-    words = ["teach", *lessons, "-m", "tiny", "--steps", 40, "--rate", 0.02, "--style", tmp_path / "dark.tif"]
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 15, "--rate", 0.02, "--style", tmp_path / "dark.tif"]
     done = shell(*words)
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "styles 1" in own.load("tiny-mine").spec.provenance["recipe"]

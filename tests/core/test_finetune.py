@@ -12,6 +12,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec
 from napari_unetstyle.core.training.lessons import sayings
@@ -78,7 +79,7 @@ def test_two_that_are_kept_at_the_same_time_are_both_kept(store):
 
 
 def test_same_seed_and_steps_give_the_same_bits(store):
-    options = QUICK | {"steps": 5}
+    options = QUICK | {"steps": 2}
     one, two, other = (
         fine_tune([picture(0)], "tiny", store=store, **options, seed=seed).model.network for seed in (3, 3, 4)
     )
@@ -105,7 +106,7 @@ def test_what_is_held_out_is_not_learned_from(store):
 
 def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(store):
     parent = store.load("tiny")
-    taught = fine_tune([picture(0), picture(1)], parent, store=store, **QUICK)
+    taught = fine_tune([picture(0)], parent, store=store, **QUICK)
     memory = [old(9, "learn"), old(10, "check"), old(11, "check")]
     spec = taught.model.spec.model_copy(update={"name": "knows", "parent": None})
     store.save(spec, taught.model.network, memory=memory)
@@ -114,13 +115,13 @@ def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(s
 
     right = picture(2)
     swapped = Correction(image=right.image, labels=(right.labels == 0).astype(np.int32), rest_is_right=True)
-    bad = fine_tune([swapped], knows, store=store, **QUICK, replay=0.0)
+    bad = fine_tune([swapped], knows, store=store, **QUICK | {"steps": 25}, replay=0.0)
     assert bad.comparison.parent.on_old - bad.comparison.child.on_old > 0.01
     assert bad.comparison.verdict == "forgets"
     assert not bad.comparison.takes_over
     assert "would forget" in bad.comparison.sentence()
 
-    good = fine_tune([right], knows, store=store, **QUICK | {"learning_rate": 5e-3})
+    good = fine_tune([right], knows, store=store, **QUICK | {"steps": 15, "learning_rate": 5e-3})
     assert good.comparison.child.on_old > good.comparison.parent.on_old - 0.01
     assert [m.role for m in good.keep(store).memory if not m.picture] == ["check", "check", "learn"]
 
@@ -213,8 +214,14 @@ def volume(seed):
     return Correction(image=image, labels=classes, output="areas", rest_is_right=True)
 
 
-def test_a_new_model_of_objects_is_taught_from_nothing(store):
-    candidate = teach_new([picture(0), picture(1)], ["disc"], "discs", store=store, minutes=None, steps=24)
+@pytest.fixture
+def thin(monkeypatch):
+    """New models of a width that learns in seconds."""
+    monkeypatch.setattr(fresh, "WIDTHS", (8, 16, 32))
+
+
+def test_a_new_model_of_objects_is_taught_from_nothing(store, thin):
+    candidate = teach_new([picture(0), picture(1)], ["disc"], "discs", store=store, **QUICK)
     assert candidate.parent is None
     assert candidate.comparison.verdict == "new"
     assert candidate.comparison.child.on_places > 0.3
@@ -225,7 +232,7 @@ def test_a_new_model_of_objects_is_taught_from_nothing(store):
     assert (store.load("discs").network.encoder[0][0].norm.variance_floor > 0).any()
 
 
-def test_a_new_model_of_areas_in_volumes_is_taught_from_nothing(store):
+def test_a_new_model_of_areas_in_volumes_is_taught_from_nothing(store, thin):
     candidate = teach_new(
         [volume(0), volume(1)], ["dim", "bright"], "balls", store=store, minutes=None, steps=15, learning_rate=1e-2
     )

@@ -16,7 +16,7 @@ from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.training.lessons import label_diameter
 
-_WIDTHS = (16, 32, 64, 128, 256)
+WIDTHS = (16, 32, 64, 128, 256)
 _REGION = {2: 256, 3: 48}
 _SIZES = (0.4, 2.5)  # of the typical object, that are segmented as they are
 
@@ -57,7 +57,7 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
         network=NetworkSpec(
             spatial_dims=dims,
             in_channels=count,
-            widths=_WIDTHS[: len(strides) + 1],
+            widths=WIDTHS[: len(strides) + 1],
             strides=strides,
             kernels=kernels,
         ),
@@ -124,7 +124,7 @@ def _plan(
     side = _REGION[dims]
     extents = np.median([image.label_shape[-dims:] for image in images], axis=0)
     shape = tuple(int(min(side, n)) for n in extents)
-    return plan(spacing or (1.0,) * dims, shape, deepest=len(_WIDTHS) - 1)
+    return plan(spacing or (1.0,) * dims, shape, deepest=len(WIDTHS) - 1)
 
 
 def _diameter(corrections: Sequence[Correction]) -> float | None:
