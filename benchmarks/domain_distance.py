@@ -29,8 +29,8 @@ import splits
 import style
 
 from napari_unetstyle.core import ModelStore, as_image, domain_distance
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import Card, ClassSpec, ModelSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.style.distance import FOREIGN, kind_of, look_of_picture
 
 LOST = 0.1

@@ -27,7 +27,7 @@ from skimage.io import imread
 
 from napari_unetstyle.core import ModelStore, segment
 from napari_unetstyle.core.inference import statistics
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 import splits

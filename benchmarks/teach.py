@@ -48,7 +48,7 @@ from nuclei import Picture, pictures
 
 from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, fine_tune, run, segment, teach_new
 from napari_unetstyle.core.annotation.corrections import Correction
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.fit import fit

@@ -31,8 +31,8 @@ import torch
 from timing import interleaved
 
 from napari_unetstyle.core import Geometry, Image, ModelStore, SegmentOptions, read_image, run, segment, write_labels
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec, NetworkSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
 
 CHUNK = 130

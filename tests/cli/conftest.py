@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from tests.cli.cli_for_tests import Shell
 from tests.core.networks_for_tests import tiny_model
 

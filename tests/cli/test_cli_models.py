@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from tests.cli.cli_for_tests import Shell
 from tests.core.networks_for_tests import tiny_model
 

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 
 from napari_unetstyle.core import segment
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from tests.cli.cli_for_tests import Shell
 
 

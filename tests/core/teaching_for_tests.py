@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_unetstyle.core import ModelStore, as_image
 from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.models.aside import save_aside, take_in
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.training.finetune import fine_tune
 from napari_unetstyle.core.training.options import FineTuneOptions
@@ -61,10 +62,13 @@ def keep_many(root: Path, seed: int, count: int, ready) -> None:
     ready.recv()
     for number in range(count):
         marked = spec.model_copy(update={"provenance": {"by": f"{seed}-{number}"}})
-        aside = store.save_aside(
-            marked, random_unet(channels=3, out=3, seed=seed), memory=[small_memory(), small_memory(picture="own")]
+        aside = save_aside(
+            store,
+            marked,
+            random_unet(channels=3, out=3, seed=seed),
+            memory=[small_memory(), small_memory(picture="own")],
         )
-        store.take_in(aside, marked)
+        take_in(store, aside, marked)
     ready.send("done")
 
 

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 from napari_unetstyle.core import Image, SegmentResult, compare_models, evaluate, run, segment
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.geometry import unknown
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.segmentation.agreement import iter_agreement
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import relabeled

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_unetstyle.core import ModelStore, SegmentOptions, read_image, run, segment, write_labels
 from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation import folder as module
 from napari_unetstyle.core.segmentation.folder import (
     FolderFiles,

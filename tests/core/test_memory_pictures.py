@@ -5,6 +5,7 @@ import pytest
 
 from napari_unetstyle.core import ModelStore
 from napari_unetstyle.core.errors import ModelFileError
+from napari_unetstyle.core.models.aside import save_aside, take_in
 from napari_unetstyle.core.models.memory import Memory
 from tests.core.networks_for_tests import random_unet, tiny_model, tiny_volume_model
 
@@ -60,8 +61,8 @@ def test_pictures_that_do_not_fit_are_refused(tmp_path):
 def test_a_model_aside_is_in_no_list_until_it_is_taken_in(tmp_path):
     store = ModelStore(tmp_path)
     spec = tiny_model(tmp_path).spec.model_copy(update={"name": "new"})
-    aside = store.save_aside(spec, random_unet(channels=3, out=3))
+    aside = save_aside(store, spec, random_unet(channels=3, out=3))
     assert "new" not in [s.name for s in store.list()]
-    taken = store.take_in(aside, spec.model_copy(update={"foreground_threshold": 0.4}))
+    taken = take_in(store, aside, spec.model_copy(update={"foreground_threshold": 0.4}))
     assert store.load("new").spec == taken.spec
     assert taken.spec.foreground_threshold == 0.4

@@ -23,8 +23,8 @@ from napari_unetstyle.core.errors import ModelFileError, ModelNotFoundError, Out
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models import archive
 from napari_unetstyle.core.models.folder import read_spec, sealed, to_json, verify
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec, NetworkSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.models.weights import create_network
 
 

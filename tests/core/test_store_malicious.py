@@ -23,8 +23,9 @@ import pytest
 from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.folder import sealed, to_json
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.store import ModelStore
 from tests.core.networks_for_tests import tiny_model
 
 

@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_unetstyle.core import ModelStore, as_image, domain_distance, segment
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import Kind
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.style.distance import FOREIGN, Distance, kind_of, look_of, look_of_picture
 from napari_unetstyle.core.training.patches import Example
 from napari_unetstyle.core.training.seen import seen_by

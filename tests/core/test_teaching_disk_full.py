@@ -15,6 +15,7 @@ import torch
 
 from napari_unetstyle.core import ModelStore
 from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.models.aside import forget, save_aside, take_in, write_to
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.apart import iter_taught_apart
 from napari_unetstyle.core.training.finetune import fine_tune
@@ -119,7 +120,7 @@ def test_a_model_that_cannot_be_written_leaves_the_others_whole_and_can_be_writt
         if error != errno.EROFS:
             assert not list(tmp_path.glob(".*"))
 
-    count = each_write(disk, lambda: store.forget(store.save_aside(spec, network, memory=memory)), check)
+    count = each_write(disk, lambda: forget(store, save_aside(store, spec, network, memory=memory)), check)
     assert count > 20
     count = each_write(disk, lambda: store.save(spec, network, memory=memory), check)
     assert torch.equal(store.load("new").network.head.weight, network.head.weight.half().float())
@@ -132,7 +133,7 @@ def test_a_taught_model_that_cannot_be_kept_is_kept_once_there_is_space(tmp_path
     spec = store.load("tiny").spec.model_copy(update={"name": "new"})
     network = random_unet(channels=3, out=3)
     aside, other = (
-        store.save_aside(spec, network, memory=[small_memory(), small_memory(picture="own")]) for _ in range(2)
+        save_aside(store, spec, network, memory=[small_memory(), small_memory(picture="own")]) for _ in range(2)
     )
     disk = Disk(tmp_path, monkeypatch, error)
     before = contents(store.root)
@@ -142,11 +143,11 @@ def test_a_taught_model_that_cannot_be_kept_is_kept_once_there_is_space(tmp_path
         assert not (tmp_path / "elsewhere").exists()
 
     better = spec.model_copy(update={"foreground_threshold": 0.4})
-    assert each_write(disk, lambda: store.take_in(aside, better), check) > 3
+    assert each_write(disk, lambda: take_in(store, aside, better), check) > 3
     assert store.load("new@1").spec.foreground_threshold == 0.4
     assert store.load("new@1").network is not None
     before = contents(store.root)
-    assert each_write(disk, lambda: store.write(other, better, tmp_path / "elsewhere"), check) > 20
+    assert each_write(disk, lambda: write_to(store, other, better, tmp_path / "elsewhere"), check) > 20
     assert ModelStore(tmp_path).load(tmp_path / "elsewhere").network is not None
 
 

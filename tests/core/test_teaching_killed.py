@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from napari_unetstyle.core import ModelStore
 from napari_unetstyle.core.errors import ModelFileError, TeachingError
+from napari_unetstyle.core.models.aside import forget, save_aside, take_in, write_to
 from napari_unetstyle.core.training.apart import iter_taught_apart
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune
 from napari_unetstyle.core.training.fit import Fit
@@ -151,7 +152,7 @@ def _check(root, before, about):
     for left in root.glob(".*"):
         assert left.name.startswith(".partial-"), about
         os.utime(left, (0, 0))
-    store.forget(store.save_aside(store.load("tiny").spec, random_unet(channels=3, out=3)))
+    forget(store, save_aside(store, store.load("tiny").spec, random_unet(channels=3, out=3)))
     assert not list(root.glob(".*")), about
 
 
@@ -179,12 +180,12 @@ def test_two_that_keep_versions_at_the_same_time_keep_all_of_them(tmp_path, repe
 def test_a_taught_model_that_was_forgotten_is_not_kept_as_an_empty_folder(tmp_path):
     store = fresh_store(tmp_path)
     spec = store.load("tiny").spec.model_copy(update={"name": "new"})
-    aside = store.save_aside(spec, random_unet(channels=3, out=3), memory=[small_memory()])
-    store.forget(aside)
+    aside = save_aside(store, spec, random_unet(channels=3, out=3), memory=[small_memory()])
+    forget(store, aside)
     with pytest.raises(ModelFileError, match="no longer there"):
-        store.take_in(aside, spec)
+        take_in(store, aside, spec)
     with pytest.raises(ModelFileError, match="no longer there"):
-        store.write(aside, spec, tmp_path / "elsewhere")
+        write_to(store, aside, spec, tmp_path / "elsewhere")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny@1"]
 
 

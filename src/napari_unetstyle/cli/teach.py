@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unetstyle.core.annotation.corrections import Correction
+    from napari_unetstyle.core.models.model import Model
     from napari_unetstyle.core.models.spec import ClassSpec
-    from napari_unetstyle.core.models.store import Model, ModelStore
+    from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image, as_image
     from napari_unetstyle.core.imaging.picture_file import write_image
     from napari_unetstyle.core.metrics import evaluate
-    from napari_unetstyle.core.models.store import Model, ModelStore
+    from napari_unetstyle.core.models.model import Model
+    from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Progress, run
     from napari_unetstyle.core.segmentation.agreement import Agreement, compare_models
     from napari_unetstyle.core.segmentation.foreign import domain_distance
@@ -46,7 +47,7 @@ _HOMES = {
     "Image": "imaging.image",
     "as_image": "imaging.image",
     "evaluate": "metrics",
-    "Model": "models.store",
+    "Model": "models.model",
     "ModelStore": "models.store",
     "Progress": "progress",
     "run": "progress",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.models.comparable import common_output
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets.changed_objects import changed_objects

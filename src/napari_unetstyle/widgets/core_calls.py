@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.annotation.corrections import Correction
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.core.models.store import Model, ModelStore
+    from napari_unetstyle.core.models.model import Model
+    from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.files import plain_name
 from napari_unetstyle.core.models.classes import class_specs, more_classes
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:

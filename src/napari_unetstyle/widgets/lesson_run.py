@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import with_fixes
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.comparison_run import Compared, Side, iter_compared, sides_of
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.flip_key import FLIP_KEY

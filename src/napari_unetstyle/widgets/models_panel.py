@@ -13,7 +13,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ModelNameTakenError, UnetstyleError
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
 from napari_unetstyle.widgets.message_row import MessageRow

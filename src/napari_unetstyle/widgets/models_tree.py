@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_unetstyle.core.models.descent import Descendant, by_descent
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
-from napari_unetstyle.core.models.store import reference
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path

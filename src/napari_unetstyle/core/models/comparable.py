@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import reference
 
 
 def common_output(first: ModelSpec, second: ModelSpec) -> Literal["objects", "areas"]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from napari_unetstyle.core.models.folder import MANIFEST
+from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import reference
 
 
 @dataclass(frozen=True)

@@ -10,86 +10,28 @@ version. An import can therefore never change what a name means: it is refused i
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError, OutputError
+from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError
 from napari_unetstyle.core.files import atomic_write, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
-from napari_unetstyle.core.models.memory import Memory, read_memory, write_memory
-from napari_unetstyle.core.models.own import read_own, write_own
-from napari_unetstyle.core.models.spec import Card, ModelSpec
+from napari_unetstyle.core.models.memory import Memory, write_memory
+from napari_unetstyle.core.models.model import Model, reference
+from napari_unetstyle.core.models.own import write_own
+from napari_unetstyle.core.models.partial import ENVIRONMENT, name_it, partial_folder, remove_whole
+from napari_unetstyle.core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_unetstyle.core.networks.unet import UNet
-
-ENVIRONMENT = "NAPARI_UNETSTYLE_MODELS"
-_PARTIAL = ".partial-"
-_A_DAY = 86400
 BUNDLED = Path(__file__).with_name("bundled")
 _REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(@(?P<version>[1-9][0-9]{0,8}))?")
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model on disk, whose network is loaded when it is first asked for.
-
-    Attributes
-    ----------
-    spec
-        What it is.
-    folder
-        Where it lies.
-    """
-
-    spec: ModelSpec
-    folder: Path
-
-    @property
-    def card(self) -> Card:
-        """What a person must know before trusting it."""
-        return self.spec.card
-
-    @cached_property
-    def network(self) -> UNet:
-        """The network with its weights, in ``eval`` mode on the CPU; every file is verified first.
-
-        Raises
-        ------
-        ModelFileError
-            If a file is missing, edited or does not fit the specification.
-        """
-        return model_folder.load_network(self.spec, self.folder)
-
-    @classmethod
-    def in_memory(cls, spec: ModelSpec, network: UNet) -> Model:
-        """A model that lies in no folder."""
-        model = cls(spec, Path())
-        model.__dict__.update(network=network, sha256="")  # where cached_property keeps them
-        return model
-
-    @cached_property
-    def sha256(self) -> str:
-        """Names the exact contents: of ``model.json``, which holds the hashes of all other files; empty in memory."""
-        return sha256_of(self.folder / MANIFEST)
-
-    @property
-    def memory(self) -> tuple[Memory, ...]:
-        """The pictures it carries, for teaching; after them the crops of a person's own, which never travel."""
-        return (*read_memory(self.spec, self.folder), *read_own(self.spec, self.folder))
 
 
 _Scan = tuple[list[Model], dict[Path, str]]  # usable models, and folders that are none with the reason
@@ -184,7 +126,7 @@ class ModelStore:
         from napari_unetstyle.core.models.weights import save_weights
 
         self._check_free(spec)
-        with _partial_folder(self.root) as partial:
+        with partial_folder(self.root) as partial:
             save_weights(network, partial / WEIGHTS, half=half)
             files = {WEIGHTS: sha256_of(partial / WEIGHTS), **write_memory(memory, partial)}
             write_own([one for one in memory if one.picture], partial)
@@ -192,91 +134,6 @@ class ModelStore:
             atomic_write(partial / MANIFEST, model_folder.to_json(written))
             model_folder.load_network(written, partial, shown_as=reference(spec))  # what is kept can be loaded
             return self._adopt(partial, written)
-
-    def save_aside(self, spec: ModelSpec, network: nn.Module, *, memory: Sequence[Memory] = ()) -> Model:
-        """Write a complete model that no list shows, until it is taken in; forgotten a day later.
-
-        Parameters as those of :meth:`save`.
-        """
-        folder = _new_partial(self.root)
-        with contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, folder, ignore_errors=True)
-            aside = ModelStore(folder, bundled=folder)
-            aside.save(spec, network, memory=memory)
-            model = aside.load(spec.name)
-            undo.pop_all()
-        return model
-
-    def take_in(self, model: Model, spec: ModelSpec) -> Model:
-        """Make a model that was saved aside the next version of its name.
-
-        Parameters
-        ----------
-        model
-            From :meth:`save_aside`; its folder moves.
-        spec
-            What it is, now that it has been measured; the version is filled in.
-
-        Raises
-        ------
-        OutputError
-            If its folder cannot be moved.
-        ModelFileError
-            If it was forgotten, or a file of it is missing or damaged.
-        """
-        version = max((m.spec.version for m in self._scan()[0] if m.spec.name == spec.name), default=0)
-        while True:
-            version += 1
-            numbered = model_folder.sealed(spec.model_copy(update={"version": version}), model.spec.files)
-            target = self.root / reference(numbered)
-            if target.exists():
-                continue
-            self._check_aside(model)
-            atomic_write(model.folder / MANIFEST, model_folder.to_json(numbered))
-            try:
-                model.folder.rename(target)
-            except OSError as error:
-                if target.exists():  # another window was faster
-                    continue
-                raise OutputError(
-                    f"Could not write {target}: {error.strerror or error}. Free some space or choose a model folder "
-                    f"that you may write to (environment variable {ENVIRONMENT})."
-                ) from error
-            self.forget(model)
-            return Model(numbered, target)
-
-    def write(self, model: Model, spec: ModelSpec, folder: str | os.PathLike[str]) -> Model:
-        """Make a model that was saved aside a folder of its own, elsewhere.
-
-        Parameters
-        ----------
-        model, spec
-            As for :meth:`take_in`.
-        folder
-            Must not exist; appears in one step.
-
-        Raises
-        ------
-        OutputError
-            If there is something already, or it cannot be written.
-        """
-        target = Path(folder)
-        if target.exists():
-            raise OutputError(f"{target} exists already, and models are never changed. Give a new folder.")
-        sealed = model_folder.sealed(spec, model.spec.files)
-        self._check_aside(model)
-        atomic_write(model.folder / MANIFEST, model_folder.to_json(sealed))
-        with _partial_folder(target.parent) as partial:
-            model_folder.copy(model.folder, partial)
-            self._named(partial, target)
-        self.forget(model)
-        return Model(sealed, target)
-
-    def forget(self, model: Model) -> None:
-        """Remove what is left of a model that was saved aside."""
-        aside = model.folder.parent
-        if aside.parent == self.root and aside.name.startswith(_PARTIAL):
-            shutil.rmtree(aside, ignore_errors=True)
 
     def import_(self, path: str | os.PathLike[str], *, name: str | None = None) -> ModelSpec:
         """Copy a model folder or a ``.zip`` of one into the store, after checking all of it.
@@ -307,7 +164,7 @@ class ModelStore:
         source = Path(path)
         if not source.exists():
             raise ModelNotFoundError(f"There is nothing at {source}. Give a model folder or a .zip of one.")
-        with _partial_folder(self.root) as partial:
+        with partial_folder(self.root) as partial:
             if source.is_file() and source.name != MANIFEST:
                 unpack(source, partial)
             else:
@@ -361,12 +218,7 @@ class ModelStore:
         if self.root.resolve() != folder.resolve().parent:
             where = "came with the package" if self._bundled in folder.parents else f"lies outside the store ({folder})"
             raise ModelFileError(f"Model {name!r} {where} and is not removed from there. Models of yours: {self.root}.")
-        try:
-            hidden = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.root))
-            folder.rename(hidden / folder.name)  # gone in one step, whatever happens to the deleting
-            shutil.rmtree(hidden)
-        except OSError as error:
-            raise OutputError(f"Could not remove {folder}: {error.strerror or error}. Remove it by hand.") from error
+        remove_whole(folder)
 
     def free_name(self, name: str) -> str:
         """`name`, or the first of ``name-2``, ``name-3``, … that no model has."""
@@ -389,15 +241,6 @@ class ModelStore:
                     problems[folder] = f"{folder} has the name of {first.folder} and is not used. Remove one of them."
         return [models[key] for key in sorted(models)], problems
 
-    @staticmethod
-    def _check_aside(model: Model) -> None:
-        if not (model.folder / WEIGHTS).exists():
-            raise ModelFileError(
-                f"The taught model {model.spec.name!r} is no longer there ({model.folder}): it was forgotten, or "
-                "nobody asked for it for a day. Teach again."
-            )
-        model_folder.verify(model.spec, model.folder, model.folder)
-
     def _check_free(self, spec: ModelSpec) -> None:
         for model in self._scan()[0]:
             if (model.spec.name, model.spec.version) == (spec.name, spec.version):
@@ -418,18 +261,8 @@ class ModelStore:
                     f"meaning. Import this one under a name of its own, for example {free!r}.",
                     free,
                 )
-        self._named(partial, self.root / reference(spec))
+        name_it(partial, self.root / reference(spec))
         return spec
-
-    @staticmethod
-    def _named(partial: Path, target: Path) -> None:
-        try:
-            partial.chmod(0o755)
-            partial.rename(target)
-        except OSError as error:
-            raise OutputError(
-                f"Could not write {target}: {error.strerror or error}. Remove what is there, or choose another name."
-            ) from error
 
 
 def default_root() -> Path:
@@ -439,40 +272,6 @@ def default_root() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("napari-unetstyle", appauthor=False)) / "models"
-
-
-def reference(spec: ModelSpec) -> str:
-    """What names exactly this version, ``nuclei@2``; also the name of its folder."""
-    return f"{spec.name}@{spec.version}"
-
-
-@contextlib.contextmanager
-def _partial_folder(root: Path) -> Iterator[Path]:
-    """A folder beside the models that no scan sees; gone afterwards unless it was given a name."""
-    partial = _new_partial(root)
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _new_partial(root: Path) -> Path:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        _sweep(root)
-        return Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=root))
-    except OSError as error:
-        raise OutputError(
-            f"Could not write to the model folder {root}: {error.strerror or error}. "
-            f"Choose one that you may write to (environment variable {ENVIRONMENT})."
-        ) from error
-
-
-def _sweep(root: Path) -> None:
-    """Remove what a killed process left behind a day ago or earlier."""
-    for folder in root.glob(f"{_PARTIAL}*"):
-        if time.time() - folder.stat().st_mtime > _A_DAY:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.metrics import iter_evaluate
 from napari_unetstyle.core.models.comparable import common_output
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
 from napari_unetstyle.core.segmentation.result import SegmentResult

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.flips import Box, Index, Mirrored, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions

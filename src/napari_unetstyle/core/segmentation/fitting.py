@@ -11,8 +11,8 @@ from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.fitted import Fitted, Group, prepared
 from napari_unetstyle.core.segmentation.flips import Index, flips_of, mirrored

@@ -25,7 +25,8 @@ from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, share, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.measure import iter_measure

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
 from napari_unetstyle.core.segmentation.options import make_options
 from napari_unetstyle.core.segmentation.planes import turned

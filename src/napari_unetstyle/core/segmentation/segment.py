@@ -16,8 +16,9 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import DISCLAIMER
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.fitted import Fitted
 from napari_unetstyle.core.segmentation.fitting import iter_fit

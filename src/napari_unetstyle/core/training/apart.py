@@ -26,7 +26,9 @@ from typing import IO, Any
 from napari_unetstyle.core import errors
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OutputError, TeachingError, UnetstyleError
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.aside import save_aside
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.candidate import Candidate, Checked
 from napari_unetstyle.core.training.options import FineTuneOptions
@@ -260,7 +262,7 @@ def _show(progress: Progress, folder: Path) -> dict[str, Any]:
     assert progress.so_far is not None
     model = progress.so_far()
     try:
-        return {"shown": str(ModelStore(folder).save_aside(model.spec, model.network).folder)}
+        return {"shown": str(save_aside(ModelStore(folder), model.spec, model.network).folder)}
     except UnetstyleError as error:
         return {"error": type(error).__name__, "message": str(error)}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from napari_unetstyle.core.models.aside import forget, take_in, write_to
 from napari_unetstyle.core.models.before_after import BeforeAfter, What, measurements
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import Measurement, ModelSpec
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.training.scores import Comparison
 
 
@@ -56,15 +59,16 @@ class Candidate:
 
     def keep(self, store: ModelStore | None = None) -> Model:
         """Make it the next version of its name in `store`, where its folder moves, with the comparison in its card."""
-        return (store or ModelStore()).take_in(self.model, _with_comparison(self.model.spec, self.comparison))
+        return take_in(store or ModelStore(), self.model, _with_comparison(self.model.spec, self.comparison))
 
     def write(self, folder: str | os.PathLike[str], store: ModelStore | None = None) -> Model:
         """Make it a model folder of its own, which must not exist yet."""
-        return (store or ModelStore()).write(self.model, _with_comparison(self.model.spec, self.comparison), folder)
+        spec = _with_comparison(self.model.spec, self.comparison)
+        return write_to(store or ModelStore(), self.model, spec, Path(folder))
 
     def forget(self, store: ModelStore | None = None) -> None:
         """Remove it."""
-        (store or ModelStore()).forget(self.model)
+        forget(store or ModelStore(), self.model)
 
 
 def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:

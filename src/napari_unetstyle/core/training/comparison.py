@@ -12,8 +12,8 @@ from napari_unetstyle.core.annotation.known import classes_known, is_known
 from napari_unetstyle.core.imaging.geometry import in_known_unit, unknown
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.memory import Memory
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.progress import Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions

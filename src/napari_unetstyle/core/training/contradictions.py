@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions

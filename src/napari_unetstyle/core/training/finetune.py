@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import torch
 from napari_unetstyle import __version__
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.models.aside import forget, save_aside
 from napari_unetstyle.core.models.folder import MANIFEST
 from napari_unetstyle.core.models.memory import Memory
+from napari_unetstyle.core.models.model import Model, reference
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model, ModelStore, reference
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.models.weights import create_network
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps, run, share
@@ -164,13 +167,13 @@ def iter_fine_tune(
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
 
     def aside(network: UNet, part: float) -> Model:
-        return shelf.save_aside(_draft(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
+        return save_aside(shelf, _draft(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
 
     def scored(child: Model) -> Steps[Scores]:
         scores = yield from iter_scores(child, said, places, check, options.segment, looks)
         return replace(scores, added=options.add_classes)
 
-    trials = Trials(aside=aside, scored=scored, forget=shelf.forget)
+    trials = Trials(aside=aside, scored=scored, forget=partial(forget, shelf))
     child, after, part = yield from share(iter_kept(teaching.best, start, before, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
     notes = _notes(styled, teaching, part)
@@ -218,9 +221,9 @@ def iter_teach_new(
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
     trials = Trials(
-        aside=lambda network, _: shelf.save_aside(_draft(spec, options, teaching, lessons), network, memory=own),
+        aside=lambda network, _: save_aside(shelf, _draft(spec, options, teaching, lessons), network, memory=own),
         scored=lambda child: iter_scores(child, said, places, (), options.segment, looks),
-        forget=shelf.forget,
+        forget=partial(forget, shelf),
     )
     child, after, _ = yield from share(iter_kept(best, best, None, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, share
 from napari_unetstyle.core.training.scores import TOLERATED, Comparison, Scores

@@ -12,7 +12,8 @@ import numpy as np
 
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.models.store import Model, ModelStore
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.training.candidate import Candidate
 from napari_unetstyle.core.training.comparison import iter_scores

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from napari_unetstyle.core import device as devices
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.store import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, through
 from napari_unetstyle.core.training.comparison import iter_scores

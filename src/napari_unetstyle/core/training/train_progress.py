@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_unetstyle.core.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.models.store import Model
+    from napari_unetstyle.core.models.model import Model
 
 
 @dataclass(frozen=True, slots=True)
