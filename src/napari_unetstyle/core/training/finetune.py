@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,19 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_unetstyle import __version__
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.models.aside import forget, save_aside
 from napari_unetstyle.core.models.folder import MANIFEST
 from napari_unetstyle.core.models.memory import Memory
-from napari_unetstyle.core.models.model import Model, reference
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.models.weights import create_network
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
+from napari_unetstyle.core.training.account import key_of, notes_for_a_person, taught_spec
 from napari_unetstyle.core.training.added_classes import before_added, iter_taught_alone, widened, with_classes
 from napari_unetstyle.core.training.candidate import Candidate, Checked
 from napari_unetstyle.core.training.comparison import iter_scores
@@ -42,9 +39,8 @@ from napari_unetstyle.core.training.patches import Example, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
-from napari_unetstyle.core.training.seen import seen_by
 from napari_unetstyle.core.training.step_back import Trials, iter_kept
-from napari_unetstyle.core.training.styling import StyledExamples, iter_styled
+from napari_unetstyle.core.training.styling import iter_styled
 from napari_unetstyle.core.training.teaching import Teaching
 
 _FLOORS = 8  # batches that the variance floors of a new model are taken from
@@ -161,13 +157,13 @@ def iter_fine_tune(
         steps = iter_taught_alone(network, len(options.add_classes), drawing, options.seed)
         yield from share(steps, _STYLED, _STYLED)
     start = copy.deepcopy(network)
-    key = _key(model.spec.files[MANIFEST], options, [*lessons, *old], places)
+    key = key_of(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
 
     def aside(network: UNet, part: float) -> Model:
-        return save_aside(shelf, _draft(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
+        return save_aside(shelf, taught_spec(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
 
     def scored(child: Model) -> Steps[Scores]:
         scores = yield from iter_scores(child, said, places, check, options.segment, looks)
@@ -176,7 +172,7 @@ def iter_fine_tune(
     trials = Trials(aside=aside, scored=scored, forget=partial(forget, shelf))
     child, after, part = yield from share(iter_kept(teaching.best, start, before, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
-    notes = _notes(styled, teaching, part)
+    notes = notes_for_a_person(styled, teaching, part)
     return Candidate(model=child, parent=model, comparison=Comparison(before, after), places=checked, notes=notes)
 
 
@@ -213,7 +209,7 @@ def iter_teach_new(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = create_network(spec)
-    key = _key(spec.model_dump_json(), options, lessons, places)
+    key = key_of(spec.model_dump_json(), options, lessons, places)
     teaching = Teaching(spec, network, said, places, options, usual_rate=2e-3, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _BEFORE, _AFTER)
     best = teaching.best
@@ -221,37 +217,14 @@ def iter_teach_new(
     set_variance_floors(best, (images.to(next(best.parameters()).device) for images in plain))
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
     trials = Trials(
-        aside=lambda network, _: save_aside(shelf, _draft(spec, options, teaching, lessons), network, memory=own),
+        aside=lambda network, _: save_aside(shelf, taught_spec(spec, options, teaching, lessons), network, memory=own),
         scored=lambda child: iter_scores(child, said, places, (), options.segment, looks),
         forget=partial(forget, shelf),
     )
     child, after, _ = yield from share(iter_kept(best, best, None, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
-    notes = _notes(styled, teaching)
+    notes = notes_for_a_person(styled, teaching)
     return Candidate(model=child, parent=None, comparison=Comparison(None, after), places=checked, notes=notes)
-
-
-def _notes(styled: StyledExamples, teaching: Teaching, part: float = 1.0) -> tuple[str, ...]:
-    """What a person should see of how it went."""
-    state = teaching.state
-    left_out = state.skipped and f"{state.skipped} of {state.step} steps were left out: their numbers were not finite."
-    held_back = teaching.styled < 1 and (
-        f"Other looks were held back to {teaching.styled:.0%} of what they could have been: your own pictures were "
-        "read worse with more of them."
-    )
-    went_back = part < 1 and (
-        f"It would have forgotten some of what it knew, so it went only {part:.0%} of the way from the model before."
-    )
-    return tuple(note for note in (styled.note, held_back, went_back, left_out) if note)
-
-
-def _key(origin: str, options: FineTuneOptions, examples: Sequence[Example], places: Sequence[Place]) -> str:
-    """Names all that a teaching's weights depend on, except for how long it is to take and where it runs."""
-    free = {"folder", "device", "name", "minutes", "remember"}
-    chosen = {name: repr(value) for name, value in vars(options).items() if name not in free}
-    chosen["styles"] = json.dumps([style.stated() for style in options.styles])  # a long array's repr is cut short
-    content = [origin, chosen, [_digest(one) for one in examples], [repr(place) for place in places]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _checked(corrections: Sequence[Correction], said: Sequence[Said], places: Sequence[Place]) -> tuple[Checked, ...]:
@@ -279,47 +252,3 @@ def _check_shown(learned: Sequence[Said], spec: ModelSpec, added: Sequence[str])
 def _example(memory: Memory, spec: ModelSpec) -> Example:
     pixels = np.asarray(select_channels(memory.pixels, spec.input, spec.network.in_channels))
     return Example(unit_range(pixels), memory.targets)
-
-
-def _draft(
-    spec: ModelSpec, options: FineTuneOptions, teaching: Teaching, lessons: Sequence[Example], part: float = 1.0
-) -> ModelSpec:
-    """What the taught model is, before it is measured; `spec` is the parent's, or that of a new model.
-
-    `part` is how much of the way from the parent it has gone.
-    """
-    state, is_new = teaching.state, not spec.files
-    name = options.name or (spec.name if spec.parent else f"{spec.name[:59]}-mine")
-    taught = f"taught with {len(lessons)} picture{'s' if len(lessons) > 1 else ''}, {state.step} steps."
-    training = taught.capitalize() if is_new else f"{spec.card.training_data} Then {taught}"
-    provenance = {
-        "made_by": f"napari-unetstyle {__version__}",
-        "date": date.today().isoformat(),
-        "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
-        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}"
-        + (f", then {part:.0%} of the way" if part < 1 else ""),
-        **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),
-        **{f"lesson_{i}": _digest(one) for i, one in enumerate(lessons, 1)},
-    }
-    card = spec.card.model_copy(update={"training_data": training, "measured": ()})
-    return spec.model_copy(
-        update={
-            "name": name,
-            "version": 1,
-            "parent": None if is_new else reference(spec),
-            "card": card,
-            "provenance": provenance,
-            "files": {},
-            "seen": seen_by(spec, lessons, is_new=is_new),
-            "amp_changed_ppm": None,
-        }
-    )
-
-
-def _digest(example: Example) -> str:
-    """sha256 of what a lesson consists of, which names it without telling anything about it."""
-    digest = hashlib.sha256()
-    for array in (example.image, example.labels, example.valid):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
