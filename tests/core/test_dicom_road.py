@@ -20,7 +20,8 @@ from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.output import write_geojson, write_probabilities, write_rois, write_table
+from napari_unetstyle.core.segmentation.output import write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 from tests.core import dicom_for_tests as made
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 from tests.core.networks_for_tests import tiny_volume_model

@@ -16,7 +16,7 @@ from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_areas, read_masks
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.core.segmentation.outlines import outlines
-from napari_unetstyle.core.segmentation.output import write_geojson
+from napari_unetstyle.core.segmentation.output_outlines import write_geojson
 from tests.core.annotation_for_tests import blobs, picture
 from tests.core.test_output import result_of
 

@@ -23,14 +23,9 @@ from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.segmentation import output
-from napari_unetstyle.core.segmentation.output import (
-    label_info,
-    write_geojson,
-    write_probabilities,
-    write_rois,
-    write_table,
-)
+from napari_unetstyle.core.segmentation import output, output_tiff
+from napari_unetstyle.core.segmentation.output import label_info, write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 
 CLASSES = (ClassSpec(value=1, name="nucleus", color="#ff8000"), ClassSpec(value=2, name="müll/é", color="#0000ff"))
 
@@ -181,8 +176,9 @@ def test_labels_on_disk_are_written_band_by_band(tmp_path: Path, monkeypatch: py
         largest = max(largest, array.size)
         return real(array, dtype)
 
-    monkeypatch.setattr(output.np, "ascontiguousarray", watched)
-    monkeypatch.setattr(output, "_IMAGEJ_LIMIT", 1000)  # and as BigTIFF
+    monkeypatch.setattr(output_tiff.np, "ascontiguousarray", watched)
+    for room in (output, output_tiff):
+        monkeypatch.setattr(room, "IMAGEJ_LIMIT", 1000)  # and as BigTIFF
     path = write_labels(tmp_path / "x.tif", mapped)
     assert largest == 64 * 2048
     with tifffile.TiffFile(path) as tiff:

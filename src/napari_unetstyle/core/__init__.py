@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.foreign import domain_distance
     from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
-    from napari_unetstyle.core.segmentation.output import write_geojson, write_labels, write_rois, write_table
+    from napari_unetstyle.core.segmentation.output import write_labels, write_table
+    from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
     from napari_unetstyle.core.style.augment import StyleAugment
@@ -56,10 +57,10 @@ _HOMES = {
     "domain_distance": "segmentation.foreign",
     "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
-    "write_geojson": "segmentation.output",
+    "write_geojson": "segmentation.output_outlines",
     "write_image": "imaging.picture_file",
     "write_labels": "segmentation.output",
-    "write_rois": "segmentation.output",
+    "write_rois": "segmentation.output_outlines",
     "write_table": "segmentation.output",
     "SegmentResult": "segmentation.result",
     "iter_segment": "segmentation.segment",

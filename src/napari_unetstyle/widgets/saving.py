@@ -31,9 +31,9 @@ class Format:
         OutputError
             If the file cannot be written; what was there before is whole.
         """
-        from napari_unetstyle.core.segmentation import output
+        from napari_unetstyle import core
 
-        write: Callable[..., Path] = getattr(output, self.writer)
+        write: Callable[..., Path] = getattr(core, self.writer)
         return write(path, result, **({"source": files} if self.needs_series else {}))
 
 

@@ -31,13 +31,8 @@ from napari_unetstyle.core.progress import Progress, Steps, share, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.output import (
-    write_geojson,
-    write_labels,
-    write_probabilities,
-    write_rois,
-    write_table,
-)
+from napari_unetstyle.core.segmentation.output import write_labels, write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 from napari_unetstyle.core.segmentation.segment import iter_segment
 

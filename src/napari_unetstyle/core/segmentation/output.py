@@ -5,18 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
-import uuid
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import dicom_seg
@@ -27,22 +23,18 @@ from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
-from napari_unetstyle.core.imaging.ome_zarr_labels import label_pieces, write_ome_zarr_labels
+from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
-from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
+from napari_unetstyle.core.segmentation.label_bands import bands, planes, smallest_type
+from napari_unetstyle.core.segmentation.output_tiff import IMAGEJ_LIMIT, imagej_options, ome_metadata, write_tiff
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 
-_ROWS = 64
-_RELEASED = 32  # bands, after which memory of labels on disk is given back
-_IMAGEJ_LIMIT = 2**32 - 2**25  # tifffile's own for ImageJ's kind of TIFF
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _VOLUME_TYPES = (*_TYPES, np.int64)
 _ZARR_TYPES = (*_TYPES, np.uint64)
 _EXACT = 2**53  # other programs take numbers through float64
 _KEPT_IN_VOLUMES = ("output", "program", "intended_use", "model", "classes")
 _PLAIN_COLOR = "#e41a1c"
-_OME_UNITS = {"um": "µm", "mm": "mm"}
-_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same result gives the same bytes
 
 
 def write_labels(
@@ -100,44 +92,130 @@ def write_labels(
     MissingExtraError
         If DICOM-SEG is asked for and highdicom is not installed.
     """
-    info: dict[str, Any] = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER}
-    if isinstance(labels, SegmentResult):
-        axes, geometry, classes = labels.label_axes, labels.geometry, labels.classes
-        made = {name: value for name, value in labels.provenance.items() if name not in ("seconds", "device")}
-        info = {"output": labels.output, **info, **made}
-        array: Any = labels.labels
-    else:
-        is_lazy = Path(path).suffix.lower() == ZARR and isinstance(labels, ArrayLike)
-        array = labels if is_lazy else np.asanyarray(labels)
-        axes = axes or "TZYX"[-len(array.shape) :]
-        geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
-        info = {"output": output, **info} if output else info
-    info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
-    if Path(path).suffix.lower() == dicom_seg.SUFFIX:
-        if source is None:
-            raise OutputError(f"Could not write {path}: DICOM-SEG refers to its series. State it: source=FOLDER.")
-        segments = _segments(labels, array, () if info.get("output") == "objects" else classes)
-        made_by = (
-            {"algorithm": info["model"]["name"], "version": str(info["model"]["version"])} if "model" in info else {}
-        )
-        return dicom_seg.write_segmentation(Path(path), array, geometry, segments, source, series=series, **made_by)
-    if Path(path).suffix.lower() == ZARR:
-        areas = info["classes"] if info.get("output") == "areas" else ()
-        dtype = _smallest_type(array, Path(path), _ZARR_TYPES, 2**63 - 1, "an OME-Zarr")
-        kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
-        return write_ome_zarr_labels(Path(path), array, dtype, axes, geometry, kept, areas=areas, name=name)
+    file = Path(path)
+    suffix = file.suffix.lower()
+    written = _Written.of(labels, axes, geometry, classes, output, is_lazy=suffix == ZARR)
+    if suffix == dicom_seg.SUFFIX:
+        return _write_segmentation(file, written, source, series)
+    if suffix == ZARR:
+        return _write_zarr(file, written, name)
     if name is not None:
         raise OutputError(f"Could not write {path}: only labels in an OME-Zarr picture have a name. Leave it out.")
-    if medical_suffix(path):
-        dtype = _smallest_type(array, Path(path), _VOLUME_TYPES, _EXACT, "a volume")
-        kept = {name: info[name] for name in _KEPT_IN_VOLUMES if name in info}
-        return write_medical(Path(path), _bands(array), array.shape, dtype, axes, geometry, kept)
-    dtype = _smallest_type(array, Path(path))
-    colored = classes if info.get("output") == "areas" else ()
+    return _write_volume(file, written) if medical_suffix(file) else _write_tiff(file, written)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Written:
+    """Labels and what is written with them.
+
+    Attributes
+    ----------
+    array
+        The labels; lazy only where the format takes them so.
+    axes, geometry, classes
+        As for :func:`write_labels`.
+    info
+        What else is known: output, model, options.
+    owners
+        Class of each object, by id, if that is known.
+    """
+
+    array: Any
+    axes: str
+    geometry: Geometry
+    classes: Sequence[ClassSpec]
+    info: dict[str, Any]
+    owners: Mapping[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        labels: SegmentResult | ArrayLike,
+        axes: str | None,
+        geometry: Geometry | None,
+        classes: Sequence[ClassSpec],
+        output: str | None,
+        *,
+        is_lazy: bool,
+    ) -> _Written:
+        info: dict[str, Any] = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER}
+        owners: dict[int, int] = {}
+        array: Any
+        if isinstance(labels, SegmentResult):
+            array, axes, geometry, classes = labels.labels, labels.label_axes, labels.geometry, labels.classes
+            made = {name: value for name, value in labels.provenance.items() if name not in ("seconds", "device")}
+            info = {"output": labels.output, **info, **made}
+            owners = dict(zip(labels.objects.get("label", []), labels.objects.get("class", []), strict=True))
+        else:
+            array = labels if is_lazy and isinstance(labels, ArrayLike) else np.asanyarray(labels)
+            axes = axes or "TZYX"[-len(array.shape) :]
+            geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
+            info = {"output": output, **info} if output else info
+        info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
+        return cls(array=array, axes=axes, geometry=geometry, classes=classes, info=info, owners=owners)
+
+    @property
+    def output(self) -> str | None:
+        """Whether the values are those of objects or of classes, if that is known."""
+        return self.info.get("output")
+
+    @property
+    def kept_in_volumes(self) -> dict[str, Any]:
+        """The part of what is known that volumes keep."""
+        return {name: self.info[name] for name in _KEPT_IN_VOLUMES if name in self.info}
+
+    def segments(self) -> list[dicom_seg.Segment]:
+        """A segment for each class, or for each object with the name of its class."""
+        if self.output != "objects" and self.classes:
+            return [dicom_seg.Segment(value=c.value, name=c.name, color=c.color) for c in self.classes]
+        known = {c.value: c for c in self.classes} if self.owners else {}
+        ids = sorted({int(i) for plane in planes(self.array) for i in np.unique(plane)} - {0})
+        owned = [(i, known.get(int(self.owners.get(i, 0)))) for i in ids]
+        return [
+            dicom_seg.Segment(
+                value=i, name=f"{c.name} {i}" if c else f"object {i}", color=c.color if c else _PLAIN_COLOR
+            )
+            for i, c in owned
+        ]
+
+
+def _write_segmentation(
+    file: Path, written: _Written, source: Source | Series | None, series: int | str | None
+) -> Path:
+    if source is None:
+        raise OutputError(f"Could not write {file}: DICOM-SEG refers to its series. State it: source=FOLDER.")
+    model = written.info.get("model")
+    made_by = {} if model is None else {"algorithm": model["name"], "version": str(model["version"])}
+    segments = written.segments()
+    return dicom_seg.write_segmentation(
+        file, written.array, written.geometry, segments, source, series=series, **made_by
+    )
+
+
+def _write_zarr(file: Path, written: _Written, name: str | None) -> Path:
+    areas = written.info["classes"] if written.output == "areas" else ()
+    dtype = smallest_type(written.array, file, _ZARR_TYPES, 2**63 - 1, "an OME-Zarr")
+    kept = written.kept_in_volumes
+    return write_ome_zarr_labels(
+        file, written.array, dtype, written.axes, written.geometry, kept, areas=areas, name=name
+    )
+
+
+def _write_volume(file: Path, written: _Written) -> Path:
+    array = written.array
+    dtype = smallest_type(array, file, _VOLUME_TYPES, _EXACT, "a volume")
+    pieces, kept = bands(array), written.kept_in_volumes
+    return write_medical(file, pieces, array.shape, dtype, written.axes, written.geometry, kept)
+
+
+def _write_tiff(file: Path, written: _Written) -> Path:
+    array, axes, geometry, info = written.array, written.axes, written.geometry, written.info
+    dtype = smallest_type(array, file, _TYPES, 2**32 - 1, "a TIFF")
+    colored = written.classes if written.output == "areas" else ()
     is_narrow_stack = array.ndim > 2 and array.shape[-1] == 1  # tifffile would make one plane of it
-    if dtype.itemsize > 2 or array.size * dtype.itemsize > _IMAGEJ_LIMIT or is_narrow_stack:
-        return _write_tiff(path, array, dtype, {"ome": True}, {"metadata": _ome_metadata(axes, geometry, info)})
-    return _write_tiff(path, array, dtype, {"imagej": True}, _imagej_options(axes, geometry, info, colored))
+    if dtype.itemsize > 2 or array.size * dtype.itemsize > IMAGEJ_LIMIT or is_narrow_stack:
+        return write_tiff(file, array, dtype, {"ome": True}, {"metadata": ome_metadata(axes, geometry, info)})
+    return write_tiff(file, array, dtype, {"imagej": True}, imagej_options(axes, geometry, info, colored))
 
 
 def write_probabilities(path: str | os.PathLike[str], result: SegmentResult) -> Path:
@@ -150,9 +228,9 @@ def write_probabilities(path: str | os.PathLike[str], result: SegmentResult) -> 
     """
     names = ["background", *[c.name for c in result.classes], "seeds"][: len(result.probability_bytes)]
     info = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER, "meaning": "255 is probability 1"}
-    metadata = _ome_metadata(f"C{result.label_axes}", result.geometry, info)
+    metadata = ome_metadata(f"C{result.label_axes}", result.geometry, info)
     options = {"metadata": {**metadata, "Channel": {"Name": names}}}
-    return _write_tiff(path, result.probability_bytes, np.dtype("u1"), {"ome": True}, options)
+    return write_tiff(path, result.probability_bytes, np.dtype("u1"), {"ome": True}, options)
 
 
 def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> Path:
@@ -170,33 +248,6 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
-    return Path(path)
-
-
-def write_rois(path: str | os.PathLike[str], result: SegmentResult) -> Path:
-    """Write the outline of every object (or class area) as ImageJ ROIs in a zip file.
-
-    Each has a name (``00012-nucleus``), the color of its class, the class value as group, and its frame.
-    Parts and holes are kept: objects that have any become composite ROIs, all others polygons along the borders of
-    pixels.
-    """
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in _rois(result):
-            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), data, zipfile.ZIP_DEFLATED)
-    return Path(path)
-
-
-def write_geojson(path: str | os.PathLike[str], result: SegmentResult) -> Path:
-    """Write the outlines as GeoJSON for QuPath: objects as detections, class areas as annotations.
-
-    Coordinates are pixels; each feature has its class with color, its holes, and what is known of it as measurements.
-    """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
-        for i, feature in enumerate(_features(result)):
-            file.write(",\n" if i else "\n")
-            json.dump(feature, file, ensure_ascii=False)
-        file.write("\n]}\n")
     return Path(path)
 
 
@@ -218,225 +269,3 @@ def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     return info if isinstance(info, dict) else {}
-
-
-# DICOM-SEG -------------------------------------------------------------------------------------------------------
-
-
-def _segments(
-    labels: SegmentResult | ArrayLike, array: NDArray[Any], classes: Sequence[ClassSpec]
-) -> list[dicom_seg.Segment]:
-    """A segment for each class, or for each object with the name of its class."""
-    if classes:
-        return [dicom_seg.Segment(value=c.value, name=c.name, color=c.color) for c in classes]
-    objects = labels.objects if isinstance(labels, SegmentResult) else {}
-    owners = dict(zip(objects.get("label", []), objects.get("class", []), strict=True))
-    known = {c.value: c for c in labels.classes} if isinstance(labels, SegmentResult) else {}
-    ids = sorted({int(i) for plane in _planes(array) for i in np.unique(plane)} - {0})
-    owned = [(i, known.get(int(owners.get(i, 0)))) for i in ids]
-    return [
-        dicom_seg.Segment(value=i, name=f"{c.name} {i}" if c else f"object {i}", color=c.color if c else _PLAIN_COLOR)
-        for i, c in owned
-    ]
-
-
-# TIFF ------------------------------------------------------------------------------------------------------------
-
-
-def _smallest_type(
-    array: NDArray[Any],
-    path: Path,
-    types: Sequence[type[np.integer[Any]]] = _TYPES,
-    limit: int = 2**32 - 1,
-    what: str = "a TIFF",
-) -> np.dtype[Any]:
-    if array.dtype.kind not in "bui":
-        raise OutputError(f"Could not write {path}: labels must be integers, got {array.dtype}.")
-    pieces = _bands(array) if isinstance(array, np.ndarray) else label_pieces(array)
-    ranges = [(int(piece.min()), int(piece.max())) for piece in pieces]
-    low, high = min((a for a, _ in ranges), default=0), max((b for _, b in ranges), default=0)
-    for candidate in types:
-        if low >= 0 and high <= min(limit, np.iinfo(candidate).max):
-            return np.dtype(candidate)
-    raise OutputError(
-        f"Could not write {path}: label ids run from {low} to {high}; {what} of labels holds 0 to {limit}. "
-        "Number the objects anew. Nothing was written."
-    )
-
-
-def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for index in np.ndindex(array.shape[:-2]):
-        yield array[index]
-
-
-def _bands(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for plane in _planes(array):
-        for i, top in enumerate(range(0, plane.shape[0], _ROWS)):
-            yield np.asarray(plane[top : top + _ROWS])
-            if i % _RELEASED == _RELEASED - 1:
-                scratch.release(array)
-
-
-def _write_tiff(
-    path: str | os.PathLike[str],
-    array: NDArray[Any],
-    dtype: np.dtype[Any],
-    kind: dict[str, Any],
-    options: dict[str, Any],
-) -> Path:
-    """Write compressed strips in order, so that labels on disk never have to fit into memory."""
-    import tifffile
-
-    is_big = "ome" in kind and array.size * dtype.itemsize > _IMAGEJ_LIMIT
-    with (
-        atomic_path(path) as temporary,
-        tifffile.TiffWriter(temporary, bigtiff=is_big, byteorder="<", **kind) as writer,
-    ):
-        writer.write(
-            _strips(array, dtype),
-            shape=array.shape,
-            dtype=dtype,
-            rowsperstrip=_ROWS,
-            compression="zlib",
-            photometric="minisblack",
-            software=f"napari-unetstyle {__version__}",
-            **options,
-        )
-    return Path(path)
-
-
-def _imagej_options(
-    axes: str, geometry: Geometry, info: dict[str, Any], colored: Sequence[ClassSpec]
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes, "Info": json.dumps(info)}
-    if colored:
-        metadata |= {"LUTs": [_lookup(colored)], "min": 0, "max": 255}
-    if not geometry.is_physical:
-        return {"metadata": metadata}
-    metadata |= {"unit": geometry.unit}
-    metadata |= {"spacing": geometry.spacing[0]} if len(geometry.spacing) == 3 else {}
-    return {"metadata": metadata, "resolution": tuple(1 / s for s in geometry.spacing[:-3:-1])}
-
-
-def _ome_metadata(axes: str, geometry: Geometry, info: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(info)
-    metadata: dict[str, Any] = {"axes": axes, "Description": text, "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, text))}
-    if geometry.is_physical:
-        for axis, size in zip("XYZ", geometry.spacing[::-1], strict=False):
-            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": _OME_UNITS[geometry.unit]}
-    return metadata
-
-
-def _strips(array: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
-    import imagecodecs
-
-    stored = dtype.newbyteorder("<")
-    for band in _bands(array):
-        yield bytes(imagecodecs.deflate_encode(np.ascontiguousarray(band, stored).tobytes(), level=3))
-
-
-def _lookup(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
-    table = np.zeros((3, 256), np.uint8)
-    for c in classes:
-        table[:, min(c.value, 255)] = _rgb(c.color)
-    return table
-
-
-# Outlines --------------------------------------------------------------------------------------------------------
-
-
-def _outlined(result: SegmentResult) -> Iterator[tuple[dict[str, int], int, ClassSpec, list[Outline]]]:
-    """Frame (by axis letter), label, class and parts of everything that has an outline."""
-    owner = dict(zip(result.objects.get("label", []), result.objects.get("class", []), strict=True))
-    known = {c.value: c for c in result.classes}
-    leading = result.label_axes[:-2]
-    for index in np.ndindex(result.labels.shape[:-2]):
-        frame = dict(zip(leading, index, strict=True))
-        for label, parts in outlines(result.labels[index]):
-            value = label if result.output == "areas" else int(owner.get(label, result.classes[0].value))
-            yield frame, label, known.get(value, result.classes[0]), parts
-
-
-def _rois(result: SegmentResult) -> Iterator[tuple[str, bytes]]:
-    used: set[str] = set()
-    for frame, label, owner, parts in _outlined(result):
-        stem = f"{label:05d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', owner.name)}"
-        name = stem if stem not in used else "-".join([stem, *[f"{a.lower()}{i + 1}" for a, i in frame.items()]])
-        used.add(name)
-        yield f"{name}.roi", _roi(name, frame, owner, parts)
-
-
-def _roi(name: str, frame: Mapping[str, int], owner: ClassSpec, parts: list[Outline]) -> bytes:
-    import roifile
-
-    simple = len(parts) == 1 and not parts[0].holes
-    roi = roifile.ImagejRoi.frompoints(parts[0].outer if simple else _all_points(parts), name=name)
-    if simple:
-        roi.roitype = roifile.ROI_TYPE.TRACED
-    else:
-        roi.roitype, roi.n_coordinates = roifile.ROI_TYPE.RECT, 0
-        roi.integer_coordinates = roi.subpixel_coordinates = None
-        roi.multi_coordinates = _path(parts)
-        roi.shape_roi_size = len(roi.multi_coordinates)
-    roi.right, roi.bottom = roi.right - 1, roi.bottom - 1  # corners of pixels, not pixels
-    roi.stroke_color = b"\xff" + bytes(_rgb(owner.color))
-    roi.group = min(owner.value, 255)
-    roi.t_position, roi.z_position = frame.get("T", -1) + 1, frame.get("Z", -1) + 1
-    roi.position = roi.t_position or roi.z_position if len(frame) == 1 else 0
-    data: bytes = roi.tobytes()
-    return data
-
-
-def _all_points(parts: list[Outline]) -> Ring:
-    return np.concatenate([part.outer for part in parts])
-
-
-def _path(parts: list[Outline]) -> NDArray[np.float32]:
-    """ImageJ's shape: 0 x y moves, 1 x y draws a line, 4 closes."""
-    steps: list[float] = []
-    for ring in (ring for part in parts for ring in (part.outer, *part.holes)):
-        for i, (x, y) in enumerate(ring.tolist()):
-            steps += [1 if i else 0, x, y]
-        steps.append(4)
-    return np.array(steps, np.float32)
-
-
-def _features(result: SegmentResult) -> Iterator[dict[str, Any]]:
-    rows = {int(label): i for i, label in enumerate(result.objects.get("label", []))}
-    numbers = {name: column for name, column in result.objects.items() if np.asarray(column).dtype.kind in "uif"}
-    kind = "detection" if result.output == "objects" else "annotation"
-    for frame, label, owner, parts in _outlined(result):
-        row = rows.get(label)
-        measured = {} if row is None else {name: float(column[row]) for name, column in numbers.items()}
-        yield {
-            "type": "Feature",
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{label} {frame}")),
-            "geometry": {**_polygons(parts), **({"plane": _plane(frame)} if frame else {})},
-            "properties": {
-                "objectType": kind,
-                "name": f"{owner.name} {label}" if kind == "detection" else owner.name,
-                "classification": {"name": owner.name, "color": list(_rgb(owner.color))},
-                "measurements": measured,
-            },
-        }
-
-
-def _plane(frame: Mapping[str, int]) -> dict[str, int]:
-    return {"c": -1, "z": frame.get("Z", 0), "t": frame.get("T", 0)}
-
-
-def _polygons(parts: list[Outline]) -> dict[str, Any]:
-    polygons = [[_closed(ring) for ring in (part.outer, *part.holes)] for part in parts]
-    if len(polygons) == 1:
-        return {"type": "Polygon", "coordinates": polygons[0]}
-    return {"type": "MultiPolygon", "coordinates": polygons}
-
-
-def _closed(ring: Ring) -> list[list[int]]:
-    points: list[list[int]] = ring.tolist()
-    return [*points, points[0]]
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue
