@@ -15,6 +15,9 @@ bezier      random Bezier curves, rising or falling (Zhou et al. 2019)
 slaug       a random curve for each class, or one for all (Su et al. 2023, without its mixture by saliency)
 fda         lowest amplitudes of five unlabeled pictures of the other domain (Yang and Soatto 2020), as published
 histogram   histogram matching to five unlabeled pictures of the other domain, as published: no polarity, no check
+adain       every training picture once more, by a network of any style (Huang and Belongie 2017) in the style of one of
+            five unlabeled pictures of the other domain: no polarity, no check; the bundled network, whose own training
+            has seen pictures of all domains
 open        ours without pictures of the other domain
 five        ours with five unlabeled pictures of it: ``StyleAugment``
 restyle     no training: the test picture takes the style of the training pictures; network of ``none``
@@ -44,7 +47,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import nuclei
 
-from napari_unetstyle.core import Reference, StyleOptions, run
+from napari_unetstyle.core import Reference, StyleOptions, as_image, run, stylize
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
 from napari_unetstyle.core.style import randomized
@@ -59,10 +62,10 @@ from napari_unetstyle.core.training.styling import iter_styled
 
 PAIRS = ("fluo360:hist_purple", "hist_purple:fluo360", "hist_purple:fluo256", "fluo360:cytobf")
 METHODS = (
-    *("none", "nnunet", "inversion", "gin", "stain", "bezier", "slaug", "fda", "histogram"),
+    *("none", "nnunet", "inversion", "gin", "stain", "bezier", "slaug", "fda", "histogram", "adain"),
     *("open", "five", "restyle", "unstain", "ceiling"),
 )
-TOWARD = ("fda", "histogram", "five")
+TOWARD = ("fda", "histogram", "adain", "five")
 """Methods with pictures of the other domain."""
 SIDE, BATCH, FEW = 128, 8, 5
 RESTYLED_BY = {"restyle": "automatic", "unstain": "stain"}
@@ -172,6 +175,20 @@ def fda(pictures: Sequence[Example]) -> Change:
     return change
 
 
+def by_any(sources: Sequence[nuclei.Source], pictures: Sequence[Example]) -> list[nuclei.Source]:
+    """Each training picture in the style of one of the other domain's pictures, in turn."""
+    return [
+        replace(source, example=replace(source.example, image=in_style(source.example, pictures[i % len(pictures)])))
+        for i, source in enumerate(sources)
+    ]
+
+
+def in_style(example: Example, other: Example) -> Pixels:
+    """By the bundled network of any style, as published."""
+    image, look = (as_image((255 * one.image).round().astype(np.uint8), axes="CYX") for one in (example, other))
+    return stylize(image, look, "any", align=False).image.array.astype(np.float32) / 255
+
+
 def slaug(_: Example, patch: Example, rng: np.random.Generator) -> Pixels:
     """One curve for the whole, or one for each class, as often."""
     if rng.random() < 0.5:
@@ -252,6 +269,9 @@ def trained(method: str, source: str, target: str, seed: int, given: argparse.Na
         styled = run(iter_styled([s.example for s in sources], looks(given.data, target)))
         sources = [replace(s, example=example) for s, example in zip(sources, styled.examples, strict=True)]
         change: Change = ours_with_five
+    elif method == "adain":
+        sources += by_any(sources, few(given.data, target))
+        change = no_change
     elif method == "fda":
         change = fda(few(given.data, target))
     elif method == "histogram":

@@ -282,18 +282,21 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
     )
 
 
-def export(data: Path, out: Path, target: Path) -> None:
-    """Write the model folder `target` from the checkpoint in `out`."""
+def export(data: Path, out: Path, target: Path, start: str | None) -> None:
+    """Write the model folder `target` from the checkpoint in `out`, of a training that went on from `start`."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
     batches = training_batches(data)
     set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
-    training = f"{state.step} steps of about 0.14 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
+    before = {} if start is None else ModelStore().load(start).spec.provenance
+    steps = state.step + int(before.get("steps", 0))
+    minutes = state.seconds / 60 + float(before.get("minutes", 0))
+    training = f"{steps} steps of about 0.14 Mpx in {minutes:.0f} minutes on one CPU core."
     provenance = {
         "recipe": "recipes/nuclei.py",
-        "steps": str(state.step),
-        "minutes": f"{state.seconds / 60:.0f}",
+        "steps": str(steps),
+        "minutes": f"{minutes:.0f}",
         "date": date.today().isoformat(),
     }
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
@@ -308,7 +311,7 @@ def main() -> None:
     """Read the command line."""
     given = arguments(__doc__, minutes=75, goes_on=True)
     if given.export:
-        export(given.data, given.out, given.export)
+        export(given.data, given.out, given.export, given.start)
         return
     network = UNet(NETWORK, 2 + len(SEPARATIONS))
     if given.start is None:
