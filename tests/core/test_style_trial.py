@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetstyle.core import ModelStore, Reference, try_styles
+from napari_unetstyle.core import ModelStore, Reference, run, try_styles
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.training.finetune import iter_fine_tune
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.scores import Counts
@@ -42,10 +43,9 @@ def test_both_are_taught_alike_and_one_is_kept(store):
     assert "styles 0" in trial.without.model.spec.provenance["recipe"]
     measured = trial.with_styles.comparison.child.on_looks
     assert measured is not None
-    assert {id(trial.better), id(trial.worse)} == {id(trial.with_styles), id(trial.without)}
+    assert trial.better in (trial.with_styles, trial.without)
     assert "in the other looks" in trial.sentence()
-    trial.worse.forget(store)
-    kept = trial.better.keep(store)
+    kept = trial.settled(store).keep(store)
     assert set(store.root.iterdir()) - before == {kept.folder}
 
 
@@ -57,6 +57,24 @@ def test_a_trial_that_is_given_up_leaves_nothing(store):
             if progress.fraction > 0.93:
                 break
     assert set(store.root.iterdir()) == before
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_one_that_is_stopped_has_only_what_was_taught_with_styles(store, after):
+    before, taught = set(store.root.iterdir()), []
+
+    def teach(*given, **more):
+        taught.append((yield from iter_fine_tune(*given, **more)))
+        return taught[-1]
+
+    options, stopped = FineTuneOptions(**FEW, styles=looks()), lambda: len(taught) >= after
+    given = {"store": store, "teach": teach, "should_stop": stopped}
+    trial = run(iter_try_styles([small_picture(0)], "tiny", options, **given))
+    assert (trial.with_styles, trial.without) == (taught[0], None)
+    assert not trial.helps
+    assert "Stopped" in trial.sentence()
+    kept = trial.settled(store).keep(store)
+    assert set(store.root.iterdir()) - before == {kept.folder}
 
 
 def test_without_styles_there_is_nothing_to_try(store):
@@ -112,7 +130,7 @@ def test_the_interval_is_that_of_the_normal_approximation_where_there_are_many_p
 )
 def test_styles_help_where_the_looks_gain_surely_and_the_own_pictures_lose_nothing(own, other, helps):
     def sure(value: float) -> Difference:
-        return Difference(value, value - 0.01, value + 0.01, 9)
+        return Difference(0.5 + value, 0.5, value - 0.01, value + 0.01, 9)
 
     one, two = object(), object()
     trial = StyleTrial(with_styles=one, without=two, own=sure(own), looks=sure(other))  # type: ignore[arg-type]

@@ -160,8 +160,7 @@ def teach_model(
     if parent is not None and try_styles:
         trial = _drained(iter_try_styles(lessons, parent, options, store=store), work)
         typer.echo(trial.sentence(), err=as_json)
-        trial.worse.forget(store)
-        candidate = trial.better
+        candidate = trial.settled(store)
     elif parent is not None:
         candidate = _drained(iter_fine_tune(lessons, parent, options, store=store), work)
     else:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,19 +35,25 @@ class Difference:
 
     Attributes
     ----------
-    value
+    with_styles, without
         Over all places.
     low, high
-        95 % interval: places drawn again with replacement, the same for both (paired bootstrap); a place in several
-        looks is drawn as one.
+        95 % interval of the difference: places drawn again with replacement, the same for both (paired bootstrap); a
+        place in several looks is drawn as one.
     places
         How many different ones there are.
     """
 
-    value: float
+    with_styles: float
+    without: float
     low: float
     high: float
     places: int
+
+    @property
+    def value(self) -> float:
+        """The difference over all places."""
+        return self.with_styles - self.without
 
     @classmethod
     def of(
@@ -71,16 +77,27 @@ class Difference:
         members = list(groups.values())
         draws = np.random.default_rng(0).integers(len(members), size=(_DRAWS, len(members)))
 
-        def apart(drawn: Sequence[int]) -> float:
+        def both(drawn: Sequence[int]) -> tuple[float, float]:
             index = [i for group in drawn for i in members[group]]
-            one, other = (together([counts[i] for i in index]) for counts in (with_styles, without))
-            return (one or 0.0) - (other or 0.0)
+            one, other = (together([counts[i] for i in index]) or 0.0 for counts in (with_styles, without))
+            return one, other
 
-        low, high = np.percentile([apart(draw.tolist()) for draw in draws], _TAILS)
-        return cls(apart(range(len(members))), float(low), float(high), len(members))
+        apart = [one - other for one, other in (both(draw.tolist()) for draw in draws)]
+        low, high = np.percentile(apart, _TAILS)
+        return cls(*both(range(len(members))), float(low), float(high), len(members))
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} Dice ({self.low:+.3f} to {self.high:+.3f}, {self.places} places)"
+        found = f"{self.without:.3f} without and {self.with_styles:.3f} with them"
+        return f"Dice {found} ({self.low:+.3f} to {self.high:+.3f}, {self.places} places)"
+
+
+class Teach(Protocol):
+    """A teaching, as :func:`~napari_unetstyle.core.training.finetune.iter_fine_tune` is one."""
+
+    def __call__(
+        self, corrections: Sequence[Correction], parent: Model, options: FineTuneOptions, *, store: ModelStore
+    ) -> Steps[Candidate]:
+        """Teach as a job."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,13 +107,14 @@ class StyleTrial:
     Attributes
     ----------
     with_styles, without
-        What came of each. Both lie aside: keep one, and forget the other (or both).
+        What came of each. Both lie aside: see :meth:`settled`. There is none without styles where the trial was stopped
+        before both were taught.
     own, looks
         What styles changed on held-out places as they are, and in the other looks; None where there are too few.
     """
 
     with_styles: Candidate
-    without: Candidate
+    without: Candidate | None
     own: Difference | None
     looks: Difference | None
 
@@ -109,16 +127,20 @@ class StyleTrial:
 
     @property
     def better(self) -> Candidate:
-        """The one to use: with styles where they help, else without."""
-        return self.with_styles if self.helps else self.without
+        """The one to use: with styles where they help, else without if there is one."""
+        return self.with_styles if self.helps or self.without is None else self.without
 
-    @property
-    def worse(self) -> Candidate:
-        """The other one."""
-        return self.without if self.helps else self.with_styles
+    def settled(self, store: ModelStore | None = None) -> Candidate:
+        """The better one; the other is removed."""
+        for other in (self.with_styles, self.without):
+            if other is not None and other is not self.better:
+                other.forget(store)
+        return self.better
 
     def sentence(self) -> str:
         """What was found, for a person."""
+        if self.without is None:
+            return "Stopped before it was taught without styles, too, so the two could not be compared."
         if self.own is None or self.looks is None:
             return (
                 "With and without styles could not be compared: too few places are judged right, or their labels fit "
@@ -146,7 +168,7 @@ def try_styles(
     Returns
     -------
     StyleTrial
-        ``trial.better.keep()`` makes the better one a model with a name; ``trial.worse.forget()`` removes the other.
+        ``trial.settled().keep()`` makes the better one a model with a name, and removes the other.
 
     Raises
     ------
@@ -162,8 +184,14 @@ def iter_try_styles(
     options: FineTuneOptions,
     *,
     store: ModelStore | None = None,
+    teach: Teach = iter_fine_tune,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Steps[StyleTrial]:
-    """Like :func:`try_styles`, as a job."""
+    """Like :func:`try_styles`, as a job.
+
+    `teach` does each of the two teachings. When `should_stop` says so it has to end them early; what is taught with
+    styles by then is all there is.
+    """
     if not options.styles:
         raise OptionError("There is nothing to try: give at least one style, a picture or a name of the bank.")
     if options.folder is not None:
@@ -173,9 +201,16 @@ def iter_try_styles(
     done: list[Candidate] = []
     with contextlib.ExitStack() as undo:  # also where the job is closed early: nobody else hears of them
         for number, styles in enumerate((options.styles, ())):
-            steps = iter_fine_tune(corrections, model, replace(options, styles=styles), store=shelf)
-            done.append((yield from share(steps, number * _TAUGHT, (number + 1) * _TAUGHT)))
+            steps = teach(corrections, model, replace(options, styles=styles), store=shelf)
+            done.append((yield from share(steps, number * _TAUGHT, (number + 1) * _TAUGHT, (number + 1, 2))))
             undo.callback(done[-1].forget, shelf)
+            if should_stop():
+                break
+        if should_stop():
+            for unfinished in done[1:]:
+                unfinished.forget(shelf)
+            undo.pop_all()
+            return StyleTrial(with_styles=done[0], without=None, own=None, looks=None)
         own, looks = yield from share(_iter_compared(corrections, done, options), 2 * _TAUGHT, 1.0)
         undo.pop_all()
     return StyleTrial(with_styles=done[0], without=done[1], own=own, looks=looks)
