@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,13 +18,14 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.progress import run as drained
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import contradictions
 from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.contradictions import iter_contradictions
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
+from napari_unetstyle.core.training.style_trial import Difference, StyleTrial
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets import live_preview
 from napari_unetstyle.widgets.changed_objects import GONE
@@ -56,6 +58,8 @@ class Teacher:
     done: int = 0
     notes: tuple[str, ...] = ()
     shows: bool = False
+    doubt: float = 0.1
+    """How far down the interval of what styles changed goes."""
     doubtful: bool = False
     """Whether fixes are looked at; the picture's own brightness is what its model thinks."""
 
@@ -123,7 +127,17 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
         return SimpleNamespace(**parts, parent=found.parent_model)
 
     replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
+
+    def iter_try_styles(corrections: Any, parent: str, options: Any, *given: Any) -> Steps[StyleTrial]:
+        tried = []
+        for number, styles in enumerate((options.styles, ()), 1):
+            steps = iter_teach(corrections, parent, dataclasses.replace(options, styles=styles), *given)
+            tried.append((yield from share(steps, number / 2 - 0.5, number / 2, (number, 2))))
+        own, looks = Difference(0.86, 0.86, -0.01, 0.01, 9), Difference(0.80, 0.52, 0.28 - teacher.doubt, 0.4, 9)
+        return StyleTrial(with_styles=tried[0], without=tried[1], own=own, looks=looks)
+
     own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
+    own["iter_try_styles"] = iter_try_styles
     calls = CoreCalls(**replaced | own | {"store": lambda _: teacher.store})
     viewer = make_napari_viewer()
     dock = MainDock(viewer, calls)
@@ -521,6 +535,27 @@ def test_looks_of_other_pictures_are_learned_with_the_fixes(dock, teacher, click
     tick(also.box)  # a closed row adds nothing
     taught(dock, click, qtbot)
     assert teacher.options.styles == ()
+    assert dock.teach.run.box.trial.isHidden()
+
+
+def test_whether_other_looks_help_is_found_out_by_teaching_without_them_too(dock, teacher, click, tick, qtbot):
+    also, run = dock.teach.run.also, dock.teach.run
+    bright = dock.viewer.add_image((255 - 0.5 * blobs()).astype(np.uint8), name="other scanner")
+    painted(dock, qtbot)
+    tick(also.box)
+    tick(also.trial)
+    tick(also.pictures.box_of(bright))
+    taught(dock, click, qtbot)
+    assert (teacher.done, teacher.forgotten) == (2 * teacher.steps, 1)
+    assert run.box.trial.text().splitlines() == [
+        "The other looks help, so this is the model that saw them. Without → with:",
+        "other looks: 0.52 → 0.80 (+0.18 to +0.40)",
+        "your pictures: 0.86 → 0.86 (-0.01 to +0.01)",
+    ]
+    assert dock.segment.model.reference == "nuclei-mine@1"
+    teacher.doubt = 0.3
+    taught(dock, click, qtbot)
+    assert "do not surely help, so this is one without" in run.box.trial.text()
 
 
 def test_use_in_teach_brings_the_pictures_there(dock, click, tick, qtbot):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.style.bank import KeptStyle
 
+TRY = "See whether that helps (twice the time)"
 NOTHING = "Open pictures of the other scanner, stain or microscope; nobody needs to correct them."
 
 
@@ -27,11 +28,14 @@ class AlsoRead(QWidget):
         self.box = QCheckBox("Also learn to read pictures like…")
         self.pictures = PictureList(viewer, NOTHING)
         self.hint = label("Your pictures are also shown to the model with their look, as far as the labels fit.")
+        self.trial = QCheckBox(TRY)
+        self.trial.setToolTip("Teaches once with these and once without, compares the two, and offers the better one")
         inside = QWidget()
         inner = QVBoxLayout(inside)
         inner.setContentsMargins(12, 0, 0, 0)
         inner.addWidget(self.pictures)
         inner.addWidget(self.hint)
+        inner.addWidget(self.trial)
         inside.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -43,6 +47,11 @@ class AlsoRead(QWidget):
         """Open the list and tick these."""
         self.box.setChecked(True)
         self.pictures.tick(styles)
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether a model is also taught without what is ticked, to compare."""
+        return self.trial.isChecked() and not self.trial.isHidden() and self.box.isChecked()
 
     def looks(self) -> tuple[Image | KeptStyle, ...]:
         """The ticked pictures and styles; none while the row is closed.

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.contradictions import Contradiction
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.core.training.style_trial import StyleTrial
     from napari_unetstyle.widgets.style_preview import StylePreviewed, StyleRequest
 
 
@@ -101,6 +103,21 @@ def _iter_teach(
     from napari_unetstyle.core.training.apart import iter_taught_apart
 
     steps = iter_taught_apart(corrections, store.load(parent), options, store=store, should_stop=should_stop)
+    return (yield from steps)
+
+
+def _iter_try_styles(
+    corrections: Sequence[Correction],
+    parent: str,
+    options: FineTuneOptions,
+    store: ModelStore,
+    should_stop: Callable[[], bool],
+) -> Steps[StyleTrial]:
+    from napari_unetstyle.core.training.apart import iter_taught_apart
+    from napari_unetstyle.core.training.style_trial import iter_try_styles
+
+    teach = partial(iter_taught_apart, should_stop=should_stop)
+    steps = iter_try_styles(corrections, parent, options, store=store, teach=teach, should_stop=should_stop)
     return (yield from steps)
 
 
@@ -204,6 +221,8 @@ class CoreCalls:
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     iter_teach
         ``(corrections, model reference, options, store, should_stop)`` to a job that returns a candidate.
+    iter_try_styles
+        As `iter_teach`, to a job that returns what came of teaching with the styles of the options and without.
     iter_contradictions
         ``(corrections, model reference, options, store, known probabilities)`` to a job that returns places.
     iter_teach_new
@@ -229,6 +248,7 @@ class CoreCalls:
     iter_folder: Callable[..., Steps[FolderReport]] = _iter_folder
     iter_measure: Callable[..., Steps[Table]] = _iter_measure
     iter_teach: Callable[..., Steps[Candidate]] = _iter_teach
+    iter_try_styles: Callable[..., Steps[StyleTrial]] = _iter_try_styles
     iter_contradictions: Callable[..., Steps[list[Contradiction]]] = _iter_contradictions
     iter_teach_new: Callable[..., Steps[Candidate]] = _iter_teach_new
     iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.core.training.style_trial import StyleTrial
     from napari_unetstyle.widgets.goal import Goal
 
 _ASKED, _TAUGHT = 0.02, 0.9  # of the whole job
@@ -124,6 +125,8 @@ class Taught:
         The pictures with the new model.
     left_out
         What could not be learned from, and why.
+    trial
+        Whether the looks of other pictures helped, where that was asked.
     """
 
     candidate: Candidate
@@ -132,6 +135,7 @@ class Taught:
     kept: ModelSpec | None = None
     again: tuple[Again, ...] = ()
     left_out: tuple[str, ...] = ()
+    trial: StyleTrial | None = None
 
 
 def iter_teach(
@@ -145,11 +149,12 @@ def iter_teach(
     looks: Sequence[Image | KeptStyle] = (),
     settled: frozenset[Doubt] = frozenset(),
     sight: Sight | None = None,
+    is_tried: bool = False,
 ) -> Steps[Taught | Doubts]:
     """Teach what was chosen, also with the looks of other pictures; a model that is better takes over at once.
 
     Nothing is taught while fixes go against what the model was sure of, except for those in `settled`. What it comes to
-    is shown in `sight` meanwhile.
+    is shown in `sight` meanwhile. Where it is to be tried whether the looks help, it is taught without them, too.
     """
     material, corrections, left_out = _opened(material)
     doubts = yield from share(_iter_doubts(calls, material, corrections, goal, options, store), 0.0, _ASKED)
@@ -160,16 +165,34 @@ def iter_teach(
 
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
-    if goal.parent is None:
-        steps = calls.iter_teach_new(corrections, [c.name for c in goal.classes], options, store, should_stop)
-    else:
-        steps = calls.iter_teach(corrections, goal.parent, options, store, should_stop)
-    candidate = yield from share(iter_watched(steps, sight or Sight(), calls), _ASKED, _TAUGHT)
+    steps = _iter_taught(calls, corrections, goal, options, store, should_stop, is_tried=is_tried and bool(looks))
+    candidate, trial = yield from share(iter_watched(steps, sight or Sight(), calls), _ASKED, _TAUGHT)
     notes = (*left_out, *candidate.notes)
-    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes)
+    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes, trial=trial)
     if not candidate.comparison.takes_over:
         return taught
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
+
+
+def _iter_taught(
+    calls: CoreCalls,
+    corrections: Sequence[Correction],
+    goal: Goal,
+    options: FineTuneOptions,
+    store: ModelStore,
+    should_stop: Callable[[], bool],
+    *,
+    is_tried: bool,
+) -> Steps[tuple[Candidate, StyleTrial | None]]:
+    """A new model, or one that was there; of two that were taught to compare, the better one."""
+    if goal.parent is None:
+        names = [one.name for one in goal.classes]
+        return (yield from calls.iter_teach_new(corrections, names, options, store, should_stop)), None
+    given = (corrections, goal.parent, options, store, should_stop)
+    if not is_tried:
+        return (yield from calls.iter_teach(*given)), None
+    trial = yield from calls.iter_try_styles(*given)
+    return trial.settled(store), trial
 
 
 def _iter_doubts(

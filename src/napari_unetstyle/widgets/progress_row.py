@@ -10,6 +10,7 @@ from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.jobs import time_left
 
 _WHOLE = 1000
+_MARGINS = 8  # pixels around the words in the bar
 
 
 class ProgressRow(QWidget):
@@ -37,13 +38,16 @@ class ProgressRow(QWidget):
         self.stop.setText("Stop")
         self.show()
 
-    def show_progress(self, progress: Progress) -> None:
-        """Move the bar on."""
+    def show_progress(self, progress: Progress, words: str = "") -> None:
+        """Move the bar on; `words` stand first where there is room for them."""
         if not self.stop.isEnabled():
             return
         left = time_left(progress.fraction, time.monotonic() - self._started)
         self.bar.setValue(round(_WHOLE * progress.fraction))
-        self.bar.setFormat(" · ".join(part for part in (progress.done, left) if part))
+        short = " · ".join(part for part in (progress.done, left) if part)
+        full = f"{words} · {short}" if words else short
+        has_room = self.bar.fontMetrics().horizontalAdvance(full) <= self.bar.width() - _MARGINS
+        self.bar.setFormat(full if has_room else short)
         self.bar.setToolTip(progress.message)
 
     def show_stopping(self) -> None:

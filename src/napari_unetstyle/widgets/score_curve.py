@@ -18,6 +18,7 @@ class ScoreCurve(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.points: list[tuple[float, float]] = []
+        self._of: object = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.hide()
 
@@ -30,10 +31,13 @@ class ScoreCurve(QWidget):
         self.points.clear()
         self.hide()
 
-    def add(self, done: float, score: float | None) -> None:
-        """Take a score, if it is a new one."""
+    def add(self, done: float, score: float | None, of: object = None) -> None:
+        """Take a score, if it is a new one; that of another teaching starts a line of its own."""
+        if score is not None and of != self._of:
+            self.clear()
         if score is None or (self.points and self.points[-1][1] == score):
             return
+        self._of = of
         self.points.append((done, score))
         self.setVisible(len(self.points) > 1)
         self.setToolTip(f"Dice on places that are not learned from: {self.points[0][1]:.3f}, now {score:.3f}")

@@ -16,8 +16,13 @@ from napari_unetstyle.widgets.taught_details import TaughtDetails
 if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.scores import Comparison
+    from napari_unetstyle.core.training.style_trial import Difference, StyleTrial
     from napari_unetstyle.widgets.lesson_run import Taught
 
+HOW_SURE = (
+    "Dice on {} places that neither model learned from; in parentheses what looking at other such places could make of "
+    "the difference, in 95 of 100 cases"
+)
 DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 
 
@@ -38,6 +43,7 @@ class TaughtBox(QGroupBox):
         super().__init__(parent)
         self.share, self.details = share, TaughtDetails()
         self.added, self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label(), label()
+        self.trial = label()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
@@ -51,7 +57,7 @@ class TaughtBox(QGroupBox):
             buttons.addWidget(button)
         buttons.addStretch()
         layout = QVBoxLayout(self)
-        for words in (self.added, self.yours, self.looks, self.old, self.verdict):
+        for words in (self.added, self.yours, self.looks, self.old, self.trial, self.verdict):
             layout.addWidget(words)
         of_model = QHBoxLayout()
         of_model.addWidget(self.back)
@@ -76,6 +82,7 @@ class TaughtBox(QGroupBox):
         self.looks.setVisible(comparison.child.on_looks is not None)
         self.old.setText(_line("old pictures", comparison, "on_old", "better", _loss(comparison)))
         self.old.setVisible(comparison.child.on_old is not None)
+        self._show_trial(taught.trial)
         self.verdict.setText(_verdict(taught))
         self.use.setVisible(taught.kept is None)
         self.back.setVisible(taught.kept is not None and taught.candidate.parent is not None)
@@ -87,6 +94,12 @@ class TaughtBox(QGroupBox):
         self.changes.setEnabled(is_changed)
         self.changes.setToolTip(DIFFERENT if is_changed else "No object looks different on the open pictures")
         self.show()
+
+    def _show_trial(self, trial: StyleTrial | None) -> None:
+        self.trial.setVisible(trial is not None)
+        if trial is not None:
+            self.trial.setText(_tried(trial))
+            self.trial.setToolTip("" if trial.looks is None else HOW_SURE.format(trial.looks.places))
 
     def say(self, sentence: str) -> None:
         """Say what a button has just done."""
@@ -102,6 +115,21 @@ def _found(dice: float | None) -> str:
     if dice is None:
         return "not checked"
     return f"{dice:.2f}, {'found' if dice > FOUND else 'not found'}"
+
+
+def _tried(trial: StyleTrial) -> str:
+    """Whether other looks helped, with both scores."""
+    if trial.own is None or trial.looks is None:
+        return trial.sentence()
+    found = "help, so this is the model that saw them" if trial.helps else "do not surely help, so this is one without"
+    lines = (("other looks", trial.looks), ("your pictures", trial.own))
+    return "\n".join([f"The other looks {found}. Without → with:", *(f"{what}: {_both(both)}" for what, both in lines)])
+
+
+def _both(found: Difference) -> str:
+    digits = 2 if max(abs(found.low), abs(found.high)) >= 0.01 else 3
+    low, high = (f"{round(end, digits) + 0:+.{digits}f}" for end in (found.low, found.high))  # no minus before a zero
+    return f"{found.without:.{digits}f} → {found.with_styles:.{digits}f} ({low} to {high})"
 
 
 def _loss(comparison: Comparison) -> str:

@@ -227,7 +227,8 @@ class TeachRun(QWidget):
         self.box.hide()
         self.pause.setChecked(False)
         given = (material, goal, options, store, self._should_stop, self._gathering.untouched(material), looks)
-        steps = iter_teach(self._calls, *given, settled=self.doubts.settled, sight=self.live.begin())
+        asked = {"settled": self.doubts.settled, "is_tried": self.also.is_tried}
+        steps = iter_teach(self._calls, *given, **asked, sight=self.live.begin())
         self._begin(steps, "starting…")
 
     @property
@@ -315,11 +316,9 @@ class TeachRun(QWidget):
     def _on_progress(self, progress: Progress) -> None:
         if self._stop.is_set() or not self._go.is_set():
             return
-        self.progress.show_progress(progress)
-        words = (progress.message, self.progress.bar.format())
-        self.progress.bar.setFormat(" · ".join(part for part in words if part))
+        self.progress.show_progress(progress, progress.message)
         if isinstance(progress, TrainProgress):
-            self.curve.add(progress.fraction, progress.score)
+            self.curve.add(progress.fraction, progress.score, progress.counted)
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
@@ -395,6 +394,7 @@ class TeachRun(QWidget):
         goal = self.goal
         for part in (self.improve, self.minutes):
             part.setEnabled(not self.is_running)
+        self.also.trial.setVisible(goal is None or goal.parent is not None)
         self.improve.paint.setEnabled(goal is not None and goal.can_paint(self._followed))
         words = "" if goal is None else goal.problem or goal.misfit(ticked)
         self.teach.setEnabled(bool(ticked) and goal is not None and not words and not self.is_running)

@@ -143,8 +143,8 @@ class StyleTrial:
             return "Stopped before it was taught without styles, too, so the two could not be compared."
         if self.own is None or self.looks is None:
             return (
-                "With and without styles could not be compared: too few places are judged right, or their labels fit "
-                "in none of the looks. Call more areas right."
+                "With and without styles could not be compared, so it is the one without: too few places are judged "
+                "right, or their labels fit in none of the looks. Call more areas right."
             )
         verdict = "Styles help" if self.helps else "Styles do not surely help"
         return f"{verdict}: in the other looks {self.looks}, on your pictures {self.own}."
