@@ -11,7 +11,7 @@ import pytest
 from napari_unetstyle.core import KeptStyle, StyleBank, as_image, stylize
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
 from napari_unetstyle.core.style.bank import SUFFIX, read_style
-from napari_unetstyle.core.style.stylize import reference_of
+from napari_unetstyle.core.style.given import reference_of
 
 BUNDLED = {"he-light", "he-dark", "fluorescence", "brightfield", "sem", "mr-t1", "mr-t2", "ct"}
 

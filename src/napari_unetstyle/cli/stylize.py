@@ -118,7 +118,7 @@ def stylize_pictures(
 def _wanted(style: str, method: str) -> Any:
     """A style as the method takes it."""
     from napari_unetstyle.core.style.change import NEURAL, TRAINED
-    from napari_unetstyle.core.style.stylize import picture_of, reference_of, trained_style
+    from napari_unetstyle.core.style.given import picture_of, reference_of, trained_style
 
     if method in TRAINED:
         return trained_style(style)

@@ -110,7 +110,7 @@ def teach_model(
     from napari_unetstyle.core.models.classes import class_specs
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.options import make_options
-    from napari_unetstyle.core.style.stylize import reference_of
+    from napari_unetstyle.core.style.given import reference_of
     from napari_unetstyle.core.training.added_classes import with_classes
     from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions

@@ -161,7 +161,7 @@ def iter_teach(
     if open_ones := [doubt for doubt in doubts if doubt not in settled]:
         return Doubts(tuple(open_ones))
     if looks:
-        from napari_unetstyle.core.style.stylize import reference_of
+        from napari_unetstyle.core.style.given import reference_of
 
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))

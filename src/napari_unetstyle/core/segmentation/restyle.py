@@ -15,10 +15,10 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import channel_index
 from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.given import reference_of
 from napari_unetstyle.core.style.photometric import Change
 from napari_unetstyle.core.style.pixels import scale_of, thinned, to_unit
 from napari_unetstyle.core.style.reference import Reference
-from napari_unetstyle.core.style.stylize import reference_of
 
 MODEL = "model"
 _MOST = 2**21  # pixels that statistics are taken from

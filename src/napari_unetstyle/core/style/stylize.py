@@ -6,19 +6,18 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
-from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
 from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
+from napari_unetstyle.core.style.given import look_of, opened, reference_of, trained_style
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
@@ -89,7 +88,7 @@ def stylize(
     """
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural or GatysOptions())
     styles = list(style) if isinstance(style, (list, tuple)) else [style]
-    return run(iter_stylize(_opened(image, axes), styles, options), on_progress)
+    return run(iter_stylize(opened(image, axes), styles, options), on_progress)
 
 
 def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | None = None) -> Steps[Styled]:
@@ -222,93 +221,6 @@ def _texture_of(styling: Styling, styles: Sequence[Any]) -> Callable[[Pixels], S
     if method == ANY:
         return FastStyle.of_looks(looks, styling.wanted, neural.device).steps
     return lambda start: iter_gatys(start, looks, neural)
-
-
-def picture_of(style: Any) -> Image:
-    """A style as the picture that it is.
-
-    Raises
-    ------
-    UnetstyleError
-        In words, if it is kept as statistics, without a picture, or cannot be read.
-    """
-    if _known(style) is not None:
-        raise OptionError(
-            "A neural style needs a picture to look like, and this style holds statistics only. Give the picture, or "
-            "choose the method automatic."
-        )
-    return _opened(style, None)
-
-
-def look_of(style: Any) -> Pixels:
-    """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice; errors as :func:`picture_of`."""
-    pixels = channels_first(picture_of(style))
-    middle = tuple(n // 2 for n in pixels.shape[1:-2])
-    return to_unit(pixels)[0][:, *middle].clip(0, 1)
-
-
-def trained_style(style: Any) -> KeptStyle:
-    """A style that has a network: by name, or as it is.
-
-    Raises
-    ------
-    UnetstyleError
-        In words, if there is none of that name, or it has no network.
-    """
-    kept = _kept(style)
-    if kept is None or kept.network is None:
-        called = f"The style {kept.name!r}" if kept is not None else "A picture"
-        raise OptionError(
-            f"{called} has no network, which the method fast needs. Train one with `napari-unetstyle stylize "
-            "--train-fast NAME PICTURES --style PICTURE` and give its name, or choose another method."
-        )
-    return kept
-
-
-def reference_of(style: Any) -> Reference:
-    """The style of a picture (path, array or :class:`Image`), or one that is known: by name, or as it is.
-
-    Raises
-    ------
-    UnetstyleError
-        In words, if it cannot be read, or has one value everywhere.
-    """
-    reference = _known(style) or _looked_at(_opened(style, None))
-    if reference.is_constant:
-        raise OptionError(
-            f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
-            "Choose a picture with something in it."
-        )
-    return reference
-
-
-def _known(style: Any) -> Reference | None:
-    """A style that needs no picture."""
-    kept = _kept(style)
-    if kept is not None:
-        return kept.reference
-    return style if isinstance(style, Reference) else None
-
-
-def _kept(style: Any) -> KeptStyle | None:
-    """A name that is also a file means the file."""
-    if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).is_file():
-        return StyleBank().load(style)
-    return style if isinstance(style, KeptStyle) else None
-
-
-def _looked_at(image: Image) -> Reference:
-    return Reference.of(channels_first(image), image.name)
-
-
-def _opened(image: Any, axes: str | None) -> Image:
-    if isinstance(image, Image):
-        return image
-    if isinstance(image, (str, Path)):
-        from napari_unetstyle.core.imaging.files import read_image
-
-        return read_image(image, axes=axes)
-    return as_image(image, axes=axes)
 
 
 def _common_channels(got: int, wanted: int) -> int:
