@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unetstyle.core import read_image, stylize, write_image
+from napari_unetstyle.core import as_image, read_image, stylize, write_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from tests.cli.cli_for_tests import Shell
@@ -81,6 +81,23 @@ def test_a_volume_stays_one_on_its_place(shell: Shell, tmp_path: Path) -> None:
     assert found.geometry.origin == pytest.approx(place.origin)
     assert found.array[:].dtype == np.int16
     assert np.abs(np.asarray(found.array[:], int) - volume.array).max() < 60  # its own style
+
+
+def test_one_channel_of_several(shell: Shell, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for name, top in (("a", 90), ("b", 250)):
+        pixels = rng.integers(0, top, (3, 2, 20, 24), dtype=np.uint8)
+        pixels[:, 1] //= 4
+        write_image(tmp_path / f"{name}.tif", as_image(pixels, axes="TCYX"))
+    words = ["stylize", tmp_path / "a.tif", "--style", tmp_path / "b.tif", "-o", tmp_path / "out"]
+    assert shell(*words, "--channel", 1).code == 0
+    found = read_image(tmp_path / "out" / "a_restyled.tif")
+    assert (found.axes, found.array.shape) == ("TYX", (3, 20, 24))
+    one, other = (read_image(tmp_path / f"{name}.tif").array[:][:, 1] for name in "ab")
+    assert np.array_equal(found.array[:], stylize(one, as_image(other, axes="TYX"), axes="TYX").image.array)
+    again = shell(*words[:-1], tmp_path / "more", "--channel", "GFP")
+    assert (again.code, (tmp_path / "more").exists()) == (2, False)
+    assert "no channel 'GFP'" in again.out
 
 
 def test_help_says_what_it_is_for(shell: Shell) -> None:

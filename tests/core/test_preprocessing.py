@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import InputSpec
-from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, channel_index, select_channels
+from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, select_channels
 
 
 @given(gain=st.floats(1e-3, 1e6), offset=st.floats(-1e4, 1e4), seed=st.integers(0, 99))

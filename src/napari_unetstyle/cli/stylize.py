@@ -9,6 +9,7 @@ import typer
 
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.train_fast import train_fast
+from napari_unetstyle.cli.values import parse_channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,13 @@ def stylize_pictures(
     method: Annotated[
         str, typer.Option(help="automatic, histogram, moments, stain, landmarks, gatys, any or fast.")
     ] = "automatic",
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="Take one channel only, of pictures and of a style with as many: number from 0, or name.",
+            show_default=False,
+        ),
+    ] = None,
     strength: Annotated[float, typer.Option(help="From 0 (as it is) to 1 (all of the style).")] = 1.0,
     align: Annotated[
         bool, typer.Option(help="Exchange bright and dark first where picture and style differ in that.")
@@ -89,12 +97,13 @@ def stylize_pictures(
     from napari_unetstyle.core.segmentation.folder_inputs import find_entries
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
+    from napari_unetstyle.core.style.given import style_for
 
     if train is not None:
         if out is not None:
             raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
-        if method != "automatic" or strength != 1 or not align:
-            raise OptionError("--method, --strength and --no-align are for using a style: leave them out.")
+        if method != "automatic" or strength != 1 or not align or channel is not None:
+            raise OptionError("--method, --channel, --strength and --no-align are for using a style: leave them out.")
         given = {"weights": vgg, "seed": seed, "device": device, "log": log}
         train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
         return
@@ -103,8 +112,8 @@ def stylize_pictures(
     if minutes is not None or log is not None:
         raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
     neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
-    options = StyleOptions(method=method, strength=strength, align=align, neural=neural)
-    wanted = [_wanted(path, method) for path in style]
+    options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
+    wanted = [style_for(one, options) for one in style]
     entries = find_entries(pictures, out)
     try:
         failed = _all(entries, wanted, options, out, axes)
@@ -113,16 +122,6 @@ def stylize_pictures(
         raise typer.Exit(STOPPED) from stop
     if failed:
         raise typer.Exit(ALL_FAILED if failed == len(entries) else SOME_FAILED)
-
-
-def _wanted(style: str, method: str) -> Any:
-    """A style as the method takes it."""
-    from napari_unetstyle.core.style.change import NEURAL, TRAINED
-    from napari_unetstyle.core.style.given import picture_of, reference_of, trained_style
-
-    if method in TRAINED:
-        return trained_style(style)
-    return picture_of(style) if method in NEURAL else reference_of(style)
 
 
 def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:
@@ -154,5 +153,7 @@ def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: P
     styled = yield from iter_stylize(read_image(entry.path, axes=axes), wanted, options)
     target = out / entry.beside(f"_restyled{entry.suffix}")
     about = {"restyled": {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
+    if options.channel is not None:
+        about["restyled"]["channel"] = options.channel
     write_image(target, styled.image, about)
     return " ".join([f"{entry.name} -> {target}.", *styled.notes])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
@@ -18,7 +19,7 @@ from napari_unetstyle.core.segmentation.fitted import Fitted, Group, prepared
 from napari_unetstyle.core.segmentation.flips import Index, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
 from napari_unetstyle.core.segmentation.planes import turned
-from napari_unetstyle.core.segmentation.preprocessing import Intensity, channel_index
+from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.segmentation.scale import (
     Scale,
     diameter_seen,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.image import Frame, Image
+from napari_unetstyle.core.imaging.image import Frame
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import InputSpec
 
@@ -79,24 +79,6 @@ def select_channels(pixels: NDArray[Any], spec: InputSpec, in_channels: int) -> 
     raise ImageError(
         f"The picture has {got} channels, but this model takes {allowed}. Choose one channel (option 'channel')."
     )
-
-
-def channel_index(image: Image, channel: int | str | None) -> int | None:
-    """The channel a person named or numbered.
-
-    Raises
-    ------
-    ImageError
-        If the picture has no such channel.
-    """
-    if channel is None:
-        return None
-    names, count = image.channel_names, image.size("C")
-    index = names.index(channel) if channel in names else int(channel) if str(channel).isdigit() else -1
-    if not 0 <= index < count:
-        known = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in range(count))
-        raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}.")
-    return index
 
 
 class _Ahead:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import ArrayLike, Image
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.preprocessing import channel_index
 from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
 from napari_unetstyle.core.style.given import reference_of
 from napari_unetstyle.core.style.photometric import Change

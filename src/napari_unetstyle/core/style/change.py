@@ -41,12 +41,15 @@ class StyleOptions:
         both surely. An inversion is all or nothing, at any strength above 0: half of one would have no contrast.
     neural
         How a neural method goes about it.
+    channel
+        Take this channel only (index from 0, or name): of the picture, and of styles that have as many channels.
     """
 
     method: str = "automatic"
     strength: float = 1.0
     align: bool = True
     neural: GatysOptions = field(default_factory=GatysOptions)
+    channel: int | str | None = None
 
     def __post_init__(self) -> None:
         known = (*METHODS, *TEXTURED)

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
+from napari_unetstyle.core.style.change import NEURAL, TRAINED, StyleOptions
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import Reference
 
@@ -33,6 +35,23 @@ def look_of(style: Any) -> Pixels:
     pixels = channels_first(picture_of(style))
     middle = tuple(n // 2 for n in pixels.shape[1:-2])
     return to_unit(pixels)[0][:, *middle].clip(0, 1)
+
+
+def style_for(style: Any, options: StyleOptions) -> Image | Reference | KeptStyle:
+    """A style, opened once for many pictures; errors as those of the others here."""
+    if options.method in TRAINED:
+        return trained_style(style)
+    if options.method in NEURAL or (options.channel is not None and _known(style) is None):
+        return picture_of(style)
+    return reference_of(style)
+
+
+def of_channel(style: Any, channel: int | str, count: int) -> Any:
+    """The same channel of a style that is a picture of as many channels; any other style as it is."""
+    if _known(style) is not None:
+        return style
+    picture = opened(style)
+    return only_channel(picture, channel) if picture.size("C") == count else picture
 
 
 def trained_style(style: Any) -> KeptStyle:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
+from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
-from napari_unetstyle.core.style.given import look_of, opened, reference_of, trained_style
+from napari_unetstyle.core.style.given import look_of, of_channel, opened, reference_of, trained_style
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference
@@ -57,6 +58,7 @@ def stylize(
     strength: float = 1.0,
     align: bool = True,
     neural: GatysOptions | None = None,
+    channel: int | str | None = None,
     axes: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Styled:
@@ -69,7 +71,7 @@ def stylize(
     style
         The same, or a :class:`Reference`, or the name of a style in the :class:`StyleBank`; or a list of these, which
         are mixed.
-    method, strength, align, neural
+    method, strength, align, neural, channel
         See :class:`StyleOptions`.
     axes
         Of an array given as `image`, one letter an axis; needed unless it is 2D or ends in 3 or 4 colors.
@@ -86,14 +88,20 @@ def stylize(
     UnetstyleError
         In words, if picture, style or an option is not usable.
     """
-    options = StyleOptions(method=method, strength=strength, align=align, neural=neural or GatysOptions())
+    options = StyleOptions(
+        method=method, strength=strength, align=align, neural=neural or GatysOptions(), channel=channel
+    )
     styles = list(style) if isinstance(style, (list, tuple)) else [style]
     return run(iter_stylize(opened(image, axes), styles, options), on_progress)
 
 
 def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | None = None) -> Steps[Styled]:
     """Like :func:`stylize`, as a job: yields progress after each strip and returns the result."""
-    styling = Styling.of(image, styles, options or StyleOptions())
+    options = options or StyleOptions()
+    if (channel := options.channel) is not None:
+        styles = [of_channel(style, channel, image.size("C")) for style in styles]
+        image = only_channel(image, channel)
+    styling = Styling.of(image, styles, options)
     result = np.empty(styling.shape, styling.pixels.dtype)
     if styling.options.method in TEXTURED and styling.options.strength > 0:
         yield from _iter_textured(styling, styles, result)
@@ -230,7 +238,8 @@ def _common_channels(got: int, wanted: int) -> int:
         return _COLORS
     raise ImageError(
         f"The picture has {got} channels and the style {wanted}. Allowed are as many as the style has, a gray style "
-        "for any picture, or a gray picture for a style of 3 colors. Save one channel of each as a file of its own."
+        "for any picture, or a gray picture for a style of 3 colors. Choose one channel (option 'channel'; in "
+        "napari, split the layer into its channels)."
     )
 
 

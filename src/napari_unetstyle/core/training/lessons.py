@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.annotation.known import as_of
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.preprocessing import channel_index, select_channels
+from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
 from napari_unetstyle.core.training.patches import Example, unit_range
 
