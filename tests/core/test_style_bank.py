@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,46 @@ def test_a_name_never_changes_its_meaning(bank: StyleBank) -> None:
     assert bank.load("ours") == before
     bank.remove("ours")
     assert "ours" not in bank
+
+
+ADD = """
+import sys
+from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.style.bank import StyleBank, read_style
+style = read_style(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    StyleBank(sys.argv[2]).add(style)
+except OptionError as error:
+    print(error)
+else:
+    print("kept")
+"""
+
+
+def test_of_two_programs_that_add_a_name_at_the_same_time_one_is_told_that_it_is_taken(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.json" for i in range(2)]
+    for i, file in enumerate(files):
+        file.write_text(kept(seed=i).model_dump_json())
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", ADD]
+    added = [
+        subprocess.Popen([*command, file, tmp_path / "bank"], stdin=pipe, stdout=pipe, text=True) for file in files
+    ]
+    for one in added:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in added:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    said = [one.communicate()[0] for one in added]
+    bank = StyleBank(tmp_path / "bank")
+    (winner,) = (i for i in range(2) if said[i] == "kept\n")
+    assert "There is a style 'ours' already" in said[1 - winner]
+    assert bank.load("ours") == read_style(files[winner])
+    assert not bank.problems()
 
 
 @pytest.mark.parametrize("name", ["", "A", "../up", "a/b", "ä", "x" * 65])

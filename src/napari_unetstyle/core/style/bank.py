@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -35,6 +36,7 @@ FOLDER = "_styles"
 """Inside the model folder, where no list of models looks."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LOCK, _PATIENCE = ".lock", 10.0  # seconds that another process may take to add a style
 _LARGEST = 2**20  # bytes of a style's JSON
 _MOST_CHANNELS = 16
 _BYTES = 3 * SIDE**2
@@ -214,6 +216,34 @@ class StyleBank:
         OutputError
             If it cannot be written.
         """
+        with self._alone():  # else two windows could both find the name free
+            self._check_free(style)
+            _write(style, self.root / style.file_name)
+        return style
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process adds a style."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / _LOCK, timeout=_PATIENCE)
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"Another program is adding a style to {self.root}. Wait for its end, and try again."
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"Could not write to {self.root}: {error.strerror or error}. Choose a folder that you may write to."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _check_free(self, style: KeptStyle) -> None:
         styles = self._scan()[0]
         if style.name in styles:
             raise OptionError(
@@ -226,8 +256,6 @@ class StyleBank:
                 f"{unusable[0]} is there already, though it is no style that this version reads, and nothing is "
                 f"replaced. Keep this one under another name, for example {self._free(style.name, styles)!r}."
             )
-        _write(style, self.root / style.file_name)
-        return style
 
     def remove(self, name: str) -> None:
         """Forget a style.
