@@ -54,12 +54,16 @@ def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) ->
         (["--style", "style.tif", "--method", "magic"], "magic"),
         (["--style", "style.tif", "--strength", "3"], "0 to 1"),
         (["--style", "gone.tif"], "gone.tif"),
+        (["--style", "damaged.style.json"], "is no style that this version reads"),
+        (["--style", "flat.tif"], "same value everywhere"),
     ],
 )
 def test_what_is_not_possible_is_said_before_anything_is_written(
     words: list[str], said: str, shell: Shell, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(pictures)
+    Path("damaged.style.json").write_text("{")
+    tifffile.imwrite("flat.tif", np.full((9, 9), 7, np.uint8))
     done = shell("stylize", "in", "-o", "out", *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err

@@ -129,13 +129,6 @@ def test_it_changes_what_the_photometric_method_makes_within_what_the_style_has(
     assert np.array_equal(made, stylize(picture(), style, "any").image.array)
 
 
-def test_a_gray_style_gives_a_gray_picture() -> None:
-    for style in (picture(1, (40, 50)), np.repeat(picture(1, (40, 50, 1)), 3, axis=2)):
-        styled = stylize(picture(), style, "any").image.array
-        assert styled.shape == (40, 50, 3)
-        assert np.ptp(styled.astype(int), axis=-1).max() <= 1
-
-
 def test_strength_0_is_the_identity_and_a_half_lies_between() -> None:
     zero, half, whole = (stylize(picture(), picture(1), "any", strength=s).image.array for s in (0, 0.5, 1))
     assert np.array_equal(zero, picture())

@@ -77,6 +77,7 @@ def test_what_is_handed_on_has_no_picture_in_it_unless_asked(bank: StyleBank, tm
     small = read_style(shown).picture
     assert small is not None
     assert small.shape == (64, 64, 3)
+    assert reference_of(shown).stated() == read_style(shown).reference.stated()  # a file is as good as a name
     with pytest.raises(OutputError, match="nothing is replaced"):
         bank.export("ours", plain)
     taken = StyleBank(tmp_path / "elsewhere").import_(plain, "theirs")

@@ -66,11 +66,6 @@ def test_a_gray_picture_takes_colors_and_polarity():
     assert styled.image.array[discs].mean() < styled.image.array[~discs].mean() - 20  # dark on bright now
 
 
-def test_a_gray_style_gives_a_gray_picture():
-    styled = stylize(stripes(), spots(), "gatys", neural=FAST).image.array
-    assert np.ptp(styled.astype(int), axis=-1).max() <= 1
-
-
 def test_no_pixel_leaves_the_gamut_of_the_style():
     style = unit(stripes())
     made = run(iter_gatys(np.random.default_rng(0).random((3, 32, 32), np.float32), [style], FAST))

@@ -49,12 +49,6 @@ def test_fluorescence_takes_the_colors_of_a_stain_with_its_polarity(method):
     assert not stylize(content, style, method, align=False).is_inverted
 
 
-def test_a_gray_style_gives_a_gray_picture():
-    out = np.asarray(stylize(stained(), blobs((50, 50))).image.array)
-    assert out.shape == (64, 64, 3)
-    assert (out == out[..., :1]).all()
-
-
 def test_a_volume_has_one_style_for_all_its_slices():
     volume = blobs((6, 32, 32), 4).astype(np.float32)
     volume[3:] += 40

@@ -52,7 +52,10 @@ def stylize_pictures(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, folders or patterns.", show_default=False)],
     style: Annotated[
         list[str],
-        typer.Option(help="A picture to look like, or a style of the bank; several are mixed.", show_default=False),
+        typer.Option(
+            help="A picture to look like, or a style of the bank, by name or file; several are mixed.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)] = None,
     method: Annotated[

@@ -185,7 +185,7 @@ def _plain_axes(shape: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
 def _check_array(array: ArrayLike) -> None:
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "buif":
-        raise ImageError(f"Pixels of type {dtype} cannot be segmented: give real numbers (bool, integer or float).")
+        raise ImageError(f"Pixels of type {dtype} cannot be used: give real numbers (bool, integer or float).")
     if math.prod(array.shape) == 0:
         raise ImageError(f"The picture is empty (shape {tuple(array.shape)}). Give one with at least one pixel.")
 

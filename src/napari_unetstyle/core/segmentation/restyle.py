@@ -108,12 +108,9 @@ class StyledArray:
             raise ImageError("A restyled picture is read with all of its channels.")
         at = kept.index("C") if "C" in kept else None
         pixels = piece[np.newaxis] if at is None else np.moveaxis(piece, at, 0)
-        finite = np.isfinite(pixels) if pixels.dtype.kind == "f" else None
         unit, back = to_unit(pixels[self.channels], self.scale)
         made = pixels.copy()
         made[self.channels] = back(self.change(unit))
-        if finite is not None:
-            made[~finite] = np.nan  # stays as unknown as it was
         return made[0] if at is None else np.moveaxis(made, 0, at)
 
 

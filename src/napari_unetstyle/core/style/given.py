@@ -8,7 +8,7 @@ from typing import Any
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image, as_image
-from napari_unetstyle.core.style.bank import NAME, KeptStyle, StyleBank
+from napari_unetstyle.core.style.bank import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, StyleBank, read_style
 from napari_unetstyle.core.style.change import NEURAL, TRAINED, StyleOptions
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import Reference
@@ -98,7 +98,9 @@ def _known(style: Any) -> Reference | None:
 
 
 def _kept(style: Any) -> KeptStyle | None:
-    """A name that is also a file means the file."""
+    """Of a name, or of a file that was handed on; a name that is also a file means the file."""
+    if isinstance(style, (str, Path)) and str(style).endswith((SUFFIX, NETWORK_SUFFIX)):
+        return read_style(style)
     if isinstance(style, str) and NAME.fullmatch(style) and not Path(style).is_file():
         return StyleBank().load(style)
     return style if isinstance(style, KeptStyle) else None

@@ -55,11 +55,22 @@ def scale_of(pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def to_unit(pixels: NDArray[Any], scale: tuple[float, float] | None = None) -> tuple[Pixels, Callable[[Pixels], Any]]:
-    """Pixels ``(C, *spatial)`` in 0..1, and the way back to their own type; NaN becomes the lowest value."""
+    """Pixels ``(C, *spatial)`` in 0..1, and the way back to their own type.
+
+    NaN is seen as the lowest value; on the way back whatever is no finite number is what it was.
+    """
     low, high = scale or scale_of(pixels)
     unit = (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
     np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return unit, lambda changed: _in_type(low + changed * (high - low), pixels.dtype)
+    unknown = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else None
+
+    def back(changed: Pixels) -> Any:
+        made = _in_type(low + changed * (high - low), pixels.dtype)
+        if unknown is not None:
+            made[unknown] = pixels[unknown]
+        return made
+
+    return unit, back
 
 
 def _in_type(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from napari_unetstyle.core.style.reference import Reference
 
 _STRIP = 2**22  # pixels that are changed at once
 _COLORS = 3
+_SPLIT = "; in napari, split the layer by its channels"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,8 +70,8 @@ def stylize(
     image
         numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
     style
-        The same, or a :class:`Reference`, or the name of a style in the :class:`StyleBank`; or a list of these, which
-        are mixed.
+        The same, or a :class:`Reference`, or a style of the :class:`StyleBank`, by its name or the file that it was
+        exported to; or a list of these, which are mixed.
     method, strength, align, neural, channel
         See :class:`StyleOptions`.
     axes
@@ -165,7 +166,14 @@ class Styling:
                 trained_style(style)
         wanted = Reference.mixed([reference_of(style) for style in styles])
         pixels = channels_first(image)
+        if not np.isfinite(pixels).any():
+            raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
         channels = _common_channels(len(pixels), wanted.channels)
+        if options.method in TEXTURED and channels not in (1, _COLORS):
+            raise ImageError(
+                f"The picture has {channels} channels, and texture is made in 1 (gray) or 3 (color). Choose one "
+                f"channel (option 'channel'{_SPLIT}), or the method automatic."
+            )
         content = Reference.of(_with_channels(pixels, channels))
         return cls(
             pixels=pixels,
@@ -237,9 +245,9 @@ def _common_channels(got: int, wanted: int) -> int:
     if (got, wanted) == (1, _COLORS):
         return _COLORS
     raise ImageError(
-        f"The picture has {got} channels and the style {wanted}. Allowed are as many as the style has, a gray style "
-        "for any picture, or a gray picture for a style of 3 colors. Choose one channel (option 'channel'; in "
-        "napari, split the layer into its channels)."
+        f"The picture has {got} channel{'' if got == 1 else 's'} and the style {wanted}. Allowed are as many as the "
+        "style has, a gray style for any picture, or a gray picture for a style of 3 colors. Choose one channel of the "
+        f"picture (option 'channel'{_SPLIT}), or save one of the style as a file of its own."
     )
 
 
