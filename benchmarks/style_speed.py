@@ -49,9 +49,10 @@ from napari_unetstyle.core.networks.features import Features, random_features
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.networks.style_net import StyleNet
 from napari_unetstyle.core.style.change import change_of
-from napari_unetstyle.core.style.fast import FastStyle, Span
+from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import iter_gatys
 from napari_unetstyle.core.style.perceptual import Aim, reduced
+from napari_unetstyle.core.style.span import Span
 from napari_unetstyle.core.training.fast_style import Crops, iter_fit
 
 USUAL_RATE = 1e-3  # of the usual network, as in PyTorch's examples; it diverges with ours

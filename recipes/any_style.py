@@ -30,9 +30,9 @@ from napari_unetstyle.core.networks.features import random_features
 from napari_unetstyle.core.networks.spec import AnyStyleSpec
 from napari_unetstyle.core.style.any_style import FILE, write
 from napari_unetstyle.core.style.change import change_of
-from napari_unetstyle.core.style.fast import Span
 from napari_unetstyle.core.style.perceptual import Aim, PerceptualLoss
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
+from napari_unetstyle.core.style.span import Span
 from napari_unetstyle.core.training.fit import Fit
 from napari_unetstyle.core.training.options import FitOptions
 

@@ -16,9 +16,9 @@ from napari_unetstyle.core.networks.spec import AnyStyleSpec, StyleNetSpec
 from napari_unetstyle.core.style import any_style, fast
 from napari_unetstyle.core.style.any_style import bundled, read, toward, write
 from napari_unetstyle.core.style.bank import KeptStyle
-from napari_unetstyle.core.style.fast import Span
 from napari_unetstyle.core.style.perceptual import StyleProgress
 from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.style.span import Span
 
 TINY = AnyStyleSpec(body=StyleNetSpec(width=4, blocks=1), look_widths=(4, 6), code=5)
 MOST_BYTES = 3 * 10**6

@@ -16,7 +16,7 @@ from napari_unetstyle.core.style.pixels import Pixels
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.networks.any_style_net import AnyStyleNet, TowardStyle
-    from napari_unetstyle.core.style.fast import Span
+    from napari_unetstyle.core.style.span import Span
 
 FILE = "any-style.safetensors"
 _BUNDLED = Path(__file__).parent / "bundled" / FILE

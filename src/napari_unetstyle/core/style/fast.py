@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.style.any_style import toward
-from napari_unetstyle.core.style.perceptual import GAMUT, StyleProgress, as_tensor, is_gray
+from napari_unetstyle.core.style.perceptual import StyleProgress, as_tensor, is_gray
 from napari_unetstyle.core.style.pixels import Pixels, luminance
-from napari_unetstyle.core.style.reference import LEVELS, Reference
+from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.style.span import Span
 
 if TYPE_CHECKING:
     import torch
@@ -25,46 +25,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.bank import KeptStyle
 
 _BYTES = 20  # of memory for each pixel and each channel of the width: twice what was measured
-
-
-@dataclass(frozen=True, eq=False)
-class Span:
-    """The intensities that a style has, darkest and brightest of each channel ``(C, 1, 1)``.
-
-    The network sees the darkest of all as 0 and the brightest as 1, so that a dim style is seen as well as a bright
-    one.
-    """
-
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, wanted: Reference, channels: int) -> Span:
-        """Of a style, for a network of 1 or 3 channels."""
-        quantiles = (wanted.gray() if channels == 1 else wanted).quantiles
-        ranks = np.linspace(0, 100, LEVELS)
-        ends = np.stack([np.interp(GAMUT, ranks, channel) for channel in quantiles], axis=1)
-        low, high = ends.astype(np.float32)[..., np.newaxis, np.newaxis]
-        return cls(low, np.maximum(high, low + np.float32(1e-3)))
-
-    @property
-    def _range(self) -> tuple[np.float32, np.float32]:
-        darkest = self.low.min()
-        return darkest, self.high.max() - darkest
-
-    def into(self, pixels: Pixels) -> Pixels:
-        """Pixels ``(C, Y, X)`` as the network sees them, of one channel if it has one."""
-        darkest, range_ = self._range
-        shown = luminance(pixels)[np.newaxis] if len(self.low) == 1 else pixels
-        seen: Pixels = ((shown - darkest) / range_).astype(np.float32)
-        return seen
-
-    def back(self, seen: Pixels, channels: int) -> Pixels:
-        """The inverse, cut to what the style has."""
-        darkest, range_ = self._range
-        finite = np.nan_to_num(seen, nan=0.0, posinf=2.0, neginf=-1.0).clip(-1, 2)  # weights can be anything
-        kept: Pixels = np.clip(finite * range_ + darkest, self.low, self.high).astype(np.float32)
-        return np.repeat(kept, channels, axis=0) if len(kept) < channels else kept
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.progress import Steps
@@ -25,11 +23,11 @@ from napari_unetstyle.core.style.perceptual import (
     check_sides,
     check_weights,
     features_of,
-    gamut,
     is_gray,
     reduced,
 )
-from napari_unetstyle.core.style.pixels import Pixels, luminance
+from napari_unetstyle.core.style.pixels import Pixels
+from napari_unetstyle.core.style.span import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,34 +114,34 @@ def iter_gatys(start: Pixels, styles: Sequence[Pixels], options: GatysOptions | 
     from napari_unetstyle.core import device as devices
 
     device = devices.resolve(chosen.device)
-    features = features_of(chosen.weights, chosen.seed).to(device)
-    gray = len(start) == 1 or all(map(is_gray, styles))
-    low, high = gamut(styles, is_gray=gray)
-    darkest, range_ = float(low.min()), float(high.max() - low.min())  # a dim style is seen as well as a bright one
-    first = as_tensor(((luminance(start)[np.newaxis] if gray else start) - darkest) / range_).to(device)
-    looks = [as_tensor((reduced(style) - darkest) / range_).to(device) for style in styles]
-    aim = Aim.of(
-        features,
-        looks,
-        content_weight=chosen.content_weight,
-        style_weight=chosen.style_weight,
-        smoothness=chosen.smoothness,
-    )
-    loss = PerceptualLoss(aim, first)
-
-    def shown() -> Pixels:
-        pixels = picture.detach()[0].cpu().numpy() * range_ + darkest
-        kept: Pixels = np.clip(pixels, low, high).astype(np.float32)
-        return np.repeat(kept, len(start), axis=0) if len(kept) < len(start) else kept
-
+    span = Span.of_looks(styles, 1 if len(start) == 1 or all(map(is_gray, styles)) else 3)
+    first = as_tensor(span.into(start)).to(device)
+    loss = PerceptualLoss(_aim([as_tensor(span.into(reduced(style))).to(device) for style in styles], chosen), first)
     picture = first.clone().requires_grad_(True)
     step_once = _stepper(picture, loss, chosen)
     for step in range(1, chosen.steps + 1):
         share = step_once()
         is_shown = step % chosen.preview_every == 0 or step == chosen.steps
-        preview = shown() if is_shown else None
+        preview = _shown(picture, span, len(start)) if is_shown else None
         yield StyleProgress(step, chosen.steps, "style", preview=preview, style_loss=share)
-    return shown()
+    return _shown(picture, span, len(start))
+
+
+def _aim(looks: Sequence[Tensor], options: GatysOptions) -> Aim:
+    """What is to come of the picture: the look of these, as far as the options say."""
+    features = features_of(options.weights, options.seed).to(looks[0].device)
+    return Aim.of(
+        features,
+        looks,
+        content_weight=options.content_weight,
+        style_weight=options.style_weight,
+        smoothness=options.smoothness,
+    )
+
+
+def _shown(picture: Tensor, span: Span, channels: int) -> Pixels:
+    """What has come of the picture so far."""
+    return span.back(picture.detach()[0].cpu().numpy(), channels)
 
 
 def _stepper(picture: Tensor, loss: PerceptualLoss, options: GatysOptions) -> Callable[[], float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.pixels import Pixels, luminance
+from napari_unetstyle.core.style.pixels import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _COLORS = 3
 _STYLE_SIDE = 512  # pixels of the style picture that are looked at, along each axis
-GAMUT = (1.0, 99.0)  # percentiles of the style that no pixel leaves
 _FLOOR = 1e-12
 _ALIKE = 0.02  # share of a Gram matrix below which a difference is none to speak of
 _USUAL = 1e6  # with the usual weights the content weighs ten times as much as the style did at the start
@@ -203,15 +202,6 @@ def as_tensor(pixels: Pixels) -> Tensor:
 def is_gray(pixels: Pixels) -> bool:
     """Whether there is no color in a picture ``(C, Y, X)``."""
     return len(pixels) == 1 or float(np.ptp(pixels, axis=0).max()) < 1e-3
-
-
-def gamut(styles: Sequence[Pixels], *, is_gray: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Darkest and brightest of each channel, ``(C, 1, 1)``."""
-    channels = 1 if is_gray else _COLORS
-    shown = (luminance(style)[np.newaxis] if is_gray else style for style in styles)
-    flat = np.concatenate([np.broadcast_to(s, (channels, *s.shape[1:])).reshape(channels, -1) for s in shown], axis=1)
-    low, high = np.percentile(flat, GAMUT, axis=1).astype(np.float32)[..., None, None]
-    return low, np.maximum(high, low + 1e-3)
 
 
 def reduced(style: Pixels) -> Pixels:

@@ -17,7 +17,6 @@ from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.style.bank import KeptStyle
 from napari_unetstyle.core.style.change import StyleOptions
-from napari_unetstyle.core.style.fast import Span
 from napari_unetstyle.core.style.given import look_of
 from napari_unetstyle.core.style.network import StyleNetwork
 from napari_unetstyle.core.style.perceptual import (
@@ -33,6 +32,7 @@ from napari_unetstyle.core.style.perceptual import (
     reduced,
 )
 from napari_unetstyle.core.style.pixels import Pixels
+from napari_unetstyle.core.style.span import Span
 from napari_unetstyle.core.style.stylize import Styling
 
 if TYPE_CHECKING:
