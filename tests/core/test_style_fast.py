@@ -124,7 +124,7 @@ def trained(name: str = "ours", seed: int = 1, spec: StyleNetSpec = TINY) -> Kep
 
 def test_it_is_kept_and_handed_on_as_one_file(bank: StyleBank, tmp_path: Path) -> None:
     style = bank.add(trained())
-    assert [path.name for path in bank.root.iterdir()] == ["ours.style.safetensors"]
+    assert [path.name for path in bank.root.glob("[!.]*")] == ["ours.style.safetensors"]
     found = bank.load("ours")
     assert found.network is not None
     assert found.network.spec == TINY

@@ -170,7 +170,8 @@ def _iter_style_preview(request: StyleRequest, kept: dict[Any, Any]) -> Steps[St
     shown = StylePreviewed(before=styling.pixels[:, *request.at], after=styling.part(*request.at))
     if (judged := request.judged) is None:
         return shown
-    check = check_content(styling.pixels[:, *judged.at], styling.part(*judged.at), judged.labels)
+    after = shown.after if judged.at == request.at else styling.part(*judged.at)
+    check = check_content(styling.pixels[:, *judged.at], after, judged.labels)
     return dataclasses.replace(shown, words=check.words)
 
 

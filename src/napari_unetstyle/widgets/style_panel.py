@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 NO_PICTURE = "Open the picture to be changed, and one that it shall look like."
 NO_STYLE = "Open another picture to look like, of the other scanner, stain or microscope; or tick a kept style."
-LONGEST = 1000  # pixels that a preview shows along a side
+LONGEST = 512  # pixels of a picture that a preview is made of along a side; it is shown smaller
 JUDGED = 512  # pixels along a side of the part in which a preview checks the labels
 IN_THE_MIDDLE = "In the middle of what is on screen: "
 WORDS = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.style.optimizers import LBFGS, Adam, Optimizer
 from napari_unetstyle.core.style.perceptual import (
     Aim,
     PerceptualLoss,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _BYTES = 2600  # of memory for each pixel of the picture: features, their gradients, and the optimizer's history
 _HISTORY = 10  # steps that L-BFGS remembers
+_RATE = 0.02  # of Adam
+_SCALE = 1e3  # of the loss, so that products of small changes are numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,24 +151,12 @@ def _stepper(picture: Tensor, loss: PerceptualLoss, options: GatysOptions) -> Ca
     """A function that does one evaluation and gives the style's loss."""
     import torch
 
-    scale = 1e3  # L-BFGS of torch ends where a change is below 1e-10
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = scale * loss(picture)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer: torch.optim.Optimizer
-    if options.optimizer == "adam":
-        optimizer = torch.optim.Adam([picture], lr=0.02)
-    else:
-        optimizer = torch.optim.LBFGS(
-            [picture], lr=1.0, max_iter=1, max_eval=1, history_size=_HISTORY, tolerance_grad=0, tolerance_change=0
-        )
+    optimizer: Optimizer = Adam(_RATE) if options.optimizer == "adam" else LBFGS(_HISTORY)
 
     def step() -> float:
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        (gradient,) = torch.autograd.grad(_SCALE * loss(picture), picture)
+        with torch.no_grad():
+            picture.add_(optimizer.change(gradient))
         return loss.style
 
     return step
