@@ -10,6 +10,7 @@ import typer
 
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_channel
+from napari_unetstyle.core.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate
+    from napari_unetstyle.core.training.options import FineTuneOptions
 
 Done = TypeVar("Done")
 STAYS = 1
@@ -106,29 +108,24 @@ def teach_model(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Teach a model; see HELP."""
-    from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.models.classes import class_specs
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.options import make_options
     from napari_unetstyle.core.style.given import reference_of
     from napari_unetstyle.core.training.added_classes import with_classes
-    from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
     from napari_unetstyle.core.training.options import FineTuneOptions
-    from napari_unetstyle.core.training.style_trial import iter_try_styles
 
-    if try_styles and (from_scratch or not style or work is not None):
-        raise OptionError(
-            "--try-styles needs a model to teach and at least one --style to try on it, and cannot be gone on with: "
-            "leave --work out."
-        )
     if from_scratch != bool(classes) or (areas and not from_scratch):
         raise OptionError(
             "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "
             "or leave all out to teach a model that is there."
         )
     if from_scratch and add_class:
+        raise OptionError("--add-class is for a model that is there: with --from-scratch, name all by --classes.")
+    if try_styles and (from_scratch or not style or work is not None):
         raise OptionError(
-            "--add-class is for a model that is there: with --from-scratch, name all classes by --classes."
+            "--try-styles needs a model to teach and at least one --style to try on it, and cannot be gone on with: "
+            "leave --work out."
         )
     if out is not None and out.exists():
         raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
@@ -157,15 +154,32 @@ def teach_model(
     lessons = corrections(images, labels, ignore, is_areas=is_areas, classes=known)
     if parent is not None and not add_class and not as_json:
         _tell_contradictions(lessons, parent, options.segment)
-    if parent is not None and try_styles:
-        trial = _drained(iter_try_styles(lessons, parent, options, store=store), work)
-        typer.echo(trial.sentence(), err=as_json)
-        candidate = trial.settled(store)
-    elif parent is not None:
-        candidate = _drained(iter_fine_tune(lessons, parent, options, store=store), work)
-    else:
-        candidate = _drained(iter_teach_new(lessons, classes or [], options, store=store), work)
+    job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
+    candidate = _drained(job, work)
     _finish(candidate, store, out, keep=keep, as_json=as_json)
+
+
+def _job(
+    lessons: Sequence[Correction],
+    parent: Model | None,
+    classes: Sequence[str],
+    options: FineTuneOptions,
+    store: ModelStore,
+    *,
+    try_styles: bool,
+    as_json: bool,
+) -> Steps[Candidate]:
+    """A new model from nothing, the model taught once, or twice to see whether styles help."""
+    from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
+    from napari_unetstyle.core.training.style_trial import iter_try_styles
+
+    if parent is None:
+        return (yield from iter_teach_new(lessons, classes, options, store=store))
+    if not try_styles:
+        return (yield from iter_fine_tune(lessons, parent, options, store=store))
+    trial = yield from iter_try_styles(lessons, parent, options, store=store)
+    typer.echo(trial.sentence(), err=as_json)
+    return trial.settled(store)
 
 
 def corrections(
