@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -26,17 +25,6 @@ def averaged(network: nn.Module, folder: Path) -> Fit:
     if not state.load(folder):
         raise SystemExit(f"There is no checkpoint in {folder}; train first.")
     return state
-
-
-def begin_with(network: nn.Module, trained: nn.Module) -> None:
-    """Give `network` the weights of `trained`, whose head has the first of its channels; the others keep their own.
-
-    Variance floors stay at 0 until the training has ended, as in a training from the start.
-    """
-    known = dict(trained.named_parameters())
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter[: len(known[name])].copy_(known[name])
 
 
 def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:

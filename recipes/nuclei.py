@@ -34,7 +34,7 @@ from skimage.io import imread
 from torch import Tensor, nn
 from training import arguments, say, train
 
-from napari_unetstyle.core import ModelStore, segment
+from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.objects import objects
@@ -55,17 +55,15 @@ DIAMETERS = (8.0, 75.0)
 SHARES = (0.2, 0.15, 0.25, 0.25, 0.15)  # of the domains: nuclei that touch in many ways need more
 TIE = 0.005  # of merit, far below what another choice of pictures would change
 SPECK = 14  # pixels; what the program leaves out for nuclei of 24 pixels across
-BLANK, EMPTY_PIECE, DENSE, SPARSE = 0.12, 0.04, 0.08, 0.10
-LARGE = (45.0, 75.0)  # pixels across: nuclei that fill most of a patch, so that dark is not taken for background
+BLANK, EMPTY_PIECE, SPARSE = 0.12, 0.04, 0.10
 
 
 @dataclass(frozen=True)
 class Source:
-    """A training picture and the warps: one keeps its objects' size within what the model is to handle, one is near."""
+    """A training picture and the warp that keeps its objects' size within what the model is to handle."""
 
     example: Example
     warp: Warp
-    close: Warp
 
 
 @dataclass(frozen=True)
@@ -97,12 +95,7 @@ def source(example: Example) -> Source:
     diameter = float(np.median(2 * np.sqrt(areas[areas > 0] / np.pi))) if areas.any() else 20.0
     low, high = np.clip(np.array(DIAMETERS) / diameter, 0.5, 2.0)
     crowded = (example.labels[0] > 0).mean() > 0.05
-    near, nearest = np.clip(np.array(LARGE) / diameter, 1.0, 3.5)
-    return Source(
-        example,
-        Warp(zoom=(float(min(low, 1)), float(max(high, 1))), focus=0.25 if crowded else 0.7),
-        Warp(zoom=(float(near), float(nearest)), focus=1.0),
-    )
+    return Source(example, Warp(zoom=(float(min(low, 1)), float(max(high, 1))), focus=0.25 if crowded else 0.7))
 
 
 @dataclass(frozen=True)
@@ -131,8 +124,7 @@ class Batches:
         chosen = pictures[rng.integers(len(pictures))]
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
-            dense = kind < BLANK + EMPTY_PIECE + DENSE
-            patch = draw_patch(chosen.example, shape, chosen.close if dense else self._warp(chosen.warp, rng), rng)
+            patch = draw_patch(chosen.example, shape, self._warp(chosen.warp, rng), rng)
             if kind > 1 - SPARSE:
                 patch = sparse(patch, rng)
         return replace(patch, image=appear(patch.image, rng, STRONG if rng.random() < 0.7 else LIGHT))
@@ -282,21 +274,18 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
     )
 
 
-def export(data: Path, out: Path, target: Path, start: str | None) -> None:
-    """Write the model folder `target` from the checkpoint in `out`, of a training that went on from `start`."""
+def export(data: Path, out: Path, target: Path) -> None:
+    """Write the model folder `target` from the checkpoint in `out`."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
     batches = training_batches(data)
     set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
-    before = {} if start is None else ModelStore().load(start).spec.provenance
-    steps = state.step + int(before.get("steps", 0))
-    minutes = state.seconds / 60 + float(before.get("minutes", 0))
-    training = f"{steps} steps of about 0.14 Mpx in {minutes:.0f} minutes on one CPU core."
+    training = f"{state.step} steps of about 0.14 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
     provenance = {
         "recipe": "recipes/nuclei.py",
-        "steps": str(steps),
-        "minutes": f"{minutes:.0f}",
+        "steps": str(state.step),
+        "minutes": f"{state.seconds / 60:.0f}",
         "date": date.today().isoformat(),
     }
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
@@ -309,16 +298,11 @@ def export(data: Path, out: Path, target: Path, start: str | None) -> None:
 
 def main() -> None:
     """Read the command line."""
-    given = arguments(__doc__, minutes=75, goes_on=True)
+    given = arguments(__doc__, minutes=75)
     if given.export:
-        export(given.data, given.out, given.export, given.start)
-        return
-    network = UNet(NETWORK, 2 + len(SEPARATIONS))
-    if given.start is None:
-        train(network, training_batches(given.data), loss, given)
+        export(given.data, given.out, given.export)
     else:
-        bundle.begin_with(network, ModelStore().load(given.start).network)
-        train(network, training_batches(given.data), loss, given, learning_rate=1e-3)
+        train(UNet(NETWORK, 2 + len(SEPARATIONS)), training_batches(given.data), loss, given)
 
 
 if __name__ == "__main__":

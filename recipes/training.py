@@ -18,15 +18,13 @@ Draw = Callable[[np.random.Generator], Any]
 Loss = Callable[[nn.Module, Any], Tensor]
 
 
-def arguments(doc: str | None, minutes: float, *, goes_on: bool = False) -> argparse.Namespace:
-    """The options every recipe has; one that can go on from a model also has ``--start``."""
+def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
+    """The options every recipe has."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the annotated pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the TensorBoard log")
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all (default %(default)s)")
     parser.add_argument("--steps", type=int, help="optimizer steps instead: the same weights each time")
-    if goes_on:
-        parser.add_argument("--start", metavar="MODEL", help="go on from this model's weights, at half the rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--export", type=Path, metavar="MODEL", help="write this model folder; do not train")
