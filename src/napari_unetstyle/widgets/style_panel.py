@@ -267,6 +267,7 @@ class StylePanel(QWidget):
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
+        self._show()
         match outcome:
             case Finished(value=styled):
                 self._deliver(styled)
@@ -274,7 +275,6 @@ class StylePanel(QWidget):
                 self._fail(outcome)
             case Cancelled():
                 self._say("Stopped. Nothing was changed.")
-        self._show()
         self.run_ended.emit(outcome)
 
     def _deliver(self, styled: Styled) -> None:
@@ -304,7 +304,8 @@ class StylePanel(QWidget):
         bring_into_sight(self.message)
 
     def _fail(self, failed: Failed) -> None:
-        self.preview.hide()  # it says the same
+        self.preview.pause()
+        self.preview.hide()  # it would say the same
         self.message.fail(failed)
         bring_into_sight(self.message)
 
