@@ -33,7 +33,7 @@ PAGE = """# A gallery of styles
 
 Each row: a part of one of our sample pictures, the same part in the other style, both with the outlines of its labels.
 Written by `docs/gallery.py`. Styles are whole pictures, or kept ones where only a name is given; those have no texture,
-so methods that make some are not shown with them. `fast` is left out: its network is trained for minutes for each style.
+so methods that make it are not shown with them. `fast` is left out: its network is trained for minutes for each style.
 
 """
 
