@@ -96,27 +96,43 @@ def stylize_pictures(
     axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
 ) -> None:
     """Make pictures look like others; see HELP."""
-    from napari_unetstyle.core.errors import OptionError
-    from napari_unetstyle.core.segmentation.folder_inputs import find_entries
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
-    from napari_unetstyle.core.style.given import style_for
 
+    is_usual = method == "automatic" and strength == 1 and align and channel is None
+    _check_together(train, out, is_usual=is_usual, is_timed=minutes is not None or log is not None)
     if train is not None:
-        if out is not None:
-            raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
-        if method != "automatic" or strength != 1 or not align or channel is not None:
-            raise OptionError("--method, --channel, --strength and --no-align are for using a style: leave them out.")
         given = {"weights": vgg, "seed": seed, "device": device, "log": log}
         train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
         return
-    if out is None:
-        raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
-    if minutes is not None or log is not None:
-        raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
     neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
-    wanted = [style_for(one, options) for one in style]
+    assert out is not None  # as was checked
+    _stylize(pictures, style, options, out, axes)
+
+
+def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_timed: bool) -> None:
+    """Whether these options go together: training a style is one thing, using one another."""
+    from napari_unetstyle.core.errors import OptionError
+
+    if train is not None and out is not None:
+        raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
+    if train is not None and not is_usual:
+        raise OptionError("--method, --channel, --strength and --no-align are for using a style: leave them out.")
+    if train is None and out is None:
+        raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
+    if train is None and is_timed:
+        raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
+
+
+def _stylize(
+    pictures: Sequence[Path], styles: Sequence[str], options: StyleOptions, out: Path, axes: str | None
+) -> None:
+    """Every picture, and the exit code that says how it went."""
+    from napari_unetstyle.core.segmentation.folder_inputs import find_entries
+    from napari_unetstyle.core.style.given import style_for
+
+    wanted = [style_for(one, options) for one in styles]
     entries = find_entries(pictures, out)
     try:
         failed = _all(entries, wanted, options, out, axes)
