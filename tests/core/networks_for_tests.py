@@ -23,14 +23,22 @@ def random_unet(
     return network.eval()
 
 
-def tiny_model(root, *, name: str = "tiny", separation: str | None = "depth", channels: str = "rgb", seed: int = 0):
+def tiny_model(
+    root,
+    *,
+    name: str = "tiny",
+    separation: str | None = "depth",
+    channels: str = "rgb",
+    seed: int = 0,
+    classes: tuple[str, ...] = ("nucleus",),
+):
     """A model in a store at `root` that finds bright blobs, badly."""
     in_channels = {"rgb": 3, "gray": 1}[channels]
     spec = ModelSpec(
         name=name,
         network=NetworkSpec(in_channels=in_channels, widths=(4, 6, 8)),
         input=InputSpec(channels=channels, object_diameter=20, object_diameters=(1, 50), region=64),
-        classes=(ClassSpec(value=1, name="nucleus", color="#e41a1c"),),
+        classes=tuple(ClassSpec(value=i, name=name, color="#e41a1c") for i, name in enumerate(classes, 1)),
         separation=separation,
         card=Card(purpose="tests", summary="blobs, badly", training_data="none", license="MIT"),
     )

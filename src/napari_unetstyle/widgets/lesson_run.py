@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction
-from napari_unetstyle.core.annotation.fixes import with_fixes
+from napari_unetstyle.core.annotation.fixes import owners_of_fixes, with_fixes
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.progress import Progress, Steps, share
@@ -263,11 +263,12 @@ def _iter_again(calls: CoreCalls, run: _Run) -> Steps[Again]:
     if run.latest:
         from napari_unetstyle.core.segmentation.segment import relabeled
 
-        labels = result.labels
+        labels, owners = result.labels, dict[int, int]()
         for latest in run.latest:
             correction = latest()
             before, labels = correction.labels, with_fixes(correction, labels)
-        result = relabeled(result, labels)
+            owners |= owners_of_fixes(correction, labels)
+        result = relabeled(result, labels, owners)
     fresh = yield from iter_fresh(as_steps(lambda: result))
     changes = None if before is None else changed_objects(before, result.labels, result.output)
     return Again(layer=run.layer, request=request, fresh=fresh, changes=changes)

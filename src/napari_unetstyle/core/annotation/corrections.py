@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.result import classes_of_objects
 
 RING = 3
 _LARGEST = np.iinfo(np.int32).max
@@ -173,10 +174,7 @@ def _targets(correction: Correction) -> NDArray[np.int32]:
     labels = correction.labels.astype(np.int32)
     if correction.output == "areas":
         return np.stack([labels, np.full_like(labels, UNKNOWN)])
-    classes = (labels > 0).astype(np.int32)
-    for value in set(correction.classes.values()) - {1}:
-        classes[np.isin(labels, [i for i, c in correction.classes.items() if c == value and i != 0])] = value
-    return np.stack([classes, labels])
+    return np.stack([classes_of_objects(labels, correction.classes), labels])
 
 
 def _with_ring(labels: NDArray[Any], ids: frozenset[int], ring: int, dims: int) -> Mask:

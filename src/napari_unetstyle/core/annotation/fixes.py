@@ -63,6 +63,17 @@ def with_fixes(correction: Correction, labels: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def owners_of_fixes(correction: Correction, fixed: NDArray[Any]) -> dict[int, int]:
+    """Class value of each object that :func:`with_fixes` brought into `fixed`, by its number there; empty for areas."""
+    if correction.output == "areas":
+        return {}
+    places = fixed_places(correction)
+    numbers, first = np.unique(fixed[places], return_index=True)
+    before = correction.labels[places][first]
+    pairs = zip(numbers.tolist(), before.tolist(), strict=True)
+    return {number: correction.classes.get(was, 1) for number, was in pairs if number > 0}
+
+
 def _rims(before: NDArray[Any], after: NDArray[Any], ids: NDArray[Any]) -> Mask:
     """What is left of some objects where it is much less deep than they were."""
     ids = ids[ids > 0]

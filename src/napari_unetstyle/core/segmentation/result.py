@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,6 +82,26 @@ class SegmentResult:
         """Number of objects (of rows in `objects`)."""
         return len(self.objects["label"])
 
+    @property
+    def owners(self) -> dict[int, int]:
+        """Class value of each object, by its id, where it is not 1; empty for areas."""
+        if self.output == "areas":
+            return {}
+        rows = zip(self.objects["label"].tolist(), self.objects["class"].tolist(), strict=True)
+        return {number: value for number, value in rows if value != 1}
+
+    def class_values(self) -> NDArray[Any]:
+        """Class value of each pixel, 0 for background."""
+        return self.labels if self.output == "areas" else classes_of_objects(self.labels, self.owners)
+
     def changed(self, **changes: Any) -> SegmentResult:
         """A copy with some fields replaced."""
         return dataclasses.replace(self, **changes)
+
+
+def classes_of_objects(labels: NDArray[Any], owners: Mapping[int, int]) -> NDArray[np.int32]:
+    """Class value of each pixel of objects, 0 for background; those without an owner have class 1."""
+    classes = (labels > 0).astype(np.int32)
+    for value in set(owners.values()) - {1}:
+        classes[np.isin(labels, [number for number, owner in owners.items() if owner == value and number > 0])] = value
+    return classes

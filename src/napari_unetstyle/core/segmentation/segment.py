@@ -200,8 +200,8 @@ def _undecided(
     )
 
 
-def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int | None = None) -> Steps[NDArray[Any]]:
-    """Labels of a box of one frame, as a run over the whole picture would give them (ids apart).
+def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None) -> Steps[SegmentResult]:
+    """A box of one frame, as a run over the whole picture would give them (ids apart).
 
     Parameters
     ----------
@@ -217,8 +217,8 @@ def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int | None = No
 
     Returns
     -------
-    NDArray
-        As ``SegmentResult.labels``, of the shape of `box`.
+    SegmentResult
+        Its `labels` of the shape of `box`; its other arrays are of what was looked at.
     """
     options = fitted.options.changed(plane="YX", link=False, keep_largest=None)  # a part does not show the largest
     if fitted.dims == 3 and options.output == "areas":
@@ -232,8 +232,13 @@ def iter_preview(fitted: Fitted, index: Index, box: Box, margin: int | None = No
     result = _undecided(fitted, options, values, ()).changed(frames=((),))
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
-    inner: NDArray[Any] = result.labels[key]
-    return inner
+    return result.changed(labels=result.labels[key])
+
+
+def iter_preview(fitted: Fitted, index: Index, box: Box) -> Steps[NDArray[Any]]:
+    """Only the labels of :func:`iter_part`."""
+    result = yield from iter_part(fitted, index, box)
+    return result.labels
 
 
 def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8]) -> Steps[int]:
@@ -392,7 +397,8 @@ def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, 
     labels
         Object ids or class values, of the shape of the run's labels; not changed.
     owners
-        Class value of objects by their id in `labels`; the first class where nothing is said.
+        Class value of objects by their id in `labels`; where nothing is said, that of the run's object of that id, or
+        the first class if there is none.
     """
     out = scratch.zeros(labels.shape, result.labels.dtype, result.options.memory)
     known = np.zeros(0, np.uint8)
@@ -404,8 +410,8 @@ def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, 
         numbers = np.zeros(len(ids), out.dtype)
         numbers[np.flatnonzero(ids > 0)[order]] = np.arange(1, len(order) + 1)
         out[...] = numbers[position.reshape(labels.shape)]
-        default = result.classes[0].value
-        known = np.array([(owners or {}).get(int(i), default) for i in ids[ids > 0][order]], np.uint8)
+        said = result.owners | dict(owners or {})
+        known = np.array([said.get(int(i), result.classes[0].value) for i in ids[ids > 0][order]], np.uint8)
     tables, used = [], 0
     for index in result.frames:
         if result.output == "areas":

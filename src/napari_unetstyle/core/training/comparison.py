@@ -17,7 +17,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.progress import Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment
+from napari_unetstyle.core.segmentation.segment import iter_part, iter_segment
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.places import Place
@@ -59,8 +59,8 @@ def iter_scores(
     kept = []
     for i, memory in enumerate(old, len(pictures)):
         result = yield from share(iter_segment(remembered(memory, model.spec), model), i / count, (i + 1) / count)
-        true, found = memory.targets[0], _as_classes(result.labels, result.output)
-        counts = _counts(found, true, np.ones(true.shape, bool), model.spec)
+        true = memory.targets[0]
+        counts = _counts(result.class_values(), true, np.ones(true.shape, bool), model.spec)
         kept.append(tuple(c.dice for c in counts[: classes_known(true, len(counts))]))
     seen: list[tuple[Counts, ...]] = []
     for i, look in enumerate(looks, len(pictures) + len(old)):
@@ -75,15 +75,10 @@ def _iter_place_counts(
     fitted = yield from share(iter_fit(image, model, options), 0.0, 0.5)
     counts = []
     for i, place in enumerate(places):
-        steps = iter_preview(fitted, said.index, place.box)
-        labels = yield from share(steps, 0.5 + i / len(places) / 2, 0.5 + (i + 1) / len(places) / 2)
-        found = _as_classes(labels, fitted.options.output or "areas")
-        counts.append(_counts(found, said.targets[0][place.box], said.valid[place.box], model.spec))
+        steps = iter_part(fitted, said.index, place.box)
+        result = yield from share(steps, 0.5 + i / len(places) / 2, 0.5 + (i + 1) / len(places) / 2)
+        counts.append(_counts(result.class_values(), said.targets[0][place.box], said.valid[place.box], model.spec))
     return counts
-
-
-def _as_classes(labels: NDArray[Any], output: str) -> NDArray[Any]:
-    return (labels > 0).astype(np.uint8) if output == "objects" else labels
 
 
 def _counts(found: NDArray[Any], true: NDArray[Any], valid: NDArray[np.bool_], spec: ModelSpec) -> tuple[Counts, ...]:
