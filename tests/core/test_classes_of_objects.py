@@ -53,6 +53,16 @@ def test_a_model_agrees_with_itself_in_every_class(model, result):
     assert all(one.found for one in map(sum_of, zip(*scores.places, strict=True)))
 
 
+def test_a_model_of_areas_agrees_with_itself_in_every_class(tmp_path):
+    model = tiny_model(tmp_path, separation=None, classes=("one", "two"), seed=4)
+    result = segment(pixels(), model)
+    image = as_image(pixels(), axes="YXC")
+    said = sayings([Correction(image=image, labels=result.labels, output="areas", rest_is_right=True)], model.spec)
+    (counts,) = run(iter_scores(model, said, [Place(0, (slice(0, 128), slice(0, 160)))], [], SegmentOptions())).places
+    assert [one.dice for one in counts] == [1.0, 1.0]
+    assert all(one.found for one in counts)
+
+
 def sum_of(counts):
     return counts[0] + counts[1]
 

@@ -68,6 +68,11 @@ def test_classes_go_by_name_and_are_never_guessed(tmp_path):
     assert labels_of_geojson(good, picture(), model)[1] == {1: 2}
     with pytest.raises(ImageError, match="weird"):
         labels_of_geojson(written(tmp_path / "b.geojson", [feature(square, "weird")]), picture(), model)
+    with pytest.raises(ImageError, match="without a class"):
+        labels_of_geojson(written(tmp_path / "c.geojson", [feature(square, "")]), picture(), model)
+    tifffile.imwrite(tmp_path / "d.tif", blobs(0, dtype=np.uint8))
+    with pytest.raises(ImageError, match=f"which are {model[0].name} and which {model[1].name}"):
+        read_masks(tmp_path / "d.tif", picture(), model)
 
 
 def test_areas_have_the_values_of_their_classes(tmp_path):

@@ -91,11 +91,13 @@ def _add(pair: Pair, project: Project, goal: Goal | None) -> bool:
         areas = read_areas(pair.masks, image, goal.classes)
         project.add(image, areas, path, layer=layer, known=goal.classes, output="areas")
         return False
-    labels, owners = read_masks(pair.masks, image, () if goal is None else goal.classes)
-    is_one = len(np.unique(labels[labels > 0])) == 1
+    classes = () if goal is None else goal.classes
+    labels, owners = read_masks(pair.masks, image, classes)
+    is_one = len(np.unique(labels[labels > 0])) == 1 and not owners
     if is_one:
         labels = _patches(labels, 2 if goal is None else min(goal.dims, labels.ndim))
-    project.add(image, labels, path, layer=layer, classes=owners, output="objects")
+    several = classes if len(classes) > 1 else ()
+    project.add(image, labels, path, layer=layer, classes=owners, known=several, output="objects")
     return is_one
 
 

@@ -1,7 +1,8 @@
-"""A button for each class of areas: whoever presses it paints that class."""
+"""A button for each class of areas, or of objects where there are several: whoever presses it paints that class."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,17 @@ _COLUMNS, _SWATCH = 3, 12  # buttons in a row, pixels
 
 
 class ClassPalette(QWidget):
-    """Name and color of each class of the labels that are corrected; hidden for objects."""
+    """Name and color of each class of the labels that are corrected; hidden for objects of one class.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    is_clicking
+        Whether a click in the picture means something else than painting at the moment; then a class is only chosen.
+    """
+
+    def __init__(self, is_clicking: Callable[[], bool], parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._is_clicking = is_clicking
         self.buttons: dict[str, QPushButton] = {}
         self._shown: tuple[ClassSpec, ...] = ()
         self._target: CorrectedLayer | None = None
@@ -30,9 +38,13 @@ class ClassPalette(QWidget):
     def refresh(self, target: CorrectedLayer | None) -> None:
         """Show the classes of these labels."""
         self._target = target
-        classes = target.classes if target is not None and target.header.output == "areas" else ()
-        if classes == self._shown:
-            return
+        is_shown = target is not None and (target.header.output == "areas" or target.object_classes.are_several)
+        classes = target.classes if target is not None and is_shown else ()
+        if classes != self._shown:
+            self._show(classes)
+        self._check()
+
+    def _show(self, classes: tuple[ClassSpec, ...]) -> None:
         self._shown = classes
         for button in self.buttons.values():
             self._grid.removeWidget(button)
@@ -48,10 +60,29 @@ class ClassPalette(QWidget):
         swatch.fill(QColor(one.color))
         button = QPushButton(QIcon(swatch), one.name)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        button.setToolTip(f"Paint {one.name} (label {one.value}); label 0 is the background")
-        button.clicked.connect(partial(self._take_brush, one.value))
+        button.clicked.connect(partial(self._choose, one.value))
         return button
 
-    def _take_brush(self, value: int) -> None:
-        if self._target is not None:
-            self._target.take_brush(value)
+    def _choose(self, value: int) -> None:
+        target = self._target
+        if target is None:
+            return
+        if target.object_classes.are_several:
+            target.object_classes.hand = value
+            if not self._is_clicking():
+                target.object_classes.take(value)
+        elif self._is_clicking():
+            target.layer.selected_label = value
+        else:
+            target.take_brush(value)
+        self._check()
+
+    def _check(self) -> None:
+        """Of objects, which have colors of their own, show the class in hand."""
+        target = self._target
+        hand = target.object_classes.hand if target is not None and target.object_classes.are_several else None
+        for one, button in zip(self._shown, self.buttons.values(), strict=True):
+            button.setCheckable(hand is not None)
+            button.setChecked(one.value == hand)
+            painted = f"objects of class {one.name}" if hand is not None else f"{one.name} (label {one.value})"
+            button.setToolTip(f"Paint {painted}; label 0 is the background")

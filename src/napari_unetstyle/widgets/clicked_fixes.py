@@ -28,16 +28,28 @@ def delete(target: CorrectedLayer, points: list[Point]) -> None:
 
 
 def change_class(target: CorrectedLayer, points: list[Point]) -> None:
-    """Make a connected area one of the class that the brush paints."""
+    """Make a connected area one of the class that the brush paints, or an object one of the class in hand."""
     index, labels, point = _frame(target, points[0])
+    names = {one.value: one.name for one in target.classes}
+    if target.header.output == "objects":
+        _change_object(target, edits.object_at(labels, point), names)
+        return
     value = int(target.layer.selected_label)
-    names = {one.value: one.name for one in target.header.classes}
     if value not in names:
         known = ", ".join(f"{number} {name}" for number, name in names.items())
         raise OptionError(f"The brush paints {value}, which is no class here. Choose a label of these: {known}.")
     if edits.object_at(labels, point) == value:
         raise OptionError(f"This is {names[value]} already. Choose the label of another class, then click.")
     _apply(target, index, edits.relabel(labels, point, value))
+
+
+def _change_object(target: CorrectedLayer, number: int, names: dict[int, str]) -> None:
+    classes = target.object_classes
+    if classes.of(number) == classes.hand:
+        raise OptionError(f"This is {names[classes.hand]} already. Choose another class above, then click.")
+    new = classes.new_number()
+    classes.give(new, classes.hand)
+    _apply(target, (), Edit(places=np.nonzero(target.labels == number), value=new, touched=frozenset({new})))
 
 
 def merge(target: CorrectedLayer, points: list[Point]) -> None:
@@ -52,14 +64,14 @@ def split(target: CorrectedLayer, points: list[Point]) -> None:
     if other != index:
         raise OptionError("Click both places in the same slice.")
     edit = edits.split(labels, first, second, target.image.geometry.spacing[-labels.ndim :])
-    _apply(target, index, _new_everywhere(target, edit))
+    _apply(target, index, _new_everywhere(target, labels, edit))
 
 
 def cut(target: CorrectedLayer, points: list[Point]) -> None:
     """Part an object along a line."""
     index, labels, _ = _frame(target, next((p for p in points if _is_in(target, p)), points[0]))
     path = [point[len(index) :] for point in points]
-    _apply(target, index, _new_everywhere(target, edits.cut(labels, path)))
+    _apply(target, index, _new_everywhere(target, labels, edits.cut(labels, path)))
 
 
 def add(target: CorrectedLayer, points: list[Point]) -> None:
@@ -67,7 +79,7 @@ def add(target: CorrectedLayer, points: list[Point]) -> None:
     index, labels, point = _frame(target, points[0])
     if target.foreground is None:
         raise OptionError("What the model saw is not known any more. Segment the picture again, or paint the object.")
-    _apply(target, index, _new_everywhere(target, edits.add(target.foreground(index), labels, point)))
+    _apply(target, index, _new_everywhere(target, labels, edits.add(target.foreground(index), labels, point)))
 
 
 def between(target: CorrectedLayer) -> None:
@@ -107,9 +119,11 @@ def _apply(target: CorrectedLayer, index: tuple[int, ...], edit: Edit) -> None:
     target.edit((*places, *edit.places), edit.value, edit.touched)
 
 
-def _new_everywhere(target: CorrectedLayer, edit: Edit) -> Edit:
-    """The edit with a number for its new object that is free in all frames."""
-    new = int(target.labels.max()) + 1
+def _new_everywhere(target: CorrectedLayer, labels: NDArray[Any], edit: Edit) -> Edit:
+    """The edit with a number for its new object that is free in all frames; a part keeps the class of the whole."""
+    classes = target.object_classes
+    new, whole = classes.new_number(), int(labels[tuple(axis[0] for axis in edit.places)])
+    classes.give(new, classes.of(whole) if whole else classes.hand)
     touched = (edit.touched - {edit.value}) | {new}
     return Edit(places=edit.places, value=new, touched=touched)
 

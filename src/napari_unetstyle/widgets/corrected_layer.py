@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
 from napari_unetstyle.core.annotation.journal import Header, State
-from napari_unetstyle.core.annotation.project import TOUCHED, added_fact, classes_of, correction_of
+from napari_unetstyle.core.annotation.project import CLASSES, TOUCHED, added_fact, classes_of, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.layers import Placement, class_colors
 from napari_unetstyle.widgets.level_grid import seen
+from napari_unetstyle.widgets.object_classes import ObjectClasses
 from napari_unetstyle.widgets.scope import current_frame
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Start:
         What stands in the journal so far, if it goes on.
     journal
         Its folder, if it goes on.
+    owners
+        Gives the class of each object before the first stroke, where it is not 1.
     """
 
     header: Header
@@ -69,6 +72,7 @@ class Start:
     folder: Callable[[], Path]
     state: State | None = None
     journal: Path | None = None
+    owners: Callable[[], Mapping[int, int]] = dict
 
 
 class CorrectedLayer(QObject):
@@ -125,13 +129,12 @@ class CorrectedLayer(QObject):
             self._record(
                 Recorder.of(start.journal, self.look, marks)
             ).changed()  # takes the journal at once, before another window does
+        self.object_classes = ObjectClasses(self)
         self._connect()
 
     def _connect(self) -> None:
-        events = self.layer.events
-        events.paint.connect(self._on_paint)
-        events.labels_update.connect(self._on_stroke)  # in the middle of a stroke
-        events.set_data.connect(self._on_refresh)
+        for event, slot in self._slots():
+            event.connect(slot)
         self.layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
         self.layer.bind_key(_REDO, lambda _: self.redo(), overwrite=True)
 
@@ -146,6 +149,13 @@ class CorrectedLayer(QObject):
     def classes(self) -> tuple[ClassSpec, ...]:
         """What its labels can be, added classes, too."""
         return classes_of(self.header, self.facts)
+
+    @property
+    def owners(self) -> dict[int, int]:
+        """Class of each object, by its number, as far as it is known; 1 where nothing is said."""
+        if self.recorder is None:
+            return dict(self._start.owners())
+        return {int(number): int(value) for number, value in self.facts.get(CLASSES, {}).items()}
 
     @property
     def frame(self) -> tuple[int, ...]:
@@ -344,8 +354,9 @@ class CorrectedLayer(QObject):
         events = self.layer.events
         return [
             (events.paint, self._on_paint),
-            (events.labels_update, self._on_stroke),
+            (events.labels_update, self._on_stroke),  # in the middle of a stroke
             (events.set_data, self._on_refresh),
+            (events.selected_label, self.object_classes.on_selected),
         ]
 
     def _begin(self) -> Recorder:
@@ -353,7 +364,11 @@ class CorrectedLayer(QObject):
         if self.recorder is None:
             start = self._start
             self._original = start.original()
+            owners = self.owners
             made = self._record(Recorder.new(start.folder, start.header, self._original, self.look, self._marks))
+            if owners:
+                self.facts[CLASSES] = {str(number): value for number, value in owners.items()}
+                made.say(**{CLASSES: self.facts[CLASSES]})
             self.begun.emit()
             return made
         return self.recorder
@@ -367,6 +382,7 @@ class CorrectedLayer(QObject):
         self._begin().changed()
         if not self._is_replaying:
             self._remember(None)
+            self.object_classes.on_paint()
         self.changed.emit()
 
     def _on_stroke(self) -> None:

@@ -109,6 +109,7 @@ class Corrections(QWidget):
             header=header,
             original=lambda: output.original,
             folder=lambda: self.project(path).new_folder(header.layer),
+            owners=lambda: output.result.owners,
         )
         corrected = self._take(output.layer, output.placement, output.image, start)
         corrected.foreground = lambda frame: 255 - output.result.probability_bytes[(0, *frame)]

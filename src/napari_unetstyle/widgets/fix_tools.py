@@ -93,7 +93,7 @@ class FixTools(QGroupBox):
             ),
             "class": Tool(
                 "Change class",
-                "Click an area: it becomes the class of the label that the brush paints.",
+                "Choose a class above, then click what is to be of it.",
                 1,
                 fixes.change_class,
                 suits=_has_classes,
@@ -120,7 +120,7 @@ class FixTools(QGroupBox):
         self.escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)  # napari's own while no tool is in use
         self.escape.setContext(Qt.ShortcutContext.WindowShortcut)
         self.escape.setEnabled(False)
-        self.classes = ClassPalette()
+        self.classes = ClassPalette(lambda: self._target is not None)
         self.brush = LimitedBrush(viewer, corrections)
         self.hint = label()
         self.message = MessageRow()
@@ -302,4 +302,4 @@ def _is_objects(target: CorrectedLayer) -> bool:
 
 
 def _has_classes(target: CorrectedLayer) -> bool:
-    return not _is_objects(target) and len(target.header.classes) > 1
+    return len(target.classes) > 1

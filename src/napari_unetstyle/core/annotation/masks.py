@@ -101,18 +101,32 @@ def read_masks(
     labels
         Integers ``image.label_shape``.
     owners
-        Class value of each object; empty if the file does not tell, or all have class 1.
+        Class value of each object; empty if all have class 1.
 
     Raises
     ------
     ImageError
-        If the masks do not lie on the picture.
+        If the masks do not lie on the picture, or do not tell which of several classes an object is of.
     ImageFileError
         If the file cannot be read.
     """
     file = Path(path)
-    if file.suffix.lower() in GEOJSON:
+    if _is_geojson(file):
         return labels_of_geojson(file, image, classes)
+    if len(classes) > 1:
+        raise ImageError(
+            f"{file} numbers objects, and does not say which are {' and which '.join(c.name for c in classes)}. "
+            "Give GeoJSON of QuPath with the name of a class for each, or teach areas."
+        )
+    return _read_numbers(file, image), {}
+
+
+def _is_geojson(file: Path) -> bool:
+    return file.suffix.lower() in GEOJSON
+
+
+def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
+    """A label image, on the grid of the picture."""
     read = read_image(file)
     if read.axes.count("C") or read.label_shape != image.label_shape:
         raise ImageError(
@@ -123,7 +137,7 @@ def read_masks(
     labels = np.asarray(read.array[...]).transpose(stored)
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
-    return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels, {}
+    return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels
 
 
 def read_areas(path: str | os.PathLike[str], image: Image, classes: tuple[ClassSpec, ...] = ()) -> NDArray[Any]:
@@ -131,11 +145,13 @@ def read_areas(path: str | os.PathLike[str], image: Image, classes: tuple[ClassS
 
     A polygon has the value of its class; a mask of one value, as 255, is that of the only class.
     """
-    labels, owners = read_masks(path, image, classes)
-    if Path(path).suffix.lower() in GEOJSON:
+    file = Path(path)
+    if _is_geojson(file):
+        labels, owners = labels_of_geojson(file, image, classes)
         values = [0, *(owners.get(number, 1) for number in range(1, int(labels.max(initial=0)) + 1))]
         areas: NDArray[Any] = np.array(values, np.int32)[labels]
         return areas
+    labels = _read_numbers(file, image)
     is_one = len(classes) == 1 and len(np.unique(labels[labels != 0])) == 1
     return (labels != 0).astype(np.int32) if is_one else labels
 
@@ -146,7 +162,8 @@ def labels_of_geojson(
     """Objects of QuPath's polygons: each feature becomes an object; those that come later lie on top.
 
     A pixel belongs to a polygon if its center lies inside. In a stack each polygon lies in the slice that it names.
-    Classes are told by their names; one that is not among `classes` is refused, never guessed.
+    Classes are told by their names; one that is not among `classes` is refused, never guessed, and so is a polygon
+    without a class where there are several.
 
     Raises
     ------
@@ -167,6 +184,8 @@ def labels_of_geojson(
             if name.casefold() not in values:
                 raise ImageError(f"{path} has the class {name!r}; known are {', '.join(values)}. Rename it in QuPath.")
             owners[number] = values[name.casefold()]
+        elif len(values) > 1:
+            raise ImageError(f"{path} has a polygon without a class; known are {', '.join(values)}. Set it in QuPath.")
     return labels, {i: value for i, value in owners.items() if value != 1}
 
 
