@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import tifffile
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal import Journal, read_journal
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open, mark_open
-from napari_unetstyle.core.annotation.project import FOLDER, Project
-from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.annotation.project import FOLDER, Project, user_folder
+from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs
@@ -255,5 +254,62 @@ def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
     corrected.undo()
     assert not (kept(corrected).labels == 99).any()
     assert isinstance(corrected.image, Image)
-    assert Path(corrected.recorder.folder).parent == Project.for_picture(None).folder
+    assert corrected.recorder.folder.parent.parent == user_folder()
+    assert corrected.recorder.folder.parent.name.startswith("stack-")
     assert corrected.close(WAIT)
+
+
+@pytest.fixture
+def arrays(make_windowless_dock, run):
+    """Two pictures that have no file and, but for napari's number, one name."""
+    dock = make_windowless_dock()
+    for peak in (200, 150):
+        dock.viewer.add_image(blobs(peak=peak), name="Image", axis_labels=["y", "x"])
+        run(dock)
+    yield dock
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)
+
+
+def listed(dock, qtbot, count):
+    """What stands in the list of the tab Teach, once there are so many."""
+    learns = dock.teach.learns
+    learns.refresh()
+    qtbot.waitUntil(lambda: len(learns.lessons) == count, timeout=WAIT * 1000)
+    return [lesson.words for lesson in learns.lessons]
+
+
+def test_pictures_without_a_file_are_kept_apart(arrays, make_windowless_dock, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path))
+    for one in arrays.corrections.layers:
+        paint(one)
+        assert kept(one).number == 1
+        assert one.close(WAIT)
+    assert len([folder for folder in tmp_path.iterdir() if folder.name.startswith("Image")]) == 2
+    other = make_windowless_dock()
+    other.viewer.add_image(blobs(peak=150), name="again", axis_labels=["y", "x"])
+    assert listed(other, qtbot, 1) == ["Image [1] nuclei\n1 fix, not open"]
+    opened = other.corrections.open(other.teach.learns.lessons[0].entry)
+    assert opened.placement.name == "again"
+    assert opened.close(WAIT)
+    other.viewer.layers.clear()
+    other.viewer.add_image(blobs(peak=190), name="Image", axis_labels=["y", "x"])
+    listed(other, qtbot, 0)
+    (entry,) = Project(next(f for f in tmp_path.glob("Image-*") if "Image-1" not in f.name)).entries()
+    assert other.corrections.open(entry) is None  # another picture of that name and size
+    assert "has no file" in other.corrections.rows[0].text
+
+
+def test_fixes_from_before_they_were_kept_apart_are_still_there(make_windowless_dock, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path))
+    image = as_image(blobs(), axes="YX", name="Image")
+    labels = np.zeros(image.label_shape, np.int32)
+    labels[3:9, 3:9] = 1
+    Project(tmp_path).add(image, labels, layer="Image nuclei")
+    Project(tmp_path).add(as_image(blobs(), axes="YX", name="other"), labels, layer="other nuclei")
+    dock = make_windowless_dock()
+    dock.viewer.add_image(blobs(), name="Image", axis_labels=["y", "x"])
+    assert listed(dock, qtbot, 1) == ["Image nuclei\nall right, not open"]
+    opened = dock.corrections.open(dock.teach.learns.lessons[0].entry)
+    assert np.array_equal(opened.labels, labels)
+    assert opened.close(WAIT)

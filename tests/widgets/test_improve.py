@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
+from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
@@ -144,9 +145,7 @@ def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot):
     (corrected,) = dock.corrections.layers
     dock.viewer.layers.remove(areas)
     assert corrected.close(WAIT)
-    (entry,) = (
-        corrected.recorder.folder.parent and dock.corrections.project(str(corrected.header.picture.path)).entries()
-    )
+    (entry,) = Project(corrected.recorder.folder.parent).entries()
     opened = dock.corrections.open(entry)
     assert [one.name for one in opened.classes] == ["nucleus", "vessel"]
     assert opened.layer.colormap.map(np.array([2]))[0][3] == 1

@@ -11,7 +11,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
@@ -23,7 +22,7 @@ from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, i
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import layer_data, path_of
 from napari_unetstyle.widgets.parts import follow
-from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.picture_project import identity_of, know_as, pixels_of, project_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -70,20 +69,10 @@ class Corrections(QWidget):
         found = [c for c in self.layers if chosen in (c.layer, c.placement.layer)]
         return (found or self.layers or [None])[-1]
 
-    def project(self, path: str | None) -> Project:
-        """Where the fixes of a picture collect; those of a sample not beside it, where the package lies."""
-        folder = read_settings().fixes_folder
-        is_sample = path is not None and Path(path).is_relative_to(sample_folder())
-        return Project(folder) if folder is not None else Project.for_picture(None if is_sample else path)
-
     def projects(self) -> list[Project]:
         """Those of all open pictures, and those that a person has named."""
-        folders = dict(self._more)
-        for layer in self._viewer.layers:
-            if type(layer).__name__ == "Image":
-                project = self.project(path_of(layer))
-                folders[project.folder] = project
-        return list(folders.values())
+        found = [project_of(layer) for layer in self._viewer.layers if type(layer).__name__ == "Image"]
+        return list({**self._more, **{project.folder: project for project in found}}.values())
 
     def list_too(self, project: Project) -> None:
         """Count in a project none of whose pictures needs to be open."""
@@ -94,12 +83,12 @@ class Corrections(QWidget):
 
     def watch(self, output: Output) -> CorrectedLayer:
         """From here on, painting on a result is correcting it."""
-        result, path = output.result, path_of(output.placement.layer)
+        result, picture = output.result, output.placement.layer
         header = Header.of(
             output.layer.name,
             output.image,
             result.labels.dtype,
-            path,
+            *identity_of(picture),
             output=result.output,
             dims=result.labels.ndim - len(result.frames[0]) if result.frames else 2,
             model=str(result.provenance.get("model", {}).get("name", "")),
@@ -108,7 +97,7 @@ class Corrections(QWidget):
         start = Start(
             header=header,
             original=lambda: output.original,
-            folder=lambda: self.project(path).new_folder(header.layer),
+            folder=lambda: project_of(picture).new_folder(header.layer),
             owners=lambda: output.result.owners,
         )
         corrected = self._take(output.layer, output.placement, output.image, start)
@@ -134,9 +123,14 @@ class Corrections(QWidget):
         image, placement = self._picture_below(labels)
         if labels is None:
             labels = self._new_labels(image, placement, goal)
-        path = path_of(placement.layer)
-        header = Header.of(labels.name, image, labels.data.dtype, path, output=goal.output, classes=goal.classes)
-        start = Start(header=header, original=Changes.none, folder=lambda: self.project(path).new_folder(header.layer))
+        picture = placement.layer
+        about = {"output": goal.output, "classes": goal.classes}
+        header = Header.of(labels.name, image, labels.data.dtype, *identity_of(picture), **about)
+        start = Start(
+            header=header,
+            original=Changes.none,
+            folder=lambda: project_of(picture).new_folder(header.layer),
+        )
         labels.colormap = class_colors(goal.classes) if goal.output == "areas" else object_colors()
         corrected = self._take(labels, placement, image, start)
         corrected.keep_painted()
@@ -274,12 +268,18 @@ class Corrections(QWidget):
 
     def _picture_of(self, entry: Entry) -> napari.layers.Image:
         """The layer of an entry's picture; opened if there is none."""
-        path = entry.header.picture.path
-        for layer in self._viewer.layers:
-            if type(layer).__name__ == "Image" and path is not None and path_of(layer) == path:
-                return layer
-        same = [x for x in self._viewer.layers if type(x).__name__ == "Image" and x.name == entry.header.picture.name]
-        if path is None and same:
+        about = entry.header.picture
+        pictures = [layer for layer in self._viewer.layers if type(layer).__name__ == "Image"]
+        if about.path is not None:
+            same = [layer for layer in pictures if path_of(layer) == about.path]
+        elif about.sha256 is not None:
+            same = [layer for layer in pictures if pixels_of(layer) == about.sha256]
+        else:  # of a time when only the name was noted
+            same = [layer for layer in pictures if layer.name == about.name]
+        if same:
             return same[0]
-        data, arguments, _ = layer_data(entry.image(), None if path is None else Path(path))
-        return self._viewer.add_image(data, **arguments)
+        data, arguments, _ = layer_data(entry.image(), None if about.path is None else Path(about.path))
+        layer = self._viewer.add_image(data, **arguments)
+        if about.path is None and about.sha256 is not None:
+            know_as(layer, about.sha256)
+        return layer

@@ -19,6 +19,7 @@ from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import label, scrolling
+from napari_unetstyle.widgets.picture_project import project_beside
 
 if TYPE_CHECKING:
     import napari.layers
@@ -265,9 +266,9 @@ class LearnsFrom(QGroupBox):
     def add_from(self, pictures: Path, masks: Path | None = None) -> None:
         """Take in pictures of a folder that have masks in another one; in the same one unless said otherwise."""
         self._folders = pictures, masks
-        self._project = self._corrections.project(str(pictures / "any"))
         from napari_unetstyle.widgets.added_masks import iter_add  # brings all readers of files
 
+        self._project = project_beside(str(pictures / "any"))
         if self._adding.start(iter_add(pictures, masks or pictures, self._project, self._learner())):
             self.message.clear()
             self.add.setEnabled(False)

@@ -64,7 +64,8 @@ class Picture(_Part):
     path
         Its file, or None if it has none.
     size, modified, sha256
-        Of that file when the journal began (bytes, nanoseconds, hex), as far as known.
+        Of that file when the journal began (bytes, nanoseconds, hex), as far as known; without a file `sha256` is what
+        :func:`~napari_unetstyle.core.annotation.pixels.digest_of_pixels` gives.
     axes
         As they were understood, with C where there are channels.
     spacing, unit, origin, direction, is_anatomical
@@ -84,10 +85,12 @@ class Picture(_Part):
     is_anatomical: bool = False
 
     @classmethod
-    def of(cls, image: Image, path: str | os.PathLike[str] | None = None) -> Picture:
-        """What is noted of a picture; its file is looked at later."""
+    def of(cls, image: Image, path: str | os.PathLike[str] | None = None, pixels: str | None = None) -> Picture:
+        """What is noted of a picture; its file is looked at later, and without one it is known by its `pixels`."""
         place = dataclasses.asdict(image.geometry)
-        absolute = None if path is None else os.path.abspath(path)  # noqa: PTH100 (no link is followed)
+        if path is None:
+            return cls(name=image.name, sha256=pixels, axes=image.axes, **place)
+        absolute = os.path.abspath(path)  # noqa: PTH100 (no link is followed)
         return cls(name=image.name, path=absolute, axes=image.axes, **place)
 
     @property
@@ -131,11 +134,17 @@ class Header(_Part):
 
     @classmethod
     def of(
-        cls, layer: str, image: Image, dtype: Any, path: str | os.PathLike[str] | None = None, **more: Any
+        cls,
+        layer: str,
+        image: Image,
+        dtype: Any,
+        path: str | os.PathLike[str] | None = None,
+        pixels: str | None = None,
+        **more: Any,
     ) -> Header:
         """The header for labels of type `dtype` on the grid of a picture; `more` as the fields."""
         more = {"dims": 3 if "Z" in image.axes else 2, "created": time.time(), **more}
-        picture = Picture.of(image, path)
+        picture = Picture.of(image, path, pixels)
         return cls(layer=layer, picture=picture, shape=image.label_shape, dtype=np.dtype(dtype).name, **more)
 
     @property

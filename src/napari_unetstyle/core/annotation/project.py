@@ -6,9 +6,10 @@ where they are; an entry knows them by path and sha256.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,7 @@ class Project:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        self._is_earlier: Callable[[Header], bool] | None = None
 
     @classmethod
     def for_picture(cls, path: str | os.PathLike[str] | None, otherwise: Path | None = None) -> Project:
@@ -228,20 +230,40 @@ class Project:
                 return cls(beside)
         return cls(otherwise or user_folder())
 
+    @classmethod
+    def for_pixels(cls, name: str, pixels: str, path: str | None = None) -> Project:
+        """The project of one picture, in the person's own data folder; whatever else lies there is of others.
+
+        Parameters
+        ----------
+        name
+            What the picture is called; it may change.
+        pixels
+            From :func:`~napari_unetstyle.core.annotation.pixels.digest_of_pixels`.
+        path
+            Its file, if it has one beside which nothing is to be put.
+        """
+        own, digest = user_folder(), pixels[:12]
+        known = sorted(own.glob(f"*-{digest}")) if own.is_dir() else []
+        project = cls(known[0] if known else own / f"{_plain(name, 'picture')}-{digest}")
+
+        def is_earlier(header: Header) -> bool:
+            """Whether an entry that lies among those of all pictures, as they once did, is of this one."""
+            picture = header.picture
+            return picture.path == path and (path is not None or picture.name == name)
+
+        project._is_earlier = is_earlier
+        return project
+
     def new_folder(self, layer: str) -> Path:
         """Where a new journal for labels of that name is to begin."""
-        plain = re.sub(r"[^\w.-]+", "-", layer).strip("-.")[:60]
-        return self.folder / (plain or "labels")
+        return self.folder / _plain(layer, "labels")
 
     def entries(self) -> list[Entry]:
         """Everything that was corrected, the latest first; folders whose header cannot be read are left out."""
-        found = []
-        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else []:
-            if is_journal(folder):
-                try:
-                    found.append(Entry(folder=folder, header=read_header(folder)))
-                except JournalError:
-                    continue
+        found = _entries(self.folder)
+        if self._is_earlier is not None:
+            found += [entry for entry in _entries(self.folder.parent) if self._is_earlier(entry.header)]
         return sorted(found, key=lambda entry: entry.header.created, reverse=True)
 
     def problems(self) -> list[str]:
@@ -315,6 +337,20 @@ class Project:
                 correction = entry.correction(state=state)
                 found += [] if correction.is_empty else [correction]
         return found
+
+
+def _plain(name: str, otherwise: str) -> str:
+    """A name for a folder."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or otherwise
+
+
+def _entries(folder: Path) -> list[Entry]:
+    found = []
+    for journal in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if is_journal(journal):
+            with contextlib.suppress(JournalError):
+                found.append(Entry(folder=journal, header=read_header(journal)))
+    return found
 
 
 def keep_copy(entry: Entry, image: Image) -> Path:
