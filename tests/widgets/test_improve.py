@@ -146,8 +146,13 @@ def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot):
     dock.viewer.layers.remove(areas)
     assert corrected.close(WAIT)
     (entry,) = Project(corrected.recorder.folder.parent).entries()
+    choose(dock, "nuclei@1")
+    dock.teach.run.improve.class_name.clear()
     opened = dock.corrections.open(entry)
     assert [one.name for one in opened.classes] == ["nucleus", "vessel"]
+    improve = dock.teach.run.improve
+    assert (improve.models.currentData(), improve.class_name.text()) == (PLUS_CLASS, "vessel")
+    assert improve.goal.added == opened.classes[1:]  # its color, too
     assert opened.layer.colormap.map(np.array([2]))[0][3] == 1
     assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
 

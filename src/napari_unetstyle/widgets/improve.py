@@ -13,7 +13,9 @@ from napari_unetstyle.widgets.parts import combo, form, name, named
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.models.spec import ModelSpec
+    from collections.abc import Sequence
+
+    from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec
 
 PLUS_CLASS, NEW = "plus a class", "new"
 _FIRST = "nuclei@1"
@@ -108,18 +110,31 @@ class Improve(QWidget):
         if (index := self.models.findData(newest)) >= 0:
             self.models.setCurrentIndex(index)
 
-    def follow(self, model: str) -> None:
-        """Improve the model that made the labels that a person turned to, unless a new one is to be taught."""
+    def follow(self, model: str, classes: Sequence[ClassSpec] = ()) -> None:
+        """Improve the model that made the labels that a person turned to, unless a new one is to be taught.
+
+        If among their `classes` is one that was added and that the model does not know yet, it is still to be added.
+        """
         chosen, base = self.models.currentData(), self._base
         if chosen == NEW:
             self.changed.emit()
             return
         with QSignalBlocker(self.models):
             self.choose(model)
-        if chosen == PLUS_CLASS and self.models.currentData() == base:
-            with QSignalBlocker(self.models):
+        found = self.models.currentData()
+        added = self._unknown(found, [one.name for one in classes])
+        if added is not None or (chosen == PLUS_CLASS and found == base):
+            self._base = found
+            with QSignalBlocker(self.models), QSignalBlocker(self.class_name):
                 self.models.setCurrentIndex(self.models.findData(PLUS_CLASS))
+                self.class_name.setText(added or self.class_name.text())
         self._on_chosen()
+
+    def _unknown(self, model: str | None, names: list[str]) -> str | None:
+        """The class that these have more than a model; None if it knows them, or has others."""
+        spec = self._specs.get(model or "")
+        known = [] if spec is None else [one.name for one in spec.classes]
+        return names[-1] if known and names[:-1] == known else None
 
     def show_labels(self, label: str | None) -> None:
         """Offer to learn from these labels of a person, or else to paint."""

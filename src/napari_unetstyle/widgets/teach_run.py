@@ -179,7 +179,7 @@ class TeachRun(QWidget):
             self._show()
         else:
             request = self._results.request_of(corrected.layer)
-            self.improve.follow(corrected.header.model if request is None else request.model)
+            self.improve.follow(corrected.header.model if request is None else request.model, corrected.classes)
 
     def _on_goal(self) -> None:
         """A new model takes longer, unless a person has said how long."""
