@@ -119,6 +119,7 @@ class FakeCore:
                     raise self.error
                 yield Progress(i, self.steps, "strip")
             result = yield from iter_decide(undecided(image, options))
+            result.provenance["model"] = {"name": model.partition("@")[0]}
             return result if options.restyle else result.changed(distance=self.distance)
         finally:
             self.closed += 1
