@@ -127,6 +127,20 @@ def test_the_original_can_be_seen(corrected, dock):
     assert (corrected.labels == 77).any()
 
 
+def test_a_closed_dock_leaves_the_brush_where_it_was(corrected, dock):
+    corrected.layer.mode = "paint"
+    paint(corrected)
+    dock.close_down()
+    assert corrected.layer.mode == "paint"
+
+
+def test_a_closed_dock_leaves_hidden_what_was_hidden(corrected, dock):
+    paint(corrected)
+    corrected.layer.visible = False
+    dock.close_down()
+    assert not corrected.layer.visible
+
+
 def test_a_renamed_layer_is_kept_and_a_removed_one_closed(corrected, dock, qtbot):
     paint(corrected)
     corrected.layer.name = "other"

@@ -310,7 +310,9 @@ class CorrectedLayer(QObject):
 
     def show_original(self, is_shown: bool) -> None:
         """Show the untouched result in the layer's place, or the layer again."""
-        if is_shown and self._twin is None:
+        if is_shown == self.is_original_shown:
+            return  # napari puts the brush down where a layer that is visible is to be
+        if is_shown:
             self._twin = self._viewer.add_labels(
                 self.placement.to_layer(self.original()),
                 name=f"{self.layer.name} (original)",
@@ -320,7 +322,7 @@ class CorrectedLayer(QObject):
             )
             self._twin.contour, self._twin.editable = self.layer.contour, False
             self._viewer.layers.selection.active = self.layer
-        elif not is_shown and self._twin is not None:
+        elif self._twin is not None:
             if self._twin in self._viewer.layers:
                 self._viewer.layers.remove(self._twin)
             self._twin = None

@@ -85,7 +85,8 @@ class Pairs:
     def _show(self, pair: OldAndNew, *, is_new: bool) -> None:
         """One of two layers; a brush must not go on in the hidden one."""
         shown, hidden = (pair.new, pair.old) if is_new else (pair.old, pair.new)
-        shown.visible, hidden.visible = True, False
+        if hidden.visible or not shown.visible:  # else the brush would be put down
+            shown.visible, hidden.visible = True, False
         if self._viewer.layers.selection.active is hidden:
             self._viewer.layers.selection.active = shown
 
