@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
@@ -30,6 +30,7 @@ from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets import live_preview
 from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.live_preview import Sight, iter_watched
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
@@ -320,6 +321,26 @@ def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
     taught(dock, click, qtbot)
     box = dock.teach.run.box
     qtbot.waitUntil(lambda: not box.flip.visibleRegion().isEmpty(), timeout=WAIT * 1000)
+
+
+def test_the_button_that_flips_stays_under_the_mouse_in_a_low_window(dock, click, qtbot):
+    window = dock.viewer.window._qt_window
+    window.resize(1200, 640)
+    window.show()
+    qtbot.waitExposed(window)
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    flip = dock.teach.run.box.flip
+    qtbot.waitUntil(lambda: not dock.teach.run._revealing.isActive(), timeout=WAIT * 1000)
+    qtbot.wait(2 * REST_MS)  # what was learned from has been counted, and shown
+    places = {flip.mapTo(dock, QPoint(0, 0)).y()}
+    for _ in range(2):
+        click(flip)
+        for _ in range(2):  # at once, and when all is counted anew
+            places.add(flip.mapTo(dock, QPoint(0, 0)).y())
+            qtbot.wait(REST_MS)
+            places.add(flip.mapTo(dock, QPoint(0, 0)).y())
+    assert len(places) == 1
 
 
 def test_a_second_lesson_on_the_new_labels_keeps_the_fixes_of_both(dock, teacher, click, qtbot):

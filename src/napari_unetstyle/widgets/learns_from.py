@@ -18,7 +18,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, fa
 from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import label, scrolling
+from napari_unetstyle.widgets.parts import keep_room, label, scrolling
 from napari_unetstyle.widgets.picture_project import project_beside
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ class LearnsFrom(QGroupBox):
         is_asked = active is not None and active.is_corrected
         self.question.setVisible(is_asked)
         self.show_on_picture.setVisible(is_asked)
-        if active is not None and is_asked:
+        if active is not None:
             answer = active.facts.get(REST)
             of_which = f" of {active.placement.name}" if len(self._corrections.layers) > 1 else ""
             self.asked.setText(f"Is the rest{of_which} right?")
@@ -320,6 +320,11 @@ class LearnsFrom(QGroupBox):
         words = active.saved if active is not None else ""
         self.saved.setText(f"✓ {words}" if words.startswith("saved") else words)
         self.saved.setVisible(bool(words))
+
+    def keep_room(self, is_kept: bool) -> None:
+        """Take the same room for labels that nobody corrected, so that what lies below stays under the mouse."""
+        for part in (self.question, self.saved):
+            keep_room(part, is_kept)
 
     def _show_places(self) -> None:
         """Paint over the picture what is learned from, if asked."""

@@ -96,6 +96,13 @@ def scroll_to(part: QWidget) -> None:
         above.ensureWidgetVisible(part, 0, 8)
 
 
+def keep_room(part: QWidget, is_kept: bool) -> None:
+    """Let a part take its room while it is hidden, too, so that what lies below stays where it is."""
+    policy = part.sizePolicy()
+    policy.setRetainSizeWhenHidden(is_kept)
+    part.setSizePolicy(policy)
+
+
 def named(text: str, field: QWidget) -> QWidget:
     """A field with its name, as a row that can be hidden."""
     row = QWidget()

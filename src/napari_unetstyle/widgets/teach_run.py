@@ -26,7 +26,7 @@ from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_te
 from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
-from napari_unetstyle.widgets.parts import NumberBox, label, scroll_to
+from napari_unetstyle.widgets.parts import NumberBox, keep_room, label, scroll_to
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
@@ -359,7 +359,10 @@ class TeachRun(QWidget):
         self.pairs.replace([pair for again in taught.again if (pair := self._add(again, notes)) is not None])
         if notes:
             self.message.say("\n".join(notes))
-        self.box.show_taught(taught, can_flip=bool(self.pairs.open), is_changed=self.pairs.is_changed)
+        can_flip = bool(self.pairs.open)
+        self._learns.keep_room(can_flip)
+        keep_room(self.improve.plus, can_flip and bool(taught.candidate.comparison.child.added))
+        self.box.show_taught(taught, can_flip=can_flip, is_changed=self.pairs.is_changed)
 
     def _add(self, again: Again, notes: list[str]) -> OldAndNew | None:
         """The picture's new labels; the old ones are hidden, not changed."""
