@@ -86,6 +86,10 @@ class Teacher:
         assert all(values is not None for values in known)  # nothing is segmented again
         return (yield from iter_contradictions(corrections, SimpleNamespace(spec=spec()), options, known))
 
+    def candidate(self) -> Any:
+        parts = {n: getattr(self, n) for n in ("model", "comparison", "places", "notes", "keep", "forget")}
+        return SimpleNamespace(**parts, parent=self.parent_model)
+
     # The candidate
     @property
     def model(self) -> Any:
@@ -123,9 +127,7 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
     calls = core.calls
 
     def iter_teach(*given: Any) -> Steps[Any]:
-        found = yield from teacher.iter_teach(*given)
-        parts = {n: getattr(found, n) for n in ("model", "comparison", "places", "notes", "keep", "forget")}
-        return SimpleNamespace(**parts, parent=found.parent_model)
+        return (yield from teacher.iter_teach(*given)).candidate()
 
     replaced = {name: getattr(calls, name) for name in CoreCalls.__dataclass_fields__}
 

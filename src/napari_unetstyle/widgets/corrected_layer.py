@@ -127,7 +127,7 @@ class CorrectedLayer(QObject):
         if start.journal is not None:
             self._original = start.original()
             self._record(
-                Recorder.of(start.journal, self.look, marks)
+                Recorder.of(start.journal, self.look, marks, None if state is None else state.number)
             ).changed()  # takes the journal at once, before another window does
         self.object_classes = ObjectClasses(self)
         self._connect()

@@ -15,7 +15,7 @@ from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
 from napari_unetstyle.core.annotation.project import Entry, Project, classes_of, count
-from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
+from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, image_from_layer, object_colors
@@ -229,6 +229,10 @@ class Corrections(QWidget):
             return None
 
     def _open(self, entry: Entry) -> CorrectedLayer:
+        if entry.is_open:
+            raise JournalError(
+                f"{entry.header.layer} is still being written, here or in another window. Close it there, or try again."
+            )
         state = entry.state()
         layer = self._picture_of(entry)
         axes = entry.header.picture.axes

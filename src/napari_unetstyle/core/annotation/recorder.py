@@ -89,9 +89,19 @@ class Recorder:
         return cls(begin, look, marks)
 
     @classmethod
-    def of(cls, folder: Path, look: Look | None = None, marks: Path | None = None) -> Recorder:
-        """A recorder that goes on with the journal in a folder."""
-        return cls(lambda: Journal(folder), look, marks)
+    def of(
+        cls, folder: Path, look: Look | None = None, marks: Path | None = None, number: int | None = None
+    ) -> Recorder:
+        """A recorder that goes on with the journal in a folder, from the record of this number if one is given."""
+
+        def begin() -> Journal:
+            journal = Journal(folder)
+            if number in (None, journal.state.number):
+                return journal
+            journal.close()
+            raise JournalError(f"{folder} was written to in another window since it was opened here. Open it again.")
+
+        return cls(begin, look, marks)
 
     # Called by whoever shows the labels ----------------------------------------------------------------------------
 

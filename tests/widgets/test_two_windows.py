@@ -1,0 +1,107 @@
+"""Two windows on one picture, one project and one model store: nothing is torn or lost, and each sees the other's."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import tifffile
+
+from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.project import Entry, Project
+from napari_unetstyle.widgets.opening import add_picture
+from tests.widgets.fake_core import WAIT, blobs
+from tests.widgets.test_teach_run import Teacher
+
+
+@pytest.fixture
+def teacher():
+    return Teacher()
+
+
+@pytest.fixture
+def windows(make_windowless_dock, core, teacher, run, tmp_path):
+    """The same picture, segmented in both."""
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+
+    def iter_teach(*given):
+        return (yield from teacher.iter_teach(*given)).candidate()
+
+    own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
+    calls = dataclasses.replace(core.calls, **own, store=lambda _: teacher.store)
+    both = [make_windowless_dock(calls) for _ in range(2)]
+    for dock in both:
+        add_picture(dock.viewer, tmp_path / "slide7.tif")
+        run(dock)
+    yield both
+    for dock in both:
+        for corrected in dock.corrections.layers:
+            corrected.close(WAIT)
+
+
+def paint(dock, at, value):
+    (corrected,) = dock.corrections.layers
+    corrected.layer.paint(at, value)
+    assert corrected.recorder.flush(WAIT)
+    return corrected
+
+
+def listed(dock, qtbot, count):
+    learns = dock.teach.learns
+    learns.refresh()
+    qtbot.waitUntil(lambda: len(learns.lessons) == count, timeout=WAIT * 1000)
+    return learns.lessons
+
+
+def test_each_window_keeps_its_own_strokes_and_learns_from_those_of_both(windows, teacher, click, qtbot):
+    first, second = windows
+    ours, theirs = paint(first, (50, 50), 70), paint(second, (10, 50), 80)
+    assert ours.recorder.folder != theirs.recorder.folder
+    assert ours.recorder.folder.parent == theirs.recorder.folder.parent
+    for dock in windows:
+        assert [lesson.entry is None for lesson in listed(dock, qtbot, 2)] == [True, False]
+    qtbot.waitUntil(second.teach.run.teach.isEnabled, timeout=WAIT * 1000)
+    click(second.teach.run.teach)
+    qtbot.waitUntil(lambda: not second.teach.run.is_running, timeout=WAIT * 1000)
+    assert [bool((c.labels == v).any()) for c in teacher.corrections for v in (70, 80)] == [False, True, True, False]
+    first.tabs.setCurrentIndex(3)  # where what the other has made is seen
+    assert "nuclei-mine" in [spec.name for spec in first.segment.model._specs.values()]
+    paint_again = ours.layer.paint
+    paint_again((52, 60), 71)
+    assert ours.recorder.flush(WAIT)
+    assert (read_journal(ours.recorder.folder).labels == 71).any()
+    assert not (read_journal(theirs.recorder.folder).labels == 71).any()
+
+
+def test_what_the_other_window_has_open_is_refused_in_words_until_it_is_closed_there(windows, click, qtbot):
+    first, second = windows
+    ours = paint(first, (50, 50), 70)
+    (lesson,) = listed(second, qtbot, 1)
+    second.teach.learns.boxes[0].click()
+    assert "open in another window" in second.teach.learns.message.text
+    assert second.corrections.open(lesson.entry) is None
+    assert "is still being written" in second.corrections.rows[0].text
+    paint(first, (52, 60), 71)
+    first.viewer.layers.remove(ours.layer)
+    assert ours.close(WAIT)
+    opened = second.corrections.open(lesson.entry)
+    opened.layer.paint((10, 10), 90)
+    assert opened.recorder.flush(WAIT)
+    state = read_journal(ours.recorder.folder)
+    assert all((state.labels == value).any() for value in (70, 71, 90))
+    assert len(Project(ours.recorder.folder.parent).entries()) == 1
+
+
+def test_what_another_window_wrote_meanwhile_is_never_overwritten(windows, monkeypatch, qtbot):
+    """As if the two had opened it at the same moment."""
+    first, second = windows
+    ours = paint(first, (50, 50), 70)
+    (lesson,) = listed(second, qtbot, 1)
+    monkeypatch.setattr(Entry, "is_open", False)
+    opened = second.corrections.open(lesson.entry)
+    opened.layer.paint((10, 10), 90)
+    paint(first, (52, 60), 71)
+    first.viewer.layers.remove(ours.layer)
+    assert ours.close(WAIT)
+    qtbot.waitUntil(lambda: "Open it again" in opened.saved, timeout=WAIT * 1000)
+    assert (read_journal(ours.recorder.folder).labels == 71).any()
