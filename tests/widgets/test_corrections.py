@@ -314,6 +314,32 @@ def test_pictures_without_a_file_are_kept_apart(arrays, make_windowless_dock, qt
     assert "has no file" in other.corrections.rows[0].text
 
 
+def test_a_picture_without_a_file_is_kept_if_asked_and_opened_with_its_fixes(
+    arrays, make_windowless_dock, click, qtbot, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path))
+    first, second = arrays.corrections.layers
+    row = arrays.teach.learns.copy
+    assert row.isHidden()
+    for one, answer in ((first, "Keep a copy"), (second, "Not now")):
+        arrays.viewer.layers.selection.active = one.layer
+        paint(one)
+        assert kept(one).number
+        qtbot.waitUntil(lambda name=one.placement.name: row.text.startswith(f"{name} has no file"), timeout=WAIT * 1000)
+        click(row.buttons()[answer])
+        qtbot.waitUntil(lambda facts=one.facts: "asked_for_copy" in facts, timeout=WAIT * 1000)
+        assert row.isHidden()
+        assert one.close(WAIT)
+    other = make_windowless_dock()
+    opened = other.corrections.open(Project(first.recorder.folder.parent).entries()[0])
+    assert np.array_equal(np.asarray(opened.image.array), np.asarray(first.image.array))
+    assert np.array_equal(opened.labels, first.labels)
+    assert len(other.viewer.layers) == 2
+    assert other.corrections.open(Project(second.recorder.folder.parent).entries()[0]) is None
+    assert len(listed(other, qtbot, 1)) == 1
+    assert opened.close(WAIT)
+
+
 def test_fixes_from_before_they_were_kept_apart_are_still_there(make_windowless_dock, qtbot, monkeypatch, tmp_path):
     monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path))
     image = as_image(blobs(), axes="YX", name="Image")

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSize
 from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, classes_of, count
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.widgets.copy_offer import CopyOffer
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -145,6 +146,7 @@ class LearnsFrom(QGroupBox):
         self.saved = label()
         self.question, self.asked = QWidget(), label()
         self.yes, self.only = QPushButton("Yes"), QPushButton("Only my fixes")
+        self.copy = CopyOffer(corrections)
         self.message = MessageRow()
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -176,6 +178,7 @@ class LearnsFrom(QGroupBox):
         below.addWidget(self.show_on_picture)
         layout.addWidget(self.saved)
         layout.addLayout(below)
+        layout.addWidget(self.copy)
         layout.addWidget(self.message)
 
     def _connect(self) -> None:
@@ -335,6 +338,7 @@ class LearnsFrom(QGroupBox):
         self._rest.stop()
         self._counting.cancel()
         self._adding.cancel()
+        self.copy.close_down()
         self._places.show(None)
 
     @property
