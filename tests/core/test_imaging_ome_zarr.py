@@ -21,6 +21,7 @@ from zarr.storage import MemoryStore
 from napari_unetstyle.core import Geometry, read_image, write_labels
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.ome_zarr import open_ome_zarr
+from napari_unetstyle.core.imaging.raster import PNG
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.output import label_info
 from tests.core.zarr_for_tests import CountingStore, described, files_of, halved, two_levels, volume, write_picture
@@ -454,5 +455,8 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "empty.zarr")
     with pytest.raises(ImageFileError, match="multiscales"):
         read_image(tmp_path / "empty.zarr")
-    with pytest.raises(OptionError, match="only OME-Zarr"):
+    with pytest.raises(ImageFileError, match="There is no"):
         read_image(tmp_path / "x.tif", level=1)
+    (tmp_path / "x.png").write_bytes(PNG)
+    with pytest.raises(OptionError, match="only OME-Zarr"):
+        read_image(tmp_path / "x.png", level=1)

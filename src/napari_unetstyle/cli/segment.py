@@ -62,6 +62,7 @@ def segment_pictures(
     axes: arguments.Axes = None,
     spacing: arguments.Spacing = None,
     series: arguments.Series = None,
+    level: arguments.Level = None,
     box: arguments.Box = None,
     polygon: arguments.Polygon = None,
     frames: arguments.Frames = None,
@@ -125,6 +126,7 @@ def segment_pictures(
         axes=axes,
         spacing=parse_spacing(spacing),
         series=series,
+        level=level,
         files=files,
         force=force,
     )

@@ -11,7 +11,7 @@ _PICTURE, _WHAT, _WHERE, _HOW, _FILES = "Picture", "What to find", "Where", "How
 
 Pictures = Annotated[
     list[Path],
-    typer.Argument(help="Files, folders (with subfolders) or patterns: TIFF, PNG, JPEG, NIfTI, NRRD, MHA, DICOM."),
+    typer.Argument(help="Files, folders (with subfolders) or patterns: TIFF, slides, PNG, JPEG, NIfTI, NRRD, DICOM…"),
 ]
 OutputFolder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the results; names and subfolders are kept.")
@@ -76,6 +76,14 @@ Spacing = Annotated[
 Series = Annotated[
     str | None,
     typer.Option(help="Which series of a DICOM folder, where there are several: its number.", rich_help_panel=_PICTURE),
+]
+Level = Annotated[
+    int | None,
+    typer.Option(
+        help="Which resolution of a picture that has several (0 is the finest). [default: the one that fits the model]",
+        min=0,
+        rich_help_panel=_PICTURE,
+    ),
 ]
 Box = Annotated[str | None, typer.Option(help="Only this part, in pixels: 'y0,y1;x0,x1'.", rich_help_panel=_WHERE)]
 Polygon = Annotated[

@@ -13,7 +13,8 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.widgets.level_grid import LevelGrid
+from napari_unetstyle.core.imaging.levels import LevelGrid
+from napari_unetstyle.widgets.level_grid import placed
 
 if TYPE_CHECKING:
     import napari.layers
@@ -233,7 +234,7 @@ class Placement:
         """What happened to the layer since, in words."""
         if self.layer not in viewer.layers:
             return ["removed"]
-        if self.grid is not None and not self.grid.is_of(self.layer):
+        if self.grid is not None and not _has_level(self.layer, self.grid):
             return ["changed"]
         now = _stored(self.layer, self.grid)
         shape = tuple(now.shape)
@@ -281,6 +282,10 @@ def _stored(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid |
     return layer.data[grid.index if grid is not None else 0] if layer.multiscale else layer.data
 
 
+def _has_level(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid) -> bool:
+    return bool(layer.multiscale) and grid.index < len(layer.data)
+
+
 def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
     """The layer's map from data to world, as one array to compare."""
     parts = (layer.scale, layer.translate, layer.rotate, layer.shear, layer.affine.affine_matrix)
@@ -299,7 +304,7 @@ def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str, gri
         "axis_labels": tuple(layer.axis_labels),
     }
     if grid is not None:
-        place |= grid.placed(place)
+        place |= placed(grid, place)
     channel = axes.find("C")
     if channel == 0:
         return _without_first_axis(place)

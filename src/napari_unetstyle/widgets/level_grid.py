@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 
 if TYPE_CHECKING:
     import napari.layers
@@ -23,46 +22,6 @@ if TYPE_CHECKING:
 LEVELS = "unetstyle_levels"
 _KNOWN: WeakKeyDictionary[Any, tuple[tuple[Any, ...], tuple[LevelGrid, ...]]] = WeakKeyDictionary()
 _SAMPLE = 12  # pixels along each axis that tell how a level was made
-
-
-@dataclass(frozen=True, kw_only=True)
-class LevelGrid:
-    """One level: its index ``i`` lies at ``factor * i + offset`` of the finest level.
-
-    Attributes
-    ----------
-    index
-        Number of the level; 0 is the finest.
-    factor, offset
-        One number for each axis of the layer's data (colors left out), in pixels of the finest level.
-    """
-
-    index: int
-    factor: tuple[float, ...]
-    offset: tuple[float, ...]
-
-    def geometry(self, finest: Geometry, axes: str) -> Geometry:
-        """Where the level lies if the finest lies at `finest`; `axes` of the layer's data, colors included."""
-        where = [axes.index(a) for a in finest.axes]
-        matrix = np.diag([*(self.factor[i] for i in where), 1.0])
-        matrix[:-1, -1] = [self.offset[i] for i in where]
-        return Geometry.from_affine(finest.affine @ matrix, finest.unit, is_anatomical=finest.is_anatomical)
-
-    def placed(self, place: dict[str, Any]) -> dict[str, Any]:
-        """Scale and translate of a layer on this level; `place` is that of the finest, which keeps the others."""
-        from napari.utils.transforms import Affine
-
-        own = Affine(**{key: place[key] for key in ("scale", "translate", "rotate", "shear")})
-        first = own.affine_matrix @ [*self.offset, 1.0]
-        return {"scale": np.array(place["scale"]) * self.factor, "translate": first[:-1]}
-
-    def from_finest(self, axis: int, position: Any) -> Any:
-        """Positions along one axis of the finest level as those of this level."""
-        return (position - self.offset[axis]) / self.factor[axis]
-
-    def is_of(self, layer: napari.layers.Layer) -> bool:
-        """Whether the layer has this level."""
-        return bool(layer.multiscale) and self.index < len(layer.data)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +50,15 @@ def seen(placement: Placement) -> Any:
     return placement.layer if placement.grid is None else LevelView(layer=placement.layer, grid=placement.grid)
 
 
+def placed(grid: LevelGrid, place: dict[str, Any]) -> dict[str, Any]:
+    """Scale and translate of a layer on a level; `place` is that of the finest, which keeps the others."""
+    from napari.utils.transforms import Affine
+
+    own = Affine(**{key: place[key] for key in ("scale", "translate", "rotate", "shear")})
+    first = own.affine_matrix @ [*grid.offset, 1.0]
+    return {"scale": np.array(place["scale"]) * grid.factor, "translate": first[:-1]}
+
+
 def level_grids(layer: napari.layers.Image | napari.layers.Labels) -> tuple[LevelGrid, ...]:
     """The levels of a layer, finest first, as its file states them; else as its pixels tell.
 
@@ -112,42 +80,11 @@ def level_grids(layer: napari.layers.Image | napari.layers.Labels) -> tuple[Leve
 
 
 def _seen(finest: Any, level: Any, index: int, ndim: int) -> LevelGrid:
-    candidates = _factors(finest.shape[:ndim], level.shape[:ndim])
+    candidates = likely_factors(finest.shape[:ndim], level.shape[:ndim])
     strided = next((factor for factor in candidates if _is_strided(finest, level, factor)), None)
     factor = strided or candidates[0]
     offset = tuple((f - 1) / 2 for f in factor)
     return LevelGrid(index=index, factor=factor, offset=offset if strided is None else (0.0,) * ndim)
-
-
-def _factors(counts: tuple[int, ...], fewer: tuple[int, ...]) -> list[tuple[float, ...]]:
-    """Pixels per pixel of a coarser level, likely ones first: one whole number along all axes that have fewer pixels.
-
-    Where no whole number gives the counts, rounded down or up, it is their ratio.
-    """
-    shrunk = [(n, m) for n, m in zip(counts, fewer, strict=True) if n != m]
-    if not shrunk:
-        return [(1.0,) * len(counts)]
-    common = set.intersection(*({*_whole(n, m)} for n, m in shrunk))
-    if not common:
-        return [tuple(map(_ratio, counts, fewer))]
-    likely = sorted(common, key=lambda f: max(_doubt(n, m, f) for n, m in shrunk))
-    return [tuple(float(f) if n != m else 1.0 for n, m in zip(counts, fewer, strict=True)) for f in likely]
-
-
-def _whole(count: int, fewer: int) -> list[int]:
-    """The whole factors that make `fewer` pixels of `count`, the rest left out or filled up."""
-    near = range(max(1, count // (fewer + 1)), -(-count // max(1, fewer - 1)) + 1)
-    return [f for f in near if fewer in (count // f, -(-count // f))]
-
-
-def _ratio(count: int, fewer: int) -> float:
-    return float(min(_whole(count, fewer), key=partial(_doubt, count, fewer), default=count / fewer))
-
-
-def _doubt(count: int, fewer: int, factor: int) -> tuple[bool, bool, bool, int]:
-    """Powers of two are most likely, then what leaves no rest, then what leaves it out."""
-    is_power = factor & (factor - 1) == 0
-    return not is_power, fewer * factor != count, fewer != count // factor, factor
 
 
 def _is_strided(finest: Any, level: Any, factor: Sequence[float]) -> bool:

@@ -8,26 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
-from napari_unetstyle.core.imaging import dicom, medical
+from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
 from napari_unetstyle.core.imaging.dicom_file import is_dicom
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.ome_zarr import is_zarr, read_ome_zarr
+from napari_unetstyle.core.imaging.levels import LevelGrid
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
-from napari_unetstyle.core.imaging.tiff import read_tiff
+from napari_unetstyle.core.imaging.tiff import read_tiff, tiff_levels
 
 Reader = Callable[[Path, str | None], Image]
 
-SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *medical.SUFFIXES, *dicom.SUFFIXES)
-_SIGNATURES: tuple[tuple[bytes, Reader], ...] = (
-    (b"II*\0", read_tiff),
-    (b"MM\0*", read_tiff),
-    (b"II+\0", read_tiff),
-    (b"MM\0+", read_tiff),
-    (PNG, read_raster),
-    (JPEG, read_raster),
-)
+SLIDES = (".svs", ".ndpi", *slides.SUFFIXES)
+SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *SLIDES, *medical.SUFFIXES, *dicom.SUFFIXES)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def is_image_file(path: str | os.PathLike[str]) -> bool:
@@ -43,7 +38,7 @@ def read_image(
     series: int | str | None = None,
     level: int = 0,
 ) -> Image:
-    """Read a picture: TIFF (ImageJ and OME metadata are used), PNG, JPEG, NIfTI, NRRD, MHA, MHD, DICOM or OME-Zarr.
+    """Read a picture: TIFF, slides, PNG, JPEG, NIfTI, NRRD, MHA, MHD, DICOM or OME-Zarr, with what they state.
 
     Large files are read lazily where their format allows it; truncated and damaged ones are refused before anything of
     them is seen.
@@ -62,7 +57,7 @@ def read_image(
         Which series of a DICOM folder, if there are several: its number in the list of
         :func:`~napari_unetstyle.core.imaging.dicom.find_series`, or its Series Instance UID.
     level
-        Which resolution of an OME-Zarr picture; 0 is the finest. Other files have no other.
+        Which resolution of an OME-Zarr picture, a slide or another TIFF that has several; 0 is the finest.
 
     Raises
     ------
@@ -72,6 +67,8 @@ def read_image(
         If its axes are not known or its pixels cannot be used.
     OptionError
         If there is no such level.
+    MissingExtraError
+        If the file is a slide ``.mrxs`` and OpenSlide is not installed.
     """
     file = Path(path)
     image = _reader(file, series, level)(file, axes)
@@ -86,22 +83,46 @@ def read_image(
     return dataclasses.replace(image, geometry=image.geometry.with_spacing(spacing, "um"))
 
 
+def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
+    """Where the levels of a picture in several resolutions lie, finest first; none of a picture that has one.
+
+    Raises
+    ------
+    ImageFileError
+        If the file is missing, truncated or damaged.
+    """
+    file = Path(path)
+    if is_zarr(file):
+        picture = opened_picture(file)
+        grids = picture.grids if picture is not None else ()
+    elif slides.is_slide(file):
+        grids = slides.slide_levels(file)
+    else:
+        grids = tiff_levels(file) if not file.is_dir() and _start_of(file).startswith(_TIFF) else ()
+    return grids if len(grids) > 1 else ()
+
+
 def _reader(file: Path, series: int | str | None, level: int) -> Reader:
     if is_zarr(file):
         return lambda path, axes: read_ome_zarr(path, axes, level)
-    if level:
-        raise OptionError(f"{file} has no level {level}: only OME-Zarr pictures have several. Leave it out.")
+    if slides.is_slide(file):
+        return lambda path, axes: slides.read_slide(path, axes, level)
     start = b"" if file.is_dir() else _start_of(file)
-    for signature, reader in _SIGNATURES:
-        if start.startswith(signature):
-            return reader
+    if start.startswith(_TIFF):
+        return lambda path, axes: read_tiff(path, axes, level)
+    if level:
+        raise OptionError(f"{file} has no level {level}: only OME-Zarr, slides and TIFF have several. Leave it out.")
+    if start.startswith((PNG, JPEG)):
+        return read_raster
     if file.is_dir() or is_dicom(start):
         return lambda path, axes: read_series(path, series, axes)
     volume = medical.header_reader(first_bytes(file, medical.SNIFFED))
     if volume is not None:
         return lambda path, axes: medical.image_of(path, volume(path), axes)
     what = "is empty" if not start else "is not a picture that can be read"
-    raise ImageFileError(f"{file} {what}. Give a TIFF, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file, or OME-Zarr.")
+    raise ImageFileError(
+        f"{file} {what}. Give a TIFF, slide, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file, or OME-Zarr."
+    )
 
 
 def _start_of(file: Path) -> bytes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.image import AXES, Image
+from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr_metadata import OWN, Multiscale, parsed
 
 SUFFIX = ".zarr"
@@ -152,6 +153,16 @@ class OmeZarr:
             f"each out of {AXES}, for example axes={AXES[-len(letters) :]!r}."
         )
 
+    @property
+    def grids(self) -> tuple[LevelGrid, ...]:
+        """Where the levels lie on the finest one."""
+        finest = self.multiscale.levels[0]
+        over = (level.over(finest) for level in self.multiscale.levels[: len(self.arrays)])
+        return tuple(
+            LevelGrid(index=i, factor=tuple(map(float, factor)), offset=tuple(map(float, offset)))
+            for i, (factor, offset) in enumerate(over)
+        )
+
     def image(self, level: int = 0, axes: str | None = None) -> Image:
         """One level as a picture, lazy, at its own place.
 
@@ -243,6 +254,17 @@ def read_ome_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     return Image(
         array=array, axes=letters, geometry=geo.unknown(sum(a in "ZYX" for a in letters)), name=zarr_stem(path)
     )
+
+
+def opened_picture(path: Path) -> OmeZarr | None:
+    """The picture in a folder, without its pixels; None for a bare array.
+
+    Raises
+    ------
+    ImageFileError
+        If it is damaged, of another version, or holds several pictures.
+    """
+    return open_ome_zarr(path) if _bare_array(path) is None else None
 
 
 def ome_zarr_info(path: Path) -> dict[str, Any]:

@@ -16,20 +16,19 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
-from napari_unetstyle.core.imaging import geometry as geo
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
+from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
+from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in
 from napari_unetstyle.core.imaging.tiff_structure import check_structure
 
 LARGE = 2**27
 LARGEST_BLOCK = 2**31
 _CACHE = 2**26
-_COARSEST = 10.0
-_CENTIMETER, _INCH = 3, 2
-_MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
-_LZW = 5
+_LZW, _APERIO_YCBCR = 5, 33003
+_YCBCR_TO_RGB = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]], np.float32)
+_SLIDES = ("svs", "ndpi", "scn", "bif", "philips")
 _WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 
 # what tifffile and the decoders raise on damaged files, besides tifffile's own
@@ -53,8 +52,8 @@ _DAMAGED = (
 _R = TypeVar("_R")
 
 
-def read_tiff(path: Path, axes: str | None = None) -> Image:
-    """Read the first picture of a TIFF file.
+def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> Image:
+    """Read the first picture of a TIFF file, or of a slide scanner's file (``.svs``, ``.ndpi``).
 
     Up to 128 MB are read at once; of larger files only what is sliced is read (memory-mapped if it is
     stored plainly, else decoded block by block).
@@ -65,6 +64,8 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         The file.
     axes
         One letter per axis of the stored array, where the file does not say, or says wrong.
+    level
+        Which resolution of a picture that is stored in several; 0 is the finest.
 
     Raises
     ------
@@ -72,25 +73,73 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         If the file is truncated or damaged.
     ImageError
         If the meaning of an axis is not known.
+    OptionError
+        If there is no such level.
     """
     directories = check_structure(path)
-    return _guarded(path, lambda: _read(path, axes, directories))
+    return _guarded(path, lambda: _read(path, axes, directories, level))
 
 
-def _read(path: Path, axes: str | None, directories: int) -> Image:
+def tiff_levels(path: Path) -> tuple[LevelGrid, ...]:
+    """Where the levels of the first picture of a TIFF file lie, finest first: each covers the same place.
+
+    Raises
+    ------
+    ImageFileError
+        If the file is truncated or damaged.
+    """
+    import tifffile
+
+    def read() -> tuple[LevelGrid, ...]:
+        with tifffile.TiffFile(path) as tiff:
+            return _grids(_levels(tiff.series[0]))
+
+    check_structure(path)
+    return _guarded(path, read)
+
+
+def _levels(series: Any) -> list[Any]:
+    """The levels of a picture, finest first; those that are not smaller copies of it are left out."""
+    found = [series]
+    for level in series.levels[1:]:
+        pairs = list(zip(level.shape, found[-1].shape, strict=False))
+        is_smaller = all(n <= m for n, m in pairs) and any(n < m for n, m in pairs)
+        is_smaller &= all(n == m or a in "ZYX" for a, (n, m) in zip(series.axes, pairs, strict=False))
+        if level.axes != series.axes or level.dtype != series.dtype or not is_smaller:
+            break
+        found.append(level)
+    return found
+
+
+def _grids(levels: Sequence[Any]) -> tuple[LevelGrid, ...]:
+    finest = tuple(levels[0].shape)
+    factors = [likely_factors(finest, tuple(level.shape))[0] for level in levels]
+    return tuple(
+        LevelGrid(index=i, factor=factor, offset=tuple((f - 1) / 2 for f in factor)) for i, factor in enumerate(factors)
+    )
+
+
+def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
         _check_series(tiff, series, directories, path)
         letters = _axes(series.axes, tuple(series.shape), axes, path)
-        names = _channel_names(tiff)
-        place, notes = _geometry(tiff, series, "".join(a for a in "ZYX" if a in letters))
-        if len(tiff.series) > 1:
+        names = channel_names_in(tiff)
+        place, notes = geometry_in(tiff, series, "".join(a for a in "ZYX" if a in letters))
+        levels = _levels(series)
+        grids = _grids(levels)
+        if not 0 <= level < len(grids):
+            only = "only one" if len(grids) == 1 else f"{len(grids)}, and 0 is the finest"
+            raise OptionError(f"{path} has no level {level}: it has {only}. Give one of them, or leave it out.")
+        if level:
+            place = grids[level].geometry(place, letters)
+        if len(tiff.series) > 1 and series.kind not in _SLIDES:  # whose others are the label and a photo of the glass
             notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
-        _guard_decoder(series)
-        array = _array(path, series)
+        _guard_decoder(levels[level])
+        array = _array(path, levels[level], level)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
         array=array,
@@ -111,9 +160,11 @@ class TiffBlocks:
     ----------
     path
         The file, which stays open.
+    level
+        Which resolution of a picture that is stored in several.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, level: int = 0) -> None:
         import tifffile
         import zarr
 
@@ -121,8 +172,8 @@ class TiffBlocks:
         opened = tifffile.TiffFile(path)
         weakref.finalize(self, opened.close)
         series = opened.series[0]
-        _guard_decoder(series)
-        self._array: Any = zarr.open_array(series.aszarr(level=0), mode="r")
+        _guard_decoder(series.levels[level])
+        self._array: Any = zarr.open_array(series.aszarr(level=level), mode="r")
         self.shape: tuple[int, ...] = tuple(self._array.shape)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
         self._chunks: tuple[int, ...] = tuple(self._array.chunks)
@@ -138,6 +189,11 @@ class TiffBlocks:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         given = key if isinstance(key, tuple) else (key,)
@@ -232,11 +288,15 @@ def _color_notes(photometric: int, path: Path, *, is_imagej: bool) -> tuple[str,
 
 
 def _guard_decoder(series: Any) -> None:
-    """Have damaged LZW data refused before the decoder sees them, which might crash."""
-    if series.keyframe.compression != _LZW:
+    """Have damaged LZW data refused before the decoder sees them, which might crash.
+
+    Luminance and chroma become red, green and blue where Aperio's JPEG 2000 does not say that it holds them.
+    """
+    wrap = {_LZW: _checking_lzw, _APERIO_YCBCR: _in_rgb}.get(int(series.keyframe.compression))
+    if wrap is None:
         return
     for page in {id(page.keyframe): page.keyframe for page in series if page is not None}.values():
-        page.decode = _checking_lzw(page.decode)
+        page.decode = wrap(page.decode)
 
 
 def _checking_lzw(decode: Callable[..., Any]) -> Callable[..., Any]:
@@ -248,13 +308,24 @@ def _checking_lzw(decode: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _array(path: Path, series: Any) -> ArrayLike:
+def _in_rgb(decode: Callable[..., Any]) -> Callable[..., Any]:
+    def converted(*args: Any, **options: Any) -> Any:
+        values, *rest = decode(*args, **options)
+        if values is None:
+            return values, *rest
+        colors = (values.astype(np.float32) - (0, 128, 128)) @ _YCBCR_TO_RGB
+        return np.clip(np.rint(colors), 0, 255).astype(values.dtype), *rest
+
+    return converted
+
+
+def _array(path: Path, series: Any, level: int) -> ArrayLike:
     if series.nbytes <= LARGE:
         return np.asarray(series.asarray())
     if series.dataoffset is not None and getattr(series, "transform", None) is None:
         dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
-    return TiffBlocks(path)
+    return TiffBlocks(path, level)
 
 
 def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) -> str:
@@ -272,94 +343,3 @@ def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) ->
         f"State all axes, one letter each out of {AXES}, for example axes={example!r} for slices or "
         f"axes={example.replace('Z', 'T')!r} for a time series."
     )
-
-
-# Pixel size and names --------------------------------------------------------------------------------------------
-
-_Sizes = dict[str, tuple[float, str]]
-_Found = tuple[Geometry, tuple[str, ...]]
-
-
-def _geometry(tiff: Any, series: Any, spatial: str) -> _Found:
-    """Pixel size along `spatial` axes as the file states it, and what a person should know about it."""
-    if series.kind == "ome":
-        return _physical(_ome_sizes(_ome_pixels(tiff)), spatial)
-    if tiff.is_imagej:
-        return _physical(_imagej_sizes(tiff, series), spatial)
-    sizes = _resolution_sizes(series.keyframe)
-    if sizes and max(size for size, _ in sizes.values()) > _COARSEST:
-        dots = 25400 / sizes["X"][0]
-        note = f"The stored {dots:.0f} dots per inch are for printing and were not taken as the pixel size."
-        return geo.unknown(len(spatial)), (note,)
-    return _physical(sizes, spatial)
-
-
-def _physical(sizes: _Sizes, spatial: str) -> _Found:
-    usable = {axis: pair for axis, pair in sizes.items() if math.isfinite(pair[0]) and pair[0] > 0}
-    if not {"Y", "X"} <= usable.keys():
-        return geo.unknown(len(spatial)), ()
-    notes: tuple[str, ...] = ()
-    if "Z" in spatial and "Z" not in usable:
-        usable["Z"] = usable["Y"]
-        notes = ("The file has no distance between slices; it was taken to be the pixel size.",)
-    try:
-        each = [geo.in_known_unit((usable[axis][0],), usable[axis][1]) for axis in spatial]
-    except ImageError:
-        units = " and ".join(sorted({unit for _, unit in usable.values()}))
-        return geo.unknown(len(spatial)), (f"The pixel size is stored in an unknown unit ({units}) and was not taken.",)
-    named = {one.unit for one in each}
-    if "px" in named:
-        return geo.unknown(len(spatial)), ()
-    if len(named) == 1:
-        return Geometry(spacing=tuple(one.spacing[0] for one in each), unit=named.pop()), notes
-    return Geometry(spacing=tuple(s.spacing[0] * (1e3 if s.unit == "mm" else 1) for s in each), unit="um"), notes
-
-
-def _ome_pixels(tiff: Any) -> dict[str, Any]:
-    import tifffile
-
-    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-    first = image[0] if isinstance(image, (list, tuple)) else image
-    return dict(first["Pixels"])
-
-
-def _ome_sizes(pixels: dict[str, Any]) -> _Sizes:
-    return {
-        axis: (float(pixels[f"PhysicalSize{axis}"]), str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
-        for axis in "ZYX"
-        if f"PhysicalSize{axis}" in pixels
-    }
-
-
-def _imagej_sizes(tiff: Any, series: Any) -> _Sizes:
-    metadata = tiff.imagej_metadata or {}
-    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
-    sizes = {axis: (1 / density, unit) for axis, density in _densities(series.keyframe).items()}
-    if "spacing" in metadata:
-        sizes["Z"] = (abs(float(metadata["spacing"])), unit)
-    return sizes
-
-
-def _resolution_sizes(page: Any) -> _Sizes:
-    unit = page.tags.get("ResolutionUnit")
-    micrometers = _MICROMETERS.get(int(unit.value) if unit is not None else _INCH)
-    if micrometers is None:
-        return {}
-    return {axis: (micrometers / density, "um") for axis, density in _densities(page).items()}
-
-
-def _densities(page: Any) -> dict[str, float]:
-    """Pixels per unit, where both numbers are stored and positive."""
-    tags = {axis: page.tags.get(f"{axis}Resolution") for axis in "YX"}
-    pairs = {axis: tag.value for axis, tag in tags.items() if tag is not None}
-    found = {axis: pair[0] / pair[1] for axis, pair in pairs.items() if pair[0] > 0 and pair[1] > 0}
-    return found if len(found) == len(tags) else {}
-
-
-def _channel_names(tiff: Any) -> tuple[str, ...]:
-    if not tiff.is_ome:
-        return ()
-    channels = _ome_pixels(tiff).get("Channel", [])
-    listed = channels if isinstance(channels, (list, tuple)) else [channels]
-    names = tuple(str(channel.get("Name", "")) for channel in listed if isinstance(channel, dict))
-    return names if all(names) else ()

@@ -30,6 +30,7 @@ _NEEDED = {
 }
 _BASIC = {_WIDTH: 0, _HEIGHT: 0, _BITS: 1, _SAMPLES: 1}  # and their values where they are not stated
 _UNCOMPRESSED, _SEPARATE = 1, 2
+_WIDE, _LONG = ".ndpi", 4
 # none, CCITT, LZW, JPEG, deflate, PackBits, JPEG 2000, LERC, LZMA, WebP, zstd; a flipped bit can name a stranger one
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 33003, 33005, 34712, 34887, 34925, 34926, 34927, 50000, 50001}
 _HIGHEST_RATIO = 2**16  # a constant block in zstd has 2**15
@@ -47,11 +48,12 @@ class _Layout:
     count_format: str
     entry_format: str
     offset_format: str
+    is_wide: bool = False  # Hamamatsu's: classic, but positions of eight bytes, the upper four behind each directory
 
     @property
     def inline(self) -> int:
         """Bytes of a value that is stored in the entry itself."""
-        return struct.calcsize(self.offset_format)
+        return 4 if self.is_wide else struct.calcsize(self.offset_format)
 
 
 def check_structure(path: Path) -> int:
@@ -65,7 +67,7 @@ def check_structure(path: Path) -> int:
     size = path.stat().st_size
     with path.open("rb") as file:
         layout, offset = _header(file, path)
-        classic_and_huge = layout.inline == 4 and size > _CLASSIC_LIMIT  # its offsets wrap around
+        classic_and_huge = layout.offset_format == "I" and size > _CLASSIC_LIMIT  # its offsets wrap around
         try:
             return sum(1 for tags in _directories(file, layout, offset, size) if classic_and_huge or _whole(tags, size))
         except (struct.error, EOFError, OverflowError) as error:
@@ -77,6 +79,8 @@ def check_structure(path: Path) -> int:
 def _header(file: BinaryIO, path: Path) -> tuple[_Layout, int]:
     start = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
+    if start[:4] == b"II*\0" and len(start) >= 12 and path.suffix.lower() == _WIDE:
+        return _Layout("<", "H", "HHI", "Q", is_wide=True), struct.unpack("<Q", start[4:12])[0]
     if order and len(start) >= 8 and struct.unpack(f"{order}H", start[2:4])[0] == 42:
         return _Layout(order, "H", "HHI", "I"), struct.unpack(f"{order}I", start[4:8])[0]
     if order and len(start) == 16 and struct.unpack(f"{order}HHH", start[2:8]) == (43, 8, 0):
@@ -97,9 +101,13 @@ def _directories(file: BinaryIO, layout: _Layout, offset: int, size: int) -> Ite
         entry = struct.Struct(f"{layout.order}{layout.entry_format}{layout.inline}s")
         table = _exactly(file, min(count, 2**16) * entry.size)
         (offset,) = _read(file, layout.order + layout.offset_format)
+        entries = list(entry.iter_unpack(table))
+        if layout.is_wide:
+            upper = _exactly(file, 4 * len(entries))
+            entries = [(*rest, data + upper[4 * i : 4 * i + 4]) for i, (*rest, data) in enumerate(entries)]
         yield {
             code: value
-            for code, kind, length, data in entry.iter_unpack(table)
+            for code, kind, length, data in entries
             if code in _NEEDED and (value := _value(file, layout, kind, length, data, size)) is not None
         }
 
@@ -118,6 +126,8 @@ def _value(
         if kind in _INTEGERS:
             file.seek(offset)
             data = _exactly(file, total)
+    elif layout.is_wide and length == 1 and kind == _LONG:
+        return np.frombuffer(data, "<u8")  # a position or a length beyond four bytes
     return np.frombuffer(data[:total], layout.order + _INTEGERS[kind]) if kind in _INTEGERS else None
 
 

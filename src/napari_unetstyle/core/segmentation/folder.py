@@ -22,13 +22,13 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
-from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, share, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
+from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.output import write_labels, write_probabilities, write_table
@@ -131,6 +131,7 @@ def iter_segment_folder(
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
     series: int | str | None = None,
+    level: int | None = None,
     files: FolderFiles | None = None,
     force: bool = False,
     store: ModelStore | None = None,
@@ -153,6 +154,8 @@ def iter_segment_folder(
         The same for every picture.
     axes, spacing, series
         As in :func:`~napari_unetstyle.core.read_image`, for every picture.
+    level
+        As in :func:`~napari_unetstyle.core.segment`: of pictures in several resolutions; None: the one that fits.
     files
         What to write besides labels.
     force
@@ -180,7 +183,7 @@ def iter_segment_folder(
     _check(loaded, options, files)
     entries = find_entries([Path(given) for given in inputs], target)
     _check_writable(target)
-    job = _Job(target, loaded, options, axes, spacing, series, files)
+    job = _Job(target, loaded, options, axes, spacing, series, level, files)
     ended = yield from _iter_pictures(job, entries, force=force)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
 
@@ -288,6 +291,7 @@ class _Job:
     axes: str | None
     spacing: tuple[float, ...] | None
     series: int | str | None
+    level: int | None
     files: FolderFiles
 
     def status(self, entry: Entry, state: State, **more: Any) -> PictureStatus:
@@ -297,9 +301,10 @@ class _Job:
         """Segment one picture and write everything; a failure becomes a status."""
         started = time.perf_counter()
         try:
-            image = read_image(entry.path, self.axes, self.spacing, self.series)
+            where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
+            image, options = read_fitting(entry.path, self.model.spec, self.options, **where)
             digest = _digest(entry.path)
-            result = yield from share(iter_segment(image, self.model, self.options), 0.0, 0.9)
+            result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             yield Progress(95, 100, "Writing")
             self._write(entry, digest, result, table)
@@ -400,6 +405,7 @@ class _Job:
             "axes": self.axes,
             "spacing": self.spacing,
             "series": self.series,
+            "level": self.level,
             "measure": self.files.measure,
             "stains": self.files.stains,
         }

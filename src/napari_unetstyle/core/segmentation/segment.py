@@ -24,6 +24,7 @@ from napari_unetstyle.core.segmentation.fitted import Fitted
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.flips import Box, Index
 from napari_unetstyle.core.segmentation.holes import iter_fill_holes
+from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
@@ -40,6 +41,7 @@ def segment(
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
     series: int | str | None = None,
+    level: int | None = None,
     store: ModelStore | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -58,6 +60,9 @@ def segment(
         Pixel size ``(Z)YX`` in micrometers, if it is not stored with the picture.
     series
         Which series of a DICOM folder, where there are several: its number in the list that the error gives.
+    level
+        Which level of a file in several resolutions (OME-Zarr, slides, TIFF); boxes, polygons and diameters are in its
+        pixels then. None: the one that fits the model, with options in pixels of the finest; labels lie on its grid.
     store
         Where models are looked up; the person's own by default.
     on_progress
@@ -75,9 +80,13 @@ def segment(
     UnetstyleError
         In words, if picture, model or an option is not usable; nothing is written.
     """
-    picture = open_image(image, axes=axes, spacing=spacing, series=series)
-    steps = iter_segment(picture, model, make_options(**options), store=store)
-    return run(steps, on_progress)
+    chosen, loaded = make_options(**options), _loaded(model, store)
+    if isinstance(image, (str, Path)):
+        where: dict[str, Any] = {"axes": axes, "spacing": spacing, "series": series, "level": level}
+        image, chosen = read_fitting(Path(image), loaded.spec, chosen, **where)
+    elif level is not None:
+        raise OptionError(f"Option level={level} is for files that have several. Give the array of that level.")
+    return run(iter_segment(open_image(image, axes=axes, spacing=spacing), loaded, chosen), on_progress)
 
 
 def iter_segment(
@@ -89,11 +98,12 @@ def iter_segment(
 ) -> Steps[SegmentResult]:
     """Like :func:`segment`, as a job: yields progress after each strip and returns the result."""
     started = time.perf_counter()
-    picture = open_image(image)
     from napari_unetstyle.core.segmentation.memory import check_memory  # which knows of this module
 
-    loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
-    chosen = options or SegmentOptions()
+    loaded, chosen = _loaded(model, store), options or SegmentOptions()
+    if isinstance(image, (str, Path)):
+        image, chosen = read_fitting(Path(image), loaded.spec, chosen)
+    picture = open_image(image)
     check_memory(picture, loaded, chosen)
     planes = PLANES if chosen.plane == "all" else (chosen.plane,)
     fitted: list[Fitted] = []
@@ -104,6 +114,10 @@ def iter_segment(
     result = yield from share(iter_segment_fitted(*fitted), 0.1, 1.0)
     result.provenance["seconds"] = round(time.perf_counter() - started, 3)
     return result
+
+
+def _loaded(model: Model | str | Path, store: ModelStore | None) -> Model:
+    return model if isinstance(model, Model) else (store or ModelStore()).load(model)
 
 
 def open_image(

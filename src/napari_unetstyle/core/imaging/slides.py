@@ -1,0 +1,181 @@
+"""Slides that are no TIFF (MIRAX), read lazily through OpenSlide; those of Aperio and Hamamatsu are TIFF."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError
+from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.levels import LevelGrid
+
+SUFFIXES = (".mrxs",)
+AXES = "YXC"
+_SIZES = ("openslide.mpp-y", "openslide.mpp-x")
+_BACKGROUND = "openslide.background-color"
+
+
+def is_slide(path: Path) -> bool:
+    """Whether a file is one of those that only OpenSlide reads."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_slide(path: Path, axes: str | None = None, level: int = 0) -> Image:
+    """Read one level of a slide, of which only what is sliced is decoded.
+
+    Raises
+    ------
+    MissingExtraError
+        If OpenSlide is not installed.
+    ImageFileError
+        If the file, or the folder of the same name that belongs to it, is missing or damaged.
+    ImageError
+        If other axes than ``YXC`` are stated.
+    OptionError
+        If there is no such level.
+    """
+    if axes is not None and axes.upper() != AXES:
+        raise ImageError(f"Axes {axes!r} do not fit {path}: a slide has the axes {AXES}.")
+    slide = _open(path)
+    grids = _grids(slide)
+    if not 0 <= level < len(grids):
+        raise OptionError(
+            f"{path} has no level {level}: it has {len(grids)}, and 0 is the finest. Give one of them, or leave it out."
+        )
+    finest = _geometry(slide)
+    return Image(
+        array=SlideLevel(slide, level, path),
+        axes=AXES,
+        geometry=grids[level].geometry(finest, AXES) if level else finest,
+        name=path.stem,
+    )
+
+
+def slide_levels(path: Path) -> tuple[LevelGrid, ...]:
+    """Where the levels of a slide lie, finest first.
+
+    Raises
+    ------
+    MissingExtraError, ImageFileError
+        As :func:`read_slide`.
+    """
+    return _grids(_open(path))
+
+
+class SlideLevel:
+    """The red, green and blue of one level; what was not scanned has the color of the glass.
+
+    Parameters
+    ----------
+    slide
+        An opened OpenSlide.
+    level
+        Which level.
+    path
+        Of the file, for messages.
+    """
+
+    def __init__(self, slide: Any, level: int, path: Path) -> None:
+        width, height = slide.level_dimensions[level]
+        self._slide, self._level, self._path = slide, level, path
+        self._glass = _color(slide.properties.get(_BACKGROUND))
+        self.shape: tuple[int, ...] = (height, width, 3)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        given = key if isinstance(key, tuple) else (key,)
+        given = (*given, *[slice(None)] * (self.ndim - len(given)))
+        if len(given) > self.ndim or not all(isinstance(k, (slice, int, np.integer)) for k in given):
+            raise IndexError(f"index with integers and slices, one for each of {self.ndim} axes; got {key!r}")
+        rows, columns = (_range(k, n) for k, n in zip(given[:2], self.shape[:2], strict=True))
+        block = self._block(rows, columns)
+        steps = zip((rows, columns), given[:2], strict=True)
+        return block[(*(slice(None, None, r.step) if isinstance(k, slice) else 0 for r, k in steps), given[2])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def _block(self, rows: range, columns: range) -> NDArray[np.uint8]:
+        """All pixels between the first and the last of two ranges."""
+        if not rows or not columns:
+            return np.zeros((len(rows), len(columns), 3), np.uint8)
+        top, left = min(rows), min(columns)
+        size = max(columns) - left + 1, max(rows) - top + 1
+        step = self._slide.level_downsamples[self._level]
+        with _damage_in_words(self._path):
+            read = np.asarray(self._slide.read_region((round(left * step), round(top * step)), self._level, size))
+        colors, alpha = read[..., :3].astype(np.uint16), read[..., 3:].astype(np.uint16)
+        return ((colors * alpha + self._glass * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise ImageFileError(f"There is no file {path}. Check the name and the folder.")
+    try:
+        import openslide
+    except (ImportError, OSError) as error:  # the package without its library, too
+        raise MissingExtraError(
+            f"{path} needs OpenSlide to be read. Install it with: pip install 'napari-unetstyle[slides]'."
+        ) from error
+    with _damage_in_words(path):
+        return openslide.OpenSlide(str(path))
+
+
+@contextlib.contextmanager
+def _damage_in_words(path: Path) -> Iterator[None]:
+    import openslide
+
+    try:
+        yield
+    except openslide.OpenSlideError as error:
+        raise ImageFileError(
+            f"{path} is incomplete, damaged or not a slide: {error}. A slide .mrxs needs the folder of the same name "
+            "beside it. Copy both again."
+        ) from error
+
+
+def _grids(slide: Any) -> tuple[LevelGrid, ...]:
+    steps = [float(step) for step in slide.level_downsamples]
+    return tuple(
+        LevelGrid(index=i, factor=(step, step, 1.0), offset=((step - 1) / 2, (step - 1) / 2, 0.0))
+        for i, step in enumerate(steps)
+    )
+
+
+def _geometry(slide: Any) -> Geometry:
+    try:
+        sizes = tuple(float(slide.properties[name]) for name in _SIZES)
+    except (KeyError, ValueError):
+        return geo.unknown(2)
+    is_usable = all(math.isfinite(size) and size > 0 for size in sizes)
+    return Geometry(spacing=sizes, unit="um") if is_usable else geo.unknown(2)
+
+
+def _color(stated: str | None) -> NDArray[np.uint16]:
+    try:
+        return np.array([int((stated or "")[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
+    except ValueError:
+        return np.full(3, 255, np.uint16)
+
+
+def _range(key: slice | int, length: int) -> range:
+    index = range(length)[key]
+    return index if isinstance(index, range) else range(index, index + 1)

@@ -1,0 +1,209 @@
+"""Slides: all levels where they lie, the scanner's pixel size, and nothing decoded that is not asked for."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetstyle.core import SegmentOptions, read_image, run, segment
+from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError
+from napari_unetstyle.core.imaging import tiff
+from napari_unetstyle.core.imaging.files import is_image_file, read_levels
+from napari_unetstyle.core.imaging.tiff import TiffBlocks
+from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.segmentation.folder import iter_segment_folder
+from tests.core.networks_for_tests import tiny_model
+from tests.core.slides_for_tests import shrunk, stained, write_huge_ndpi, write_svs
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Knows objects of 1 to 50 pixels."""
+    return tiny_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
+    finest = stained((302, 351))
+    levels = [finest, shrunk(finest, 2), shrunk(finest, 8)]
+    return write_svs(tmp_path / "slide.svs", levels), levels
+
+
+# Aperio and Hamamatsu ------------------------------------------------------------------------------------------------
+
+
+def test_every_level_has_its_pixels_and_its_place(slide: tuple[Path, list[np.ndarray]]) -> None:
+    path, levels = slide
+    assert is_image_file(path)
+    for number, (array, factor) in enumerate(zip(levels, (1, 2, 8), strict=True)):
+        image = read_image(path, level=number)
+        assert (image.axes, image.name, image.notes) == ("YXC", "slide", ())
+        np.testing.assert_array_equal(image.array, array)
+        assert image.geometry.spacing == (0.5 * factor, 0.5 * factor)
+        assert image.geometry.origin == (0.5 * (factor - 1) / 2,) * 2
+        assert image.geometry.unit == "um"
+    assert [grid.factor for grid in read_levels(path)] == [(1, 1, 1), (2, 2, 1), (8, 8, 1)]
+    with pytest.raises(OptionError, match="has no level 3: it has 3"):
+        read_image(path, level=3)
+
+
+def test_a_large_slide_is_decoded_where_it_is_sliced(
+    slide: tuple[Path, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, levels = slide
+    monkeypatch.setattr(tiff, "LARGE", 1000)
+    image = read_image(path, level=1)
+    assert isinstance(image.array, TiffBlocks)
+    np.testing.assert_array_equal(image.array[10:80, 30:120, 1], levels[1][10:80, 30:120, 1])
+
+
+def test_luminance_and_chroma_become_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aperio's JPEG 2000 does not say which of the two it holds; its number does."""
+    red = np.broadcast_to(np.array([76, 85, 255], np.uint8), (64, 64, 3))
+    path = write_svs(tmp_path / "old.svs", [np.ascontiguousarray(red)], compression=33003)
+    np.testing.assert_allclose(np.asarray(read_image(path).array)[5, 5], (254, 0, 0), atol=3)
+    monkeypatch.setattr(tiff, "LARGE", 10)
+    np.testing.assert_allclose(read_image(path).array[5, 5], (254, 0, 0), atol=3)
+
+
+def test_a_scanner_that_states_no_pixel_size_leaves_it_unknown(tmp_path: Path) -> None:
+    assert read_image(write_svs(tmp_path / "x.svs", [stained((80, 90))], mpp=None)).geometry.unit == "px"
+
+
+def test_a_cut_slide_is_refused(slide: tuple[Path, list[np.ndarray]]) -> None:
+    path, _ = slide
+    data = path.read_bytes()
+    for share in (0.2, 0.6, 0.95):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ImageFileError, match=r"slide\.svs"):
+            read_image(path)
+
+
+def test_positions_beyond_four_bytes(tmp_path: Path) -> None:
+    array = stained((50, 60))[..., 0]
+    path = write_huge_ndpi(tmp_path / "huge.ndpi", array, 2**32 + 4096)
+    np.testing.assert_array_equal(read_image(path).array, array)
+    with path.open("r+b") as file:
+        file.truncate(2**32 + 5000)
+    with pytest.raises(ImageFileError, match=r"huge\.ndpi is truncated"):
+        read_image(path)
+
+
+# The level that fits -------------------------------------------------------------------------------------------------
+
+
+def test_the_level_that_fits_the_model_is_taken(slide: tuple[Path, list[np.ndarray]], model: Model) -> None:
+    """Objects of 90 pixels are 45 wide on the next level, which the model knows; options are in finest pixels."""
+    path, levels = slide
+    box = ((50, 150), (100, 250))
+    result = segment(path, model, object_diameter=90, box=box)
+    assert result.labels.shape == levels[1].shape[:2]
+    assert result.geometry.spacing == (1.0, 1.0)
+    assert any("level 1" in note for note in result.notes)
+    same = segment(path, model, level=1, object_diameter=45, box=((25, 75), (50, 125)))
+    np.testing.assert_array_equal(result.labels, same.labels)
+    np.testing.assert_array_equal(result.labels, segment(levels[1], model, **_deciding(result.options)).labels)
+    assert segment(path, model, object_diameter=30).labels.shape == levels[0].shape[:2]
+    with pytest.raises(OptionError, match="is for files"):
+        segment(levels[0], model, level=1)
+
+
+def _deciding(options: SegmentOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("object_diameter", "box", "min_pixels")}
+
+
+def test_a_stated_pixel_size_is_that_of_the_finest_level(slide: tuple[Path, list[np.ndarray]], model: Model) -> None:
+    result = segment(slide[0], model, object_diameter=90, spacing=(0.25, 0.25))
+    assert result.geometry.spacing == (0.5, 0.5)
+
+
+def test_a_folder_of_slides(slide: tuple[Path, list[np.ndarray]], model: Model, tmp_path: Path) -> None:
+    options = SegmentOptions(object_diameter=90)
+    report = run(iter_segment_folder([slide[0]], tmp_path / "out", model, options))
+    written = read_image(report.pictures[0].labels)
+    assert written.geometry.spacing == pytest.approx((1.0, 1.0))
+    assert report.pictures[0].notes
+    finest = run(iter_segment_folder([slide[0]], tmp_path / "out", model, options, level=0))
+    assert finest.pictures[0].state == "done"
+    assert read_image(finest.pictures[0].labels).geometry.spacing == pytest.approx((0.5, 0.5))
+
+
+# MIRAX ---------------------------------------------------------------------------------------------------------------
+
+
+class FakeSlide:
+    """What OpenSlide gives, of arrays with alpha."""
+
+    levels: tuple[np.ndarray, ...] = ()
+    properties: dict[str, str] = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5"}  # noqa: RUF012
+
+    def __init__(self, path: str) -> None:
+        if Path(path).stat().st_size == 0:
+            raise FakeError("Not a slide")
+        self.level_dimensions = [level.shape[1::-1] for level in self.levels]
+        self.level_downsamples = [self.levels[0].shape[0] / level.shape[0] for level in self.levels]
+
+    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
+        left, top = (round(p / self.level_downsamples[level]) for p in place)
+        return self.levels[level][top : top + size[1], left : left + size[0]]
+
+
+class FakeError(Exception):
+    pass
+
+
+@pytest.fixture
+def mirax(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
+    colors = stained((64, 96))
+    scanned = np.full((64, 96, 1), 255, np.uint8)
+    scanned[:16] = 0
+    finest = np.concatenate([colors, scanned], axis=2)
+    monkeypatch.setattr(FakeSlide, "levels", (finest, finest[::4, ::4]))
+    monkeypatch.setitem(sys.modules, "openslide", SimpleNamespace(OpenSlide=FakeSlide, OpenSlideError=FakeError))
+    path = tmp_path / "slide.mrxs"
+    path.write_bytes(b"x")
+    return path, np.where(scanned > 0, colors, 255)
+
+
+def test_mirax_is_read_through_openslide(mirax: tuple[Path, np.ndarray]) -> None:
+    path, colors = mirax
+    image = read_image(path)
+    assert (image.axes, image.geometry.spacing, image.geometry.unit) == ("YXC", (0.5, 0.25), "um")
+    for key in (np.s_[:], np.s_[3], np.s_[10:50, ::-3, 1], np.s_[60:2:-7, 5], np.s_[4:4]):
+        np.testing.assert_array_equal(image.array[key], colors[key])
+    coarse = read_image(path, level=1)
+    assert coarse.geometry.spacing == (2.0, 1.0)
+    np.testing.assert_array_equal(np.asarray(coarse.array), colors[::4, ::4])
+    assert [grid.factor[0] for grid in read_levels(path)] == [1, 4]
+    with pytest.raises(ImageError, match="has the axes YXC"):
+        read_image(path, axes="CYX")
+    with pytest.raises(OptionError, match="has no level 2"):
+        read_image(path, level=2)
+
+
+def test_a_damaged_mirax_is_refused(mirax: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.mrxs"
+    empty.touch()
+    with pytest.raises(ImageFileError, match="needs the folder of the same name"):
+        read_image(empty)
+    with pytest.raises(ImageFileError, match="There is no file"):
+        read_image(tmp_path / "missing.mrxs")
+
+
+def test_without_openslide_the_extra_is_named(mirax: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **more: Any) -> Any:
+        if name == "openslide":
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"napari-unetstyle\[slides\]"):
+        read_image(mirax[0])
