@@ -18,20 +18,23 @@ from napari_unetstyle.core import Geometry, read_image, write_labels
 from napari_unetstyle.core.errors import ImageFileError
 from napari_unetstyle.core.imaging import tiff
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import StoredLevel, open_ome_zarr
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_grid
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
-from napari_unetstyle.widgets.level_choice import fitting_grid, on_fitting_level, on_grid
-from napari_unetstyle.widgets.level_grid import LEVELS, LevelGrid, brought_to_finest, level_grids, seen
+from napari_unetstyle.widgets.level_choice import on_fitting_level
+from napari_unetstyle.widgets.level_grid import LEVELS, brought_to_finest, level_grids, seen
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.writers import write_volume
+from tests.core.slides_for_tests import shrunk, stained, write_svs
 from tests.core.zarr_for_tests import described, halved, two_levels, volume, write_picture
 from tests.widgets.fake_core import WAIT, FakeStore, blobs, spec, undecided
 
@@ -476,6 +479,21 @@ def test_damage_is_said_and_the_rest_opens(tmp_path: Path) -> None:
     assert reader is not None
     with pytest.raises(ImageFileError, match="damaged"):
         reader(str(path))
+
+
+def test_a_slide_opens_in_all_its_levels(tmp_path: Path) -> None:
+    finest = stained((130, 170))
+    path = write_svs(tmp_path / "slide.svs", [finest, shrunk(finest, 4)])
+    (layer,) = opened(path)
+    assert layer.multiscale
+    assert layer.rgb
+    for array, level in zip((finest, shrunk(finest, 4)), layer.data, strict=True):
+        np.testing.assert_array_equal(level, array)
+    np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+    assert level_grids(layer)[1] == LevelGrid(index=1, factor=(4, 4), offset=(1.5, 1.5))
+    (flat,) = opened(write_svs(tmp_path / "flat.svs", [finest]))
+    assert not flat.multiscale
 
 
 def test_levels_stated_by_a_file_count_more_than_what_is_seen() -> None:

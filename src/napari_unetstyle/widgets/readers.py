@@ -1,9 +1,9 @@
-"""Volumes and OME-Zarr opened in napari: at their place, with their unit, or refused in a sentence; shared models."""
+"""Volumes, slides and OME-Zarr opened in napari: at their place, with their unit, or refused in words; shared models."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ Paths = str | Sequence[str]
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
-    """What napari reads a path with: NIfTI, NRRD, MetaImage, OME-Zarr, DICOM (files, a folder), a model; else None."""
+    """What napari reads a path with: a volume, a slide, OME-Zarr, DICOM (files, a folder), a model; else None."""
+    from napari_unetstyle.core.imaging.files import SLIDES
     from napari_unetstyle.core.imaging.medical import medical_suffix
     from napari_unetstyle.core.imaging.ome_zarr import is_zarr
     from napari_unetstyle.core.models.archive import SHARED
@@ -32,6 +33,8 @@ def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
         return read_zarr
     if all(medical_suffix(one) for one in paths):
         return read_volumes
+    if paths and all(one.lower().endswith(SLIDES) for one in paths):
+        return read_slides
     return read_dicom if paths and _holds_dicom(Path(paths[0])) else None
 
 
@@ -44,6 +47,17 @@ def read_volumes(path: Paths) -> list[LayerData]:
         If one of them is truncated, damaged or does not say what its axes are.
     """
     return [_layer_data(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+
+
+def read_slides(path: Paths) -> list[LayerData]:
+    """Layer data of slides, in all their levels, of which only what is in sight is decoded.
+
+    Raises
+    ------
+    UnetstyleError
+        If one of them is damaged, or the package that reads it is not installed.
+    """
+    return [_slide(Path(one)) for one in ([path] if isinstance(path, str) else path)]
 
 
 def read_models(path: Paths) -> list[Any]:
@@ -97,8 +111,29 @@ def _zarr_layers(path: Path) -> list[LayerData]:
     return layers
 
 
-def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
+def _slide(path: Path) -> LayerData:
+    from napari_unetstyle.core.imaging.files import read_image, read_levels
+    from napari_unetstyle.widgets.opening import layer_data
+
+    grids = read_levels(path)
+    finest, *coarser = [read_image(path, level=grid.index) for grid in grids] or [read_image(path)]
+    data, arguments, kind = layer_data(finest, path)
+    if not coarser:
+        return data, arguments, kind
+    return _in_levels([data, *(image.array for image in coarser)], arguments, [(g.factor, g.offset) for g in grids])
+
+
+def _in_levels(arrays: list[Any], arguments: dict[str, Any], lie: Iterable[tuple[Any, Any]]) -> LayerData:
+    """Layer data of several levels, with where they lie on the finest one."""
     from napari_unetstyle.widgets.level_grid import LEVELS
+
+    count = len(arguments["scale"])
+    kept = [(list(map(float, factor[:count])), list(map(float, offset[:count]))) for factor, offset in lie]
+    metadata = {**arguments["metadata"], LEVELS: kept}
+    return arrays, {**arguments, "multiscale": True, "metadata": metadata}, "image"
+
+
+def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
     from napari_unetstyle.widgets.opening import layer_data
 
     data, arguments, kind = layer_data(picture.image(), path)
@@ -107,12 +142,9 @@ def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
     count, finest = len(axes) - colors, picture.multiscale.levels[0]
     if arguments["units"][axes.index("Y")] == "pixel":  # so that labels on another grid lie on the picture
         arguments["scale"], arguments["translate"] = list(finest.scale[:count]), list(finest.translation[:count])
-    levels = [level.over(finest) for level in picture.multiscale.levels[: len(picture.arrays)]]
-    if len(picture.arrays) > 1:
-        kept = [(factor.tolist()[:count], offset.tolist()[:count]) for factor, offset in levels]
-        data, arguments["multiscale"] = list(picture.arrays), True
-        arguments["metadata"][LEVELS] = kept
-    return data, arguments, kind
+    if len(picture.arrays) == 1:
+        return data, arguments, kind
+    return _in_levels(list(picture.arrays), arguments, [(grid.factor, grid.offset) for grid in picture.grids])
 
 
 def _zarr_labels(labels: OmeZarr, path: Path, below: str) -> LayerData:
