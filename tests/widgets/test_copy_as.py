@@ -19,8 +19,12 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
+from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.readers import read_slides
 from napari_unetstyle.widgets.result_panel import vars_of
+from tests.core.networks_for_tests import tiny_model
+from tests.core.slides_for_tests import shrunk, stained, write_svs
 from tests.widgets.fake_core import WAIT
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "nuclei-he.tif"
@@ -73,6 +77,8 @@ def test_python_without_a_file_says_what_the_picture_is() -> None:
     compile(text, "copied", "exec")
     assert "uint8 array of shape (5, 6), axes YX" in text
     assert "spacing" not in text  # nobody knows it
+    assert ".data[1]" in as_python(picture("px"), "nuclei@1", {}, None, 1)
+    assert "# save level 1 of the picture" in as_command_line(picture(), "nuclei@1", {}, None, 1)
 
 
 def test_millimeters_are_given_in_micrometers() -> None:
@@ -114,3 +120,33 @@ def test_dock_python_and_command_line_make_the_same_labels(
     done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
     assert done.exit_code == 0, done.output
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "nuclei-he.tif"), labels)
+
+
+def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """The model knows objects of up to 50 pixels; those here are said to be 90 wide, so the next level fits."""
+    from napari_unetstyle.cli.main import app
+
+    tiny_model(tmp_path / "models")
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
+    finest = stained((120, 140))
+    path = write_svs(tmp_path / "slide.svs", [finest, shrunk(finest, 2)])
+    dock = make_windowless_dock(CoreCalls())
+    data, arguments, _ = read_slides(str(path))[0]
+    dock.viewer.add_image(data, **arguments)
+    dock.segment.model.choose("tiny@1")
+    dock.segment.picture.ruler.measured.emit(90.0)
+    run(dock)
+    results = dock.segment.results
+    labels = results.output.layer.data
+    assert labels.shape == data[1].shape[:2]
+    assert labels.max() > 0
+
+    results.copy("python")
+    names: dict[str, Any] = {}
+    exec(QApplication.clipboard().text(), names)
+    np.testing.assert_array_equal(names["labels"], labels)
+    results.copy("command")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "slide.tif"), labels)

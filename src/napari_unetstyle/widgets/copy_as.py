@@ -16,7 +16,7 @@ _DEFAULTS = {"statistics": "picture", "plane": "YX", "link": False, "flip": Fals
 """Of the options that are neither None nor always said."""
 
 
-def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:
+def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None, level: int | None = None) -> str:
     """Python text that makes the labels again.
 
     Parameters
@@ -29,29 +29,41 @@ def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | 
         The run's options as resolved: every one that has a say in the labels.
     path
         File of the picture, or None if it only lives in napari: the text then says what ``image`` must be.
+    level
+        Of a picture in several resolutions: the one that the run was on.
     """
     lines = ["from napari_unetstyle.core import segment", ""]
     if path is None:
-        lines += _pixels_of("image", image)
+        lines += _pixels_of("image", image, level)
     arguments = ["image" if path is None else repr(path), f"model={model!r}", f"axes={image.axes!r}"]
     if image.geometry.is_physical:
         arguments.append(f"spacing={spacing_um(image)!r}")
+    if level is not None and path is not None:
+        arguments.append(f"level={level}")
     arguments += [f"{name}={value!r}" for name, value in options.items()]
     lines += ["result = segment(", *(f"    {argument}," for argument in arguments), ")", ""]
     lines += ["labels = result.labels", ""]
     return "\n".join(lines)
 
 
-def as_command_line(image: Image, model: str, options: Mapping[str, Any], path: str | None) -> str:
-    """A shell line that makes the labels again; without a file it names one to be saved first."""
+def as_command_line(
+    image: Image, model: str, options: Mapping[str, Any], path: str | None, level: int | None = None
+) -> str:
+    """A shell line that makes the labels again; without a file it names one to be saved first.
+
+    Parameters are those of :func:`as_python`.
+    """
     words = ["napari-unetstyle", "segment", path or f"{image.name}.tif", "-o", "out", "--model", model]
     words += ["--axes", image.axes]
     if image.geometry.is_physical:
         words += ["--spacing", ",".join(f"{s!r}" for s in spacing_um(image))]
+    if level is not None and path is not None:
+        words += ["--level", str(level)]
     for name, value in options.items():
         words += _flag(name, value)
     line = shlex.join(words)
-    return line if path is not None else f"# save the picture as {image.name}.tif first\n{line}"
+    what = "the picture" if level is None else f"level {level} of the picture"
+    return line if path is not None else f"# save {what} as {image.name}.tif first\n{line}"
 
 
 def style_as_python(image: Image, path: str | None, styles: Sequence[str | Image], options: StyleOptions) -> str:
@@ -111,10 +123,11 @@ def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _NEVER and value != _DEFAULTS.get(name)}
 
 
-def _pixels_of(name: str, image: Image) -> list[str]:
+def _pixels_of(name: str, image: Image, level: int | None = None) -> list[str]:
     """Comments that say what a name must be."""
     what = f"{image.array.dtype} array of shape {tuple(image.array.shape)}, axes {image.axes}"
-    return [f"# {name}: the pixels of {image.name!r}, {what}", f"# in napari: viewer.layers[{image.name!r}].data"]
+    data = f"viewer.layers[{image.name!r}].data" + ("" if level is None else f"[{level}]")
+    return [f"# {name}: the pixels of {image.name!r}, {what}", f"# in napari: {data}"]
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -261,6 +261,11 @@ class Placement:
         return data.transpose([kept.index(a) for a in "TZYX" if a in self.axes])
 
     @property
+    def level(self) -> int | None:
+        """Number of the level of a multiscale layer that the labels are on; None of a layer that has one."""
+        return (self.grid.index if self.grid is not None else 0) if self.layer.multiscale else None
+
+    @property
     def _has_inner_channel(self) -> bool:
         return self.axes.find("C") > 0
 

@@ -117,14 +117,14 @@ def statement_in_file(layer: napari.layers.Image) -> Statement | None:
     return Statement(axes=image.axes, geometry=image.geometry, is_assumed=bool(image.notes))
 
 
-def file_with(image: Image, layer: napari.layers.Layer) -> str | None:
-    """The file that holds a picture's pixels, or None if they only live in napari."""
+def file_with(image: Image, layer: napari.layers.Layer, level: int | None = None) -> str | None:
+    """The file that holds a picture's pixels, on one of its levels, or None if they only live in napari."""
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.imaging.files import read_image
 
     path = path_of(layer)
     try:
-        stored = None if path is None else read_image(path, image.axes)
+        stored = None if path is None else read_image(path, image.axes, level=level or 0)
     except UnetstyleError:
         return None
     if stored is None or tuple(stored.array.shape) != tuple(image.array.shape):

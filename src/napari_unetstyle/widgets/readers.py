@@ -1,4 +1,4 @@
-"""Volumes, slides and OME-Zarr opened in napari: at their place, with their unit, or refused in words; shared models."""
+"""Volumes, slides and OME-Zarr in napari: at their place, with their unit, or refused in words; shared models."""
 
 from __future__ import annotations
 

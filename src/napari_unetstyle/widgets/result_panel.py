@@ -186,7 +186,8 @@ class ResultPanel(QWidget):
             return
         write = as_python if key == "python" else as_command_line
         options = deciding(vars_of(output.result.options))
-        text = write(output.image, anywhere(request), options, file_with(output.image, request.layer))
+        level = request.placement.level
+        text = write(output.image, anywhere(request), options, file_with(output.image, request.layer, level), level)
         QApplication.clipboard().setText(text)
         self._checker.check(output, partial(self._say_copied, key, output))
 
