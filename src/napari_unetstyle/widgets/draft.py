@@ -95,7 +95,8 @@ def _part(result: SegmentResult, frame: tuple[int, ...], box: Box) -> SegmentRes
     """The visible part as a result of its own, whose pixels are decided by the same function."""
     rows, columns = (slice(*side) for side in box)
     values = result.probability_bytes[(slice(None), *frame, rows, columns)].copy()
-    return result.changed(probability_bytes=values, label_axes="YX", frames=((),))
+    options = result.options.changed(plane="YX", link=False)
+    return result.changed(probability_bytes=values, label_axes="YX", frames=((),), options=options)
 
 
 def _seen_in_part(wanted: dict[str, Any], result: SegmentResult) -> dict[str, Any]:

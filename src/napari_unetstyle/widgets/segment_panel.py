@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -31,6 +32,7 @@ from napari_unetstyle.widgets.run_queue import RunQueue
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.settings import Settings, read_settings
 from napari_unetstyle.widgets.slice_range import SliceRange, range_axis
+from napari_unetstyle.widgets.slicing import Slicing
 
 if TYPE_CHECKING:
     import napari.layers
@@ -57,12 +59,14 @@ class SegmentPanel(QWidget):
         self._viewer, self._calls = viewer, calls
         self._queue = RunQueue(calls, self)
         self._is_many = False
+        self._image: Image | None = None
         self._problems: list[Failed] = []
         self.empty = EmptyRow(viewer)
         self.picture = PictureForm(viewer)
         self.model = ModelChoice()
         self.where = combo()
         self.range = SliceRange(self._shown_slice)
+        self.slicing = Slicing()
         self.folder = FolderPanel(viewer, calls)
         self._wants_folder = False
         self.preview = Preview(viewer, calls, self._preview_request)
@@ -87,6 +91,7 @@ class SegmentPanel(QWidget):
         rows.addWidget(named("Where", self.where))
         self.range_row = named("Slices", self.range)
         rows.addWidget(self.range_row)
+        rows.addWidget(self.slicing)
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
         rows.addWidget(self.forecast)
@@ -108,6 +113,7 @@ class SegmentPanel(QWidget):
         self.empty.folder_wanted.connect(self._on_folder_wanted)
         self.where.currentIndexChanged.connect(self._on_where_changed)
         self.range.changed.connect(self.forecast.touch)
+        self.slicing.changed.connect(self._on_where_changed)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
         self.results.rerun_wanted.connect(self._on_rerun)
@@ -143,7 +149,8 @@ class SegmentPanel(QWidget):
         spec = self.model.spec
         dims = 2 if spec is None else spec.network.spatial_dims
         place = (picture.layer, picture.image, self._viewer)
-        return scope.narrowed(options, where, *place, dims=dims, span=self.range.value)
+        narrowed = scope.narrowed(options, where, *place, dims=dims, span=self.range.value)
+        return self.slicing.applied(narrowed, picture.image, where)
 
     def start(self) -> None:
         """Segment what the form says; nothing happens while a run is under way."""
@@ -276,15 +283,16 @@ class SegmentPanel(QWidget):
             picture = self.picture.value()
         except UnetstyleError:  # the form says it
             picture = None
-        self._show_where(picture)
-        self.range.show_for(picture.image if picture else None)
+        self._image = picture.image if picture else None
+        self._show_where()
+        self.range.show_for(self._image)
         self.preview.touch()
 
-    def _show_where(self, picture: Picture | None) -> None:
+    def _show_where(self) -> None:
         before = self.where.currentData() if self.where.count() > 1 else None  # a lone choice was nobody's
         with QSignalBlocker(self.where):
             self.where.clear()
-            for key, words in scope.choices(picture.image if picture else None):
+            for key, words in scope.choices(self._image):
                 self.where.addItem(words, key)
             self.where.setCurrentIndex(max(self.where.findData(before), 0))
         self._on_where_changed()
@@ -304,10 +312,12 @@ class SegmentPanel(QWidget):
             self.folder.choose.click()
 
     def _on_where_changed(self) -> None:
-        is_folder = self.where.currentData() == scope.FOLDER
+        where = self.where.currentData()
+        is_folder = where == scope.FOLDER
         self.folder.setVisible(is_folder)
         self.forecast.touch()
-        self.range_row.setVisible(self.where.currentData() == scope.RANGE)
+        self.range_row.setVisible(where == scope.RANGE)
+        self.slicing.show_for(self._image, self.model.spec, where, self.model.wanted_output)
         self.preview.setVisible(not is_folder)
         can_start = self.model.spec is not None and (not is_folder or self.folder.folder is not None)
         self.segment.setEnabled(can_start and not self.is_running)
