@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.imaging.image import as_image
-from napari_unetstyle.core.segmentation.memory import predict_memory
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.memory import _finding, predict_memory
+from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.relief import DEEPEST
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 
 RUN = """
@@ -51,6 +55,46 @@ def test_a_run_takes_what_was_predicted(shape, volumes):
         if taken * 0.8 < predicted < taken * 1.2:
             return
     pytest.fail(f"foretold / taken: {tried}")
+
+
+def full_of_objects(shape, diameter):
+    """Balls side by side: probability bytes with the map of depth."""
+    radius = 0.425 * diameter
+    inside = [(np.arange(n) % diameter - diameter / 2) ** 2 for n in shape]
+    distance = np.sqrt(sum(np.ix_(*inside)))
+    depth = np.maximum(radius - distance, 0)
+    found = np.where(depth > 0, 245, 10)
+    return np.stack([255 - found, found, 255 * np.sqrt(depth / DEEPEST)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("shape", "diameter"), [((900, 800), 24), ((2000, 1100), 5), ((40, 96, 96), 16)])
+def test_finding_objects_takes_what_was_predicted(shape, diameter):
+    values, labels = full_of_objects(shape, diameter), np.zeros(shape, np.int32)
+    run(iter_objects(values[:, :9, :9], labels[:9, :9].copy(), foreground_threshold=0.5))  # what comes with the first
+    tracemalloc.start()
+    run(iter_objects(values, labels, foreground_threshold=0.5))
+    _, taken = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken * 0.8 < _finding(shape, diameter, 1.0) < taken * 1.2
+
+
+def test_objects_take_more_than_areas_and_small_ones_more_than_large_ones(tmp_path):
+    image, model = lazy(9000, 9000), tiny_model(tmp_path)
+    amounts = [
+        predict_memory(image, model, SegmentOptions(device="cpu", **options))
+        for options in ({"output": "areas"}, {"object_diameter": 45.0}, {"object_diameter": 5.0})
+    ]
+    assert amounts == sorted(amounts)
+    assert len(set(amounts)) == 3
+
+
+def test_slices_that_are_linked_take_less_than_a_volume_decided_as_one(tmp_path):
+    image, model = lazy(100, 400, 400), tiny_model(tmp_path)
+    linked, whole = (
+        predict_memory(image, model, SegmentOptions(device="cpu", plane=plane, link=link))
+        for plane, link in (("YX", True), ("all", False))
+    )
+    assert linked < whole
 
 
 def lazy(*shape):

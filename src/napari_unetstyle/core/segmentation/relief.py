@@ -57,12 +57,17 @@ def iter_relief(
 
     Nothing that is more than ``DEEPEST`` and the reach of the smoothing away changes a pixel.
     """
-    halo = math.ceil(DEEPEST / zoom) + _REACH
+    halo = reach(zoom)
     for part, progress in bands(out.shape, band, "Finding objects"):
         low, high = max(0, part.start - halo), min(out.shape[0], part.stop + halo)
         here = inside.paint(low, (high - low, *out.shape[1:]), np.bool_)
         out[part] = relief(here, np.asarray(seed_map[low:high]), zoom)[part.start - low : part.stop - low]
         yield progress
+
+
+def reach(zoom: float) -> int:
+    """How many rows around a band have a say in it."""
+    return math.ceil(DEEPEST / zoom) + _REACH
 
 
 def filled(inside: Runs, outside: Runs, shape: tuple[int, ...]) -> Runs:
