@@ -31,8 +31,9 @@ from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.level_grid import LEVELS, brought_to_finest, level_grids, seen
-from napari_unetstyle.widgets.readers import get_reader
+from napari_unetstyle.widgets.readers import get_reader, read_zarr
 from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.writers import write_volume
 from tests.core.slides_for_tests import shrunk, stained, write_svs
 from tests.core.zarr_for_tests import described, halved, two_levels, volume, write_picture
@@ -504,3 +505,42 @@ def test_levels_stated_by_a_file_count_more_than_what_is_seen() -> None:
     )
     assert level_grids(layer)[1].offset == (0.25, 0.0)
     assert Statement(axes="YX", geometry=Geometry(spacing=(1.0, 1.0))).is_assumed is False
+
+
+def test_the_dock_saves_labels_into_the_picture_and_beside_it(
+    make_windowless_dock: Any, core: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    """Nothing that is in the picture is replaced: the second labels have a name of their own."""
+    path = tmp_path / "cells.zarr"
+    fine = blobs()
+    write_picture(path, [fine], described("yx", [([0.5, 0.25], [3.0, 4.0])]))
+    dock = make_windowless_dock()
+    (data, arguments, _) = read_zarr(str(path))[0]
+    dock.viewer.add_image(data, **arguments)
+    run(dock)
+    results = dock.segment.results
+    labels = results.output.layer.data
+    shown = {action.text(): action for action in results.box.save.menu().actions() if action.isVisible()}
+    for name in ("cells-nuclei", "cells-nuclei-2"):
+        with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
+            shown[FORMATS["picture"].words].trigger()
+        assert name in results.box.said.text()
+        written = read_image(path / "labels" / name)
+        np.testing.assert_array_equal(written.array[...], labels)
+        np.testing.assert_allclose(written.geometry.affine, read_image(path).geometry.affine)
+    np.testing.assert_array_equal(read_image(path).array[...], fine)
+    for target in (tmp_path / "own.zarr", path):
+        with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
+            results.save("zarr", target, results.output)
+    np.testing.assert_array_equal(read_image(tmp_path / "own.zarr").array[...], labels)
+    assert open_ome_zarr(path).label_names == ("cells-nuclei", "cells-nuclei-2", "cells-nuclei-3")
+    with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
+        results.save("zarr", tmp_path / "own.zarr", results.output)
+    assert "not replaced" in results.message.text
+
+
+def test_there_is_no_picture_to_save_into_where_it_is_none(dock: Any, run: Any) -> None:
+    run(dock)
+    shown = [action.text() for action in dock.segment.results.box.save.menu().actions() if action.isVisible()]
+    assert FORMATS["zarr"].words in shown
+    assert FORMATS["picture"].words not in shown

@@ -26,7 +26,7 @@ from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.layers import outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NumberBox, label
-from napari_unetstyle.widgets.saving import FORMATS, files_of
+from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class AfterRun(QGroupBox):
         super().__init__(parent)
         self._output: Output | None = None
         self._can_restyle = False
-        self._of_series: list[QAction] = []
+        self._formats: dict[str, QAction] = {}
         self.summary, self.said, self.notes = label(), label(), label()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
         self.fewer.setRange(2, 98)
@@ -123,9 +123,7 @@ class AfterRun(QGroupBox):
     def _save_menu(self) -> QMenu:
         menu = QMenu(self)
         for key, form in FORMATS.items():
-            action = self._add_action(menu, form.words, lambda key=key: self.save_wanted.emit(key))
-            if form.needs_series:
-                self._of_series.append(action)
+            self._formats[key] = self._add_action(menu, form.words, lambda key=key: self.save_wanted.emit(key))
         menu.addSeparator()
         self._add_action(menu, "Probabilities as a layer", self.probabilities_wanted.emit)
         return menu
@@ -174,8 +172,8 @@ class AfterRun(QGroupBox):
         if output.result.options.keep_largest or output.result.options.fill_holes:
             self.details.setChecked(True)  # a person should see it
         self._show_details()
-        for action in self._of_series:
-            action.setVisible(bool(files_of(output)))
+        for key, action in self._formats.items():
+            action.setVisible(FORMATS[key].is_for(output))
         self.volume.setVisible(is_volume(output.result))
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)

@@ -24,7 +24,7 @@ from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of
 from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
-from napari_unetstyle.widgets.saving import FORMATS, as_shown, files_of
+from napari_unetstyle.widgets.saving import FORMATS, as_shown, files_of, zarr_of
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.table import MeasurementTable
 
@@ -196,9 +196,13 @@ class ResultPanel(QWidget):
         self.box.say(f"Copied as {'Python' if key == 'python' else 'a command line'}.{painted}")
 
     def ask_where_to_save(self, key: str) -> None:
-        """Let a person name the file, then write it."""
+        """Let a person name the file, then write it; what goes into the picture needs no name."""
         output, request = self.output, self.request
         if output is None or request is None:
+            return
+        picture = zarr_of(output) if FORMATS[key].into_picture else None
+        if picture is not None:
+            self.save(key, picture, output)
             return
         name = f"{output.layer.name}{FORMATS[key].suffix}"
         source = path_of(request.layer)
@@ -224,8 +228,8 @@ class ResultPanel(QWidget):
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
-        files = files_of(output)
-        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files)))
+        files, name = files_of(output), output.layer.name
+        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files, name)))
 
     def _on_saved(self, outcome: Outcome) -> None:
         match outcome:

@@ -22,9 +22,16 @@ class Format:
     suffix: str
     writer: str  # a function of the core's output module
     needs_series: bool = False  # DICOM-SEG refers to a series, and is for pictures from one only
+    into_picture: bool = False  # among the labels of the OME-Zarr picture that was opened
 
-    def write(self, path: Path, result: SegmentResult, files: tuple[str, ...] = ()) -> Path:
-        """Write a result; `files` are those of the DICOM series that it was made from.
+    def is_for(self, output: Output) -> bool:
+        """Whether labels of the picture can be saved so."""
+        if self.needs_series:
+            return bool(files_of(output))
+        return zarr_of(output) is not None if self.into_picture else True
+
+    def write(self, path: Path, result: SegmentResult, files: tuple[str, ...] = (), name: str = "") -> Path:
+        """Write a result; `files` are those of the DICOM series that it was made from, `name` is that of its layer.
 
         Raises
         ------
@@ -34,12 +41,17 @@ class Format:
         from napari_unetstyle import core
 
         write: Callable[..., Path] = getattr(core, self.writer)
-        return write(path, result, **({"source": files} if self.needs_series else {}))
+        more: dict[str, Any] = {"source": files} if self.needs_series else {}
+        if self.suffix == ".zarr":
+            more["name"] = name_in_picture(path, name)
+        return write(path, result, **more)
 
 
 FORMATS = {
     "labels": Format("Labels (TIFF)…", ".tif", "write_labels"),
     "volume": Format("Labels (NIfTI)…", ".nii.gz", "write_labels"),
+    "zarr": Format("Labels (OME-Zarr)…", ".zarr", "write_labels"),
+    "picture": Format("Labels into the picture (OME-Zarr)", ".zarr", "write_labels", into_picture=True),
     "dicom": Format("Labels (DICOM-SEG, names the patient)…", ".dcm", "write_labels", needs_series=True),
     "table": Format("Table (CSV)…", ".csv", "write_table"),
     "rois": Format("ImageJ ROIs (zip)…", ".zip", "write_rois"),
@@ -52,6 +64,27 @@ def files_of(output: Output) -> tuple[str, ...]:
     from napari_unetstyle.widgets.series_chooser import FILES
 
     return tuple(output.placement.layer.metadata.get(FILES, ()))
+
+
+def zarr_of(output: Output) -> Path | None:
+    """The OME-Zarr picture that the output's picture was opened from; None if it was not."""
+    from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr
+    from napari_unetstyle.widgets.opening import path_of
+
+    path = path_of(output.placement.layer)
+    is_one = path is not None and path.lower().endswith(SUFFIX) and is_zarr(Path(path))
+    return Path(path) if path is not None and is_one else None
+
+
+def name_in_picture(path: Path, wanted: str) -> str | None:
+    """What labels will be called in the OME-Zarr picture at `path`, beside those that it has; None if there is none."""
+    from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr, open_ome_zarr
+    from napari_unetstyle.core.imaging.ome_zarr_labels import free_label_name
+
+    if path.suffix.lower() != SUFFIX or not is_zarr(path):
+        return None
+    picture = open_ome_zarr(path)
+    return None if picture.is_labels else free_label_name(picture, wanted)
 
 
 def as_shown(output: Output) -> SegmentResult:

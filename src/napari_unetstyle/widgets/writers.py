@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.widgets.layers import METADATA, PLACE, Placement, axes_of, placed_geometry
+from napari_unetstyle.widgets.saving import name_in_picture
 
 if TYPE_CHECKING:
     import napari.layers
@@ -34,7 +35,7 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     layer = Layer.create(data, meta, "labels")
     axes, geometry, layer_to_labels = _place(layer, path)
     labels = layer_to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
-    more = {"name": _name(layer, path), **_meaning(layer), **_source(layer, path)}
+    more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **_source(layer, path)}
     return [str(write_labels(path, labels, axes=axes, geometry=geometry, **more))]
 
 
@@ -55,17 +56,6 @@ def _source(layer: napari.layers.Labels, path: str) -> dict[str, Any]:
         f"Could not write {path}: DICOM-SEG refers to the series that was segmented, and none is open on the grid of "
         f"layer {layer.name!r}. Open it, or choose another format, such as .nii.gz. Nothing was written."
     )
-
-
-def _name(layer: napari.layers.Labels, path: str) -> str | None:
-    """What the labels will be called in the OME-Zarr picture at `path`; None if there is none."""
-    from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr, open_ome_zarr
-    from napari_unetstyle.core.imaging.ome_zarr_labels import free_label_name
-
-    if not path.lower().endswith(SUFFIX) or not is_zarr(Path(path)):
-        return None
-    picture = open_ome_zarr(Path(path))
-    return None if picture.is_labels else free_label_name(picture, layer.name)
 
 
 def _place(layer: napari.layers.Labels, path: str) -> Any:
