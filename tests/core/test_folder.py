@@ -454,3 +454,23 @@ def test_disk_full_is_a_failed_picture_and_old_labels_stay(
     assert "No space left" in report.pictures[0].message
     assert (out / "a.tif").read_bytes() == before
     shutil.rmtree(out)
+
+
+def test_labels_as_ome_zarr_are_skipped_made_anew_and_never_replace_what_is_not_theirs(
+    slides: Path, tmp_path: Path, model: Model
+) -> None:
+    """The labels of an earlier run may go, a picture may not."""
+    out, files = tmp_path / "out", FolderFiles(zarr=True)
+    first = done([slides], out, model, files=files)
+    assert [status.state for status in first.pictures] == ["done"] * 3
+    assert first.pictures[0].labels == out / "a.zarr"
+    np.testing.assert_array_equal(read_image(out / "a.zarr").array[...], segment(slides / "a.tif", model).labels)
+    assert [status.state for status in done([slides], out, model, files=files).pictures] == ["skipped"] * 3
+    again = done([slides], out, model, SegmentOptions(threshold=0.7), files=files)
+    assert [status.state for status in again.pictures] == ["done"] * 3
+    shutil.rmtree(out / "a.zarr")
+    write_picture(out / "a.zarr", [np.ones((60, 70), np.uint8)], described("yx", [([1.0, 1.0], [0.0, 0.0])]))
+    refused = done([slides], out, model, files=files)
+    assert [status.state for status in refused.pictures] == ["failed", "done", "done"]
+    assert "Could not write" in refused.pictures[0].message
+    assert read_image(out / "a.zarr").array[...].min() == 1

@@ -82,6 +82,7 @@ def segment_pictures(
     rois: arguments.Rois = False,
     geojson: arguments.GeoJson = False,
     probabilities: arguments.Probabilities = False,
+    zarr: arguments.Zarr = False,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Segment pictures; see HELP."""
@@ -117,6 +118,7 @@ def segment_pictures(
         rois=rois,
         geojson=geojson,
         probabilities=probabilities,
+        zarr=zarr,
     )
     steps = iter_segment_folder(
         pictures,

@@ -150,6 +150,12 @@ GeoJson = Annotated[bool, typer.Option("--geojson", help="Outlines for QuPath.",
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Probabilities as TIFF (255 is 1).", rich_help_panel=_FILES)
 ]
+Zarr = Annotated[
+    bool,
+    typer.Option(
+        "--zarr", help="Labels as OME-Zarr, chunk by chunk, in the place of TIFF and volumes.", rich_help_panel=_FILES
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="On stdout one JSON object a line: each picture, then a summary; nothing else."),

@@ -23,7 +23,8 @@ from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.ome_zarr import is_zarr
+from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, share, through
@@ -58,6 +59,8 @@ class FolderFiles:
         The table has these stains, too (``"hed"`` or ``"hdx"``); needs `measure`.
     rois, geojson, probabilities
         Files beside the labels: ``_rois.zip``, ``.geojson``, ``_probabilities.tif``.
+    zarr
+        The labels are OME-Zarr, written chunk by chunk, in the place of TIFF and volumes.
     """
 
     table: bool = False
@@ -66,6 +69,7 @@ class FolderFiles:
     rois: bool = False
     geojson: bool = False
     probabilities: bool = False
+    zarr: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +185,7 @@ def iter_segment_folder(
     options, files, target = options or SegmentOptions(), files or FolderFiles(), Path(out)
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
     _check(loaded, options, files)
-    entries = find_entries([Path(given) for given in inputs], target)
+    entries = find_entries([Path(given) for given in inputs], target, ZARR if files.zarr else None)
     _check_writable(target)
     job = _Job(target, loaded, options, axes, spacing, series, level, files)
     ended = yield from _iter_pictures(job, entries, force=force)
@@ -277,6 +281,12 @@ def _digest(path: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def _make_room(labels: Path) -> None:
+    """Remove the OME-Zarr labels of an earlier run, which no writer replaces; nothing else is touched."""
+    if is_zarr(labels) and str(ome_zarr_info(labels).get("program", "")).startswith("napari-unetstyle"):
+        shutil.rmtree(labels)
+
+
 def _files(path: Path) -> list[Path]:
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
@@ -323,7 +333,7 @@ class _Job:
                 known["made_by"] == self._fingerprint()
                 and known["picture"] == _digest(entry.path)
                 and wanted.keys() <= known["files"].keys()
-                and all(sha256_of(self.out / path) == known["files"][kind] for kind, path in wanted.items())
+                and all(_digest(self.out / path) == known["files"][kind] for kind, path in wanted.items())
             )
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -362,6 +372,7 @@ class _Job:
     def _write(self, entry: Entry, digest: str, result: SegmentResult, table: Table) -> None:
         targets = self._targets(entry)
         self._sidecar(entry).unlink(missing_ok=True)  # from here on the picture is not finished
+        _make_room(self.out / targets["labels"])
         write_labels(self.out / targets["labels"], result)
         write_table(self.out / targets["table"], table)
         if "rois" in targets:
@@ -376,7 +387,7 @@ class _Job:
             "count": result.count,
             "output": result.output,
             "notes": list(result.notes),
-            "files": {kind: sha256_of(self.out / path) for kind, path in targets.items()},
+            "files": {kind: _digest(self.out / path) for kind, path in targets.items()},
         }
         atomic_write(self._sidecar(entry), json.dumps(known, indent=1) + "\n")
 

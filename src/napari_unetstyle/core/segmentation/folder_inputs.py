@@ -48,8 +48,10 @@ class Entry:
         return self.target.with_name(f"{self.target.name[: -len(self.suffix)]}{ending}")
 
 
-def find_entries(inputs: Sequence[Path], out: Path) -> list[Entry]:
+def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> list[Entry]:
     """Pictures among files, folders (searched in depth) and patterns such as ``slides/*.tif``, by name.
+
+    Labels have the given suffix, or that of the kind of picture.
 
     What lies in the output folder is no input, unless it is named itself.
 
@@ -65,7 +67,7 @@ def find_entries(inputs: Sequence[Path], out: Path) -> list[Entry]:
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
-    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]))
+    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]), suffix)
     _check_targets(entries, out)
     return entries
 
@@ -123,12 +125,12 @@ def _common_folder(paths: Sequence[Path]) -> Path:
     return common
 
 
-def _with_targets(pairs: Sequence[tuple[Path, str]]) -> list[Entry]:
+def _with_targets(pairs: Sequence[tuple[Path, str]], stated: str | None) -> list[Entry]:
     """``a/x.png`` to ``a/x.tif``, volumes to volumes; to ``a/x.png.tif`` if another picture has the same stem."""
     names = [_stem_and_suffix(path, name) for path, name in pairs]
     wanted = Counter(stem.lower() for stem, _ in names)  # some file systems do not tell A from a
     targets = [
-        f"{stem if wanted[stem.lower()] == 1 or name.lower().endswith('.tif') else name}{suffix}"
+        f"{stem if wanted[stem.lower()] == 1 or name.lower().endswith('.tif') else name}{stated or suffix}"
         for (stem, suffix), (_, name) in zip(names, pairs, strict=True)
     ]
     return [Entry(path, name, PurePosixPath(target)) for (path, name), target in zip(pairs, targets, strict=True)]
