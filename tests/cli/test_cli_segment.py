@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unetstyle.cli.folder_report import echo_text_summary
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.segmentation.folder import FolderReport, PictureStatus
 from tests.cli.cli_for_tests import Shell
 
 
@@ -254,3 +256,15 @@ print("loaded:", *sorted({"torch", "skimage", "scipy", "napari", "tifffile", "za
 """
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_a_note_says_which_pictures_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    notes = [("all", "some"), ("all", "some"), ("all", "one"), ()]
+    states = ["done", "skipped", "done", "failed"]
+    pictures = tuple(
+        PictureStatus(path=Path(name), name=name, labels=Path(name), state=state, notes=said)
+        for name, state, said in zip("abcd", states, notes, strict=True)
+    )
+    echo_text_summary(FolderReport(pictures=pictures))
+    said = capsys.readouterr().err
+    assert "Note: all\nNote on a and 1 more: some\nNote on c: one\n" in said

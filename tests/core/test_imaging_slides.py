@@ -16,7 +16,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtr
 from napari_unetstyle.core.imaging import tiff
 from napari_unetstyle.core.imaging.files import is_image_file, read_levels
 from napari_unetstyle.core.imaging.tiff import TiffBlocks
-from napari_unetstyle.core.models.store import Model
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from tests.core.networks_for_tests import tiny_model
 from tests.core.slides_for_tests import shrunk, stained, write_huge_ndpi, write_svs

@@ -27,11 +27,20 @@ def echo_text_summary(report: FolderReport) -> None:
     kept = [counts[0], *(counts[1:2] if skipped else []), *(counts[2:] if failed else [])]
     typer.echo(f"{', '.join(kept)}." + (f" Table: {report.table}" if report.table else ""))
     for note in dict.fromkeys(note for picture in report.pictures for note in picture.notes):
-        typer.echo(f"Note: {note}", err=True)
+        typer.echo(f"Note{_on(note, report)}: {note}", err=True)
     if failed:
         typer.echo(f"\n{len(failed)} of {len(report.pictures)} pictures failed:", err=True)
     for picture in failed:
         typer.echo(f"  {picture.name}: {picture.message}", err=True)
+
+
+def _on(note: str, report: FolderReport) -> str:
+    """Which pictures a note is about, unless it is about every one that has labels."""
+    finished = [picture for picture in report.pictures if picture.state != "failed"]
+    names = [picture.name for picture in finished if note in picture.notes]
+    if len(names) == len(finished):
+        return ""
+    return f" on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def json_line(picture: PictureStatus) -> str:

@@ -337,9 +337,11 @@ def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) ->
         return letters
     if strange == ["S"]:
         raise ImageError(f"{path} has both channels and colors (axes {stored}). Export its channels without colors.")
+    numbers = [str(i + 1) for i, a in enumerate(letters) if a in strange]
+    which = f"number {numbers[0]} is" if len(numbers) == 1 else f"numbers {' and '.join(numbers)} are"
     example = "".join(a if a in "YX" else "C" if a == "S" else "Z" for a in letters)
     raise ImageError(
-        f"{path} has {len(shape)} axes of lengths {shape} and does not say what {''.join(strange)!r} is. "
+        f"{path} has {len(shape)} axes of lengths {shape} and does not say what {which}. "
         f"State all axes, one letter each out of {AXES}, for example axes={example!r} for slices or "
         f"axes={example.replace('Z', 'T')!r} for a time series."
     )
