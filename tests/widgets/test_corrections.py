@@ -11,7 +11,7 @@ import tifffile
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal import Journal, read_journal
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open, mark_open
-from napari_unetstyle.core.annotation.project import FOLDER, Project, user_folder
+from napari_unetstyle.core.annotation.project import FOLDER, TOUCHED, Project, user_folder
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.opening import add_picture
@@ -139,6 +139,40 @@ def test_a_closed_dock_leaves_hidden_what_was_hidden(corrected, dock):
     corrected.layer.visible = False
     dock.close_down()
     assert not corrected.layer.visible
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_the_next_dock_goes_on_with_labels_that_a_closed_one_left(corrected, dock, file, qtbot, is_begun):
+    first = np.array(corrected.labels)
+    if is_begun:
+        paint(corrected)
+        corrected.say(**{TOUCHED: [77]})
+    dock.corrections.close_down()
+    paint(corrected, 78, (slice(1, 3), slice(1, 3)))  # when nobody watches
+    again = Corrections(dock.viewer)
+    qtbot.addWidget(again)
+    again.left.go_on()
+    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    (one,) = again.layers
+    assert np.array_equal(kept(one).labels, corrected.layer.data)
+    paint(one, 79, (slice(5, 7), slice(1, 3)))
+    state = kept(one)
+    assert np.array_equal(state.labels, corrected.layer.data)
+    assert np.array_equal(state.original, first)
+    assert state.said == ({TOUCHED: [77]} if is_begun else {})
+    assert len(list((file.parent / FOLDER).iterdir())) == 1
+    one.close(WAIT)
+
+
+def test_labels_that_nobody_painted_on_have_no_journal_after_the_next_dock(corrected, dock, file, qtbot):
+    dock.corrections.close_down()
+    again = Corrections(dock.viewer)
+    qtbot.addWidget(again)
+    again.left.go_on()
+    (one,) = again.layers
+    assert not one.is_corrected
+    assert not (file.parent / FOLDER).exists()
+    one.close(WAIT)
 
 
 def test_a_renamed_layer_is_kept_and_a_removed_one_closed(corrected, dock, qtbot):

@@ -110,7 +110,7 @@ class CorrectedLayer(QObject):
     ) -> None:
         super().__init__(parent)
         self.layer, self.placement, self.image = layer, placement, image
-        self._viewer, self._start, self._marks = viewer, start, marks
+        self.start, self._viewer, self._marks = start, viewer, marks
         self.recorder: Recorder | None = None
         state = start.state
         self.facts: dict[str, Any] = {} if state is None else dict(state.said)
@@ -141,7 +141,7 @@ class CorrectedLayer(QObject):
     @property
     def header(self) -> Header:
         """What the journal says of the labels."""
-        return self._start.header
+        return self.start.header
 
     # What there is ---------------------------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class CorrectedLayer(QObject):
     def owners(self) -> dict[int, int]:
         """Class of each object, by its number, as far as it is known; 1 where nothing is said."""
         if self.recorder is None:
-            return dict(self._start.owners())
+            return dict(self.start.owners())
         return {int(number): int(value) for number, value in self.facts.get(CLASSES, {}).items()}
 
     @property
@@ -184,14 +184,19 @@ class CorrectedLayer(QObject):
         journal = self.recorder.journal if self.recorder is not None else None
         if journal is not None:
             return journal.state.original
-        labels = np.zeros(self.image.label_shape, self._start.header.dtype)
-        (self._original or self._start.original()).apply(labels)
+        labels = np.zeros(self.image.label_shape, self.header.dtype)
+        self.first.apply(labels)
         return labels
+
+    @property
+    def first(self) -> Changes:
+        """The same, packed."""
+        return self._original or self.start.original()
 
     def state(self) -> State:
         """What the journal says, as of now."""
         return State(
-            header=self._start.header,
+            header=self.start.header,
             original=self.original(),
             labels=np.array(self.labels),
             accepted=self.accepted.copy(),
@@ -220,10 +225,9 @@ class CorrectedLayer(QObject):
         self.layer.colormap = class_colors(self.classes)
 
     def keep_painted(self) -> None:
-        """Begin the journal with what is painted already, if anything is."""
-        if np.any(self.labels):
-            self._begin().changed()
-            self.changed.emit()
+        """Begin the journal with what is painted already."""
+        self._begin().changed()
+        self.changed.emit()
 
     def take_brush(self, value: int) -> None:
         """Paint this value from here on."""
@@ -364,7 +368,7 @@ class CorrectedLayer(QObject):
     def _begin(self) -> Recorder:
         """The recorder, from the first stroke on."""
         if self.recorder is None:
-            start = self._start
+            start = self.start
             self._original = start.original()
             owners = self.owners
             made = self._record(Recorder.new(start.folder, start.header, self._original, self.look, self._marks))

@@ -19,6 +19,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalErro
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, image_from_layer, object_colors
+from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import layer_data, path_of
 from napari_unetstyle.widgets.parts import follow
@@ -58,6 +59,7 @@ class Corrections(QWidget):
         self.rows: list[MessageRow] = []
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
+        self.left = LeftLayers(viewer, self._take, self)
         follow(self, viewer.layers.events.removed, self._on_removed)
         follow(self, viewer.layers.selection.events.active, self._on_selected)
         self.hide()
@@ -133,7 +135,8 @@ class Corrections(QWidget):
         )
         labels.colormap = class_colors(goal.classes) if goal.output == "areas" else object_colors()
         corrected = self._take(labels, placement, image, start)
-        corrected.keep_painted()
+        if np.any(corrected.labels):
+            corrected.keep_painted()
         corrected.take_brush(1)
         return corrected
 
@@ -180,8 +183,9 @@ class Corrections(QWidget):
 
     def close_down(self) -> None:
         """Write what is left; this dock was closed."""
+        self.left.close_down()
         for corrected in self.layers:
-            corrected.close()
+            leave(corrected)
         self.layers.clear()
 
     # Entries ---------------------------------------------------------------------------------------------------------

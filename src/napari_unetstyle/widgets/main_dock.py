@@ -80,6 +80,7 @@ class MainDock(Dockable):
         self.undocked.connect(self.close_down)
         follow(self, viewer.layers.events.inserted, self._on_inserted)
         QTimer.singleShot(0, self.models.refresh)
+        QTimer.singleShot(0, self.corrections.left.go_on)
         QTimer.singleShot(0, self.corrections.offer)
         self._calls, self._loading, self._is_loaded = calls, JobSlot(self), False
         self._quiet = QTimer(self)

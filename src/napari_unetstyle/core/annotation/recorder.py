@@ -147,6 +147,11 @@ class Recorder:
         return self.journal.folder if self.journal is not None else None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing will be written any more."""
+        return not self._thread.is_alive()
+
+    @property
     def is_saved(self) -> bool:
         """Whether all that has happened is on disk."""
         return self._done >= self._asked
@@ -171,6 +176,7 @@ class Recorder:
                 if self._marks is not None and self.is_saved:
                     mark_closed(self._marks, self.journal.folder)
             self.journal.close()
+        self._look = None  # the labels may go now, whoever still asks where their journal is
         atexit.unregister(self.close)
 
     def _waited(self) -> bool:

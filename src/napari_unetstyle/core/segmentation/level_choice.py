@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetstyle.core.imaging.files import read_image, read_levels
 from napari_unetstyle.core.imaging.geometry import in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
@@ -47,6 +46,8 @@ def read_fitting(
     UnetstyleError
         If the picture cannot be read, or has no such level.
     """
+    from napari_unetstyle.core.imaging.files import read_image, read_levels
+
     finest = read_image(path, axes, spacing, series, level or 0)
     grids = () if level is not None else read_levels(path)
     grid = fitting_grid(grids, finest, spec, options) if grids else None
