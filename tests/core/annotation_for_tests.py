@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from napari_unetstyle.core.annotation.journal import Header
+from napari_unetstyle.core.annotation.journal_header import Header
 from napari_unetstyle.core.imaging.image import as_image
 
 

@@ -17,16 +17,9 @@ from hypothesis import strategies as st
 from napari_unetstyle.core import files
 from napari_unetstyle.core.annotation import journal as module
 from napari_unetstyle.core.annotation.changes import Changes
-from napari_unetstyle.core.annotation.journal import (
-    HEADER,
-    LOG,
-    ORIGINAL,
-    SNAPSHOT,
-    Journal,
-    is_journal,
-    read_header,
-    read_journal,
-)
+from napari_unetstyle.core.annotation.journal import Journal
+from napari_unetstyle.core.annotation.journal_header import HEADER, is_journal, read_header
+from napari_unetstyle.core.annotation.journal_state import LOG, ORIGINAL, SNAPSHOT, read_journal
 from napari_unetstyle.core.annotation.open_journals import left_open
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.annotation.records import scan

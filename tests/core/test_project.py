@@ -10,7 +10,9 @@ import tifffile
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.journal import Header, Journal, read_journal
+from napari_unetstyle.core.annotation.journal import Journal
+from napari_unetstyle.core.annotation.journal_header import Header
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import COPY, FOLDER, Project, count, keep_copy
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.errors import ImageFileError, JournalError

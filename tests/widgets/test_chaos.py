@@ -15,7 +15,7 @@ import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox
 
-from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import TICKED
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.widgets.core_calls import CoreCalls

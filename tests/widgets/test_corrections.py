@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.journal import Journal, read_journal
+from napari_unetstyle.core.annotation.journal import Journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open, mark_open
 from napari_unetstyle.core.annotation.project import FOLDER, TOUCHED, Project, user_folder
 from napari_unetstyle.core.imaging.image import Image, as_image

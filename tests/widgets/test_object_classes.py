@@ -7,7 +7,7 @@ import pytest
 import tifffile
 
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import Project, correction_of
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.models.spec import ClassSpec

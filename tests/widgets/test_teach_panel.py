@@ -10,7 +10,7 @@ import tifffile
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.widgets import learned_places

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import tifffile
 
-from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import Entry, Project
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs

@@ -14,7 +14,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
-from napari_unetstyle.core.annotation.journal import Header, State
+from napari_unetstyle.core.annotation.journal_header import Header
+from napari_unetstyle.core.annotation.journal_state import State
 from napari_unetstyle.core.annotation.project import CLASSES, TOUCHED, added_fact, classes_of, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image

@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.changes import Changes
-from napari_unetstyle.core.annotation.journal import Header
+from napari_unetstyle.core.annotation.journal_header import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
 from napari_unetstyle.core.annotation.project import Entry, Project, classes_of, count
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError

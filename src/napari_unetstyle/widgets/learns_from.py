@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.core.annotation.journal import State
+    from napari_unetstyle.core.annotation.journal_state import State
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections

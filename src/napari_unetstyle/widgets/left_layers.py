@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unetstyle.core.annotation.changes import Changes
-from napari_unetstyle.core.annotation.journal import read_journal
+from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start

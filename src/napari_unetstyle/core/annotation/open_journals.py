@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_unetstyle.core.annotation.journal import is_journal, read_header
+from napari_unetstyle.core.annotation.journal_header import is_journal, read_header
 from napari_unetstyle.core.annotation.project import Entry, user_folder
 from napari_unetstyle.core.errors import JournalError, OutputError
 from napari_unetstyle.core.files import atomic_write

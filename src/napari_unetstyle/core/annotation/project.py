@@ -19,17 +19,9 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction, corrected
-from napari_unetstyle.core.annotation.journal import (
-    Header,
-    Journal,
-    State,
-    identified,
-    is_journal,
-    lock,
-    publish,
-    read_header,
-    read_journal,
-)
+from napari_unetstyle.core.annotation.journal import Journal, lock, publish
+from napari_unetstyle.core.annotation.journal_header import Header, identified, is_journal, read_header
+from napari_unetstyle.core.annotation.journal_state import State, read_journal
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, sha256_of
 from napari_unetstyle.core.imaging.image import Image
@@ -305,7 +297,7 @@ class Project:
         known
             The classes that the labels tell apart, if that is known.
         **header
-            More fields of :class:`~napari_unetstyle.core.annotation.journal.Header`, as ``output="areas"``.
+            More fields of :class:`~napari_unetstyle.core.annotation.journal_header.Header`, as ``output="areas"``.
         """
         Correction(image=image, labels=labels)  # whether they fit
         about = Header.of(layer or image.name, image, labels.dtype, path, classes=known, **header)

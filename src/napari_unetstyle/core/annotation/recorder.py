@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Mask
-from napari_unetstyle.core.annotation.journal import Header, Journal, identified, publish
+from napari_unetstyle.core.annotation.journal import Journal, publish
+from napari_unetstyle.core.annotation.journal_header import Header, identified
 from napari_unetstyle.core.annotation.open_journals import mark_closed, mark_open
 from napari_unetstyle.core.annotation.records import Record
 from napari_unetstyle.core.errors import JournalError, UnetstyleError
