@@ -18,9 +18,9 @@ from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.result import SegmentResult
-from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets.core_calls import CoreCalls
 
 SHAPE, SPACING = (48, 128, 160), (3.0, 1.8, 1.8)

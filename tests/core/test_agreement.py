@@ -15,8 +15,8 @@ from napari_unetstyle.core.imaging.geometry import unknown
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.agreement import iter_agreement
+from napari_unetstyle.core.segmentation.deciding import relabeled
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import relabeled
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 
 

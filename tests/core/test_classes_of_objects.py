@@ -10,8 +10,9 @@ from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.annotation.fixes import owners_of_fixes, with_fixes
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.deciding import relabeled
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import relabeled, segment
+from napari_unetstyle.core.segmentation.segment import segment
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.lessons import sayings
 from napari_unetstyle.core.training.places import Place

@@ -11,9 +11,10 @@ from napari_unetstyle.core import device
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.deciding import refine, relabeled
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, refine, relabeled, segment
+from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, segment
 from tests.core.networks_for_tests import tiny_model
 
 

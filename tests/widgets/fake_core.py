@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec, NetworkSpec
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.result import SegmentResult
-from napari_unetstyle.core.segmentation.segment import iter_decide, scope
+from napari_unetstyle.core.segmentation.segment import scope
 from napari_unetstyle.core.style.distance import Distance
 from napari_unetstyle.widgets.core_calls import CoreCalls
 

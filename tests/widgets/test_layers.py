@@ -16,8 +16,8 @@ from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
 from napari_unetstyle.widgets.outputs import Output, iter_fresh
 from tests.widgets.fake_core import blobs, undecided

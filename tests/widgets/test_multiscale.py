@@ -23,9 +23,9 @@ from napari_unetstyle.core.imaging.ome_zarr import StoredLevel, open_ome_zarr
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_grid
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of

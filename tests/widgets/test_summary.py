@@ -11,8 +11,8 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_decide
 from napari_unetstyle.widgets.summary import (
     describe_picture,
     describe_pixel,

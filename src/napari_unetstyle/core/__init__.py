@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Progress, run
     from napari_unetstyle.core.segmentation.agreement import Agreement, compare_models
+    from napari_unetstyle.core.segmentation.deciding import refine
     from napari_unetstyle.core.segmentation.foreign import domain_distance
     from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.output import write_labels, write_table
     from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
     from napari_unetstyle.core.segmentation.result import SegmentResult
-    from napari_unetstyle.core.segmentation.segment import iter_segment, refine, segment
+    from napari_unetstyle.core.segmentation.segment import iter_segment, segment
     from napari_unetstyle.core.style.augment import StyleAugment
     from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
@@ -64,7 +65,7 @@ _HOMES = {
     "write_table": "segmentation.output",
     "SegmentResult": "segmentation.result",
     "iter_segment": "segmentation.segment",
-    "refine": "segmentation.segment",
+    "refine": "segmentation.deciding",
     "segment": "segmentation.segment",
     "Reference": "style.reference",
     "ContentCheck": "style.content_check",

@@ -40,7 +40,7 @@ def _iter_segment(image: Image, model: str, options: SegmentOptions, store: Mode
 
 
 def _iter_refine(result: SegmentResult, **wanted: Any) -> Steps[SegmentResult]:
-    from napari_unetstyle.core.segmentation.segment import iter_refine
+    from napari_unetstyle.core.segmentation.deciding import iter_refine
 
     return (yield from iter_refine(result, **wanted))
 

@@ -261,7 +261,7 @@ def _iter_again(calls: CoreCalls, run: _Run) -> Steps[Again]:
     request, before = run.request, run.labels
     result = yield from calls.iter_segment(request.image, request.model, request.options, request.store)
     if run.latest:
-        from napari_unetstyle.core.segmentation.segment import relabeled
+        from napari_unetstyle.core.segmentation.deciding import relabeled
 
         labels, owners = result.labels, dict[int, int]()
         for latest in run.latest:

@@ -1,0 +1,158 @@
+"""From probabilities to labels, again and again: what *fewer - more* and *smallest* change needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core import scratch
+from napari_unetstyle.core.progress import Steps, run, share
+from napari_unetstyle.core.segmentation.flips import Index
+from napari_unetstyle.core.segmentation.holes import iter_fill_holes
+from napari_unetstyle.core.segmentation.linking import iter_linked
+from napari_unetstyle.core.segmentation.objects import iter_objects
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.postprocessing import iter_areas
+from napari_unetstyle.core.segmentation.result import SegmentResult, Table
+from napari_unetstyle.core.segmentation.table import area_table, object_table
+
+
+def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
+    """Labels and their table from the probability bytes: the only place where a pixel is decided.
+
+    Object ids go on from frame to frame.
+    """
+    objects, options = result.output == "objects", result.options
+    labels = scratch.zeros(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8, options.memory)
+    tables, used, count = [], 0, len(result.frames)
+    for i, index in enumerate(result.frames):
+        steps = _iter_decide_frame(result, index, labels[index], first_id=used + 1)
+        steps = scratch.releasing(steps, labels, result.probability_bytes)
+        table = yield from share(steps, i / count, (i + 1) / count)
+        tables.append(_with_frame(table, index, result.label_axes))
+        used += len(table["label"])
+    return result.changed(labels=labels, objects=_concatenated(tables))
+
+
+def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int) -> Steps[Table]:
+    key: Any = (slice(None), *index)
+    values, options = result.probability_bytes[key], result.options
+    threshold = options.threshold or 0.5
+    if result.output == "areas":
+        classes = values[: 1 + len(result.classes)]
+        yield from share(_iter_areas(classes, out, threshold, options), 0.0, 0.9)
+        return area_table(out, result.classes, result.geometry)
+    find = partial(iter_objects, foreground_threshold=threshold, seed_rise=result.seed_rise, zoom=result.zoom)
+    if options.link and options.plane != "all":
+        find = partial(iter_linked, find=find, plane=options.plane)
+    owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)
+    return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
+
+
+def _iter_areas(
+    values: NDArray[np.uint8], out: NDArray[np.uint8], threshold: float, options: SegmentOptions
+) -> Steps[None]:
+    decide = iter_areas(
+        values,
+        out,
+        threshold=threshold,
+        min_pixels=options.min_pixels or 0,
+        keep_largest=bool(options.keep_largest),
+    )
+    yield from share(decide, 0.0, 0.6 if options.fill_holes else 1.0)
+    if options.fill_holes:
+        yield from share(iter_fill_holes(out), 0.6, 1.0)
+
+
+def _with_frame(table: Table, index: Index, label_axes: str) -> Table:
+    rows = len(table["label"])
+    leading = {f"frame_{axis.lower()}": np.full(rows, i) for axis, i in zip(label_axes, index, strict=False)}
+    return {"label": table["label"], **leading, **{k: v for k, v in table.items() if k != "label"}}
+
+
+def _concatenated(tables: list[Table]) -> Table:
+    return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
+
+
+def refine(
+    result: SegmentResult,
+    *,
+    threshold: float | None = None,
+    min_pixels: int | None = None,
+    keep_largest: bool | None = None,
+    fill_holes: bool | None = None,
+) -> SegmentResult:
+    """The same run decided anew from its probabilities, without running the network.
+
+    Parameters
+    ----------
+    result
+        A finished run.
+    threshold, min_pixels, keep_largest, fill_holes
+        As in :class:`~napari_unetstyle.core.SegmentOptions`; None keeps the run's.
+    """
+    steps = iter_refine(
+        result, threshold=threshold, min_pixels=min_pixels, keep_largest=keep_largest, fill_holes=fill_holes
+    )
+    return run(steps)
+
+
+def iter_refine(
+    result: SegmentResult,
+    *,
+    threshold: float | None = None,
+    min_pixels: int | None = None,
+    keep_largest: bool | None = None,
+    fill_holes: bool | None = None,
+) -> Steps[SegmentResult]:
+    """Like :func:`refine`, as a job."""
+    wanted = {
+        "threshold": threshold,
+        "min_pixels": min_pixels,
+        "keep_largest": keep_largest,
+        "fill_holes": fill_holes,
+    }
+    options = result.options.changed(**{name: value for name, value in wanted.items() if value is not None})
+    provenance = {**result.provenance, "options": options.stated()}
+    return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
+
+
+def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, int] | None = None) -> SegmentResult:
+    """The same run with labels that were changed, numbered and measured anew.
+
+    Parameters
+    ----------
+    result
+        A finished run.
+    labels
+        Object ids or class values, of the shape of the run's labels; not changed.
+    owners
+        Class value of objects by their id in `labels`; where nothing is said, that of the run's object of that id, or
+        the first class if there is none.
+    """
+    out = scratch.zeros(labels.shape, result.labels.dtype, result.options.memory)
+    known = np.zeros(0, np.uint8)
+    if result.output == "areas":
+        out[...] = labels
+    else:
+        ids, first, position = np.unique(labels, return_index=True, return_inverse=True)
+        order = np.argsort(first[ids > 0], kind="stable")
+        numbers = np.zeros(len(ids), out.dtype)
+        numbers[np.flatnonzero(ids > 0)[order]] = np.arange(1, len(order) + 1)
+        out[...] = numbers[position.reshape(labels.shape)]
+        said = result.owners | dict(owners or {})
+        known = np.array([said.get(int(i), result.classes[0].value) for i in ids[ids > 0][order]], np.uint8)
+    tables, used = [], 0
+    for index in result.frames:
+        if result.output == "areas":
+            table = area_table(out[index], result.classes, result.geometry)
+        else:
+            here = known[used : max(used, int(out[index].max(initial=0)))]
+            table = object_table(out[index], here, result.classes, result.geometry, first_id=used + 1)
+            used += len(here)
+        tables.append(_with_frame(table, index, result.label_axes))
+    return result.changed(labels=out, objects=_concatenated(tables))
