@@ -84,8 +84,8 @@ class SegmentResult:
 
     @property
     def owners(self) -> dict[int, int]:
-        """Class value of each object, by its id, where it is not 1; empty for areas."""
-        if self.output == "areas":
+        """Class value of each object, by its id, where it is not 1; empty for areas, and where no object is known."""
+        if self.output == "areas" or not self.objects:
             return {}
         rows = zip(self.objects["label"].tolist(), self.objects["class"].tolist(), strict=True)
         return {number: value for number, value in rows if value != 1}
