@@ -18,7 +18,7 @@ import numpy as np
 from napari_unetstyle.core import read_image, stylize
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.style.bank import SUFFIX, KeptStyle
+from napari_unetstyle.core.style.kept_style import SUFFIX, KeptStyle
 
 MOST = 8
 CC0 = "CC0; from BBBC038v1 (Caicedo et al., Nature Methods 2019)"

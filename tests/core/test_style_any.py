@@ -15,7 +15,7 @@ from napari_unetstyle.core.networks.any_style_net import AnyStyleNet, TowardStyl
 from napari_unetstyle.core.networks.spec import AnyStyleSpec, StyleNetSpec
 from napari_unetstyle.core.style import any_style, fast
 from napari_unetstyle.core.style.any_style import bundled, read, toward, write
-from napari_unetstyle.core.style.bank import KeptStyle
+from napari_unetstyle.core.style.kept_style import KeptStyle
 from napari_unetstyle.core.style.perceptual import StyleProgress
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.style.span import Span

@@ -12,8 +12,8 @@ import pytest
 
 from napari_unetstyle.core import KeptStyle, StyleBank, as_image, stylize
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
-from napari_unetstyle.core.style.bank import SUFFIX, read_style
 from napari_unetstyle.core.style.given import reference_of
+from napari_unetstyle.core.style.kept_style import SUFFIX, read_style
 
 BUNDLED = {"he-light", "he-dark", "fluorescence", "brightfield", "sem", "mr-t1", "mr-t2", "ct"}
 
@@ -111,7 +111,8 @@ def test_a_name_never_changes_its_meaning(bank: StyleBank) -> None:
 ADD = """
 import sys
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.style.bank import StyleBank, read_style
+from napari_unetstyle.core.style.bank import StyleBank
+from napari_unetstyle.core.style.kept_style import read_style
 style = read_style(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -35,7 +35,7 @@ from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionEr
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.networks.style_net import StyleNet
 from napari_unetstyle.core.style import fast
-from napari_unetstyle.core.style.bank import read_style
+from napari_unetstyle.core.style.kept_style import read_style
 from napari_unetstyle.core.style.network import StyleNetwork, packed
 from napari_unetstyle.core.style.perceptual import StyleProgress
 from napari_unetstyle.core.training import fast_style

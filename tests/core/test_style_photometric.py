@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core import KeptStyle, Reference, StyleBank, as_image, check_content, read_image, stylize
 from napari_unetstyle.core.errors import StyleFileError
-from napari_unetstyle.core.style.bank import read_style
 from napari_unetstyle.core.style.change import StyleOptions, change_of
+from napari_unetstyle.core.style.kept_style import read_style
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.pixels import luminance
 from napari_unetstyle.core.style.stylize import Styling

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from napari_unetstyle.cli.main import app
 from napari_unetstyle.core import FastStyleOptions, StyleOptions, as_image, iter_train_fast, read_image, run, stylize
-from napari_unetstyle.core.style.bank import StyleBank, read_style
+from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.change import TEXTURED
 from napari_unetstyle.core.style.gatys import GatysOptions
+from napari_unetstyle.core.style.kept_style import read_style
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.stylize import iter_stylize
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python

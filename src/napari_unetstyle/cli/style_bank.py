@@ -65,7 +65,8 @@ def add_style(
 ) -> None:
     """Keep the style of pictures under a name."""
     from napari_unetstyle.core.imaging.files import read_image
-    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
+    from napari_unetstyle.core.style.bank import StyleBank
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
     images = [read_image(path) for path in pictures]
     style = StyleBank().add(KeptStyle.of(name, images, about=about, license_note=license_note, thumbnail=thumbnail))

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
     from napari_unetstyle.core.segmentation.segment import iter_segment, segment
     from napari_unetstyle.core.style.augment import StyleAugment
-    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
+    from napari_unetstyle.core.style.bank import StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.content_check import ContentCheck, check_content
     from napari_unetstyle.core.style.gatys import GatysOptions
+    from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
     from napari_unetstyle.core.training.candidate import Candidate
@@ -70,7 +71,7 @@ _HOMES = {
     "Reference": "style.reference",
     "ContentCheck": "style.content_check",
     "GatysOptions": "style.gatys",
-    "KeptStyle": "style.bank",
+    "KeptStyle": "style.kept_style",
     "StyleAugment": "style.augment",
     "StyleBank": "style.bank",
     "check_content": "style.content_check",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
 TRY = "See whether that helps (twice the time)"
 NOTHING = "Open pictures of the other scanner, stain or microscope; nobody needs to correct them."

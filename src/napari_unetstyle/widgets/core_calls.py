@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.folder import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
-    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
+    from napari_unetstyle.core.style.bank import StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
+    from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.stylize import Styled
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.contradictions import Contradiction
@@ -177,7 +178,7 @@ def _iter_style_preview(request: StyleRequest, kept: dict[Any, Any]) -> Steps[St
 
 def _iter_keep_style(name: str, pictures: Sequence[Image], bank: StyleBank, thumbnail: bool) -> Steps[KeptStyle]:
     from napari_unetstyle.core.progress import Progress
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
     yield Progress(0, 1)
     return bank.add(KeptStyle.of(name, pictures, thumbnail=thumbnail))

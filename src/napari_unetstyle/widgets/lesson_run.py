@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import StyleTrial

@@ -17,7 +17,7 @@ from napari_unetstyle.widgets.style_layers import Style, is_kept, own_pictures
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.reference import Reference
 
 HEIGHT = 132  # pixels, so that what is below stays in sight under many pictures

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.stylize import Styled
 
 STYLE = "unetstyle_style"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.core.style.bank import KeptStyle
     from napari_unetstyle.core.style.change import StyleOptions
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
 REST = 150  # milliseconds in which nothing changes
 WIDTH, HEIGHT = 148, 130

@@ -21,7 +21,8 @@ from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.style_layers import Style, is_kept
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.style.bank import KeptStyle, StyleBank
+    from napari_unetstyle.core.style.bank import StyleBank
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
 FILE = "Styles (*.style.json *.style.safetensors)"
 WHAT_IS_KEPT = "Kept are numbers: how bright and how colored. No part of the picture, unless you want a small one."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_unetstyle.core.networks.spec import StyleNetSpec
-    from napari_unetstyle.core.style.bank import KeptStyle
+    from napari_unetstyle.core.style.kept_style import KeptStyle
 
 _BYTES = 20  # of memory for each pixel and each channel of the width: twice what was measured
 

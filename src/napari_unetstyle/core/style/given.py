@@ -8,8 +8,9 @@ from typing import Any
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image, as_image
-from napari_unetstyle.core.style.bank import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, StyleBank, read_style
+from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.change import NEURAL, TRAINED, StyleOptions
+from napari_unetstyle.core.style.kept_style import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, read_style
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import Reference
 

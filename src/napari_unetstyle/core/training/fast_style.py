@@ -15,9 +15,9 @@ from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionEr
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.progress import Steps
-from napari_unetstyle.core.style.bank import KeptStyle
 from napari_unetstyle.core.style.change import StyleOptions
 from napari_unetstyle.core.style.given import look_of
+from napari_unetstyle.core.style.kept_style import KeptStyle
 from napari_unetstyle.core.style.network import StyleNetwork
 from napari_unetstyle.core.style.perceptual import (
     Aim,
