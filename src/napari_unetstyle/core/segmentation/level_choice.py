@@ -115,7 +115,8 @@ def on_grid(options: SegmentOptions, grid: LevelGrid, image: Image) -> SegmentOp
         polygon = tuple((grid.from_finest(plane[0], y), grid.from_finest(plane[1], x)) for y, x in polygon)
     pixels = options.min_pixels
     if pixels is not None:
-        pixels = round(pixels / float(np.prod([grid.factor[axis] for axis in plane])))
+        spatial = [image.axes.index(a) for a in "ZYX" if a in image.axes]  # slices stay where objects lie in one
+        pixels = round(pixels / float(np.prod([grid.factor[axis] for axis in spatial])))
     return options.changed(object_diameter=diameter, box=box, polygon=polygon, min_pixels=pixels)
 
 
