@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.image import AXES, Image
+from napari_unetstyle.core.imaging.lazy import LazyArray
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr_metadata import OWN, Multiscale, parsed
 
@@ -55,7 +56,7 @@ def zarr_stem(path: Path) -> str:
     return name[: -len(SUFFIX)].removesuffix(".ome") if name.lower().endswith(SUFFIX) else name
 
 
-class StoredLevel:
+class StoredLevel(LazyArray):
     """One level of a picture, whose chunks are decoded when they are sliced.
 
     A chunk that is not stored holds the fill value, as the specification of Zarr has it.
@@ -80,22 +81,9 @@ class StoredLevel:
                 "Save it with smaller chunks."
             )
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return math.prod(self.shape)
-
     def __getitem__(self, key: Any) -> NDArray[Any]:
         with damage_in_words(self._where):
             return np.asarray(self._array[key])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

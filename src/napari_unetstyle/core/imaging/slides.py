@@ -15,6 +15,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtr
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
 from napari_unetstyle.core.imaging.levels import LevelGrid
 
 SUFFIXES = (".mrxs",)
@@ -70,7 +71,7 @@ def slide_levels(path: Path) -> tuple[LevelGrid, ...]:
     return _grids(_open(path))
 
 
-class SlideLevel:
+class SlideLevel(LazyArray):
     """The red, green and blue of one level; what was not scanned has the color of the glass.
 
     Parameters
@@ -90,28 +91,12 @@ class SlideLevel:
         self.shape: tuple[int, ...] = (height, width, 3)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = key if isinstance(key, tuple) else (key,)
-        given = (*given, *[slice(None)] * (self.ndim - len(given)))
-        if len(given) > self.ndim or not all(isinstance(k, (slice, int, np.integer)) for k in given):
-            raise IndexError(f"index with integers and slices, one for each of {self.ndim} axes; got {key!r}")
-        rows, columns = (_range(k, n) for k, n in zip(given[:2], self.shape[:2], strict=True))
+        given = completed(key, self.ndim)
+        rows, columns = (indices(k, n) for k, n in zip(given[:2], self.shape[:2], strict=True))
         block = self._block(rows, columns)
         steps = zip((rows, columns), given[:2], strict=True)
         return block[(*(slice(None, None, r.step) if isinstance(k, slice) else 0 for r, k in steps), given[2])]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype)
 
     def _block(self, rows: range, columns: range) -> NDArray[np.uint8]:
         """All pixels between the first and the last of two ranges."""
@@ -174,8 +159,3 @@ def _color(stated: str | None) -> NDArray[np.uint16]:
         return np.array([int((stated or "")[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
     except ValueError:
         return np.full(3, 255, np.uint16)
-
-
-def _range(key: slice | int, length: int) -> range:
-    index = range(length)[key]
-    return index if isinstance(index, range) else range(index, index + 1)

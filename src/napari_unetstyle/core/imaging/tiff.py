@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
+from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
 from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in
@@ -151,7 +152,7 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
     )
 
 
-class TiffBlocks:
+class TiffBlocks(LazyArray):
     """A compressed or tiled TIFF picture that decodes only the blocks that are asked for.
 
     Reading rows in order decodes each block once: the latest ones are kept.
@@ -185,22 +186,9 @@ class TiffBlocks:
             )
         self._block = functools.lru_cache(maxsize=max(4, _CACHE // block))(self._decode)
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = key if isinstance(key, tuple) else (key,)
-        given = (*given, *[slice(None)] * (self.ndim - len(given)))
-        if len(given) > self.ndim or not all(isinstance(k, (slice, int, np.integer)) for k in given):
-            raise IndexError(f"index with integers and slices, one for each of {self.ndim} axes; got {key!r}")
-        ranges = [_range(k, n) for k, n in zip(given, self.shape, strict=True)]
+        given = completed(key, self.ndim)
+        ranges = [_rising(indices(k, n)) for k, n in zip(given, self.shape, strict=True)]
         out = np.empty([len(r) for r in ranges], self.dtype)
         touched = [_touched(r, c) for r, c in zip(ranges, self._chunks, strict=True)]
         for numbers in itertools.product(*touched):
@@ -208,9 +196,6 @@ class TiffBlocks:
         backward = tuple(slice(None, None, -1 if isinstance(k, slice) and (k.step or 1) < 0 else 1) for k in given)
         squeezed = tuple(0 if not isinstance(k, slice) else slice(None) for k in given)
         return out[backward][squeezed]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype)
 
     def _copy(self, numbers: tuple[int, ...], ranges: Sequence[range], out: NDArray[Any]) -> None:
         source, target = [], []
@@ -227,13 +212,8 @@ class TiffBlocks:
         return _guarded(self._path, lambda: np.asarray(self._array[key]))
 
 
-def _range(key: slice | int, length: int) -> range:
-    """The indices that a key means, rising."""
-    if isinstance(key, slice):
-        chosen = range(length)[key]
-        return chosen if chosen.step > 0 else chosen[::-1]
-    index = range(length)[key]
-    return range(index, index + 1)
+def _rising(chosen: range) -> range:
+    return chosen if chosen.step > 0 else chosen[::-1]
 
 
 def _touched(wanted: range, chunk: int) -> list[int]:
