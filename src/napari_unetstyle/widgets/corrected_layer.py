@@ -75,6 +75,18 @@ class Start:
     journal: Path | None = None
     owners: Callable[[], Mapping[int, int]] = dict
 
+    @classmethod
+    def going_on(cls, folder: Path, state: State) -> Start:
+        """With the journal in a folder, in which this stands."""
+        original = Changes.of(state.original)
+        return cls(
+            header=state.header,
+            original=lambda: original,
+            folder=lambda: folder,
+            state=state,
+            journal=folder,
+        )
+
 
 class CorrectedLayer(QObject):
     """Keeps what a person does to one layer of labels.

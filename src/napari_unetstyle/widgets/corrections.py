@@ -256,15 +256,7 @@ class Corrections(QWidget):
         classes = classes_of(entry.header, state.said)
         is_areas = entry.header.output == "areas" and classes
         labels.colormap = class_colors(classes) if is_areas else object_colors()
-        original = Changes.of(state.original)
-        start = Start(
-            header=entry.header,
-            original=lambda: original,
-            folder=lambda: entry.folder,
-            state=state,
-            journal=entry.folder,
-        )
-        corrected = self._take(labels, placement, image, start)
+        corrected = self._take(labels, placement, image, Start.going_on(entry.folder, state))
         self._say_notes(entry, state.notes)
         return corrected
 

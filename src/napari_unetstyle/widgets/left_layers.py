@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.image import Image
@@ -100,14 +99,7 @@ class LeftLayers(QObject):
             if _is_changed(corrected):
                 corrected.keep_painted()
             return
-        original, journal = Changes.of(state.original), folder
-        start = Start(
-            header=state.header,
-            original=lambda: original,
-            folder=lambda: journal,
-            state=state,
-            journal=journal,
-        )
+        start = Start.going_on(folder, state)
         self._take(layer, left.placement, left.image, start)  # which writes down what was painted meanwhile
 
 
