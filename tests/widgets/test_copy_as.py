@@ -40,6 +40,22 @@ def words(options: SegmentOptions) -> list[str]:
     return shlex.split(as_command_line(picture(), "nuclei@2", deciding(vars_of(options)), "my slide.tif"))
 
 
+def assert_copied(results: Any, labels: Any, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied, run, gives these labels: as Python, and as a command into `folder`."""
+    from napari_unetstyle.cli.main import app
+
+    results.copy("python")
+    names: dict[str, Any] = {}
+    exec(QApplication.clipboard().text(), names)
+    np.testing.assert_array_equal(names["labels"], labels)
+
+    results.copy("command")
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(tifffile.imread(folder / "out" / f"{name}.tif"), labels)
+
+
 def test_options_come_back_from_the_command_line_as_they_were() -> None:
     options = SegmentOptions(
         output="objects",
@@ -90,7 +106,6 @@ def test_dock_python_and_command_line_make_the_same_labels(
     make_napari_viewer: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any
 ) -> None:
     """With the model that comes with the package, on a part of the sample, refined."""
-    from napari_unetstyle.cli.main import app
 
     viewer = make_napari_viewer()
     dock = MainDock(viewer)
@@ -109,22 +124,12 @@ def test_dock_python_and_command_line_make_the_same_labels(
     labels = results.output.layer.data
     assert labels.max() > 5
 
-    results.copy("python")
     assert results.output.result.options.box is not None
-    names: dict[str, Any] = {}
-    exec(QApplication.clipboard().text(), names)
-    np.testing.assert_array_equal(names["labels"], labels)
-
-    results.copy("command")
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
-    assert done.exit_code == 0, done.output
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "nuclei-he.tif"), labels)
+    assert_copied(results, labels, tmp_path, "nuclei-he", monkeypatch)
 
 
 def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
     """The model knows objects of up to 50 pixels; those here are said to be 90 wide, so the next level fits."""
-    from napari_unetstyle.cli.main import app
 
     tiny_model(tmp_path / "models")
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
@@ -141,12 +146,4 @@ def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_p
     assert labels.shape == data[1].shape[:2]
     assert labels.max() > 0
 
-    results.copy("python")
-    names: dict[str, Any] = {}
-    exec(QApplication.clipboard().text(), names)
-    np.testing.assert_array_equal(names["labels"], labels)
-    results.copy("command")
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
-    assert done.exit_code == 0, done.output
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "slide.tif"), labels)
+    assert_copied(results, labels, tmp_path, "slide", monkeypatch)
