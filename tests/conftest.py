@@ -13,9 +13,10 @@ import pytest
 from hypothesis import settings
 
 # before anything imports napari or torch:
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-")) / "settings.yaml")  # never the person's own
-os.environ["NAPARI_UNETSTYLE_MODELS"] = tempfile.mkdtemp(prefix="models-")
-os.environ["NAPARI_UNETSTYLE_FIXES"] = tempfile.mkdtemp(prefix="fixes-")
+OURS = tempfile.TemporaryDirectory(prefix="unetstyle-tests-", ignore_cleanup_errors=True)  # never the person's own
+os.environ["NAPARI_CONFIG"] = str(Path(OURS.name) / "settings.yaml")
+os.environ["NAPARI_UNETSTYLE_MODELS"] = str(Path(OURS.name) / "models")
+os.environ["NAPARI_UNETSTYLE_FIXES"] = str(Path(OURS.name) / "fixes")
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, os.cpu_count() or 1)  # more gain small pictures nothing
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 
@@ -59,6 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def repeats(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """How often to try what is random: as often as the quick run wants, or 200 times with ``--long``."""
     return lambda quick: 200 if request.config.getoption("--long") else quick
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    OURS.cleanup()
 
 
 def pytest_report_header() -> str:
