@@ -198,7 +198,25 @@ def test_frozen_layers_stay_as_they_were(store, learn, frozen):
     assert other.abs().max() > 0
 
 
-@pytest.mark.parametrize("bad", [{"steps": 3}, {"minutes": None}, {"replay": 1.0}, {"learn": "head"}])
+def test_patience_ends_a_teaching_that_gets_no_better(store):
+    options = FineTuneOptions(minutes=None, steps=80, learning_rate=1e-9, patience=2, schedule="plateau")
+    candidate = run(iter_fine_tune([picture(0, shape=(96, 112))], "tiny", options, store=store))
+    recipe = candidate.model.spec.provenance["recipe"]
+    assert "taught, 30 steps" in recipe  # measured each tenth one; the first measurement is the best
+    assert "schedule plateau" in recipe
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"steps": 3},
+        {"minutes": None},
+        {"replay": 1.0},
+        {"learn": "head"},
+        {"schedule": "linear"},
+        {"patience": 0},
+    ],
+)
 def test_options_that_make_no_sense_are_refused(bad):
     with pytest.raises(OptionError):
         FineTuneOptions(**bad)

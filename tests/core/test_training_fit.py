@@ -170,6 +170,39 @@ def test_the_rate_rises_then_falls():
     assert rates[-1] == pytest.approx(0.01)
 
 
+def test_a_schedule_of_steps_falls_to_a_tenth_every_fifty_epochs():
+    options = FitOptions(steps=240, learning_rate=1.0, warmup=0, schedule="step", epoch=2)
+    rates = rates_of(options, lambda state: None)
+    assert rates == pytest.approx([1.0] * 100 + [0.1] * 100 + [0.01] * 40)
+
+
+def test_a_plateau_is_three_measurements_in_a_row_that_are_no_better():
+    scores = iter([0.5, 0.6, 0.6, 0.55, 0.7, 0.7, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8])
+    options = FitOptions(steps=12, learning_rate=1.0, warmup=0, schedule="plateau")
+    rates = rates_of(options, lambda state: state.measured(next(scores)))
+    assert rates == pytest.approx([1.0] * 8 + [0.1] * 3 + [0.01])
+
+
+def rates_of(options, after_each):
+    """Rates of all steps, with something done after each."""
+    state, rates = Fit.of(random_unet(**TINY), options), []
+    for _ in advance(state, draw, loss, options):
+        rates.append(state.optimizer.param_groups[0]["lr"])
+        after_each(state)
+    return rates
+
+
+def test_where_a_plateau_was_seen_is_remembered(tmp_path):
+    options = FitOptions(steps=3, folder=tmp_path)
+    first = Fit.of(random_unet(**TINY), options)
+    for score in (0.5, 0.4, 0.4, 0.4, 0.3):
+        first.measured(score)
+    first.save(tmp_path)
+    second = Fit.of(random_unet(**TINY), options)
+    assert second.load(tmp_path)
+    assert (second.stale, second.cuts) == (4, 1)
+
+
 def test_the_average_follows_slowly_and_the_floors_are_kept():
     state = trained(steps=4)
     assert not torch.equal(weights(state.average), weights(state.network))

@@ -87,6 +87,12 @@ def teach_model(
     object_diameter: Annotated[float | None, typer.Option(help="Diameter of a typical object in pixels.")] = None,
     learn: Annotated[str, typer.Option(help="Layers that change: all, decoder or encoder.")] = "all",
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001, from scratch 0.002]")] = None,
+    schedule: Annotated[
+        str, typer.Option(help="How the rate falls: cosine (all the time), step (50 epochs), plateau (no better).")
+    ] = "cosine",
+    patience: Annotated[
+        int | None, typer.Option(help="End early after so many measurements without a better one. [default: never]")
+    ] = None,
     replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
     style: Annotated[
         list[str] | None,
@@ -137,6 +143,8 @@ def teach_model(
         steps=steps,
         learning_rate=rate,
         learn=cast("Any", learn),  # checked there
+        schedule=cast("Any", schedule),
+        patience=patience,
         replay=replay,
         name=name or (_name_of(out, classes or []) if from_scratch else None),
         seed=seed,

@@ -36,6 +36,7 @@ def taught_spec(
         "made_by": f"napari-unetstyle {__version__}",
         "date": date.today().isoformat(),
         "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
+        f"schedule {options.schedule}, "
         f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}"
         + (f", then {part:.0%} of the way" if part < 1 else ""),
         **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -95,6 +96,12 @@ class Drawing:
         side = _SIDES[self.spec.network.spatial_dims][0]
         extents = zip(*(example.image.shape[1:] for example in (*self.lessons, *self.old)), strict=True)
         return tuple(min(side, max(lengths)) for lengths in extents)
+
+    @property
+    def epoch(self) -> int:
+        """Steps in which as many pixels are drawn as the lessons have."""
+        drawn = math.prod(self.shape) * _SIDES[self.spec.network.spatial_dims][1]
+        return max(1, round(sum(math.prod(example.image.shape[1:]) for example in self.lessons) / drawn))
 
     def patch(self, rng: np.random.Generator, styled: float = 1.0) -> Example:
         """One augmented patch, intensity not yet normalized."""

@@ -20,13 +20,17 @@ from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.options import FitOptions
+from napari_unetstyle.core.training.schedule import MEASUREMENTS, share_of_rate
 
 _WHOLE = 1000
 _FILE = "training.safetensors"
 _IN_A_ROW = 3  # steps that are not finite, before the training goes back
 _SAFE_EVERY = 50  # steps between copies of the state that it can go back to
 _MOST_SETBACKS = 2
-_NUMBERS = ("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "notes", "_in_a_row")
+_NUMBERS = (
+    *("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "stale", "cuts", "notes"),
+    "_in_a_row",
+)
 _EVERY = 10, 100  # steps between numbers and between histograms in the log
 
 
@@ -66,6 +70,10 @@ class Fit:
         The averaged weights that measured best so far, and how well; empty and -1 if nobody measured.
     measured_at
         Seconds at which they were last measured.
+    stale
+        Measurements since the best one.
+    cuts
+        How often three in a row of them were no better than the best.
     notes
         Numbers that whoever trains keeps along.
     """
@@ -81,6 +89,8 @@ class Fit:
     best: dict[str, Tensor] = field(default_factory=dict)
     highest: float = -1.0
     measured_at: float = 0.0
+    stale: int = 0
+    cuts: int = 0
     notes: dict[str, float] = field(default_factory=dict)
     _in_a_row: int = 0
     _safe: dict[str, Tensor] = field(default_factory=dict)
@@ -113,8 +123,11 @@ class Fit:
     def measured(self, score: float) -> None:
         """Note how well the average does now; the first of several that are as good stays the best."""
         self.measured_at = self.seconds
-        if score > self.highest:
-            self.highest = score
+        if score <= self.highest:
+            self.stale += 1
+            self.cuts += self.stale % MEASUREMENTS == 0
+        else:
+            self.highest, self.stale = score, 0
             self.best = {name: t.detach().cpu().clone() for name, t in self.average.state_dict().items()}
 
     def save(self, folder: Path, key: str = "") -> None:
@@ -282,17 +295,16 @@ def share_done(state: Fit, options: FitOptions) -> float:
     return state.seconds / (60 * (options.minutes or 1e-9))
 
 
-def rate(done: float, options: FitOptions) -> float:
-    """Learning rate when the share `done` (0..1) of the training is over: linear warm-up, then a cosine to 1 %."""
-    if done < options.warmup:
-        return options.learning_rate * max(done / options.warmup, 0.02)
-    falling = (done - options.warmup) / (1 - options.warmup)
-    return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
+def rate(done: float, options: FitOptions, state: Fit | None = None) -> float:
+    """Learning rate when the share `done` (0..1) of the training is over; `state` at the start if not given."""
+    step, cuts = (state.step, state.cuts) if state is not None else (0, 0)
+    share = share_of_rate(options.schedule, warmup=options.warmup, done=done, epochs=step / options.epoch, cuts=cuts)
+    return options.learning_rate * share
 
 
 def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Tensor], options: FitOptions, done: float) -> None:
     for group in state.optimizer.param_groups:
-        group["lr"] = rate(done, options) / 2**state.setbacks
+        group["lr"] = rate(done, options, state) / 2**state.setbacks
     state.optimizer.zero_grad(set_to_none=True)
     value = loss(state.network, batch)
     finite = _backward(state, value, options.clip)

@@ -11,6 +11,7 @@ from typing import Literal
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.training.schedule import SCHEDULES, Schedule
 
 LEARN = ("all", "decoder", "encoder")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -30,7 +31,11 @@ class FitOptions:
     learning_rate, weight_decay
         Of AdamW (Loshchilov and Hutter 2019).
     warmup
-        Share of the training in which the learning rate rises; it falls as a cosine afterwards.
+        Share of the training in which the learning rate rises.
+    schedule
+        How it goes on afterwards; see :data:`~napari_unetstyle.core.training.schedule.Schedule`.
+    epoch
+        Steps in an epoch, where the schedule counts them.
     averaging
         Decay of the exponential moving average of the weights, which is the result.
     clip
@@ -49,6 +54,8 @@ class FitOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup: float = 0.03
+    schedule: Schedule = "cosine"
+    epoch: int = 100
     averaging: float = 0.995
     clip: float = 2.0
     seed: int = 0
@@ -71,7 +78,13 @@ class FineTuneOptions:
     minutes, steps
         How long; exactly one of the two. The same steps give the same weights.
     learning_rate
-        The highest; it rises in the first steps and falls as a cosine. None: 1e-3, or 2e-3 for a new model.
+        The highest; it rises in the first steps. None: 1e-3, or 2e-3 for a new model.
+    schedule
+        How it falls: ``"cosine"`` over the whole time, ``"step"`` to a tenth every 50 epochs (of as many pixels as
+        the pictures have), ``"plateau"`` to a tenth whenever three measurements on the held-out places in a row
+        were no better; it never falls where no place is held out.
+    patience
+        Ends the teaching early after so many measurements that were no better than the best one; None: never.
     learn
         Which layers change: ``"all"``, ``"decoder"`` (the encoder is frozen) or ``"encoder"``.
     replay
@@ -98,6 +111,8 @@ class FineTuneOptions:
     minutes: float | None = 2.0
     steps: int | None = None
     learning_rate: float | None = None
+    schedule: Schedule = "cosine"
+    patience: int | None = None
     learn: Literal["all", "decoder", "encoder"] = "all"
     replay: float = 0.5
     name: str | None = None
@@ -118,6 +133,10 @@ class FineTuneOptions:
             )
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise OptionError(f"Option learning_rate={self.learning_rate!r} is not allowed: give a number above 0.")
+        if self.schedule not in SCHEDULES:
+            raise OptionError(f"Option schedule={self.schedule!r} is not allowed: give 'cosine', 'step' or 'plateau'.")
+        if self.patience is not None and self.patience < 1:
+            raise OptionError(f"Option patience={self.patience} is not allowed: give a number of measurements above 0.")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise OptionError(
                 f"A model cannot be called {self.name!r}: use up to 64 small letters, digits, '-' and '_'."
@@ -135,6 +154,7 @@ class FineTuneOptions:
             minutes=self.minutes if self.steps is None else None,
             steps=self.steps,
             learning_rate=self.learning_rate or usual_rate,
+            schedule=self.schedule,
             averaging=0.99,
             clip=1.0,
             seed=self.seed,

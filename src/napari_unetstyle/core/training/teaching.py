@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -104,6 +106,7 @@ class Teaching:
         OutputError
             If it cannot be written to; what was there is whole, and can be gone on with.
         """
+        self._fit = replace(self._fit, epoch=drawing.epoch)
         folder = self._options.folder
         if folder is not None and self.state.load(folder, self._key) and self.state.highest >= 0:
             self.score = self.state.highest
@@ -122,6 +125,8 @@ class Teaching:
     ) -> Steps[None]:
         if self._is_due():  # where it was interrupted
             yield from self._iter_measured(self._done, clock)
+        if self._is_in_vain:
+            return
         steps = advance_kept(self.state, draw, loss, self._fit, clock, self._key)
         with contextlib.closing(steps):  # writes down how far it has come
             for progress in steps:
@@ -130,6 +135,8 @@ class Teaching:
                     return
                 if self._is_due():
                     yield from self._iter_measured(progress.fraction, clock)
+                    if self._is_in_vain:
+                        return
 
     @property
     def _guard(self) -> StyleGuard:
@@ -140,6 +147,11 @@ class Teaching:
     def styled(self) -> float:
         """Of the patches that could take a style, how many did at the end."""
         return self._guard.share
+
+    @property
+    def _is_in_vain(self) -> bool:
+        """Whether as many measurements were no better than the best one as the person has patience for."""
+        return self.state.stale >= (self._options.patience or math.inf)
 
     @property
     def _done(self) -> float:
