@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,6 +107,17 @@ def test_a_chunk_is_unpacked_once_where_slabs_come_in_order():
     assert chunked.reads == [(0, 8), (8, 16), (16, 24), (24, 32), (32, 37)]
 
 
+def test_no_more_than_a_chunk_is_held_while_the_next_one_is_read():
+    chunked = _Chunked(np.zeros((64, 200, 200)))
+    prepared = Prepared(as_image(chunked, axes="ZYX").frame((), 3), InputSpec(channels="gray"), 1)
+    tracemalloc.start()
+    for start in range(63):
+        prepared.stored(slice(start, start + 1))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5 * chunked.array[:8].nbytes
+
+
 class _Chunked:
     """Like a zarr array with eight slices in a chunk."""
 
@@ -115,4 +128,4 @@ class _Chunked:
 
     def __getitem__(self, key):
         self.reads.append((key[0].start, key[0].stop))
-        return self.array[key]
+        return self.array[key].copy()

@@ -86,32 +86,30 @@ class _Ahead:
 
     def __init__(self, frame: Frame) -> None:
         self._frame, self._height = frame, _chunk_height(frame)
-        self._start = self._stop = 0
         self._across: tuple[slice, ...] = ()
-        self._held: NDArray[Any] | None = None
+        self._held: list[tuple[int, NDArray[Any]]] = []  # where each begins, in order without gaps
+        self._stop = 0
 
     def read(self, *slices: slice) -> NDArray[Any]:
         """As :meth:`Frame.read`; slabs are best asked for in order."""
         if self._height <= 1 or not slices:
             return self._frame.read(*slices)
         start, stop, _ = slices[0].indices(self._frame.shape[0])
-        if slices[1:] != self._across or not self._start <= start <= self._stop or self._held is None:
-            self._across, self._held = slices[1:], None
-            self._start = self._stop = start // self._height * self._height
-        held = self._extended(start, stop)
-        return held[:, start - self._start : stop - self._start]
+        if slices[1:] != self._across or not self._held or not self._held[0][0] <= start <= self._stop:
+            self._across, self._held = slices[1:], []
+            self._stop = start // self._height * self._height
+        while self._stop < stop:
+            self._extend(start)
+        parts = [piece[:, max(0, start - first) : stop - first] for first, piece in self._held if first < stop]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def _extended(self, start: int, stop: int) -> NDArray[Any]:
-        """What is held, from `start` or earlier to `stop` or later: what lies before goes, what is missing is read."""
-        if self._held is not None and stop <= self._stop:
-            return self._held
-        end = min(-(-stop // self._height) * self._height, self._frame.shape[0])
-        pixels = self._frame.read(slice(self._stop, end), *self._across)
-        if self._held is not None:
-            pixels = np.concatenate([self._held[:, start - self._start :], pixels], axis=1)
-            self._start = start
-        self._held, self._stop = pixels, end
-        return pixels
+    def _extend(self, start: int) -> None:
+        """Read the next chunks, after what lies before `start` was let go of."""
+        tails = ((first, piece[:, max(0, start - first) :]) for first, piece in self._held)
+        self._held = [(max(first, start), tail.copy()) for first, tail in tails if tail.shape[1]]
+        end = min(self._stop + self._height, self._frame.shape[0])
+        self._held.append((self._stop, self._frame.read(slice(self._stop, end), *self._across)))
+        self._stop = end
 
 
 def _chunk_height(frame: Frame) -> int:
