@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle import __version__
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.dicom import Series, Source, series_of
@@ -254,7 +255,7 @@ def _description(number: int, segment: Segment, algorithm: str, version: str) ->
         ),
         tracking_uid=highdicom.UID(),
         tracking_id=_short(f"{segment.name} {segment.value}", 64),
-        display_color=highdicom.color.CIELabColor.from_rgb(*bytes.fromhex(segment.color.removeprefix("#"))),
+        display_color=highdicom.color.CIELabColor.from_rgb(*rgb(segment.color)),
     )
 
 

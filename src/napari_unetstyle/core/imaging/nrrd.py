@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging.volume_header import (
     LONGEST_TEXT,
@@ -302,7 +303,7 @@ def _segment_lines(new: NewVolume) -> list[str]:
     extent = " ".join(f"0 {n - 1}" for n, a in zip(new.sizes, new.letters, strict=True) if a in "XYZ")
     lines = ["Segmentation_MasterRepresentation:=Binary labelmap"]
     for i, row in enumerate(new.info["classes"]):
-        red, green, blue = (value / 255 for value in bytes.fromhex(row["color"].removeprefix("#")))
+        red, green, blue = (value / 255 for value in rgb(row["color"]))
         name = " ".join(row["name"].split())
         lines += [
             f"Segment{i}_ID:=Segment_{row['value']}",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -299,7 +300,7 @@ def _fill(target: Any, labels: ArrayLike, grid: _Grid) -> None:
 def _colors(areas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not areas:
         return {}
-    colors = [(row["value"], [*bytes.fromhex(row["color"].removeprefix("#")), 255]) for row in areas]
+    colors = [(row["value"], [*rgb(row["color"]), 255]) for row in areas]
     return {
         "colors": [{"label-value": value, "rgba": rgba} for value, rgba in colors],
         "properties": [{"label-value": row["value"], "name": row["name"]} for row in areas],

@@ -48,9 +48,3 @@ def more_classes(spec: ModelSpec, names: Sequence[str]) -> tuple[ClassSpec, ...]
             "with all classes instead."
         )
     return class_specs(names, spec.classes)
-
-
-def rgb(color: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a color like ``#ffb000``."""
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue

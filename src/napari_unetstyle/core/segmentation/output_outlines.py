@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.files import atomic_path
-from napari_unetstyle.core.models.classes import rgb
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.outlines import Outline, Ring, outlines
 from napari_unetstyle.core.segmentation.result import SegmentResult

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle import __version__
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.geometry import Geometry
-from napari_unetstyle.core.models.classes import rgb
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.label_bands import ROWS, bands
 
