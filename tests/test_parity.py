@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from typer.testing import CliRunner
 from napari_unetstyle.cli.main import app
 from napari_unetstyle.core import segment
 from tests.core.networks_for_tests import tiny_model
+from tests.widgets.copied import assert_copied
 
 
 @pytest.fixture
@@ -28,7 +28,6 @@ def picture():
 
 def test_dock_python_and_command_line_give_the_same_pixels(make_napari_viewer, qtbot, tmp_path, monkeypatch, picture):
     from qtpy.QtCore import Qt
-    from qtpy.QtWidgets import QApplication
 
     from napari_unetstyle.widgets.main_dock import MainDock
 
@@ -57,14 +56,4 @@ def test_dock_python_and_command_line_give_the_same_pixels(make_napari_viewer, q
     labels = viewer.layers[-1]
     np.testing.assert_array_equal(labels.data, from_python.labels)
 
-    dock.segment.results.copy("python")
-    names: dict[str, object] = {}
-    exec(QApplication.clipboard().text(), names)  # what a person pastes
-    np.testing.assert_array_equal(names["labels"], from_python.labels)
-
-    dock.segment.results.copy("command")
-    words = shlex.split(QApplication.clipboard().text(), comments=True)[1:]
-    words[words.index("-o") + 1] = str(tmp_path / "again")
-    said = CliRunner().invoke(app, words)
-    assert said.exit_code == 0, said.output
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "again" / "picture.tif"), from_python.labels)
+    assert_copied(dock.segment.results, from_python.labels, tmp_path / "pasted", "picture.tif", monkeypatch)

@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
-from qtpy.QtWidgets import QApplication
-from typer.testing import CliRunner
 
 from napari_unetstyle.cli import values
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -25,6 +22,7 @@ from napari_unetstyle.widgets.readers import read_slides
 from napari_unetstyle.widgets.result_panel import vars_of
 from tests.core.networks_for_tests import tiny_model
 from tests.core.slides_for_tests import shrunk, stained, write_svs
+from tests.widgets.copied import assert_copied
 from tests.widgets.fake_core import WAIT
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "nuclei-he.tif"
@@ -38,22 +36,6 @@ def picture(unit: str = "um") -> Image:
 
 def words(options: SegmentOptions) -> list[str]:
     return shlex.split(as_command_line(picture(), "nuclei@2", deciding(vars_of(options)), "my slide.tif"))
-
-
-def assert_copied(results: Any, labels: Any, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is copied, run, gives these labels: as Python, and as a command into `folder`."""
-    from napari_unetstyle.cli.main import app
-
-    results.copy("python")
-    names: dict[str, Any] = {}
-    exec(QApplication.clipboard().text(), names)
-    np.testing.assert_array_equal(names["labels"], labels)
-
-    results.copy("command")
-    monkeypatch.chdir(folder)
-    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
-    assert done.exit_code == 0, done.output
-    np.testing.assert_array_equal(tifffile.imread(folder / "out" / f"{name}.tif"), labels)
 
 
 def test_options_come_back_from_the_command_line_as_they_were() -> None:
@@ -125,7 +107,7 @@ def test_dock_python_and_command_line_make_the_same_labels(
     assert labels.max() > 5
 
     assert results.output.result.options.box is not None
-    assert_copied(results, labels, tmp_path, "nuclei-he", monkeypatch)
+    assert_copied(results, labels, tmp_path, "nuclei-he.tif", monkeypatch)
 
 
 def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -146,4 +128,4 @@ def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_p
     assert labels.shape == data[1].shape[:2]
     assert labels.max() > 0
 
-    assert_copied(results, labels, tmp_path, "slide", monkeypatch)
+    assert_copied(results, labels, tmp_path, "slide.tif", monkeypatch)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication
 from scipy.ndimage import gaussian_filter
-from typer.testing import CliRunner
 
 from napari_unetstyle.core import SegmentOptions, read_image, write_image
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -21,6 +18,7 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.slicing import Slicing
 from tests.core.networks_for_tests import tiny_model
+from tests.widgets.copied import assert_copied
 from tests.widgets.fake_core import spec
 
 FLAT = spec()
@@ -92,8 +90,6 @@ def test_areas_and_averages_have_no_objects_to_link(slicing: Slicing) -> None:
 def test_dock_python_and_command_line_go_through_a_volume_alike(
     plane: str, is_linked: bool, make_windowless_dock: Any, run: Any, tick: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from napari_unetstyle.cli.main import app
-
     tiny_model(tmp_path / "models")
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
     place = Geometry(spacing=(2.0, 1.0, 1.0), unit="mm")
@@ -113,14 +109,4 @@ def test_dock_python_and_command_line_go_through_a_volume_alike(
     options = results.output.result.options
     assert (options.plane, options.link) == (plane, is_linked)
 
-    if not is_linked:  # one road for each, as every slice of these takes its time
-        results.copy("python")
-        names: dict[str, Any] = {}
-        exec(QApplication.clipboard().text(), names)
-        np.testing.assert_array_equal(names["labels"], labels)
-        return
-    results.copy("command")
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, shlex.split(QApplication.clipboard().text())[1:])
-    assert done.exit_code == 0, done.output
-    np.testing.assert_array_equal(read_image(tmp_path / "out" / "brain.nii.gz").array, labels)
+    assert_copied(results, labels, tmp_path, "brain.nii.gz", monkeypatch)
