@@ -46,6 +46,20 @@ def test_areas_are_known_from_the_file(shell: Shell, slides: Path, tmp_path: Pat
     assert "AP at" in shell("evaluate", *[tmp_path / "out" / "a.tif"] * 2, "--objects").out
 
 
+def test_of_a_file_in_levels_the_one_with_the_pixels_of_the_other_is_compared(shell: Shell, tmp_path: Path) -> None:
+    labels = np.kron(np.arange(12).reshape(3, 4), np.ones((100, 100), int))
+    place = Geometry(spacing=(0.5, 0.5), unit="um")
+    write_labels(tmp_path / "truth.zarr", labels, geometry=place)
+    coarse = Geometry(spacing=(1.0, 1.0), unit="um")
+    write_labels(tmp_path / "found.tif", labels[::2, ::2], geometry=coarse)
+    done = shell("evaluate", tmp_path / "found.tif", tmp_path / "truth.zarr", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["dice"] == 1
+    assert f"Level 1 of {tmp_path / 'truth.zarr'} was compared" in done.err
+    again = shell("evaluate", tmp_path / "truth.zarr", tmp_path / "truth.zarr")
+    assert (again.code, again.err) == (0, "")
+
+
 def test_what_cannot_be_compared(shell: Shell, pair: tuple[Path, Path], tmp_path: Path) -> None:
     write_labels(tmp_path / "small.tif", np.ones((3, 3), int))
     done = shell("evaluate", tmp_path / "small.tif", pair[1])

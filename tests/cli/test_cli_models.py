@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.spec import InputSpec
 from napari_unetstyle.core.models.store import ModelStore
 from tests.cli.cli_for_tests import Shell
 from tests.core.networks_for_tests import tiny_model
+from tests.core.slides_for_tests import shrunk, stained, write_svs
 
 
 @pytest.fixture
@@ -58,6 +62,23 @@ def test_two_are_compared_on_pictures(shell: Shell, own_store: Path, tiny: Model
     assert f"other  {second} objects, {found['only'][1]} of them found by it alone" in done.out
     assert 0 <= found["dice"] < 1
     assert len(list(slides.iterdir())) == 2  # nothing was written
+
+
+def test_models_are_compared_on_the_level_that_segment_takes(
+    shell: Shell, own_store: Path, tiny: Model, tmp_path: Path
+) -> None:
+    finest = stained((80, 96))
+    path = write_svs(tmp_path / "slide.svs", [finest, shrunk(finest, 2)])
+    known = InputSpec(channels="rgb", spacing=(1.0, 1.0), unit="um", region=64)
+    for seed, name in enumerate(("one", "two")):
+        spec = tiny.spec.model_copy(update={"name": name, "input": known, "files": {}})
+        ModelStore().save(spec, tiny_model(tmp_path / "models", name=name, seed=seed).network)
+    words = ["models", "compare", "one", "two", path]
+    done = shell(*words)
+    assert "The models fit level 1 of the picture" in done.out
+    found, finer = (json.loads(shell(*words, "--json", *more).out) for more in ([], ["--level", 0]))
+    assert found["pixels"][0] == np.count_nonzero(segment(path, "one", device="cpu").labels)
+    assert sum(finer["pixels"]) > 2 * sum(found["pixels"])
 
 
 def test_a_model_is_not_compared_with_itself(shell: Shell, tiny: Model, slides: Path) -> None:

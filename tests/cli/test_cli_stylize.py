@@ -11,7 +11,9 @@ import tifffile
 from napari_unetstyle.core import as_image, read_image, stylize, write_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.style import pixels
 from tests.cli.cli_for_tests import Shell
+from tests.core.slides_for_tests import shrunk, stained, write_svs
 
 
 @pytest.fixture
@@ -35,6 +37,27 @@ def test_pictures_are_as_python_makes_them(shell: Shell, pictures: Path) -> None
         assert found.axes == wanted.axes == "YXC"
         assert np.array_equal(found.array[:], wanted.array)
     assert sorted(p.name for p in (pictures / "in").iterdir()) == ["a.tif", "b.tif"]
+
+
+def test_a_slide_is_restyled_on_the_level_that_is_asked_for(shell: Shell, pictures: Path) -> None:
+    finest = stained((80, 96))
+    path = write_svs(pictures / "slide.svs", [finest, shrunk(finest, 2)])
+    words = ["stylize", path, "--style", pictures / "style.tif", "-o", pictures / "out"]
+    for level in (0, 1):
+        assert shell(*words, "--level", level).code == 0
+        found, wanted = read_image(pictures / "out" / "slide_restyled.tif"), read_image(path, level=level)
+        assert found.geometry.spacing == wanted.geometry.spacing
+        assert np.array_equal(found.array[:], stylize(path, pictures / "style.tif", level=level).image.array)
+    assert "has no level 2" in shell(*words, "--level", 2).out
+
+
+def test_what_does_not_fit_into_memory_is_refused_in_words(
+    shell: Shell, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "free_memory", lambda: 5000)
+    done = shell("stylize", pictures / "in", "--style", pictures / "style.tif", "-o", pictures / "out")
+    assert done.code == 2
+    assert "Take a coarser level" in done.err
 
 
 def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) -> None:

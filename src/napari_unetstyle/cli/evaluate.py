@@ -58,17 +58,17 @@ def evaluate_labels(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Compare labels with the truth; see HELP."""
-    from napari_unetstyle.core import read_image, run, write_table
+    from napari_unetstyle.core import run, write_table
     from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.metrics import score_table, strict_json
-    from napari_unetstyle.core.segmentation.compare import common_geometry, iter_compare, with_sizes
+    from napari_unetstyle.core.segmentation.compare import common_geometry, iter_compare, read_label_pair, with_sizes
     from napari_unetstyle.core.segmentation.output import label_info
 
     if objects and (areas or tolerance is not None):
         raise OptionError(
             f"--objects and {'--areas' if areas else '--tolerance'} exclude each other: give one of them."
         )
-    first, second = (read_image(path, axes) for path in (prediction, truth))
+    first, second = read_label_pair(prediction, truth, axes)
     sizes = parse_spacing(spacing)
     place = common_geometry(first, second) if sizes is None else with_sizes(second, sizes, unit)
     info = label_info(prediction)
@@ -80,6 +80,8 @@ def evaluate_labels(
         write_table(csv, score_table(scores, names))
     if differences is not None:
         _write_differences(differences, (first, second), output, ignore, place, names)
+    for note in (*first.notes, *second.notes):
+        typer.echo(f"Note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps({"prediction": str(prediction), "truth": str(truth), **strict_json(scores)}))
         return

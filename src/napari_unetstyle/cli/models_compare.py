@@ -27,24 +27,29 @@ def compare_models(
     channel: arguments.Channel = None,
     axes: arguments.Axes = None,
     spacing: arguments.Spacing = None,
+    level: arguments.Level = None,
     device: arguments.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each picture.")] = False,
 ) -> None:
     """Run two models on pictures and say how far they agree; neither counts as right, and nothing is written."""
-    from napari_unetstyle.core import ModelStore, read_image, run
+    from napari_unetstyle.core import ModelStore, run
     from napari_unetstyle.core.progress import share
     from napari_unetstyle.core.segmentation.agreement import iter_compare_models
+    from napari_unetstyle.core.segmentation.level_choice import read_fitting
     from napari_unetstyle.core.segmentation.options import make_options
 
     store = ModelStore()
     pair = store.load(first), store.load(second)
     options = make_options(channel=parse_channel(channel), device=device)
-    sizes, count = parse_spacing(spacing), len(pictures)
+    specs, sizes, count = [model.spec for model in pair], parse_spacing(spacing), len(pictures)
     with progress_bar() as (show, say):
         for i, path in enumerate(pictures):
-            steps = iter_compare_models(read_image(path, axes, sizes), *pair, options, store=store)
+            image, chosen = read_fitting(path, specs, options, axes=axes, spacing=sizes, level=level)
+            steps = iter_compare_models(image, *pair, chosen)
             found = run(share(steps, i / count, (i + 1) / count), lambda step: show(step, step.done))
             say(_json_line(path, (first, second), found) if as_json else _text(path, (first, second), found))
+            if not as_json and image.notes:
+                say(f"  Note: {' '.join(image.notes)}")
 
 
 def _json_line(path: Path, names: tuple[str, str], found: Agreement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +13,14 @@ from napari_unetstyle.cli.train_fast import train_fast
 from napari_unetstyle.cli.values import parse_channel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder_inputs import Entry
     from napari_unetstyle.core.style.change import StyleOptions
+
+    Reader = Callable[[Path], Image]
 
 SOME_FAILED = 1
 ALL_FAILED = 2
@@ -94,12 +98,16 @@ def stylize_pictures(
     minutes: Annotated[float | None, typer.Option(help="How long --train-fast takes. [default: 3]")] = None,
     log: Annotated[Path | None, typer.Option(help="Folder for a TensorBoard log of --train-fast.")] = None,
     axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
+    level: Annotated[
+        int, typer.Option(help="Which resolution of pictures that have several, 0 is the finest.", min=0)
+    ] = 0,
 ) -> None:
     """Make pictures look like others; see HELP."""
+    from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
 
-    is_usual = method == "automatic" and strength == 1 and align and channel is None
+    is_usual = method == "automatic" and strength == 1 and align and channel is None and level == 0
     _check_together(train, out, is_usual=is_usual, is_timed=minutes is not None or log is not None)
     if train is not None:
         given = {"weights": vgg, "seed": seed, "device": device, "log": log}
@@ -108,7 +116,7 @@ def stylize_pictures(
     neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
     assert out is not None  # as was checked
-    _stylize(pictures, style, options, out, axes)
+    _stylize(pictures, style, options, out, partial(read_image, axes=axes, level=level))
 
 
 def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_timed: bool) -> None:
@@ -118,16 +126,16 @@ def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_t
     if train is not None and out is not None:
         raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
     if train is not None and not is_usual:
-        raise OptionError("--method, --channel, --strength and --no-align are for using a style: leave them out.")
+        raise OptionError(
+            "--method, --channel, --strength, --no-align and --level are for using a style: leave them out."
+        )
     if train is None and out is None:
         raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
     if train is None and is_timed:
         raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
 
 
-def _stylize(
-    pictures: Sequence[Path], styles: Sequence[str], options: StyleOptions, out: Path, axes: str | None
-) -> None:
+def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOptions, out: Path, read: Reader) -> None:
     """Every picture, and the exit code that says how it went."""
     from napari_unetstyle.core.segmentation.folder_inputs import find_entries
     from napari_unetstyle.core.style.given import style_for
@@ -135,7 +143,7 @@ def _stylize(
     wanted = [style_for(one, options) for one in styles]
     entries = find_entries(pictures, out)
     try:
-        failed = _all(entries, wanted, options, out, axes)
+        failed = _all(entries, wanted, options, out, read)
     except KeyboardInterrupt as stop:
         typer.echo("Stopped. What is finished is kept.", err=True)
         raise typer.Exit(STOPPED) from stop
@@ -143,7 +151,7 @@ def _stylize(
         raise typer.Exit(ALL_FAILED if failed == len(entries) else SOME_FAILED)
 
 
-def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> int:
+def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> int:
     """One line on stdout for each picture; how many failed."""
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.progress import Progress, run, share
@@ -155,7 +163,7 @@ def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out
             def follow(step: Progress, name: str = entry.name, done: str = f"{number}/{count}") -> None:
                 show(Progress(step.step, step.total, name), done)
 
-            job = share(_iter_one(entry, wanted, options, out, axes), number / count, (number + 1) / count)
+            job = share(_iter_one(entry, wanted, options, out, read), number / count, (number + 1) / count)
             try:
                 say(run(job, follow))
             except UnetstyleError as error:
@@ -164,12 +172,11 @@ def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out
     return failed
 
 
-def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: Path, axes: str | None) -> Steps[str]:
-    from napari_unetstyle.core.imaging.files import read_image
+def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> Steps[str]:
     from napari_unetstyle.core.imaging.picture_file import write_image
     from napari_unetstyle.core.style.stylize import iter_stylize
 
-    styled = yield from iter_stylize(read_image(entry.path, axes=axes), wanted, options)
+    styled = yield from iter_stylize(read(entry.path), wanted, options)
     target = out / entry.beside(f"_restyled{entry.suffix}")
     about = {"restyled": {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
     if options.channel is not None:

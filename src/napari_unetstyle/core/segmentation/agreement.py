@@ -15,7 +15,7 @@ from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
 from napari_unetstyle.core.segmentation.result import SegmentResult
-from napari_unetstyle.core.segmentation.segment import iter_segment, open_image
+from napari_unetstyle.core.segmentation.segment import iter_segment, open_fitting
 
 _RUN = 0.45  # of the whole job
 
@@ -62,6 +62,7 @@ def compare_models(
     *,
     axes: str | None = None,
     spacing: tuple[float, ...] | None = None,
+    level: int | None = None,
     store: ModelStore | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -74,6 +75,8 @@ def compare_models(
         As in :func:`~napari_unetstyle.core.segment`.
     first, second
         Names in the store, model folders, or loaded models.
+    level
+        As there; None: the one that fits the models, the finer one where they fit different ones.
     **options
         See :class:`~napari_unetstyle.core.SegmentOptions`, for both.
 
@@ -82,25 +85,20 @@ def compare_models(
     OptionError
         If they are the same model, or one is of pictures and the other of volumes.
     """
-    picture = open_image(image, axes=axes, spacing=spacing, series=None)
-    return run(iter_compare_models(picture, first, second, make_options(**options), store=store), on_progress)
-
-
-def iter_compare_models(
-    image: Image,
-    first: Model | str | Path,
-    second: Model | str | Path,
-    options: SegmentOptions,
-    *,
-    store: ModelStore | None = None,
-) -> Steps[Agreement]:
-    """Like :func:`compare_models`, as a job."""
     shelf = store or ModelStore()
     pair = [model if isinstance(model, Model) else shelf.load(model) for model in (first, second)]
+    where: dict[str, Any] = {"axes": axes, "spacing": spacing, "level": level}
+    picture, chosen = open_fitting(image, [model.spec for model in pair], make_options(**options), **where)
+    return run(iter_compare_models(picture, *pair, chosen), on_progress)
+
+
+def iter_compare_models(image: Image, first: Model, second: Model, options: SegmentOptions) -> Steps[Agreement]:
+    """Like :func:`compare_models`, as a job."""
+    pair = first, second
     options = options.changed(output=options.output or common_output(pair[0].spec, pair[1].spec))
     results = []
     for i, model in enumerate(pair):
-        steps = iter_segment(image, model, options, store=shelf)
+        steps = iter_segment(image, model, options)
         results.append((yield from share(steps, i * _RUN, (i + 1) * _RUN)))
     return (yield from share(iter_agreement(results[0], results[1]), 2 * _RUN, 1.0))
 

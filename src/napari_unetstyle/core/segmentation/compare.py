@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +27,35 @@ _COLORS = {  # orange, blue and pink stay apart for color-blind eyes
     "false negative": ("#1a85ff", "#8cc1ff", "#0a4f9e"),
     "other": ("#d35fb7", "#f3aee2", "#92307a"),
 }
+
+
+def read_label_pair(prediction: Path, truth: Path, axes: str | None = None) -> tuple[Image, Image]:
+    """Two label files; where one has several levels, it is the one that has the pixels of the other, and that is noted.
+
+    Raises
+    ------
+    UnetstyleError
+        If one cannot be read.
+    """
+    from napari_unetstyle.core.imaging.files import read_image
+
+    first, second = (read_image(path, axes) for path in (prediction, truth))
+    if first.label_shape != second.label_shape:
+        first = _level_like(second, first, prediction)
+        second = _level_like(first, second, truth)
+    return first, second
+
+
+def _level_like(other: Image, finest: Image, path: Path) -> Image:
+    """The level of a file that has the shape of another picture, placed by the finest one, which it is if none has."""
+    from napari_unetstyle.core.imaging.files import read_image, read_levels
+
+    for grid in read_levels(path):
+        level = read_image(path, finest.axes, level=grid.index)
+        if grid.index and level.label_shape == other.label_shape:
+            note = f"Level {grid.index} of {path} was compared, which has as many pixels as the other file."
+            return replace(level, geometry=grid.geometry(finest.geometry, finest.axes), notes=(*level.notes, note))
+    return finest
 
 
 def iter_compare(

@@ -312,7 +312,7 @@ class _Job:
         started = time.perf_counter()
         try:
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
-            image, options = read_fitting(entry.path, self.model.spec, self.options, **where)
+            image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
             digest = _digest(entry.path)
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)

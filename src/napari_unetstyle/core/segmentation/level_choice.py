@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ _COARSER = 1.25  # how much coarser than the model a level may be: less than wha
 
 def read_fitting(
     path: Path,
-    spec: ModelSpec,
+    specs: Sequence[ModelSpec],
     options: SegmentOptions,
     *,
     axes: str | None = None,
@@ -26,14 +27,14 @@ def read_fitting(
     series: int | str | None = None,
     level: int | None = None,
 ) -> tuple[Image, SegmentOptions]:
-    """The picture in a file on the level that fits a model, and the options in pixels of this level.
+    """The picture in a file on the level that fits the models, and the options in pixels of this level.
 
     Parameters
     ----------
     path
         As :func:`~napari_unetstyle.core.read_image` takes it; of a file with one level it is that.
-    spec
-        Of the model.
+    specs
+        Of the models that will see it; where they fit different levels, it is the finest of these.
     options
         Of the run, in pixels of the finest level; of `level` where that is stated.
     axes, spacing, series
@@ -50,11 +51,13 @@ def read_fitting(
 
     finest = read_image(path, axes, spacing, series, level or 0)
     grids = () if level is not None else read_levels(path)
-    grid = fitting_grid(grids, finest, spec, options) if grids else None
+    fitting = [fitting_grid(grids, finest, spec, options) for spec in specs] if grids else []
+    grid = min(fitting, key=lambda grid: grid.index, default=None)
     if grid is None or grid.index == 0:
         return finest, options
     image = read_image(path, axes, None, series, grid.index)
-    note = f"The model fits level {grid.index} of the picture, so the labels lie on the pixels of that."
+    who = "model fits" if len(specs) == 1 else "models fit"
+    note = f"The {who} level {grid.index} of the picture, so the labels lie on the pixels of that."
     placed = dataclasses.replace(
         image, geometry=grid.geometry(finest.geometry, finest.axes), notes=(*image.notes, note)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.models.model import Model
-from napari_unetstyle.core.models.spec import DISCLAIMER
+from napari_unetstyle.core.models.spec import DISCLAIMER, ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.deciding import iter_decide
@@ -76,13 +76,10 @@ def segment(
     UnetstyleError
         In words, if picture, model or an option is not usable; nothing is written.
     """
-    chosen, loaded = make_options(**options), _loaded(model, store)
-    if isinstance(image, (str, Path)):
-        where: dict[str, Any] = {"axes": axes, "spacing": spacing, "series": series, "level": level}
-        image, chosen = read_fitting(Path(image), loaded.spec, chosen, **where)
-    elif level is not None:
-        raise OptionError(f"Option level={level} is for files that have several. Give the array of that level.")
-    return run(iter_segment(open_image(image, axes=axes, spacing=spacing), loaded, chosen), on_progress)
+    loaded = _loaded(model, store)
+    where: dict[str, Any] = {"axes": axes, "spacing": spacing, "series": series, "level": level}
+    picture, chosen = open_fitting(image, [loaded.spec], make_options(**options), **where)
+    return run(iter_segment(picture, loaded, chosen), on_progress)
 
 
 def iter_segment(
@@ -96,10 +93,8 @@ def iter_segment(
     started = time.perf_counter()
     from napari_unetstyle.core.segmentation.memory import check_memory  # which knows of this module
 
-    loaded, chosen = _loaded(model, store), options or SegmentOptions()
-    if isinstance(image, (str, Path)):
-        image, chosen = read_fitting(Path(image), loaded.spec, chosen)
-    picture = open_image(image)
+    loaded = _loaded(model, store)
+    picture, chosen = open_fitting(image, [loaded.spec], options or SegmentOptions())
     check_memory(picture, loaded, chosen)
     planes = PLANES if chosen.plane == "all" else (chosen.plane,)
     fitted: list[Fitted] = []
@@ -114,6 +109,23 @@ def iter_segment(
 
 def _loaded(model: Model | str | Path, store: ModelStore | None) -> Model:
     return model if isinstance(model, Model) else (store or ModelStore()).load(model)
+
+
+def open_fitting(
+    image: Any, specs: Sequence[ModelSpec], options: SegmentOptions, *, level: int | None = None, **where: Any
+) -> tuple[Image, SegmentOptions]:
+    """What a person hands over, of a file the level that fits the models, and the options in pixels of that.
+
+    Raises
+    ------
+    OptionError
+        If a level is asked for of what is no file, or the file has no such level.
+    """
+    if isinstance(image, (str, Path)):
+        return read_fitting(Path(image), specs, options, level=level, **where)
+    if level is not None:
+        raise OptionError(f"Option level={level} is for files that have several. Give the array of that level.")
+    return open_image(image, **where), options
 
 
 def open_image(

@@ -111,18 +111,18 @@ def _looked_at(image: Image) -> Reference:
     return Reference.of(channels_first(image), image.name)
 
 
-def opened(image: Any, axes: str | None = None) -> Image:
-    """A picture: as it is, or of a file or an array.
+def opened(image: Any, axes: str | None = None, level: int = 0) -> Image:
+    """A picture: as it is, or of a file (at a level, where it has several) or an array.
 
     Raises
     ------
-    ImageError
-        If it cannot be read, or its axes are not known.
+    UnetstyleError
+        If it cannot be read, has no such level, or its axes are not known.
     """
-    if isinstance(image, Image):
-        return image
     if isinstance(image, (str, Path)):
         from napari_unetstyle.core.imaging.files import read_image
 
-        return read_image(image, axes=axes)
-    return as_image(image, axes=axes)
+        return read_image(image, axes=axes, level=level)
+    if level:
+        raise OptionError(f"Option level={level} is for files that have several. Give the array of that level.")
+    return image if isinstance(image, Image) else as_image(image, axes=axes)

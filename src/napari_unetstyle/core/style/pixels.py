@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.free_memory import free_memory
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
@@ -22,12 +26,28 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def channels_first(image: Image) -> NDArray[Any]:
-    """A picture's pixels ``(C, *rest)``; opacity is no color."""
+    """All of a picture's pixels ``(C, *rest)``; opacity is no color.
+
+    Raises
+    ------
+    ImageError
+        If there is no room for them and for as many more, which are made of them.
+    """
+    _check_room(image)
     array = np.asarray(image.array[:])
     if "C" not in image.axes:
         return array[np.newaxis]
     pixels = np.moveaxis(array, image.axes.index("C"), 0)
     return pixels[:_COLORS] if len(pixels) == _COLORS + 1 else pixels
+
+
+def _check_room(image: Image) -> None:
+    needed, free = 2 * math.prod(image.array.shape) * np.dtype(image.array.dtype).itemsize, free_memory()
+    if needed > free:
+        raise ImageError(
+            f"The picture {image.name!r} is taken as a whole, which needs {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} GB are free. Take a coarser level of it, where its file has several, or a part."
+        )
 
 
 def sampled(pixels: NDArray[Any]) -> NDArray[np.float32]:

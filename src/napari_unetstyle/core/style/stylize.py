@@ -61,6 +61,7 @@ def stylize(
     neural: GatysOptions | None = None,
     channel: int | str | None = None,
     axes: str | None = None,
+    level: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Styled:
     """Make a picture look like another.
@@ -76,6 +77,8 @@ def stylize(
         See :class:`StyleOptions`.
     axes
         Of an array given as `image`, one letter an axis; needed unless it is 2D or ends in 3 or 4 colors.
+    level
+        Which level of `image`, where its file has several; 0 is the finest.
     on_progress
         Called after each strip.
 
@@ -93,7 +96,7 @@ def stylize(
         method=method, strength=strength, align=align, neural=neural or GatysOptions(), channel=channel
     )
     styles = list(style) if isinstance(style, (list, tuple)) else [style]
-    return run(iter_stylize(opened(image, axes), styles, options), on_progress)
+    return run(iter_stylize(opened(image, axes, level), styles, options), on_progress)
 
 
 def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | None = None) -> Steps[Styled]:
