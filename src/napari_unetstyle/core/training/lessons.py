@@ -49,6 +49,17 @@ class Said:
     targets: NDArray[np.int32]
     valid: Mask
 
+    def repeats(self, other: Said) -> bool:
+        """Whether it says nothing else, about the same pixels."""
+        return self._says_as(other) and np.array_equal(self._pixels, other._pixels)
+
+    def _says_as(self, other: Said) -> bool:
+        return np.array_equal(self.valid, other.valid) and np.array_equal(self.targets, other.targets)
+
+    @property
+    def _pixels(self) -> NDArray[Any]:
+        return self.correction.image.frame(self.index, self.valid.ndim).read()
+
     @cached_property
     def picture(self) -> str:
         """Names the picture by its middle, its size and its type: the same for all that was ever said about it."""
@@ -72,13 +83,16 @@ class Said:
 def sayings(corrections: Sequence[Correction], spec: ModelSpec) -> list[Said]:
     """Everything that was said, a frame of the model's dimensions at a time; frames with nothing are left out.
 
+    What is said twice about the same pixels counts once.
+
     Raises
     ------
     OptionError
         If labels hold a class that the model does not know.
     """
     dims = spec.network.spatial_dims
-    said = []
+    said: list[Said] = []
+    of_picture: dict[str, list[Said]] = {}
     for correction in corrections:
         targets, valid = learned(correction)
         _check_classes(targets[0][valid], spec)
@@ -86,8 +100,13 @@ def sayings(corrections: Sequence[Correction], spec: ModelSpec) -> list[Said]:
             targets[0] = as_of(targets[0], correction.known)
         for index in correction.image.frames(dims):
             key: Any = (slice(None), *index)
-            if valid[index].any():
-                said.append(Said(correction, index, targets[key], valid[index]))
+            if not valid[index].any():
+                continue
+            one = Said(correction, index, targets[key], valid[index])
+            earlier = of_picture.setdefault(one.picture, [])
+            if not any(one.repeats(other) for other in earlier):
+                earlier.append(one)
+                said.append(one)
     return said
 
 

@@ -41,8 +41,9 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     """Split what was said: what is learned from, and the places that are not.
 
     Places are boxes, never single pixels, and an object that reaches into one is not learned from. A quarter of the
-    places is held out, at least three, with and without objects as they come; none if there are fewer than six,
-    because then everything is needed for learning.
+    places is held out, at least three, with and without objects as they come; none if there are fewer than six, or if
+    one object reaches everywhere, because then everything is needed for learning. A picture that several corrections
+    are of has its places once.
 
     Parameters
     ----------
@@ -51,14 +52,28 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     rng
         Decides where.
     """
-    candidates = [Place(i, box) for i, one in enumerate(said) for box in _boxes(one.valid)]
+    candidates = _candidates(said)
     if len(candidates) < _LEAST:
         return list(said), []
     count = max(ENOUGH, round(_SHARE * len(candidates)))
     order = rng.permutation(len(candidates))
     places = [candidates[i] for i in sorted(_spread(candidates, said, order)[:count])]
     kept = [one.without(held_out(i, said, places)) for i, one in enumerate(said)]
-    return [one for one in kept if one.valid.any()], places
+    learned = [one for one in kept if one.valid.any()]
+    return (learned, places) if learned else (list(said), [])
+
+
+def _candidates(said: Sequence[Said]) -> list[Place]:
+    """The places of each picture, each in the correction that says most about it, the last of several."""
+    found = []
+    pictures = [one.picture for one in said]
+    for picture in dict.fromkeys(pictures):
+        same = [i for i, name in enumerate(pictures) if name == picture]
+        for box in _boxes(np.logical_or.reduce([said[i].valid for i in same])):
+            share, index = max((float(said[i].valid[box].mean()), i) for i in same)
+            if share >= _FULL:
+                found.append(Place(index, box))
+    return found
 
 
 def _spread(candidates: Sequence[Place], said: Sequence[Said], order: NDArray[np.intp]) -> list[int]:
