@@ -35,7 +35,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +42,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import memories
 import nuclei
+from cells import Cells, Row
 from measure import score
 from nuclei import Picture, pictures
 
@@ -180,19 +180,24 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
     return Model.in_memory(spec, network.eval())
 
 
-def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+def worst(training: Sequence[Picture], parent: Model, rng: np.random.Generator, count: int) -> list[Picture]:
+    """Of ten pictures those where a model is worst."""
+    looked_at = [training[int(i)] for i in rng.permutation(len(training))[:LOOKED_AT]]
+    return sorted(looked_at, key=lambda pair: score(segment(pair[0], parent).labels, pair[1]).dice)[:count]
+
+
+def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> Row:
     """One cell."""
     parent = parent_of(case.old, given.data, given.work, given.parent_minutes)
     rng = np.random.default_rng(seed)
     training = pictures(given.data, case.new, "train")
-    looked_at = [training[int(i)] for i in rng.permutation(len(training))[:LOOKED_AT]]
-    chosen = sorted(looked_at, key=lambda pair: score(segment(pair[0], parent).labels, pair[1]).dice)[: case.count]
+    chosen = worst(training, parent, rng, case.count)
     store = ModelStore(given.work / "candidates", bundled=given.work / "candidates")
     if method == "full":
         lessons = [dense(picture, parent, rng) for picture in training]
     else:
         lessons = [case.correct(picture, parent, rng) for picture in chosen]
-    row: dict[str, Any] = {"case": case.name, "method": method, "seed": seed}
+    row: Row = {}
     started = time.monotonic()
     minutes = case.minutes * given.scale
     match method:
@@ -239,26 +244,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
-    cells = given.work / f"cells-{given.threads}-threads-{given.scale:g}.jsonl"
-    rows = [json.loads(line) for line in cells.read_text().splitlines()] if cells.exists() else []
-    known = {(row["case"], row["method"], row["seed"]) for row in rows}
+    cells = Cells(given.work / f"cells-{given.threads}-threads-{given.scale:g}.jsonl")
     for name in given.cells.split(","):
         for seed in range(given.seeds):
             for method in given.methods.split(","):
-                if (name, method, seed) in known or (method in ("parent", "full") and seed):
-                    continue
-                row = measured(CASES[name], method, seed, given)
-                rows.append(row)
-                with cells.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(row, flush=True)
-    table(rows, given.cells.split(","))
+                if seed == 0 or method not in ("parent", "full"):
+                    names = {"case": name, "method": method, "seed": seed}
+                    cells.row(names, partial(measured, CASES[name], method, seed, given))
+    table(cells.rows, given.cells.split(","))
     if given.json:
-        given.json.write_text(json.dumps(rows, indent=1))
+        given.json.write_text(json.dumps(cells.rows, indent=1))
 
 
-def table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+def table(rows: Sequence[Row], names: Sequence[str]) -> None:
     """Means over seeds, lowest and highest in brackets."""
     print(f"\n{'case':<12}{'method':<10}{'seeds':>6}  {'new Dice':<24}{'new AP@0.5':<24}{'old Dice':<24}verdicts")
     spread = partial(np.array, dtype=float)
