@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the parent and finished lessons")
     parser.add_argument("--kinds", default="bad,good", help="with commas")
     parser.add_argument("--only", help="one lesson of these, such as 'swapped'")
+    parser.add_argument("--parents", default=f"{BUNDLED},{ALONE}", help="with commas")
     parser.add_argument("--lesson-minutes", type=float, default=0.5)
     parser.add_argument("--parent-minutes", type=float, default=10)
     parser.add_argument("--threads", type=int, default=2)
@@ -191,7 +192,7 @@ def main() -> None:
 
     for kind in given.kinds.split(","):
         for lesson in lessons()[kind]:
-            if given.only in (None, lesson.lesson):
+            if given.only in (None, lesson.lesson) and lesson.parent in given.parents.split(","):
                 known = partial(before, lesson.parent)
                 cells.row(asdict(lesson), partial(measured, lesson, parents[lesson.parent], known, given))
     table(cells.rows)

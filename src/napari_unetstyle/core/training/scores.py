@@ -16,6 +16,9 @@ ENOUGH = 3
 TOLERATED = 0.01
 """Dice that old pictures may lose."""
 
+TOLERATED_OF_ONE = 0.03
+"""Dice that any one of them may lose: they are few, and what one gains does not bring back what another kind lost."""
+
 FOUND = 0.1
 """Dice on held-out places from which an added class is found at all."""
 
@@ -154,12 +157,25 @@ class Comparison:
         """
         if self.parent is None:
             return "new"
-        before, after = self.parent.on_old, self.child.on_old
-        if before is not None and after is not None and after < before - TOLERATED:
+        if self._forgets:
             return "forgets"
         if len(self.child.places) < ENOUGH or None in self.child.on_added.values():
             return "unchecked"
         return "better" if (self._keeps_and_finds if self.child.added else self._gains) else "not better"
+
+    @property
+    def _forgets(self) -> bool:
+        before, after = self.parent and self.parent.on_old, self.child.on_old
+        if before is None or after is None:
+            return False
+        was, now = self._worst_old
+        return after < before - TOLERATED or now < was - TOLERATED_OF_ONE
+
+    @property
+    def _worst_old(self) -> tuple[float, float]:
+        """Dice before and after of the old picture that lost most."""
+        before, after = (itertools.chain(*scores.old) for scores in (self.parent, self.child) if scores)
+        return max(zip(before, after, strict=True), key=lambda pair: pair[0] - pair[1])
 
     @property
     def _keeps_and_finds(self) -> bool:
@@ -188,6 +204,8 @@ class Comparison:
         """The verdict for a person, with its numbers."""
         was = self.parent or Scores((), ())
         old = f"old pictures {_pair(was.on_old, self.child.on_old)}"
+        if self._forgets:
+            old += f" (one of them {_pair(*self._worst_old)})"
         new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
         if self.child.looks:
             new += f", in the other looks {_pair(was.on_looks, self.child.on_looks)}"
