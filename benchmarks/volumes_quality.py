@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-from hippocampus import CLASSES, Case, cases
+from hippocampus import CLASSES, cases
 from measure import interval
+from volumes import Case
 
 from napari_unetstyle.core import evaluate, segment
 

@@ -18,11 +18,12 @@ import memories
 import numpy as np
 import seen
 import splits
+import volumes
 from torch import Tensor
 from training import arguments, train
+from volumes import Case
 
-from napari_unetstyle.core import read_image, segment
-from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.unet import UNet
@@ -67,24 +68,10 @@ APPEARANCE: tuple[tuple[float, Augmentation], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Case:
-    """A volume with its true class values ``(Z, Y, X)``."""
-
-    image: Image
-    truth: areas.Labels
-
-
 def cases(data: Path, part: splits.Part) -> dict[str, Case]:
     """The volumes of one part, by stem."""
-    folder = data / "hippocampus"
-    stems = sorted(stem for stem, place in splits.hippocampus(data).items() if place == part)
-    return {stem: _case(folder, stem) for stem in stems}
-
-
-def _case(folder: Path, stem: str) -> Case:
-    truth = read_image(folder / "masks" / f"{stem}.nii.gz")
-    return Case(read_image(folder / "images" / f"{stem}.nii.gz"), np.asarray(truth.array))
+    wanted = [stem for stem, place in splits.hippocampus(data).items() if place == part]
+    return volumes.cases(data / "hippocampus", wanted)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,12 @@ Loss = Callable[[nn.Module, Any], Tensor]
 
 
 def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
-    """The options every recipe has."""
+    """The options every recipe has, as they were given."""
+    return parsed(options(doc, minutes))
+
+
+def options(doc: str | None, minutes: float) -> argparse.ArgumentParser:
+    """The options every recipe has; a recipe may add its own."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the annotated pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint and the TensorBoard log")
@@ -28,6 +33,11 @@ def arguments(doc: str | None, minutes: float) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--export", type=Path, metavar="MODEL", help="write this model folder; do not train")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What was given; threads and seed are set."""
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
