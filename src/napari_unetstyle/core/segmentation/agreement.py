@@ -86,10 +86,10 @@ def compare_models(
         If they are the same model, or one is of pictures and the other of volumes.
     """
     shelf = store or ModelStore()
-    pair = [model if isinstance(model, Model) else shelf.load(model) for model in (first, second)]
+    one, other = (model if isinstance(model, Model) else shelf.load(model) for model in (first, second))
     where: dict[str, Any] = {"axes": axes, "spacing": spacing, "level": level}
-    picture, chosen = open_fitting(image, [model.spec for model in pair], make_options(**options), **where)
-    return run(iter_compare_models(picture, *pair, chosen), on_progress)
+    picture, chosen = open_fitting(image, [one.spec, other.spec], make_options(**options), **where)
+    return run(iter_compare_models(picture, one, other, chosen), on_progress)
 
 
 def iter_compare_models(image: Image, first: Model, second: Model, options: SegmentOptions) -> Steps[Agreement]:

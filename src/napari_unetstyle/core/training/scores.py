@@ -165,17 +165,11 @@ class Comparison:
 
     @property
     def _forgets(self) -> bool:
-        before, after = self.parent and self.parent.on_old, self.child.on_old
-        if before is None or after is None:
+        if self.parent is None or self.parent.on_old is None or self.child.on_old is None:
             return False
-        was, now = self._worst_old
-        return after < before - TOLERATED or now < was - TOLERATED_OF_ONE
-
-    @property
-    def _worst_old(self) -> tuple[float, float]:
-        """Dice before and after of the old picture that lost most."""
-        before, after = (itertools.chain(*scores.old) for scores in (self.parent, self.child) if scores)
-        return max(zip(before, after, strict=True), key=lambda pair: pair[0] - pair[1])
+        pairs = zip(itertools.chain(*self.parent.old), itertools.chain(*self.child.old), strict=True)
+        was, now = max(pairs, key=lambda pair: pair[0] - pair[1])  # the old picture that lost most
+        return self.child.on_old < self.parent.on_old - TOLERATED or now < was - TOLERATED_OF_ONE
 
     @property
     def _keeps_and_finds(self) -> bool:
