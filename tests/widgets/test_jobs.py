@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from qtpy.QtCore import QCoreApplication, QObject
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, as_steps, failure, time_left
+from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, as_steps, failure
 
 MS = 20_000
 
@@ -153,15 +151,3 @@ def test_words_of_errors() -> None:
     assert "not enough memory" in failure(MemoryError()).sentence
     assert "not enough memory" in failure(RuntimeError("CUDA out of memory. Tried to allocate")).sentence
     assert "ZeroDivisionError" in failure(ZeroDivisionError("x")).sentence
-
-
-@given(fraction=st.floats(0, 1), seconds=st.floats(0, 1e5))
-def test_time_left_is_short(fraction: float, seconds: float) -> None:
-    words = time_left(fraction, seconds)
-    assert words == "" or words.endswith(" left")
-
-
-def test_time_left_is_in_proportion() -> None:
-    assert time_left(0.25, 10) == "30 s left"
-    assert time_left(0.5, 600) == "10 min left"
-    assert time_left(0.01, 10) == ""  # too early to say

@@ -219,11 +219,3 @@ class JobSlot(QObject):
             return
         self.busy_changed.emit(False)
         self.done.emit(outcome)
-
-
-def time_left(fraction: float, seconds: float) -> str:
-    """Time to the end of a job, in words, if that can be said."""
-    if fraction < 0.03 or seconds < 1:
-        return ""
-    left = seconds * (1 - fraction) / fraction
-    return f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"

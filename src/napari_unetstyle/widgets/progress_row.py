@@ -7,7 +7,7 @@ import time
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
 
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.widgets.jobs import time_left
+from napari_unetstyle.widgets.time_left import time_left
 
 _WHOLE = 1000
 _MARGINS = 8  # pixels around the words in the bar
@@ -38,11 +38,12 @@ class ProgressRow(QWidget):
         self.stop.setText("Stop")
         self.show()
 
-    def show_progress(self, progress: Progress, words: str = "") -> None:
-        """Move the bar on; `words` stand first where there is room for them."""
+    def show_progress(self, progress: Progress, words: str = "", left: str | None = None) -> None:
+        """Move the bar on; `words` stand first where there is room for them, `left` in place of the time reckoned."""
         if not self.stop.isEnabled():
             return
-        left = time_left(progress.fraction, time.monotonic() - self._started)
+        if left is None:
+            left = time_left(progress.fraction, time.monotonic() - self._started)
         self.bar.setValue(round(_WHOLE * progress.fraction))
         short = " · ".join(part for part in (progress.done, left) if part)
         full = f"{words} · {short}" if words else short

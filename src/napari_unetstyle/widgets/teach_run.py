@@ -33,6 +33,7 @@ from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.spot import Spot, SpotFrame
 from napari_unetstyle.widgets.taught_box import TaughtBox
+from napari_unetstyle.widgets.time_left import TeachingTime
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -82,6 +83,7 @@ class TeachRun(QWidget):
         self._slot = JobSlot(self)
         self._followed: CorrectedLayer | None = None
         self._taught: Taught | None = None
+        self._time: TeachingTime | None = None
         self.pairs = Pairs(viewer)
         self._tries = 0
         self._revealing = QTimer(self)
@@ -229,13 +231,17 @@ class TeachRun(QWidget):
         given = (material, goal, options, store, self._should_stop, self._gathering.untouched(material), looks)
         asked = {"settled": self.doubts.settled, "is_tried": self.also.is_tried}
         steps = iter_teach(self._calls, *given, **asked, sight=self.live.begin())
-        self._begin(steps, "starting…")
+        times = 2 if looks and self.also.is_tried and goal.parent is not None else 1
+        self._begin(steps, "starting…", TeachingTime(self.minutes.value(), times))
 
     @property
     def _ticked(self) -> list[Lesson]:
         return [lesson for lesson in self._learns.lessons if lesson.is_ticked]
 
-    def _begin(self, steps: Steps[Taught | Doubts] | Steps[Taught], words: str) -> None:
+    def _begin(
+        self, steps: Steps[Taught | Doubts] | Steps[Taught], words: str, time: TeachingTime | None = None
+    ) -> None:
+        self._time = time
         self.progress.begin(words)
         self._slot.start(steps)
         self._show()
@@ -316,7 +322,8 @@ class TeachRun(QWidget):
     def _on_progress(self, progress: Progress) -> None:
         if self._stop.is_set() or not self._go.is_set():
             return
-        self.progress.show_progress(progress, progress.message)
+        left = None if self._time is None else self._time.words(progress)
+        self.progress.show_progress(progress, progress.message, left)
         if isinstance(progress, TrainProgress):
             self.curve.add(progress.fraction, progress.score, progress.counted)
 

@@ -118,6 +118,7 @@ def _iter_asked(
             answer["message"],
             loss=float("nan") if answer["loss"] is None else answer["loss"],
             score=answer["score"],
+            seconds_left=answer["seconds_left"],
             so_far=partial(_shown, child, said) if answer["can_show"] else None,
         )
 
@@ -252,6 +253,7 @@ def _as_answer(progress: Progress) -> dict[str, Any]:
         "message": progress.message,
         "loss": None if loss is None or not math.isfinite(loss) else loss,
         "score": getattr(progress, "score", None),
+        "seconds_left": getattr(progress, "seconds_left", None),
         "can_show": getattr(progress, "so_far", None) is not None,
     }
 

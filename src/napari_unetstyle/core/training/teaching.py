@@ -180,7 +180,16 @@ class Teaching:
 
     def _progress(self, done: float) -> TrainProgress:
         step = round(_WHOLE * done)
-        return TrainProgress(step, _WHOLE, "Teaching", loss=self.state.loss, score=self.score, so_far=self._so_far)
+        minutes = self._fit.minutes
+        return TrainProgress(
+            step,
+            _WHOLE,
+            "Teaching",
+            loss=self.state.loss,
+            score=self.score,
+            seconds_left=None if minutes is None else max(0.0, 60 * minutes - self.state.seconds),
+            so_far=self._so_far,
+        )
 
     def _so_far(self) -> Model:
         return Model.in_memory(self._spec, self.best.cpu())

@@ -22,6 +22,8 @@ class TrainProgress(Progress):
         Moving average.
     score
         Dice on the held-out places when last measured, or None.
+    seconds_left
+        Of training; None outside it, and where steps are counted.
     so_far
         Gives the best model so far, to look at; to be called before the next step is asked for. It takes no training
         time and changes no weight. None where there is none yet.
@@ -29,4 +31,5 @@ class TrainProgress(Progress):
 
     loss: float = float("nan")
     score: float | None = None
+    seconds_left: float | None = None
     so_far: Callable[[], Model] | None = field(default=None, compare=False, repr=False)
