@@ -75,7 +75,10 @@ class Teacher:
                 raise self.error
             self.done += 1
             so_far = partial(str, f"after {i} steps") if self.shows else None
-            yield TrainProgress(i, self.steps, "Teaching", loss=1.0, score=0.7 + 0.03 * i, so_far=so_far)
+            left = 60 * options.minutes * (1 - (i + 1) / self.steps)
+            yield TrainProgress(
+                i, self.steps, "Teaching", loss=1.0, score=0.7 + 0.03 * i, seconds_left=left, so_far=so_far
+            )
             if should_stop():
                 break
         return self
@@ -702,7 +705,7 @@ def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ
     run, details = dock.teach.run, dock.teach.run.box.details
     assert details.table.isHidden()
     click(details.toggle)
-    assert details.how.text() == "Taught, 5 steps in 1 s, learning rate 0.001."
+    assert details.how.text() == "It learned for 2 minutes from 1 picture of yours, and again from old ones."
     assert details.notes.text() == run.message.text == "2 of 5 steps were left out."
     rows = [[details.table.item(row, column).text() for column in range(3)] for row in range(3)]
     assert rows == [["2 · slide7", "0.70", "0.95"], ["3 · slide7", "0.70", "0.60"], ["1 · slide7", "0.70", "0.71"]]

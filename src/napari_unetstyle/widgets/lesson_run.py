@@ -14,7 +14,8 @@ from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import owners_of_fixes, with_fixes
 from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.core.models.model import reference
-from napari_unetstyle.core.progress import Progress, Steps, share
+from napari_unetstyle.core.progress import Progress, Steps, share, through
+from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.doubts import Doubt, Doubts, iter_doubts
@@ -125,6 +126,12 @@ class Taught:
         The pictures with the new model.
     left_out
         What could not be learned from, and why.
+    seconds
+        How long it learned, if that was to be a time.
+    has_old
+        Whether it learned from old pictures, too.
+    looks
+        In how many other looks it saw them.
     trial
         Whether the looks of other pictures helped, where that was asked.
     """
@@ -135,6 +142,9 @@ class Taught:
     kept: ModelSpec | None = None
     again: tuple[Again, ...] = ()
     left_out: tuple[str, ...] = ()
+    seconds: float | None = None
+    has_old: bool = False
+    looks: int = 0
     trial: StyleTrial | None = None
 
 
@@ -166,9 +176,27 @@ def iter_teach(
         yield Progress(0, 1, "Looking at the other pictures")
         options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
     steps = _iter_taught(calls, corrections, goal, options, store, should_stop, is_tried=is_tried and bool(looks))
-    candidate, trial = yield from share(iter_watched(steps, sight or Sight(), calls), _ASKED, _TAUGHT)
-    notes = (*left_out, *candidate.notes)
-    taught = Taught(candidate=candidate, material=tuple(material), untouched=untouched, left_out=notes, trial=trial)
+    seconds: float | None = None
+
+    def timed(progress: Progress) -> Progress:
+        nonlocal seconds
+        left = progress.seconds_left if isinstance(progress, TrainProgress) else None
+        if left is not None and options.minutes is not None:
+            seconds = max(seconds or 0.0, 60 * options.minutes - left)  # of two teachings, the longer
+        return progress
+
+    steps = iter_watched(through(steps, timed), sight or Sight(), calls)
+    candidate, trial = yield from share(steps, _ASKED, _TAUGHT)
+    taught = Taught(
+        candidate=candidate,
+        material=tuple(material),
+        untouched=untouched,
+        left_out=(*left_out, *candidate.notes),
+        seconds=seconds,
+        has_old=goal.parent is not None and goal.has_memory,
+        looks=len(looks),
+        trial=trial,
+    )
     if not candidate.comparison.takes_over:
         return taught
     return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))

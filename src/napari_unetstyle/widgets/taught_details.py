@@ -54,6 +54,22 @@ def compared(taught: Taught) -> list[Compared]:
     return sorted(found, key=lambda one: -abs(one.difference))
 
 
+def how_taught(taught: Taught) -> str:
+    """How long a model learned, and from what; the recipe stands in its card."""
+    count = len(taught.material)
+    time = "" if taught.seconds is None else f" for {_time(taught.seconds)}"
+    old = ", and again from old ones" if taught.has_old else ""
+    words = f"It learned{time} from {count} picture{'' if count == 1 else 's'} of yours{old}."
+    if taught.looks and (taught.trial is None or taught.trial.better is taught.trial.with_styles):
+        words += f" It saw them in {taught.looks} other look{'' if taught.looks == 1 else 's'}, too."
+    return words
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} minutes"
+
+
 class TaughtDetails(QWidget):
     """Closed until a person opens it."""
 
@@ -79,8 +95,7 @@ class TaughtDetails(QWidget):
     def show_taught(self, taught: Taught) -> None:
         """Fill it, closed."""
         self._compared = compared(taught)
-        recipe = taught.candidate.model.spec.provenance.get("recipe", "")
-        self.how.setText(f"{recipe[:1].upper()}{recipe[1:]}." if recipe else "")
+        self.how.setText(how_taught(taught))
         self.notes.setText("\n".join(taught.left_out))
         self.table.setRowCount(len(self._compared))
         for row, one in enumerate(self._compared):
@@ -102,7 +117,6 @@ class TaughtDetails(QWidget):
         for part in (self.how, self.notes):
             part.setVisible(is_open and bool(part.text()))
         self.table.setVisible(is_open and bool(self._compared))
-        self.setVisible(bool(self._compared or self.how.text() or self.notes.text()))
         if not is_open:
             self.table.clearSelection()
             self.place_wanted.emit(None)
