@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -54,13 +55,21 @@ def test_a_project_lies_beside_the_picture(file, tmp_path):
     assert Project.for_picture(None, tmp_path / "own").folder == tmp_path / "own"
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_where_nobody_may_write_it_lies_in_the_persons_own_folder(file, tmp_path):
-    file.parent.chmod(0o555)
-    try:
-        assert Project.for_picture(file, tmp_path / "own").folder == tmp_path / "own"
-    finally:
-        file.parent.chmod(0o755)
+def test_where_nobody_may_write_each_folder_of_pictures_has_a_project_in_the_persons_own(file, tmp_path, monkeypatch):
+    own, other = tmp_path / "own", tmp_path / "other" / "slide7.tif"
+    other.parent.mkdir()
+    shutil.copy(file, other)
+    early = [corrected_entry(Project(own), picture, trim)[0] for picture in (file, other)]  # as it once was
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    here, there = (Project.for_picture(picture, own) for picture in (file, other))
+    assert Project.for_picture(file.with_name("slide8.tif"), own).folder == here.folder
+    assert here.folder.parent == there.folder.parent == own
+    assert here.folder != there.folder
+    assert there.folder.name.startswith("other-")
+    late, _ = corrected_entry(here, file, trim)
+    assert late.folder.parent == here.folder
+    assert [entry.folder for entry in here.entries()] == [late.folder, early[0].folder]
+    assert [entry.folder for entry in there.entries()] == [early[1].folder]
 
 
 def test_fixes_come_back_with_their_picture(project, file):

@@ -7,6 +7,7 @@ where they are; an entry knows them by path and sha256.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -207,7 +208,10 @@ class Project:
 
     @classmethod
     def for_picture(cls, path: str | os.PathLike[str] | None, otherwise: Path | None = None) -> Project:
-        """The project beside a picture; in the person's own data folder if it has no file or nobody may write there.
+        """The project beside a picture, which the pictures of its folder share.
+
+        Where nobody may write it lies in the person's own data folder, under the name of that folder and a digest of
+        its path; without a file it is that data folder itself.
 
         Parameters
         ----------
@@ -216,11 +220,22 @@ class Project:
         otherwise
             In place of the person's own data folder.
         """
-        if path is not None:
-            beside = Path(path).absolute().parent / FOLDER
-            if os.access(beside if beside.is_dir() else beside.parent, os.W_OK | os.X_OK):
-                return cls(beside)
-        return cls(otherwise or user_folder())
+        own = otherwise or user_folder()
+        if path is None:
+            return cls(own)
+        among = Path(path).absolute().parent
+        beside = among / FOLDER
+        if os.access(beside if beside.is_dir() else among, os.W_OK | os.X_OK):
+            return cls(beside)
+        digest = hashlib.sha256(os.fsencode(among)).hexdigest()[:12]
+        project = cls(own / f"{_plain(among.name, 'pictures')}-{digest}")
+
+        def is_earlier(header: Header) -> bool:
+            """Whether an entry is of this folder, from a time when those of all such folders lay together."""
+            return header.picture.path is not None and Path(header.picture.path).absolute().parent == among
+
+        project._is_earlier = is_earlier
+        return project
 
     @classmethod
     def for_pixels(cls, name: str, pixels: str, path: str | None = None) -> Project:
