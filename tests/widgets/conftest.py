@@ -9,8 +9,11 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
+from napari_unetstyle.core.annotation.project import Entry
 from napari_unetstyle.widgets.after_run import AfterRun
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
+from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.main_dock import MainDock
 from tests.widgets.fake_core import WAIT, FakeCore
 
@@ -78,6 +81,19 @@ def run(qtbot: Any, click: Callable[[Any], None]) -> Callable[[MainDock], None]:
             click(dock.segment.segment)
 
     return segment
+
+
+@pytest.fixture
+def open_entry(qtbot: Any) -> Callable[[Corrections, Entry], CorrectedLayer | None]:
+    """Open fixes of an earlier day and wait until they are there; None if that failed."""
+
+    def opened(corrections: Corrections, entry: Entry) -> CorrectedLayer | None:
+        found: list[CorrectedLayer] = []
+        corrections.open(entry, found.append)
+        qtbot.waitUntil(lambda: not corrections.is_opening, timeout=WAIT * 1000)
+        return found[0] if found else None
+
+    return opened
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_a_class_is_named_painted_and_taught(dock, areas, teacher, click, qtbot)
     assert improve.plus.isHidden()
 
 
-def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot):
+def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot, open_entry):
     choose(dock, PLUS_CLASS)
     qtbot.keyClicks(dock.teach.run.improve.class_name, "vessel")
     click(dock.teach.run.improve.paint)
@@ -148,7 +148,7 @@ def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot):
     (entry,) = Project(corrected.recorder.folder.parent).entries()
     choose(dock, "nuclei@1")
     dock.teach.run.improve.class_name.clear()
-    opened = dock.corrections.open(entry)
+    opened = open_entry(dock.corrections, entry)
     assert [one.name for one in opened.classes] == ["nucleus", "vessel"]
     improve = dock.teach.run.improve
     assert (improve.models.currentData(), improve.class_name.text()) == (PLUS_CLASS, "vessel")

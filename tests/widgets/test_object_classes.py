@@ -119,13 +119,13 @@ def test_a_class_is_chosen_while_objects_are_clicked(dock, corrected, palette, c
     assert corrected.object_classes.hand == 2
 
 
-def test_classes_are_there_when_fixes_are_opened_again(dock, corrected, palette, click):
+def test_classes_are_there_when_fixes_are_opened_again(dock, corrected, palette, click, open_entry):
     click(palette["long"])
     stroke(corrected)
     classes = classes_of(corrected)
     dock.viewer.layers.remove(corrected.layer)
     assert corrected.recorder.close(WAIT)
-    again = dock.corrections.open(Project(corrected.recorder.folder.parent).entries()[0])
+    again = open_entry(dock.corrections, Project(corrected.recorder.folder.parent).entries()[0])
     assert list(dock.teach.fix.classes.buttons) == ["round", "long"]
     assert np.array_equal(learned(again.correction())[0][0], classes)
 

@@ -302,14 +302,14 @@ def test_layers_that_are_gone_are_no_trouble(dock, teacher, click, qtbot, gone):
     click(run.box.back)
 
 
-def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtbot):
+def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtbot, open_entry):
     labels = painted(dock, qtbot)
     (corrected,) = dock.corrections.layers
     entry_folder = corrected.recorder.folder
     dock.viewer.layers.remove(labels)
     assert corrected.close(WAIT)
     (entry,) = (e for e in Project(entry_folder.parent).entries() if e.folder == entry_folder)
-    opened = dock.corrections.open(entry)
+    opened = open_entry(dock.corrections, entry)
     qtbot.waitUntil(lambda: dock.teach.run.teach.isEnabled(), timeout=WAIT * 1000)
     assert dock.teach.run.model.currentData() == "nuclei@1"
     taught(dock, click, qtbot)

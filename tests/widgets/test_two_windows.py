@@ -73,18 +73,18 @@ def test_each_window_keeps_its_own_strokes_and_learns_from_those_of_both(windows
     assert not (read_journal(theirs.recorder.folder).labels == 71).any()
 
 
-def test_what_the_other_window_has_open_is_refused_in_words_until_it_is_closed_there(windows, click, qtbot):
+def test_what_the_other_window_has_open_is_refused_in_words_until_it_is_closed_there(windows, click, qtbot, open_entry):
     first, second = windows
     ours = paint(first, (50, 50), 70)
     (lesson,) = listed(second, qtbot, 1)
     second.teach.learns.boxes[0].click()
     assert "open in another window" in second.teach.learns.message.text
-    assert second.corrections.open(lesson.entry) is None
+    assert open_entry(second.corrections, lesson.entry) is None
     assert "is still being written" in second.corrections.rows[0].text
     paint(first, (52, 60), 71)
     first.viewer.layers.remove(ours.layer)
     assert ours.close(WAIT)
-    opened = second.corrections.open(lesson.entry)
+    opened = open_entry(second.corrections, lesson.entry)
     opened.layer.paint((10, 10), 90)
     assert opened.recorder.flush(WAIT)
     state = read_journal(ours.recorder.folder)
@@ -92,13 +92,13 @@ def test_what_the_other_window_has_open_is_refused_in_words_until_it_is_closed_t
     assert len(Project(ours.recorder.folder.parent).entries()) == 1
 
 
-def test_what_another_window_wrote_meanwhile_is_never_overwritten(windows, monkeypatch, qtbot):
+def test_what_another_window_wrote_meanwhile_is_never_overwritten(windows, monkeypatch, qtbot, open_entry):
     """As if the two had opened it at the same moment."""
     first, second = windows
     ours = paint(first, (50, 50), 70)
     (lesson,) = listed(second, qtbot, 1)
     monkeypatch.setattr(Entry, "is_open", False)
-    opened = second.corrections.open(lesson.entry)
+    opened = open_entry(second.corrections, lesson.entry)
     opened.layer.paint((10, 10), 90)
     paint(first, (52, 60), 71)
     first.viewer.layers.remove(ours.layer)

@@ -44,6 +44,9 @@ class Accepted:
     """Whether a step of napari's own history goes with it."""
 
 
+Take = Callable[["napari.layers.Labels", Placement, Image, "Start"], "CorrectedLayer"]
+"""What watches labels of a picture from here on."""
+
 Step = Accepted | None
 """Something that Ctrl+Z takes back; None is a step of napari's own history."""
 
@@ -77,7 +80,7 @@ class Start:
 
     @classmethod
     def going_on(cls, folder: Path, state: State) -> Start:
-        """With the journal in a folder, in which this stands."""
+        """With the journal in a folder, in which this stands; takes a while for a large volume."""
         original = Changes.of(state.original)
         return cls(
             header=state.header,

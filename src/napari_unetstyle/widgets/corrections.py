@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal_header import Header
-from napari_unetstyle.core.annotation.open_journals import default_marks, left_open
-from napari_unetstyle.core.annotation.project import Entry, Project, classes_of, count
-from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
+from napari_unetstyle.core.annotation.open_journals import default_marks
+from napari_unetstyle.core.annotation.project import Entry, Project
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
-from napari_unetstyle.widgets.jobs import failure
-from napari_unetstyle.widgets.layers import METADATA, Placement, class_colors, image_from_layer, object_colors
+from napari_unetstyle.widgets.entry_opening import EntryOpening, Then
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
+from napari_unetstyle.widgets.layers import METADATA, Placement, image_from_layer, label_colors
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import layer_data, path_of
-from napari_unetstyle.widgets.parts import follow
-from napari_unetstyle.widgets.picture_project import identity_of, know_as, pixels_of, project_of
+from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.picture_project import identity_of, project_of
+from napari_unetstyle.widgets.unclosed import Unclosed, iter_unclosed
 
 if TYPE_CHECKING:
     import napari.layers
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.widgets.goal import Goal
     from napari_unetstyle.widgets.outputs import Output
+
+
+READING = "Reading your fixes…"
+PATIENCE_MS = 300  # without the entry, before that is said
 
 
 class Corrections(QWidget):
@@ -59,7 +64,20 @@ class Corrections(QWidget):
         self.rows: list[MessageRow] = []
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
+        self.reading = label(READING)
+        self.reading.hide()
+        self._rows.addWidget(self.reading)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.timeout.connect(self._show_reading)
         self.left = LeftLayers(viewer, self._take, self)
+        self._looking = JobSlot(self)
+        self._looking.done.connect(self._on_looked)
+        self._opening = EntryOpening(viewer, self._take, self)
+        self._opening.noted.connect(lambda notes: self._row().say(notes))
+        self._opening.failed.connect(lambda failed: self._row().fail(failed))
+        self._opening.busy_changed.connect(self._on_opening)
         follow(self, viewer.layers.events.removed, self._on_removed)
         follow(self, viewer.layers.selection.events.active, self._on_selected)
         self.hide()
@@ -133,7 +151,7 @@ class Corrections(QWidget):
             original=Changes.none,
             folder=lambda: project_of(picture).new_folder(header.layer),
         )
-        labels.colormap = class_colors(goal.classes) if goal.output == "areas" else object_colors()
+        labels.colormap = label_colors(goal.output, goal.classes)
         corrected = self._take(labels, placement, image, start)
         if np.any(corrected.labels):
             corrected.keep_painted()
@@ -183,6 +201,8 @@ class Corrections(QWidget):
 
     def close_down(self) -> None:
         """Write what is left; this dock was closed."""
+        self._looking.cancel()
+        self._opening.close_down()
         self.left.close_down()
         for corrected in self.layers:
             leave(corrected)
@@ -191,21 +211,22 @@ class Corrections(QWidget):
     # Entries ---------------------------------------------------------------------------------------------------------
 
     def offer(self) -> None:
-        """Show a row for each journal that was not closed."""
-        for entry in left_open(self._marks):
-            try:
-                state = entry.state()
-            except UnetstyleError as error:
-                self._row().fail(failure(error))
-                continue
-            if not state.number:  # nothing was painted
-                continue
-            said = count(state)
-            what = f"{said.fixes} fix{'' if said.fixes == 1 else 'es'}"
-            self._row().ask(
-                f"{entry.header.picture.name}: {what} on {entry.header.layer!r} that napari did not get to close.",
-                ("Restore", partial(self.open, entry)),
-            )
+        """Show a row for each journal that was not closed, once they are read."""
+        self._looking.start(iter_unclosed(self._marks))
+
+    def _on_looked(self, outcome: Outcome) -> None:
+        match outcome:
+            case Finished(value=found):
+                for one in found:
+                    self._offer(one)
+            case Failed():
+                self._row().fail(outcome)
+
+    def _offer(self, found: Unclosed | Failed) -> None:
+        if isinstance(found, Failed):
+            self._row().fail(found)
+            return
+        self._row().ask(found.words, ("Restore", partial(self.open, found.entry)))
 
     def _row(self) -> MessageRow:
         row = MessageRow()
@@ -218,68 +239,37 @@ class Corrections(QWidget):
     def _drop(self, row: MessageRow) -> None:
         self.rows.remove(row)
         row.deleteLater()
-        self.setVisible(bool(self.rows))
+        self._fit()
 
-    def open(self, entry: Entry) -> CorrectedLayer | None:
-        """Open an entry: its picture, unless it is open already, its labels and its fixes; None if that fails."""
+    def _fit(self) -> None:
+        """Take no room while there is nothing to say."""
+        self.setVisible(bool(self.rows) or not self.reading.isHidden())
+
+    def open(self, entry: Entry, then: Then = lambda _: None) -> None:
+        """Open an entry: its picture, unless it is open already, its labels and its fixes; then do something with it.
+
+        It is read in a thread. Where that fails a row says why.
+        """
         already = next((c for c in self.layers if c.recorder is not None and c.recorder.folder == entry.folder), None)
-        if already is not None:
+        if already is None:
+            self._opening.open(entry, then)
+        else:
             self._viewer.layers.selection.active = already.layer
-            return already
-        try:
-            return self._open(entry)
-        except UnetstyleError as error:
-            self._row().fail(failure(error))
-            return None
+            then(already)
 
-    def _open(self, entry: Entry) -> CorrectedLayer:
-        if entry.is_open:
-            raise JournalError(
-                f"{entry.header.layer} is still being written, here or in another window. Close it there, or try again."
-            )
-        state = entry.state()
-        layer = self._picture_of(entry)
-        axes = entry.header.picture.axes
-        image = image_from_layer(layer)
-        placement = Placement.of(layer, image.axes)
-        if image.label_shape != entry.header.shape:
-            raise ImageFileError(
-                f"{layer.name} has shape {image.label_shape} ({image.axes}) here, but {entry.header.shape} ({axes}) "
-                "was corrected. Say what its axes are, then open the fixes again."
-            )
-        labels = self._viewer.add_labels(
-            placement.to_layer(state.labels),
-            name=entry.header.layer,
-            metadata={**placement.metadata, METADATA: {"output": entry.header.output}},
-            **placement.arguments,
-        )
-        classes = classes_of(entry.header, state.said)
-        is_areas = entry.header.output == "areas" and classes
-        labels.colormap = class_colors(classes) if is_areas else object_colors()
-        corrected = self._take(labels, placement, image, Start.going_on(entry.folder, state))
-        self._say_notes(entry, state.notes)
-        return corrected
+    @property
+    def is_opening(self) -> bool:
+        """Whether an entry is being read."""
+        return bool(self._opening.folders)
 
-    def _say_notes(self, entry: Entry, notes: tuple[str, ...]) -> None:
-        if entry.is_changed():
-            notes = (*notes, f"{entry.header.picture.path} is not the file that was corrected: it changed since.")
-        if notes:
-            self._row().say("\n".join(notes))
+    def _on_opening(self, is_busy: bool) -> None:
+        if is_busy:
+            self._patience.start()
+        else:
+            self._patience.stop()
+            self.reading.hide()
+            self._fit()
 
-    def _picture_of(self, entry: Entry) -> napari.layers.Image:
-        """The layer of an entry's picture; opened if there is none."""
-        about = entry.header.picture
-        pictures = [layer for layer in self._viewer.layers if type(layer).__name__ == "Image"]
-        if about.path is not None:
-            same = [layer for layer in pictures if path_of(layer) == about.path]
-        elif about.sha256 is not None:
-            same = [layer for layer in pictures if pixels_of(layer) == about.sha256]
-        else:  # of a time when only the name was noted
-            same = [layer for layer in pictures if layer.name == about.name]
-        if same:
-            return same[0]
-        data, arguments, _ = layer_data(entry.image(), None if about.path is None else Path(about.path))
-        layer = self._viewer.add_image(data, **arguments)
-        if about.path is None and about.sha256 is not None:
-            know_as(layer, about.sha256)
-        return layer
+    def _show_reading(self) -> None:
+        self.reading.show()
+        self._fit()

@@ -389,7 +389,12 @@ def features(table: dict[str, NDArray[Any]]) -> pd.DataFrame:
 
 def colors_of(result: SegmentResult) -> Any:
     """Colors for the labels of a result."""
-    return class_colors(result.classes) if result.output == "areas" else object_colors()
+    return label_colors(result.output, result.classes)
+
+
+def label_colors(output: str, classes: tuple[ClassSpec, ...]) -> Any:
+    """Colors for labels of objects, or of areas of some classes."""
+    return class_colors(classes) if output == "areas" and classes else object_colors()
 
 
 def object_colors(count: int = 48) -> Any:

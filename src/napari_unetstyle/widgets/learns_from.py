@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
     from napari_unetstyle.widgets.corrections import Corrections
+    from napari_unetstyle.widgets.entry_opening import Then
     from napari_unetstyle.widgets.goal import Goal
 
 LIST_HEIGHT = 210  # pixels, so that TEACH stays in sight below many pictures
@@ -295,7 +296,6 @@ class LearnsFrom(QGroupBox):
 
     def _on_open(self, entry: Entry, _: bool = False) -> None:
         self._corrections.open(entry)
-        self._rest.start()
 
     # Of the active result --------------------------------------------------------------------------------------------
 
@@ -351,10 +351,12 @@ class LearnsFrom(QGroupBox):
         """The open labels that somebody painted on."""
         return [one for one in self._corrections.layers if one.is_corrected]
 
-    def opened(self, layer: napari.layers.Labels | None, entry: Entry | None) -> CorrectedLayer | None:
-        """What is corrected in a layer, or of an entry, which is opened if it is not; None if that is gone."""
-        if entry is not None:
-            return self._corrections.open(entry)
+    def open(self, entry: Entry, then: Then) -> None:
+        """Open the labels of an entry if they are not, and do something with them."""
+        self._corrections.open(entry, then)
+
+    def opened(self, layer: napari.layers.Labels | None) -> CorrectedLayer | None:
+        """What is corrected in a layer; None if that is gone."""
         return next((one for one in self._corrections.layers if one.layer is layer), None)
 
     def folders(self) -> list[Path]:

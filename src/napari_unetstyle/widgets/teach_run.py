@@ -253,8 +253,14 @@ class TeachRun(QWidget):
 
     def _go_to(self, material: Material, frame: tuple[int, ...], box: Sequence[slice]) -> None:
         """Show a place of a picture, which is opened if it is not."""
-        if (corrected := self._learns.opened(material.layer, material.entry)) is not None:
+
+        def show(corrected: CorrectedLayer) -> None:
             self.spot.show(Spot(placement=corrected.placement, image=corrected.image, frame=frame, box=box))
+
+        if material.entry is not None:
+            self._learns.open(material.entry, show)
+        elif (corrected := self._learns.opened(material.layer)) is not None:
+            show(corrected)
         else:
             self.message.say(f"{material.name} is not open any more.")
 
