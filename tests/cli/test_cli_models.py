@@ -113,6 +113,7 @@ def test_export_is_a_file_that_can_be_imported(shell: Shell, own_store: Path, ti
     done = shell("models", "export", "tiny", "-o", tmp_path / "out")
     assert done.code == 0
     assert str(tmp_path / "out" / "tiny-1.unetmodel.zip") in done.out
+    assert shell("models", "export", "tiny", "-o", tmp_path / "with.zip", "--pictures").code == 0
     assert shell("models", "remove", "tiny").code == 0
     assert shell("models", "import", tmp_path / "out" / "tiny-1.unetmodel.zip").code == 0
     assert shell("models", "export", "tiny", "-o", tmp_path / "out").code == 2

@@ -67,7 +67,7 @@ def test_no_way_out_takes_them_along(model, tmp_path):
     copied.mkdir()
     model_folder.copy(model.folder, copied)
     shared = ModelStore(tmp_path / "shared")
-    shared.import_(ModelStore(model.folder.parent).share("has", tmp_path))
+    shared.import_(ModelStore(model.folder.parent).share("has", tmp_path, pictures=True))
     folders = (there.folder("has"), there.folder("renamed"), unpacked.folder("has"), shared.folder("has"), copied)
     for folder in folders:
         assert names(folder) == sorted(model.spec.files)
@@ -79,7 +79,7 @@ def test_a_shared_file_has_no_byte_of_them_and_is_the_same_each_time(model, tmp_
     one, two = (store.share("has", tmp_path / f"{name}.zip") for name in "ab")
     assert one.read_bytes() == two.read_bytes()
     with zipfile.ZipFile(one) as file:
-        assert sorted(name.partition("/")[2] for name in file.namelist()) == sorted(model.spec.files)
+        assert [name.partition("/")[2] for name in file.namelist()] == ["model.json", "weights.safetensors"]
         assert all(PLANTED[:40] not in file.read(name) for name in file.namelist())
     with pytest.raises(OutputError, match="exists already"):
         store.share("has", one)
@@ -88,6 +88,29 @@ def test_a_shared_file_has_no_byte_of_them_and_is_the_same_each_time(model, tmp_
         store.share("has", tmp_path / "c.zip")
     assert not list(tmp_path.glob("c*"))
     assert not list(tmp_path.glob(".partial*"))
+
+
+def test_a_model_shared_without_pictures_gets_those_that_a_colleague_has(model, tmp_path):
+    store, there = ModelStore(model.folder.parent), ModelStore(tmp_path / "there")
+    file = store.share("has", tmp_path)
+    whole = store.share("has", tmp_path / "whole.zip", pictures=True)
+    with zipfile.ZipFile(whole) as opened:
+        assert sorted(name.partition("/")[2] for name in opened.namelist()) == sorted(model.spec.files)
+        assert all(PLANTED[:40] not in opened.read(name) for name in opened.namelist())
+    assert store.import_(file) == model.spec  # as it is here already
+    without = there.import_(file)
+    assert there.load("has").memory == ()
+    assert there.import_(file) == without
+    assert without.provenance["imported_seal"] == model.spec.files["model.json"]
+    elsewhere = ModelStore(tmp_path / "elsewhere")
+    elsewhere.import_(whole, name="which-carries-them")
+    assert elsewhere.import_(file) == model.spec
+    (one,) = elsewhere.load("has").memory
+    np.testing.assert_array_equal(one.pixels, travelling().pixels)
+    for carried in elsewhere.folder("which-carries-them").glob("memory-*"):
+        carried.write_bytes(b"edited")
+    elsewhere.remove("has")
+    assert not any("memory" in name for name in elsewhere.import_(file).files)
 
 
 def test_a_candidate_written_elsewhere_goes_without_them_and_a_kept_one_has_them(tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
 from npe2 import PluginManager, PluginManifest
@@ -12,6 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.models.before_after import BeforeAfter, measurements
+from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.widgets import readers
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -209,6 +212,29 @@ def test_a_model_is_shared_as_one_file_and_nothing_is_replaced(
     (dialog,) = panel.share.findChildren(QFileDialog)
     assert dialog.selectedFiles()[0].endswith("foreign-1.unetmodel.zip")
     dialog.reject()
+
+
+def test_the_old_pictures_of_a_model_are_shared_only_if_that_is_ticked(
+    panel: ModelsPanel, tmp_path: Path, qtbot: Any
+) -> None:
+    assert panel.share.pictures.isHidden()  # this one carries none
+    origin = panel.store.load("bundled")
+    old = Memory(np.zeros((3, 8, 8), np.uint8), np.zeros((2, 8, 8), np.int32), "check")
+    spec = origin.spec.model_copy(update={"name": "carries", "files": {}})
+    panel.store.save(spec, origin.network, memory=[old])
+    panel.refresh(choose="carries@1")
+    files = [tmp_path / f"{name}.unetmodel.zip" for name in ("without", "with")]
+    for path in files:
+        with qtbot.waitSignal(panel.share.slot.done, timeout=MS):
+            panel.share.write(path, "carries@1")
+        assert not panel.share.pictures.isHidden()
+        panel.share.pictures.click()
+    counts = [sum("memory" in name for name in zipfile.ZipFile(path).namelist()) for path in files]
+    assert counts == [0, 2]
+    panel.share.pictures.click()
+    panel.refresh(choose="bundled@1")
+    panel.refresh(choose="carries@1")
+    assert not panel.share.pictures.isChecked()  # nobody shares pictures by an earlier tick
 
 
 @pytest.fixture

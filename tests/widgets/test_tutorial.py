@@ -45,7 +45,8 @@ BOXES = [((180, 330), (250, 410)), ((10, 20), (70, 100)), ((300, 40), (370, 110)
 class SharingStore(FakeStore):
     """Writes a file for a colleague."""
 
-    def share(self, reference: str, path: Path) -> Path:
+    def share(self, reference: str, path: Path, *, pictures: bool) -> Path:
+        assert not pictures
         path.write_text(reference)
         return path
 

@@ -101,11 +101,14 @@ def import_model(
 def export_model(
     name: Annotated[str, typer.Argument(help="Name, or name@version.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New file, or a folder for it.", show_default=False)],
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also the small pictures of its first training that it carries.")
+    ] = False,
 ) -> None:
     """Write a model as one file for a colleague, who drops it on napari or imports it; no picture of yours is in it."""
     from napari_unetstyle.core import ModelStore
 
-    typer.echo(f"Wrote {ModelStore().share(name, out)}.")
+    typer.echo(f"Wrote {ModelStore().share(name, out, pictures=pictures)}.")
 
 
 @app.command("remove")

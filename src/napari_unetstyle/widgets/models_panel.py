@@ -67,6 +67,7 @@ class ModelsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self.models)
         layout.addLayout(buttons)
+        layout.addWidget(self.share.pictures)
         for part in (self.message, self.comparison, self.card, self.problems):
             layout.addWidget(part)
         layout.addStretch()

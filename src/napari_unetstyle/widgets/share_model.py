@@ -1,4 +1,4 @@
-"""The button *Share…*: a model as one file."""
+"""The button *Share…*: a model as one file, without pictures unless that is ticked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QCheckBox, QPushButton
 
+from napari_unetstyle.core.models.memory import is_picture
 from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.message_row import MessageRow
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ShareModel(QPushButton):
-    """Enabled while there is a model to share.
+    """Enabled while there is a model to share; beside it, `pictures` is to be ticked where the model carries some.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class ShareModel(QPushButton):
     def __init__(self, store: Callable[[], ModelStore], message: MessageRow) -> None:
         super().__init__("Share…")
         self.setToolTip("One file for a colleague, who drops it on napari; no picture of yours is in it")
+        self.pictures = QCheckBox("Share the old pictures that it carries, too")
+        self.pictures.setToolTip("Small pictures of its first training, which keep it from forgetting; never yours")
         self._store, self._message = store, message
         self._spec: ModelSpec | None = None
         self.slot = JobSlot(self)
@@ -41,14 +44,17 @@ class ShareModel(QPushButton):
 
     def offer(self, spec: ModelSpec | None) -> None:
         """Share this model when clicked."""
+        if spec != self._spec:
+            self.pictures.setChecked(False)
         self._spec = spec
+        self.pictures.setVisible(spec is not None and any(map(is_picture, spec.files)))
         self.setEnabled(spec is not None and not self.slot.is_busy)
 
     def write(self, path: Path, model: str) -> None:
         """Write a model as one file, off the GUI thread, as all of it is checked."""
-        store = self._store()
+        store, pictures = self._store(), self.pictures.isChecked()
         self.setEnabled(False)
-        self.slot.start(as_steps(lambda: store.share(model, path)))
+        self.slot.start(as_steps(lambda: store.share(model, path, pictures=pictures)))
 
     def _on_clicked(self) -> None:
         from napari_unetstyle.core.models.archive import SHARED

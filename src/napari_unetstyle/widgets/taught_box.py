@@ -64,6 +64,7 @@ class TaughtBox(QGroupBox):
         of_model.addWidget(self.share)
         of_model.addStretch()
         layout.addLayout(of_model)
+        layout.addWidget(self.share.pictures)
         layout.addLayout(buttons)
         layout.addWidget(self.details)
         self.use.clicked.connect(self.use_wanted)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.models.folder import MANIFEST, verify
+from napari_unetstyle.core.models.memory import is_picture
 from napari_unetstyle.core.models.spec import ModelSpec
 
 SHARED = ".unetmodel.zip"
@@ -23,8 +24,10 @@ _PIECE = 2**20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
-def pack(spec: ModelSpec, folder: Path, target: Path) -> None:
+def pack(spec: ModelSpec, folder: Path, target: Path, *, pictures: bool) -> None:
     """Write the files that a model consists of, and no others, into one zip file; the same model, the same bytes.
+
+    The pictures that it carries go along only if that is wanted.
 
     Raises
     ------
@@ -34,9 +37,10 @@ def pack(spec: ModelSpec, folder: Path, target: Path) -> None:
         If `target` cannot be written to.
     """
     verify(spec, folder, folder)
-    size = sum((folder / name).stat().st_size for name in spec.files)
+    names = sorted(name for name in spec.files if pictures or not is_picture(name))
+    size = sum((folder / name).stat().st_size for name in names)
     with atomic_path(target, size) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(spec.files):
+        for name in names:
             member = zipfile.ZipInfo(f"{spec.name}@{spec.version}/{name}")  # of 1980: a date would change the bytes
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, (folder / name).read_bytes())

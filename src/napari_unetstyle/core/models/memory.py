@@ -21,6 +21,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 
 Role = Literal["learn", "check"]
 _NAME = re.compile(r"memory-(?P<role>learn|check)-(?P<number>\d\d)\.tif")
+_FILE = re.compile(r"memory-(learn|check)-\d\d(-labels)?\.tif")
 MOST = 20  # of each role: a model has up to 100 files
 
 
@@ -46,6 +47,11 @@ class Memory:
     targets: NDArray[np.int32]
     role: Role
     picture: str = ""
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of a model is of such a picture, its pixels or its labels."""
+    return _FILE.fullmatch(name) is not None
 
 
 def read_memory(spec: ModelSpec, folder: Path) -> tuple[Memory, ...]:

@@ -22,6 +22,7 @@ from napari_unetstyle.core.files import atomic_write, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory, write_memory
+from napari_unetstyle.core.models.missing_pictures import with_pictures_from
 from napari_unetstyle.core.models.model import Model, reference
 from napari_unetstyle.core.models.own import write_own
 from napari_unetstyle.core.models.partial import ENVIRONMENT, name_it, partial_folder, remove_whole
@@ -169,14 +170,14 @@ class ModelStore:
                 unpack(source, partial)
             else:
                 model_folder.copy(source if source.is_dir() else source.parent, partial)
-            spec = model_folder.read_spec(partial, shown_as=source)
+            spec = with_pictures_from(self._scan()[0], model_folder.read_spec(partial, shown_as=source), partial)
             model_folder.load_network(spec, partial, shown_as=source)
             if name is not None and name != spec.name:
                 spec = model_folder.renamed(spec, name)
                 atomic_write(partial / MANIFEST, model_folder.to_json(spec))
             return self._adopt(partial, spec, is_import=True)
 
-    def share(self, name: str, path: str | os.PathLike[str]) -> Path:
+    def share(self, name: str, path: str | os.PathLike[str], *, pictures: bool = False) -> Path:
         """Write a model as one file to hand on; crops of a person's own pictures never go along.
 
         Parameters
@@ -185,6 +186,9 @@ class ModelStore:
             ``nuclei``, or ``nuclei@2``.
         path
             A file (``….unetmodel.zip``), or a folder for one named after the model, ``nuclei-2.unetmodel.zip``.
+        pictures
+            Whether the pictures of its first training go along that it carries. Whoever imports the file has those of
+            bundled models anyway.
 
         Raises
         ------
@@ -199,7 +203,7 @@ class ModelStore:
 
         model = self.load(name)
         target = new_file(path, f"{model.spec.name}-{model.spec.version}{SHARED}", SHARED)
-        pack(model.spec, model.folder, target)
+        pack(model.spec, model.folder, target, pictures=pictures)
         return target
 
     def remove(self, name: str) -> None:
