@@ -11,8 +11,13 @@ from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import Project, correction_of
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.progress import run as drained
+from napari_unetstyle.widgets import class_looks
 from napari_unetstyle.widgets import clicked_fixes as fixes
+from napari_unetstyle.widgets.class_looks import colors_by_class
+from napari_unetstyle.widgets.jobs import as_steps
 from napari_unetstyle.widgets.opening import add_picture
+from napari_unetstyle.widgets.outputs import iter_fresh
 from tests.widgets.fake_core import WAIT, blobs, with_options
 
 TWO = (ClassSpec(value=1, name="round", color="#ee6677"), ClassSpec(value=2, name="long", color="#4477aa"))
@@ -102,6 +107,60 @@ def test_an_object_is_given_another_class_and_gets_it_back(corrected, palette, c
     assert classes_of(corrected)[INSIDE[1]] == 1
     corrected.redo()
     assert classes_of(corrected)[INSIDE[1]] == 2
+
+
+def colors(corrected, numbers):
+    """As they are shown."""
+    return [tuple(color) for color in np.round(255 * corrected.layer.colormap.map(np.array(numbers))).astype(int)]
+
+
+ROUND, LONG = (238, 102, 119, 255), (68, 119, 170, 255)
+
+
+def test_objects_have_the_color_of_their_class_and_their_numbers(dock, corrected, palette, click, qtbot):
+    before = np.array(corrected.labels)
+    row = dock.segment.results.box.classes
+    assert "round" in row.legend.text()
+    qtbot.waitUntil(lambda: colors(corrected, range(1, 4)) == [ROUND, LONG, ROUND], timeout=WAIT * 1000)
+    np.testing.assert_array_equal(corrected.labels, before)
+    assert not corrected.is_corrected
+    click(palette["long"])
+    new = corrected.layer.selected_label
+    qtbot.waitUntil(lambda: colors(corrected, [new]) == [LONG], timeout=WAIT * 1000)  # before it is painted
+    stroke(corrected)
+    fixes.change_class(corrected, [INSIDE[1]])
+    changed = corrected.labels[INSIDE[1]]
+    qtbot.waitUntil(lambda: colors(corrected, [new, changed, 3]) == [LONG, LONG, ROUND], timeout=WAIT * 1000)
+    dock.teach.fix.classes.look.box.click()
+    assert not row.box.isChecked()
+    qtbot.waitUntil(lambda: len(set(colors(corrected, range(1, 6)))) == 5, timeout=WAIT * 1000)  # each its own
+    row.box.click()
+    assert dock.teach.fix.classes.look.box.isChecked()
+    qtbot.waitUntil(lambda: colors(corrected, [1, 2]) == [ROUND, LONG], timeout=WAIT * 1000)
+
+
+def test_objects_that_are_decided_anew_have_the_colors_of_their_classes(dock, corrected, qtbot):
+    qtbot.waitUntil(lambda: colors(corrected, [1, 2]) == [ROUND, LONG], timeout=WAIT * 1000)
+    result = dock.segment.results.output.result
+    turned = result.changed(objects={**result.objects, "class": 3 - result.objects["class"]})
+    fresh = drained(iter_fresh(as_steps(lambda: turned)))
+    dock.segment.results.output.write(fresh)
+    qtbot.waitUntil(lambda: colors(corrected, [1, 2]) == [LONG, ROUND], timeout=WAIT * 1000)
+
+
+def test_many_objects_are_colored_without_the_window_waiting(monkeypatch):
+    owners = {number: 1 + number % 2 for number in range(1, 5001)}
+    made = colors_by_class(TWO, owners, np.int32)
+    assert len(made.color_dict) == 2502  # those of the first class need none
+    monkeypatch.setattr(class_looks, "find_spec", lambda _: None)
+    assert colors_by_class(TWO, {2**16 + 1: 2}, np.int32) is None  # which napari could not show
+
+
+@pytest.mark.parametrize("output", ["areas"])
+def test_areas_have_the_colors_of_their_classes_anyway(dock, corrected):
+    assert dock.segment.results.box.classes.isHidden()
+    assert dock.teach.fix.classes.look.isHidden()
+    assert colors(corrected, [1, 2]) == [ROUND, LONG]
 
 
 def test_a_part_keeps_the_class_of_the_whole(corrected):

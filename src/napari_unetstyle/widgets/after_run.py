@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetstyle.core.style.distance import FOREIGN
+from napari_unetstyle.widgets.class_looks import ClassLookRow
 from napari_unetstyle.widgets.layers import outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NumberBox, label
@@ -69,6 +70,7 @@ class AfterRun(QGroupBox):
         self.holes = QCheckBox("fill holes")
         self.outline, self.fill = QRadioButton("outline"), QRadioButton("fill")
         self.outline.setChecked(True)
+        self.classes = ClassLookRow()
         self.volume = QPushButton("3D")
         self.volume.setCheckable(True)
         self.volume.setToolTip("Turn the volume round")
@@ -113,6 +115,7 @@ class AfterRun(QGroupBox):
         layout.addWidget(self.details)
         layout.addWidget(self.cleaning)
         layout.addLayout(look)
+        layout.addWidget(self.classes)
         layout.addLayout(buttons)
         layout.addWidget(self.said)
         layout.addWidget(self.foreign)
@@ -175,6 +178,7 @@ class AfterRun(QGroupBox):
         for key, action in self._formats.items():
             action.setVisible(FORMATS[key].is_for(output))
         self.volume.setVisible(is_volume(output.result))
+        self.classes.show_classes(output.result.classes if output.result.output == "objects" else ())
         with QSignalBlocker(self.original):
             self.original.setChecked(not output.layer.visible)
         self.show_result()

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unetstyle.widgets.class_looks import ClassLookRow
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
@@ -31,8 +33,14 @@ class ClassPalette(QWidget):
         self.buttons: dict[str, QPushButton] = {}
         self._shown: tuple[ClassSpec, ...] = ()
         self._target: CorrectedLayer | None = None
-        self._grid = QGridLayout(self)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
+        self.look = ClassLookRow()
+        self.look.legend.hide()  # the buttons are one
+        rows.addLayout(self._grid)
+        rows.addWidget(self.look)
         self.hide()
 
     def refresh(self, target: CorrectedLayer | None) -> None:
@@ -42,6 +50,8 @@ class ClassPalette(QWidget):
         classes = target.classes if target is not None and is_shown else ()
         if classes != self._shown:
             self._show(classes)
+        is_objects = target is not None and target.object_classes.are_several
+        self.look.show_classes(classes if is_objects else ())
         self._check()
 
     def _show(self, classes: tuple[ClassSpec, ...]) -> None:

@@ -16,6 +16,7 @@ from napari_unetstyle.core.annotation.journal_header import Header
 from napari_unetstyle.core.annotation.open_journals import default_marks
 from napari_unetstyle.core.annotation.project import Entry, Project
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.widgets.class_looks import ClassLooks
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.entry_opening import EntryOpening, Then
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
@@ -60,6 +61,7 @@ class Corrections(QWidget):
         self._viewer = viewer
         self._marks = marks or default_marks()
         self.layers: list[CorrectedLayer] = []
+        self.looks = ClassLooks(self)
         self._more: dict[Path, Project] = {}
         self.rows: list[MessageRow] = []
         self._rows = QVBoxLayout(self)
@@ -186,6 +188,7 @@ class Corrections(QWidget):
         corrected.changed.connect(self.changed)
         corrected.reported.connect(self.reported)
         self.layers.append(corrected)
+        self.looks.watch(corrected)
         self.changed.emit()
         return corrected
 

@@ -121,6 +121,7 @@ class FixTools(QGroupBox):
         self.escape.setContext(Qt.ShortcutContext.WindowShortcut)
         self.escape.setEnabled(False)
         self.classes = ClassPalette(lambda: self._target is not None)
+        self.classes.look.bind(corrections.looks)
         self.brush = LimitedBrush(viewer, corrections)
         self.hint = label()
         self.message = MessageRow()

@@ -70,6 +70,7 @@ class MainDock(Dockable):
         layout.addWidget(disclaimer)
         self.setMinimumWidth(NARROWEST)
         self.segment.results.added.connect(self.corrections.watch)
+        self.segment.results.box.classes.bind(self.corrections.looks)
         self.style_panel.teach_wanted.connect(self._on_teach_wanted)
         self.models.changed.connect(self.segment.set_models)
         self.models.changed.connect(self.teach.run.set_models)

@@ -32,6 +32,12 @@ class ObjectClasses:
         """Whether there is anything to tell apart."""
         return self._target.header.output == "objects" and len(self._target.classes) > 1
 
+    @property
+    def shown(self) -> dict[int, int]:
+        """Class of each object, and of the one that is about to be painted."""
+        coming = {int(self._target.layer.selected_label): self.hand} if self._is_fresh else {}
+        return self._target.owners | coming
+
     def of(self, number: int) -> int:
         """Class value of an object."""
         return self._target.owners.get(number, 1)
