@@ -167,9 +167,15 @@ class Comparison:
     def _forgets(self) -> bool:
         if self.parent is None or self.parent.on_old is None or self.child.on_old is None:
             return False
-        pairs = zip(itertools.chain(*self.parent.old), itertools.chain(*self.child.old), strict=True)
-        was, now = max(pairs, key=lambda pair: pair[0] - pair[1])  # the old picture that lost most
+        was, now = self._worst_old
         return self.child.on_old < self.parent.on_old - TOLERATED or now < was - TOLERATED_OF_ONE
+
+    @property
+    def _worst_old(self) -> tuple[float, float]:
+        """Dice before and after of the old picture that lost most."""
+        before = itertools.chain(*self.parent.old) if self.parent else ()
+        pairs = zip(before, itertools.chain(*self.child.old), strict=True)
+        return max(pairs, key=lambda pair: pair[0] - pair[1])
 
     @property
     def _keeps_and_finds(self) -> bool:
