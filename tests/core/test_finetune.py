@@ -116,7 +116,7 @@ def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(s
 
     right = picture(2)
     swapped = Correction(image=right.image, labels=(right.labels == 0).astype(np.int32), rest_is_right=True)
-    bad = fine_tune([swapped], knows, store=store, **QUICK | {"steps": 25}, replay=0.0)
+    bad = fine_tune([swapped], knows, store=store, **QUICK | {"steps": 45, "learning_rate": 5e-2}, replay=0.0)
     assert bad.comparison.parent.on_old - bad.comparison.child.on_old > 0.01
     assert bad.comparison.verdict == "forgets"
     assert not bad.comparison.takes_over

@@ -203,6 +203,18 @@ def test_where_a_plateau_was_seen_is_remembered(tmp_path):
     assert (second.stale, second.cuts) == (4, 1)
 
 
+def test_however_short_the_training_the_rate_rises_in_the_first_steps():
+    options = FitOptions(steps=10, learning_rate=1e-2, least_warmup=20)
+    rates = rates_of(options, lambda state: None)
+    assert rates == pytest.approx([(i + 1) / 20 * rate(i / 10, options) for i in range(10)])
+    careful, careless = (trained(steps=10, learning_rate=1e-2, least_warmup=steps) for steps in (20, 0))
+    assert moved(careful.network) < 0.5 * moved(careless.network)
+
+
+def moved(network):
+    return (weights(network) - weights(random_unet(**TINY))).norm()
+
+
 def test_the_average_follows_slowly_and_the_floors_are_kept():
     state = trained(steps=4)
     assert not torch.equal(weights(state.average), weights(state.network))

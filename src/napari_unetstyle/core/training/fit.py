@@ -303,8 +303,9 @@ def rate(done: float, options: FitOptions, state: Fit | None = None) -> float:
 
 
 def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Tensor], options: FitOptions, done: float) -> None:
+    rising = min(1.0, (state.step + 1) / max(1, options.least_warmup))
     for group in state.optimizer.param_groups:
-        group["lr"] = rate(done, options, state) / 2**state.setbacks
+        group["lr"] = rising * rate(done, options, state) / 2**state.setbacks
     state.optimizer.zero_grad(set_to_none=True)
     value = loss(state.network, batch)
     finite = _backward(state, value, options.clip)

@@ -32,6 +32,8 @@ class FitOptions:
         Of AdamW (Loshchilov and Hutter 2019).
     warmup
         Share of the training in which the learning rate rises.
+    least_warmup
+        Steps that it rises in at least, however short the training.
     schedule
         How it goes on afterwards; see :data:`~napari_unetstyle.core.training.schedule.Schedule`.
     epoch
@@ -54,6 +56,7 @@ class FitOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup: float = 0.03
+    least_warmup: int = 0
     schedule: Schedule = "cosine"
     epoch: int = 100
     averaging: float = 0.995

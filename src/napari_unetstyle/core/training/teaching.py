@@ -27,6 +27,7 @@ from napari_unetstyle.core.training.scores import Scores
 from napari_unetstyle.core.training.style_guard import StyleGuard
 from napari_unetstyle.core.training.train_progress import TrainProgress
 
+_CAREFUL = 20  # first steps with a model that knows something: Adam's are large until it has seen some gradients
 _WHOLE = 1000
 _MEASURING = 0.1  # share of the training time that measuring in between may take
 _MEASURED = 8  # times in between, where steps are counted
@@ -69,7 +70,7 @@ class Teaching:
         key: str = "",
     ) -> None:
         _freeze(network, options.learn)
-        self._fit = options.fit(usual_rate)
+        self._fit = replace(options.fit(usual_rate), least_warmup=0 if before is None else _CAREFUL)
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
         self.score = None if before is None or options.add_classes else before.on_both  # which it could not know
         self._own = before.on_places if before else None
