@@ -37,3 +37,14 @@ def test_without_old_pictures_nothing_is_known_to_be_forgotten():
 def test_the_sentence_names_the_old_picture_that_lost_most():
     comparison = Comparison(scores(0.6, 0.9, 0.8), scores(0.7, 0.92, 0.75))
     assert "(one of them 0.800 to 0.750 Dice)" in comparison.sentence()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [(0.02, 0.05, "not better"), (0.02, 0.2, "better"), (0.6, 0.5, "not better"), (0.6, 0.7, "better")],
+)
+def test_who_finds_next_to_nothing_is_not_better_than_who_finds_less(before, after, verdict):
+    """As after swapped classes, where the one contradicts the person's labels nearly as much as the other."""
+    comparison = Comparison(scores(before), scores(after))
+    assert comparison.verdict == verdict
+    assert ("next to nothing" in comparison.sentence()) == (after < 0.1)

@@ -15,7 +15,7 @@ from napari_unetstyle.core.style.stylize import stylize
 from napari_unetstyle.core.training.lessons import sayings
 from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.places import hold_out
-from napari_unetstyle.core.training.scores import TOLERATED, Comparison, Counts, Scores
+from napari_unetstyle.core.training.scores import FOUND, TOLERATED, Comparison, Counts, Scores
 from tests.core.networks_for_tests import tiny_model
 from tests.core.teaching_for_tests import QUICK, small_picture
 from tests.core.training_for_tests import discs
@@ -77,7 +77,7 @@ def scores(own: float, looks: float | None) -> Scores:
     return Scores((place(own),) * 3, (), () if looks is None else (place(looks),) * 2)
 
 
-share = st.floats(0, 1).map(lambda x: round(x, 3))
+share = st.floats(FOUND + 0.01, 1).map(lambda x: round(x, 3))
 
 
 @given(share, share, share, share)

@@ -20,7 +20,7 @@ TOLERATED_OF_ONE = 0.03
 """Dice that any one of them may lose: they are few, and what one gains does not bring back what another kind lost."""
 
 FOUND = 0.1
-"""Dice on held-out places from which an added class is found at all."""
+"""Dice on held-out places from which anything is found at all: below, nothing was learned that is of use."""
 
 Verdict = Literal["better", "not better", "forgets", "unchecked", "new"]
 
@@ -150,7 +150,8 @@ class Comparison:
 
         Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. With
         other looks, better is who gains on the mean of the places as they are and in those looks, and loses no more
-        than 0.01 on either. A model that comes from none is ``"new"``.
+        than 0.01 on either. Who finds next to nothing (Dice of at most 0.1 on the places) is not better than who finds
+        less. A model that comes from none is ``"new"``.
 
         With added classes, better is who finds each of them (Dice above 0.1) and loses no more than 0.01 on the others;
         an added class that is in no held-out place is ``"unchecked"``.
@@ -186,7 +187,11 @@ class Comparison:
     def _gains(self) -> bool:
         changes = self._changes
         loses = len(changes) > 1 and min(changes) < -TOLERATED
-        return bool(changes) and sum(changes) > 0 and not loses
+        return bool(changes) and sum(changes) > 0 and not loses and self._finds
+
+    @property
+    def _finds(self) -> bool:
+        return (self.child.on_places or 0.0) > FOUND
 
     @property
     def _changes(self) -> list[float]:
@@ -209,6 +214,7 @@ class Comparison:
         new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
         if self.child.looks:
             new += f", in the other looks {_pair(was.on_looks, self.child.on_looks)}"
+        little = "" if self._finds else ", which is next to nothing"
         for name, dice in self.child.on_added.items():
             new = f"{name} {_pair(None, dice)}, {new}"
         missing = ENOUGH - len(self.child.places)
@@ -217,7 +223,7 @@ class Comparison:
             more = f"More of {' and '.join(self.child.added)} in other places would make it checkable"
         return {
             "better": f"Better: {new}, {old}.",
-            "not better": f"Not better, so the model you had stays: {new}, {old}.",
+            "not better": f"Not better, so the model you had stays: {new}{little}, {old}.",
             "forgets": f"It would forget, so the model you had stays: {old}, {new}.",
             "unchecked": f"Too little to check the result ({old}): look at old and new, then decide. {more}.",
             "new": f"A new model: {new}." if missing <= 0 else f"A new model, not checked: {more}.",
