@@ -62,7 +62,7 @@ class ModelsPanel(QWidget):
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
-        for i, button in enumerate((self.import_folder, self.import_file, self.share, self.open_folder, self.delete)):
+        for i, button in enumerate((self.import_folder, self.import_file, self.open_folder, self.delete, self.share)):
             buttons.addWidget(button, i // 2, i % 2)
         layout = QVBoxLayout(self)
         layout.addWidget(self.models)
