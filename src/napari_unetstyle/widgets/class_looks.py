@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
 
 REST = 100  # milliseconds without a change before colors are made anew
+COMING = 100  # objects that have the color of the class in hand before they are there
 HIGHEST_WITHOUT_NUMBA = 2**16  # number of an object that napari can give a color of its own then
 
 
@@ -51,7 +52,7 @@ class _Look(QObject):
     def __init__(self, target: CorrectedLayer, looks: ClassLooks) -> None:
         super().__init__(target)
         self._target, self._looks = target, looks
-        self._wanted: Mapping[int, int] | None = None  # class of each object; None for colors of their own
+        self._made: Mapping[int, int] | None = None  # class of each object; None for colors of their own
         self._slot = JobSlot(self)
         self._slot.done.connect(self._on_made)
         self._rest = QTimer(self)
@@ -69,20 +70,35 @@ class _Look(QObject):
 
     def _color(self) -> None:
         target = self._target
-        wanted = target.object_classes.shown if self._looks.is_on else None
-        if wanted == self._wanted:
+        if not self._looks.is_on:
+            if self._made is not None:
+                self._made = None
+                self._slot.cancel()
+                target.layer.colormap = object_colors()
             return
-        self._wanted = wanted
-        if wanted is None:
-            self._slot.cancel()
-            target.layer.colormap = object_colors()
-        else:
+        wanted = target.object_classes.shown
+        if self._made is None or not _is_right(self._made, wanted):
+            made = self._made = wanted | _coming(wanted, target.object_classes.hand)
             dtype = target.header.dtype
-            self._slot.replace(lambda: as_steps(partial(colors_by_class, target.classes, wanted, dtype)))
+            self._slot.replace(lambda: as_steps(partial(colors_by_class, target.classes, made, dtype)))
 
     def _on_made(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Finished) and outcome.value is not None and self._wanted is not None:
+        if isinstance(outcome, Finished) and outcome.value is not None and self._made is not None:
             self._target.layer.colormap = outcome.value
+
+
+def _coming(owners: Mapping[int, int], hand: int) -> dict[int, int]:
+    """The next objects, of the class in hand: napari takes long to show other colors, and need not for each of them."""
+    top = max(owners, default=0)
+    return dict.fromkeys(range(top + 1, top + 1 + COMING), hand)
+
+
+def _is_right(made: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
+    """Whether the colors for some objects are those for others, too."""
+    top = max(wanted, default=0)
+    return all(made.get(number, 1) == value for number, value in wanted.items()) and all(
+        number in wanted or number > top or value == 1 for number, value in made.items()
+    )
 
 
 def colors_by_class(classes: tuple[ClassSpec, ...], owners: Mapping[int, int], dtype: Any) -> Any:
