@@ -26,7 +26,7 @@ from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.class_looks import ClassLookRow
 from napari_unetstyle.widgets.layers import outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import NumberBox, label
+from napari_unetstyle.widgets.parts import NumberBox, Words
 from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
@@ -57,7 +57,7 @@ class AfterRun(QGroupBox):
         self._output: Output | None = None
         self._can_restyle = False
         self._formats: dict[str, QAction] = {}
-        self.summary, self.said, self.notes = label(), label(), label()
+        self.summary, self.said, self.notes = Words(), Words(), Words()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
         self.fewer.setRange(2, 98)
         self.smallest = NumberBox()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.style_layers import Style, given_to_core
 
@@ -27,7 +27,7 @@ class AlsoRead(QWidget):
         super().__init__(parent)
         self.box = QCheckBox("Also learn to read pictures like…")
         self.pictures = PictureList(viewer, NOTHING)
-        self.hint = label("Your pictures are also shown to the model with their look, as far as the labels fit.")
+        self.hint = Words("Your pictures are also shown to the model with their look, as far as the labels fit.")
         self.trial = QCheckBox(TRY)
         self.trial.setToolTip("Teaches once with these and once without, compares the two, and offers the better one")
         inside = QWidget()

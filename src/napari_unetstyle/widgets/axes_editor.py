@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import unknown
 from napari_unetstyle.widgets.layers import Statement
-from napari_unetstyle.widgets.parts import NumberBox, combo, form, label, name
+from napari_unetstyle.widgets.parts import NumberBox, Words, combo, form, name
 
 _UNITS = (("unknown", "px"), ("µm", "um"), ("mm", "mm"))
 
@@ -30,7 +30,7 @@ class AxesEditor(QWidget):
             self.unit.addItem(words, unit)
         self.use = QPushButton("use")
         self._shown = unknown(2)
-        self.problem = label()
+        self.problem = Words()
         self.problem.hide()
         self._lay_out()
         self.axes.textChanged.connect(self._show_rows)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome, as_steps
 from napari_unetstyle.widgets.layers import class_colors, object_colors
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
@@ -130,7 +130,7 @@ class ClassLookRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.box, self.legend = QCheckBox("color by class"), label()
+        self.box, self.legend = QCheckBox("color by class"), Words()
         self.box.setToolTip("Each object in the color of its class, or in one of its own")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

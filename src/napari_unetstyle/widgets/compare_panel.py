@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.label_pair import (
     proposal,
 )
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import NumberBox, combo, follow, form, label, name, scrolling
+from napari_unetstyle.widgets.parts import NumberBox, Words, combo, follow, form, name, scrolling
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.summary import UNIT_SIGNS
 
@@ -67,7 +67,7 @@ class ComparePanel(Dockable):
         self._proposed_for: tuple[Any, Any] = (None, None)
         self._asked: Comparison | None = None
         self.prediction, self.truth, self.values, self.unit = combo(), combo(), combo(), combo()
-        self.info = label()
+        self.info = Words()
         self.tolerance = NumberBox()
         self.measure = QPushButton("MEASURE")
         self.progress, self.message = ProgressRow(), MessageRow()
@@ -107,7 +107,7 @@ class ComparePanel(Dockable):
         layout.addWidget(self.message)
         layout.addWidget(self.results)
         layout.addStretch()
-        disclaimer = label("Research use only, not a medical device.")
+        disclaimer = Words("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)

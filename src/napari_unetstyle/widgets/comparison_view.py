@@ -18,7 +18,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as
 from napari_unetstyle.widgets.label_pair import LabelPair, add_differences
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scores_table import ScoresTable
 
@@ -69,7 +69,7 @@ class ComparisonView(QWidget):
         self._marking, self._saving = JobSlot(self), JobSlot(self)
         self._followed: WeakSet[Any] = WeakSet()
         self.comparison: Comparison | None = None
-        self.title, self.notes, self.legend = label(), label(), label()
+        self.title, self.notes, self.legend = Words(), Words(), Words()
         self.table = ScoresTable()
         self.show_differences, self.save = QPushButton("Show differences"), QPushButton("Save CSV…")
         self.copy = QPushButton("Copy")

@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.layers import METADATA, Placement, image_from_layer, label_colors
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.picture_project import identity_of, project_of
 from napari_unetstyle.widgets.unclosed import Unclosed, iter_unclosed
 
@@ -66,7 +66,7 @@ class Corrections(QWidget):
         self.rows: list[MessageRow] = []
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
-        self.reading = label(READING)
+        self.reading = Words(READING)
         self.reading.hide()
         self._rows.addWidget(self.reading)
         self._patience = QTimer(self)

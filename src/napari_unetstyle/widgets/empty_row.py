@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.opening import add_picture, ask_for_path
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -34,7 +34,7 @@ class EmptyRow(QWidget):
         buttons.addWidget(self.folder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(label("No picture is open. You can also drop one on napari."))
+        layout.addWidget(Words("No picture is open. You can also drop one on napari."))
         layout.addLayout(buttons)
         self.open.clicked.connect(self._on_open)
         self.sample.clicked.connect(self._on_sample)

@@ -21,7 +21,7 @@ from napari_unetstyle.widgets.limited_brush import LimitedBrush
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.next_place import NextPlace
 from napari_unetstyle.widgets.overlay import canvas_of
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 
 if TYPE_CHECKING:
     import napari.layers
@@ -123,7 +123,7 @@ class FixTools(QGroupBox):
         self.classes = ClassPalette(lambda: self._target is not None)
         self.classes.look.bind(corrections.looks)
         self.brush = LimitedBrush(viewer, corrections)
-        self.hint = label()
+        self.hint = Words()
         self.message = MessageRow()
         self._lay_out()
         self._connect()

@@ -15,7 +15,7 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import add_labels_file, add_picture, ask_for_path
-from napari_unetstyle.widgets.parts import form, label, name
+from napari_unetstyle.widgets.parts import Words, form, name
 from napari_unetstyle.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class FolderPanel(QWidget):
         self.pictures = QListWidget()
         self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the count stands at the end
         self.pictures.setToolTip("Double-click opens the picture and its labels.")
-        self.words = label()
+        self.words = Words()
         self.progress, self.message = ProgressRow(), MessageRow()
         self._lay_out()
         self._connect()

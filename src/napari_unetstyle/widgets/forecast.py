@@ -12,7 +12,7 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.run_request import RunRequest
 
 REST = 400  # milliseconds without a change
@@ -36,7 +36,7 @@ class Forecast(QWidget):
         self._kept: dict[Any, Any] = {}  # the model
         self._slot = JobSlot(self)
         self._slot.done.connect(self._on_done)
-        self.words = label()
+        self.words = Words()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.words)

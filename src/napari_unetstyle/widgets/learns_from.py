@@ -19,7 +19,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, fa
 from napari_unetstyle.widgets.learned_places import LearnedPlaces
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import keep_room, label, scrolling
+from napari_unetstyle.widgets.parts import Words, keep_room, scrolling
 from napari_unetstyle.widgets.picture_project import project_beside
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ class LearnsFrom(QGroupBox):
         self.boxes: list[QCheckBox] = []
         self.show_on_picture = QPushButton("show on picture")
         self.show_on_picture.setCheckable(True)
-        self.saved = label()
-        self.question, self.asked = QWidget(), label()
+        self.saved = Words()
+        self.question, self.asked = QWidget(), Words()
         self.yes, self.only = QPushButton("Yes"), QPushButton("Only my fixes")
         self.copy = CopyOffer(corrections)
         self.message = MessageRow()

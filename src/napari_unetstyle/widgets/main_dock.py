@@ -18,7 +18,7 @@ from napari_unetstyle.widgets.jobs import JobSlot
 from napari_unetstyle.widgets.layers import outline_on_scan
 from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
-from napari_unetstyle.widgets.parts import follow, label, scrolling
+from napari_unetstyle.widgets.parts import Words, follow, scrolling
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
 from napari_unetstyle.widgets.style_layers import Style
 from napari_unetstyle.widgets.style_panel import StylePanel
@@ -61,7 +61,7 @@ class MainDock(Dockable):
         self.tabs.addTab(scrolling(self.style_panel), "Style")
         self.models_tab = scrolling(self.models)
         self.tabs.addTab(self.models_tab, "Models")
-        disclaimer = label("Research use only, not a medical device.")
+        disclaimer = Words("Research use only, not a medical device.")
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

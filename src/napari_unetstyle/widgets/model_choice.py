@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.parts import combo, label, named
+from napari_unetstyle.widgets.parts import Words, combo, named
 from napari_unetstyle.widgets.summary import model_title
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ModelChoice(QWidget):
         self.models, self.output = combo(), combo()
         self.output.addItem("separate objects", "objects")
         self.output.addItem("areas", "areas")
-        self.purpose = label()
+        self.purpose = Words()
         self._output_row = named("As", self.output)
         layout = QVBoxLayout(self)  # a form would cut words that wrap
         layout.setContentsMargins(0, 0, 0, 0)

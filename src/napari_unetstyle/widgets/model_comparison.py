@@ -16,7 +16,7 @@ from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, 
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.outputs import Fresh
-from napari_unetstyle.widgets.parts import bring_into_sight, combo, label
+from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.summary import describe_found, model_title
 
@@ -65,7 +65,7 @@ class ModelComparison(QWidget):
         self.other = combo()
         self.compare.setToolTip("Run both on all of the picture chosen under Segment; neither counts as right")
         self.other.setAccessibleName("Compare with")
-        self.hint, self.words = label(), label()
+        self.hint, self.words = Words(), Words()
         self.progress, self.message = ProgressRow(), MessageRow()
         self.box = QGroupBox()
         self.flip, self.changes = QPushButton(f"Flip {FLIP_KEY}"), QPushButton("Show differences")

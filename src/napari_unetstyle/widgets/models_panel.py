@@ -21,7 +21,7 @@ from napari_unetstyle.widgets.model_card import card_text
 from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_tree import ModelsTree
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.summary import model_title
@@ -52,7 +52,7 @@ class ModelsPanel(QWidget):
         self._imports: list[Outcome] = []
         self._told = ""  # of them
         self.models = ModelsTree()
-        self.card, self.problems = label(), label()
+        self.card, self.problems = Words(), Words()
         self.import_folder, self.import_file = QPushButton("Import folder…"), QPushButton("Import file…")
         self.delete, self.open_folder = QPushButton("Delete"), QPushButton("Open folder")
         self.message = MessageRow()

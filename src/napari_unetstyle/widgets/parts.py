@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QLocale, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+if TYPE_CHECKING:
+    from qtpy.QtGui import QResizeEvent
+
 NAME_WIDTH = 68  # of the names left of the fields, the same in every form
 
 
@@ -29,13 +32,32 @@ def combo() -> QComboBox:
     return box
 
 
-def label(text: str = "") -> QLabel:
-    """Words that wrap instead of widening the dock."""
-    words = QLabel(text)
-    words.setWordWrap(True)
-    words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return words
+class Words(QLabel):
+    """Words that wrap instead of widening the dock, and are never cut.
+
+    In a scrolled panel Qt asks for the height of one line and squeezes the others; so the height is held.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def setText(self, text: str) -> None:
+        """Show other words."""
+        super().setText(text)
+        self._hold()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap anew."""
+        super().resizeEvent(event)
+        self._hold()
+
+    def _hold(self) -> None:
+        self.setMinimumHeight(0)  # else no fewer lines are ever enough
+        if self.text():
+            self.setMinimumHeight(self.heightForWidth(self.width()))
 
 
 class NumberBox(QDoubleSpinBox):

@@ -14,7 +14,7 @@ from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
 from napari_unetstyle.widgets.layers import METADATA, Statement, completed, image_from_layer, statement_of
 from napari_unetstyle.widgets.opening import statement_in_file
-from napari_unetstyle.widgets.parts import combo, follow, label, named
+from napari_unetstyle.widgets.parts import Words, combo, follow, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
@@ -40,7 +40,7 @@ class PictureForm(QWidget):
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
         self.layers = combo()
-        self.info = label()
+        self.info = Words()
         self.change = QPushButton("change")
         self.change.setToolTip("Axes and pixel size")
         self.editor = AxesEditor()

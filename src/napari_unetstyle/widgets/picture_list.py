@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.parts import follow, label, scroll_down_only
+from napari_unetstyle.widgets.parts import Words, follow, scroll_down_only
 from napari_unetstyle.widgets.style_layers import Style, is_kept, own_pictures
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PictureList(QWidget):
         self._viewer, self._left_out = viewer, None
         self._kept: Sequence[KeptStyle] = ()
         self._boxes: list[tuple[Style, QCheckBox]] = []
-        self.nothing = label(nothing)
+        self.nothing = Words(nothing)
         self.heading = QLabel("Kept styles")
         rows = QWidget()
         self._rows = QVBoxLayout(rows)

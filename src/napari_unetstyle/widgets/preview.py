@@ -14,7 +14,7 @@ from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -55,7 +55,7 @@ class Preview(QWidget):
         self.drawing = Drawing(self, viewer, KEY)
         self._kept: dict[Any, Any] = {}  # the model fitted to the picture
         self.box = QCheckBox("Preview what is on screen")
-        self.words = label()
+        self.words = Words()
         self.words.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 
 if TYPE_CHECKING:
     import napari.layers
@@ -30,7 +30,7 @@ class Ruler(QWidget):
         self._picture: Picture | None = None
         self._line: napari.layers.Shapes | None = None
         self.is_useful = True
-        self.words = label()
+        self.words = Words()
         self.button = QPushButton("measure one object ╱")
         self.button.setToolTip("Draw a line across one object: it sets the scale")
         layout = QHBoxLayout(self)

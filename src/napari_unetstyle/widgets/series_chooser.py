@@ -16,7 +16,7 @@ from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import LayerData, layer_data
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class SeriesChooser(Dockable):
         super().__init__()
         self._viewer, self._series, self._folder = viewer, list(series), folder
         self._slot = JobSlot(self)
-        self.words = label(f"{len(series)} series were found. Choose what to open.")
+        self.words = Words(f"{len(series)} series were found. Choose what to open.")
         self.list = QListWidget()
-        self.problem = label()
+        self.problem = Words()
         self.open, self.cancel = QPushButton("Open"), QPushButton("Close")
         self.progress, self.message = ProgressRow(), MessageRow()
         self._lay_out()

@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, 
 from napari_unetstyle.widgets.layers import image_from_layer, statement_of
 from napari_unetstyle.widgets.message_row import Action, MessageRow
 from napari_unetstyle.widgets.opening import file_with
-from napari_unetstyle.widgets.parts import bring_into_sight, combo, follow, label, named
+from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo, follow, named
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
@@ -78,7 +78,7 @@ class StylePanel(QWidget):
         self._place: StylePlace | None = None
         self._styles: list[str] = []
         self._copy: Callable[[str], None] | None = None
-        self.nothing = label(NO_PICTURE)
+        self.nothing = Words(NO_PICTURE)
         self.layers = combo()
         self.styles = PictureList(viewer, NO_STYLE)
         self.strength = QSlider(Qt.Orientation.Horizontal)
@@ -117,7 +117,7 @@ class StylePanel(QWidget):
         rows = QVBoxLayout(self.form)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(named("Picture", self.layers))
-        rows.addWidget(label("Make it look like"))
+        rows.addWidget(Words("Make it look like"))
         rows.addWidget(self.styles)
         rows.addWidget(named("Strength", line))
         rows.addWidget(self.advanced)

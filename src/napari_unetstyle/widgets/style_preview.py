@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -107,7 +107,7 @@ class StylePreview(QWidget):
         self._kept: dict[Any, Any] = {}
         self._request: StyleRequest | None = None
         self.shown: StylePreviewed | None = None
-        self.before, self.after, self.words = QLabel(), QLabel(), label()
+        self.before, self.after, self.words = QLabel(), QLabel(), Words()
         self.pictures = QWidget()
         pictures = QHBoxLayout(self.pictures)
         pictures.setContentsMargins(0, 0, 0, 0)

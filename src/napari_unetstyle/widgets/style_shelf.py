@@ -16,7 +16,7 @@ from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, fa
 from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
-from napari_unetstyle.widgets.parts import bring_into_sight, label, named
+from napari_unetstyle.widgets.parts import Words, bring_into_sight, named
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.style_layers import Style, is_kept
 
@@ -68,7 +68,7 @@ class StyleShelf(QWidget):
         inside.setContentsMargins(12, 0, 0, 0)
         inside.addWidget(named("Name", self.name))
         inside.addWidget(self.thumbnail)
-        inside.addWidget(label(WHAT_IS_KEPT))
+        inside.addWidget(Words(WHAT_IS_KEPT))
         answers = QHBoxLayout()
         answers.addWidget(self.confirm)
         answers.addWidget(self.cancel)

@@ -12,7 +12,7 @@ from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.measurements import is_too_large
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
-from napari_unetstyle.widgets.parts import follow, label
+from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.scope import canvas_map
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class MeasurementTable(Dockable):
         self.view.verticalHeader().setDefaultSectionSize(ROW)
         bars = self.view.horizontalHeader().sizeHint().height() + self.view.horizontalScrollBar().sizeHint().height()
         self.view.setMinimumHeight(LEAST_ROWS * ROW + bars)
-        self.title = label()
+        self.title = Words()
         self.copy = QPushButton("Copy")
         self.copy.setToolTip("The whole table, to paste into a spreadsheet")
         self.copy.clicked.connect(lambda: QApplication.clipboard().setText(self.model.text()))

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from napari_unetstyle.core.training.scores import ENOUGH, FOUND
 from napari_unetstyle.widgets.flip_key import FLIP_KEY
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.taught_details import TaughtDetails
 
@@ -42,8 +42,8 @@ class TaughtBox(QGroupBox):
     def __init__(self, share: ShareModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.share, self.details = share, TaughtDetails()
-        self.added, self.yours, self.looks, self.old, self.verdict = label(), label(), label(), label(), label()
-        self.trial = label()
+        self.added, self.yours, self.looks, self.old, self.verdict = Words(), Words(), Words(), Words(), Words()
+        self.trial = Words()
         self.use = QPushButton("Use it")
         self.back = QPushButton("Go back")
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Checked
@@ -83,7 +83,7 @@ class TaughtDetails(QWidget):
         self.toggle.setCheckable(True)
         self.toggle.setAutoRaise(True)
         self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.how, self.notes = label(), label()
+        self.how, self.notes = Words(), Words()
         self.table = _table()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

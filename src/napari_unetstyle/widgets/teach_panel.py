@@ -10,7 +10,7 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.fix_tools import FixTools
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.learns_from import LearnsFrom
-from napari_unetstyle.widgets.parts import label
+from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.teach_run import TeachRun
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TeachPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self._corrections = corrections
-        self.nothing = label(NOTHING)
+        self.nothing = Words(NOTHING)
         self.fix = FixTools(viewer, corrections)
         self.learns = LearnsFrom(viewer, corrections, lambda: self.run.goal)
         layout = QVBoxLayout(self)

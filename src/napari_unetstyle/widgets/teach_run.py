@@ -26,7 +26,7 @@ from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_te
 from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
-from napari_unetstyle.widgets.parts import NumberBox, keep_room, label, scroll_to
+from napari_unetstyle.widgets.parts import NumberBox, Words, keep_room, scroll_to
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
@@ -103,7 +103,7 @@ class TeachRun(QWidget):
         self.teach.setMinimumHeight(32)
         self.teach.setToolTip("Learn from what is ticked; the new model is used only if it is better")
         self.minutes.setToolTip("How long it learns; more helps where much was fixed")
-        self.hint = label()
+        self.hint = Words()
         self.curve = ScoreCurve()
         self.progress = ProgressRow()
         self.pause = QPushButton("Pause")
