@@ -97,6 +97,12 @@ def test_columns_have_the_logits_of_the_whole(memory):
     assert (len(columns) > 1) == (memory < 2**30)
 
 
+def test_large_slices_are_cut_though_a_small_network_could_take_them_whole():
+    network, box = random_unet(dims=3, channels=1, widths=(2, 2), out=2), (slice(0, 9), slice(0, 1300), slice(0, 1300))
+    columns = probability.columns_of(network, box, (9, 1300, 1300), engine_of(2**40))
+    assert columns == [(slice(0, 650), slice(0, 1300)), (slice(650, 1300), slice(0, 1300))]
+
+
 def test_strips_and_the_picture_do_not_change_the_labels(model, whole):
     assert 0.05 < (whole.labels > 0).mean() < 0.95
     assert set(np.unique(whole.labels)) == {0, 1, 2}

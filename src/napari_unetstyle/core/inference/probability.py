@@ -25,7 +25,7 @@ Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
 _STRIP_PIXELS_GPU = 2**21
 SHORT = "Memory was short, so the run went on in smaller parts: slower, with the same result."
-_WIDEST = 2**13  # longer rows are cut into columns, so that memory does not grow with the picture
+_WIDEST = {2: 2**13, 3: 2**20}  # longer rows and larger slices are cut, so that memory does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,16 +167,13 @@ def _fewest_rows(network: UNet) -> int:
 def columns_of(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) -> list[Box]:
     """Parts of the axes that are not streamed: as few as the memory allows."""
     counts = [1] * (len(box) - 1)
-    counts[-1] = max(1, math.ceil((box[-1].stop - box[-1].start) / max(_WIDEST, Reach.of(network, -1).window)))
     while True:
         parts = [_split(s, n) for s, n in zip(box[1:], counts, strict=True)]
         widest = (box[0], *(max(part, key=lambda s: s.stop - s.start) for part in parts))
         cut = Cut.of(network, widest, shape, engine.strip_pixels)
-        axis = _longest(network, widest[1:])
-        if (
-            axis is None
-            or stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize) <= engine.memory
-        ):
+        axis, is_narrow = _longest(network, widest[1:]), _area(widest[1:]) <= _WIDEST[len(box)]
+        needed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize)
+        if axis is None or (is_narrow and needed <= engine.memory):
             return list(itertools.product(*parts))
         counts[axis] += 1
 
