@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,25 @@ def test_memory_does_not_grow_with_a_long_volume_but_with_a_wide_one(volumes):
     assert amounts[0] == amounts[1] < 3 * 2**30
     assert predict_memory(lazy(600, 128, 128), volumes, options) < amounts[0]
     assert predict_memory(lazy(1300, 1300, 1300), volumes, options) < 1.5 * 2**30
+
+
+class Chunked:
+    """Like a zarr array of 100 slices in a chunk."""
+
+    chunks = (100, 50, 50)
+
+    def __init__(self, image):
+        self.shape, self.dtype = image.array.shape, image.array.dtype
+
+    def __getitem__(self, key):
+        raise AssertionError("nothing is read")
+
+
+def test_chunks_that_are_unpacked_ahead_are_counted(volumes):
+    options = SegmentOptions(device="cpu")
+    image = lazy(200, 300, 300)
+    plain, chunked = (predict_memory(one, volumes, options) for one in (image, replace(image, array=Chunked(image))))
+    assert chunked - plain == 100 * 300 * 300 * 2
 
 
 def test_a_part_takes_less_than_the_whole(volumes, tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.free_memory import free_memory
-from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.image import Frame, Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.scratch import IN_MEMORY
@@ -16,6 +16,7 @@ from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
+from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
 from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.scale import Scale, scale_for
 from napari_unetstyle.core.segmentation.segment import scope
@@ -60,12 +61,13 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     plane = "YX" if options.plane == "all" else options.plane
     options, seen = options.changed(plane=plane), turned(image, plane)
     engine, scale = engine_for(options, model.spec, []), scale_for(seen, model.spec, options)
-    shape = seen.frame(seen.frames(engine.dims)[0], engine.dims).shape
+    frame = seen.frame(seen.frames(engine.dims)[0], engine.dims)
+    shape = frame.shape
     pixels, network = math.prod(image.label_shape), model.network
     probabilities = _kept(model.spec.out_channels * pixels, options)
     labels = _kept((_FLOAT if model.spec.separation else 1) * pixels, options)
     looking = _looking(network, scaled_shape(shape, scale), len(seen.frames(engine.dims)), options)
-    running = probabilities + _running(network, shape, scale, options, engine)
+    running = probabilities + _running(network, frame, scale, options, engine)
     if (options.output or "objects") == "objects" and model.spec.separation:
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
         decided = image.label_shape[-3:] if is_whole else shape
@@ -134,12 +136,13 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     return pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs)
 
 
-def _running(network: UNet, shape: tuple[int, ...], scale: Scale, options: SegmentOptions, engine: Engine) -> int:
+def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions, engine: Engine) -> int:
     """The largest column of the picture, streamed."""
     from napari_unetstyle.core.inference.probability import Cut, columns_of
     from napari_unetstyle.core.inference.streaming import stream_bytes
 
-    resampler = Resampler(scaled_shape(shape, scale), shape)
+    shape, scaled = frame.shape, scaled_shape(frame.shape, scale)
+    resampler, reading = Resampler(scaled, shape), Resampler(shape, scaled)
     box = resampler.needs(scope(options, shape))
     columns = columns_of(network, box, resampler.source, engine)
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
@@ -147,6 +150,7 @@ def _running(network: UNet, shape: tuple[int, ...], scale: Scale, options: Segme
     each = [
         stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize)
         + cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
+        + ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
         for cut in cuts
     ]
     small = _kept(logits * math.prod(s.stop - s.start for s in box), options) if resampler.source != shape else 0

@@ -112,6 +112,21 @@ class _Ahead:
         self._stop = end
 
 
+def ahead_bytes(frame: Frame, across: tuple[slice, ...]) -> int:
+    """Memory that slices of a lazy volume take which are held because they were unpacked with others.
+
+    Parameters
+    ----------
+    frame
+        The volume, or a picture, of which nothing is held.
+    across
+        The part of its other axes that is read.
+    """
+    height = _chunk_height(frame)
+    each = math.prod(s.stop - s.start for s in across) * frame.channels * np.dtype(frame.image.array.dtype).itemsize
+    return height * each if height > 1 else 0
+
+
 def _chunk_height(frame: Frame) -> int:
     """Slices in a chunk of a lazy volume; 1 where nothing is gained by reading them together."""
     chunks = getattr(frame.image.array, "chunks", None)
