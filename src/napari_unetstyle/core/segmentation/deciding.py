@@ -24,7 +24,9 @@ from napari_unetstyle.core.segmentation.table import area_table, object_table
 def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
     """Labels and their table from the probability bytes: the only place where a pixel is decided.
 
-    Object ids go on from frame to frame.
+    Object ids go on from frame to frame. Labels become a scratch array, and a file only when that is written: of a run
+    that is stopped no half file is left, *fewer - more* decides anew what is on screen, and areas that nothing is
+    done to would be the only ones that need no whole.
     """
     objects, options = result.output == "objects", result.options
     labels = scratch.zeros(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8, options.memory)
