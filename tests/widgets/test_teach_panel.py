@@ -287,6 +287,7 @@ def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click
     assert entry.state().said["ticked"] is False
     button = next(b for b in learns.findChildren(type(learns.yes)) if b.text() == "Open")
     click(button)
+    qtbot.waitUntil(lambda: not dock.corrections.is_opening, timeout=WAIT * 1000)
     opened = dock.corrections.active
     assert opened.layer.name == "slide9 nuclei"
     assert np.array_equal(opened.labels, labels)
