@@ -39,8 +39,8 @@ def more_classes(spec: ModelSpec, names: Sequence[str]) -> tuple[ClassSpec, ...]
     Raises
     ------
     OptionError
-        If a name cannot be taken, or the model finds objects one by one: nobody can say of what class a painted object
-        is, and its seed map would have to find objects in what its old pictures call background.
+        If a name cannot be taken, or the model finds objects one by one: its seed map would have to find objects in
+        what its old pictures call background.
     """
     if spec.separation is not None:
         raise OptionError(
