@@ -72,7 +72,7 @@ def test_a_teaching_that_goes_on_has_the_same_share_and_the_same_bits(tmp_path):
     store = ModelStore(tmp_path / "models")
     found = []
     for folder, stops in ((None, ()), (tmp_path / "work", (2,))):
-        options = FineTuneOptions(**QUICK | {"steps": 4, "learning_rate": 0.5}, styles=(dark(),), folder=folder)
+        options = FineTuneOptions(**QUICK | {"steps": 4, "learning_rate": 5.0}, styles=(dark(),), folder=folder)
         for stop in stops:
             steps = finetune.iter_fine_tune([small_picture()], "tiny", options, store=store)
             for progress in steps:
