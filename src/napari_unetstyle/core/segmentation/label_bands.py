@@ -25,11 +25,11 @@ def planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 def bands(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Bands of `ROWS` rows of each plane, in order."""
-    for plane in planes(array):
-        for i, top in enumerate(range(0, plane.shape[0], ROWS)):
-            yield np.asarray(plane[top : top + ROWS])
-            if i % _RELEASED == _RELEASED - 1:
-                scratch.release(array)
+    cut = (plane[top : top + ROWS] for plane in planes(array) for top in range(0, plane.shape[0], ROWS))
+    for i, band in enumerate(cut, 1):
+        yield np.asarray(band)
+        if i % _RELEASED == 0:
+            scratch.release(array)
 
 
 def smallest_type(

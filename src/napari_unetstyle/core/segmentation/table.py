@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.postprocessing import bands
@@ -48,6 +49,7 @@ def object_table(
     shape = _Shapes(count, labels.shape)
     for part, _ in bands(labels.shape, band):
         shape.add(Runs.of(np.asarray(labels[part]), part.start), first_id)
+        scratch.release(labels)
     owners = np.asarray(owners)
     columns: Table = {"label": np.arange(first_id, first_id + count, dtype=np.int32)}
     columns |= {"class": owners, "class_name": _names(owners, classes)}
@@ -70,6 +72,7 @@ def area_table(
     for part, _ in bands(labels.shape, band):
         runs = Runs.of(np.asarray(labels[part]))
         area += np.bincount(runs.value, runs.length, minlength=len(area))[: len(area)].astype(np.int64)
+        scratch.release(labels)
     columns: Table = {"label": values, "class": values.astype(np.uint8), "class_name": _names(values, classes)}
     columns |= {"area": area[values], **sizes(area[values], geometry, labels.ndim)}
     return columns | {"share": area[values] / labels.size}
