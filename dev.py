@@ -73,7 +73,8 @@ def test(arguments: list[str]) -> int:
             print(f"{check[0].name} failed (see above); the tests were not run.", flush=True)
             return code
     two = [] if "-n" in arguments or (os.cpu_count() or 1) < 2 else ["-n", "2"]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # else the threads of both processes mostly wait for each other
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # else the threads of both processes mostly wait for each other
     return call(*virtual_screen(), PYTHON, "-m", "pytest", *two, "--dist", "loadgroup", *arguments)
 
 

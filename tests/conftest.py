@@ -19,6 +19,7 @@ os.environ["NAPARI_UNETSTYLE_MODELS"] = str(Path(OURS.name) / "models")
 os.environ["NAPARI_UNETSTYLE_FIXES"] = str(Path(OURS.name) / "fixes")
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, os.cpu_count() or 1)  # more gain small pictures nothing
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+os.environ.setdefault("NUMBA_NUM_THREADS", str(THREADS))  # which napari uses, and which else sets PyTorch's, too
 
 WINDOWS = ("tests/widgets/", "tests/test_parity.py", "tests/test_manifest.py")
 ALWAYS = ["_hypothesis_pytestplugin"]
@@ -72,6 +73,7 @@ def pytest_report_header() -> str:
     return f"GUI tests: {GUI}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what this machine cannot do.
 
