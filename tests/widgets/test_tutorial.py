@@ -242,7 +242,9 @@ def share(reader: Reader) -> list[Any]:
 
     def say_where() -> None:
         (dialog,) = models.findChildren(QFileDialog)
+        dialog.setDirectory(str(Path.cwd()))  # else the last one that any dialog was in
         path = dialog.selectedFiles()[0]
+        assert Path(path).parent == Path.cwd()
         assert Path(path).name == "nuclei-mine-1.unetmodel.zip"
         dialog.accept()
         reader.wait(lambda: Path(path).exists() and "Wrote" in models.message.text)
