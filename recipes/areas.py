@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import bundle
 import numpy as np
@@ -19,13 +20,79 @@ from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
+from napari_unetstyle.core.training.augmentation import Augmentation, appear
+from napari_unetstyle.core.training.blanks import background, blank
 from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.losses import class_loss
-from napari_unetstyle.core.training.patches import Example
+from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 
 Labels = NDArray[Any]
 MakeCard = Callable[[tuple[Measurement, ...], str], Card]
 Measure = Callable[[Path], tuple[Measurement, ...]]
+NEAR = (0.95, 1.05)  # zoom of patches of nearly their own size
+_FLOORS = 40  # batches that the variance floors are taken from
+
+
+class Drawn(Protocol):
+    """What a recipe trains with."""
+
+    def plain(self, rng: np.random.Generator) -> Tensor:
+        """Images of a few patches, not augmented in appearance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Draws batches of normalized pictures ``(N, 1, Y, X)`` and classes ``(N, Y, X)``.
+
+    Attributes
+    ----------
+    groups
+        Pictures of one kind each; every kind is drawn as often.
+    sizes
+        Patches in a batch, and their side; one of these is drawn each time.
+    warp, appearance
+        How patches are changed.
+    blank, empty
+        Share of patches with nothing in them, and of those from a part of a picture that has nothing.
+    side
+        Of patches that are not augmented in appearance.
+    as_is
+        Share of patches of nearly their own size.
+    """
+
+    groups: tuple[tuple[Example, ...], ...]
+    sizes: tuple[tuple[int, int], ...]
+    warp: Warp
+    appearance: tuple[tuple[float, Augmentation], ...]
+    blank: float
+    empty: float
+    side: int
+    as_is: float = 0.0
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One batch from a generator."""
+        count, side = self.sizes[rng.integers(len(self.sizes))]
+        return batch([self.patch((side, side), rng) for _ in range(count)])
+
+    def patch(self, shape: tuple[int, int], rng: np.random.Generator) -> Example:
+        """One augmented patch, intensity not yet normalized."""
+        kind = rng.random()
+        if kind < self.blank:
+            return blank(1, shape, rng)
+        example = self._example(rng)
+        patch = background(example, shape, rng) if kind < self.blank + self.empty else None
+        if patch is None:
+            is_near = self.as_is > 0 and rng.random() < self.as_is
+            patch = draw_patch(example, shape, replace(self.warp, zoom=NEAR) if is_near else self.warp, rng)
+        return replace(patch, image=appear(patch.image, rng, self.appearance))
+
+    def plain(self, rng: np.random.Generator) -> Tensor:
+        """Images of four patches, not augmented in appearance."""
+        return normalized([draw_patch(self._example(rng), (self.side,) * 2, self.warp, rng) for _ in range(4)])
+
+    def _example(self, rng: np.random.Generator) -> Example:
+        group = self.groups[rng.integers(len(self.groups))]
+        return group[rng.integers(len(group))]
 
 
 def batch(patches: Sequence[Example]) -> tuple[Tensor, Tensor]:
@@ -75,7 +142,7 @@ def export(
     classes: tuple[ClassSpec, ...],
     out: Path,
     target: Path,
-    plain: Iterable[Tensor],
+    batches: Drawn,
     amount: str,
     card: MakeCard,
     measured: Measure,
@@ -85,8 +152,8 @@ def export(
 
     Parameters
     ----------
-    plain
-        Images like those of the training, for the variance floors.
+    batches
+        What it was trained with, for the variance floors.
     amount
         What one step of the training saw.
     card, measured
@@ -95,7 +162,7 @@ def export(
         Pictures for the model to carry.
     """
     state = bundle.averaged(UNet(network, 1 + len(classes)), out)
-    set_variance_floors(state.average, plain)
+    set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(_FLOORS)))
     training = f"{state.step} steps of {amount} in {state.seconds / 60:.0f} minutes on one CPU core."
     recipe = {"recipe": f"recipes/{name.replace('-', '_')}.py", "steps": str(state.step)}
     spec = ModelSpec(

@@ -10,7 +10,6 @@ fifth of an empty picture as axons and sheaths.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import numpy as np
 import seen
 import splits
 from skimage.io import imread
-from torch import Tensor
 from training import arguments, train
 
 from napari_unetstyle.core import segment
@@ -29,7 +27,6 @@ from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.training.augmentation import (
     Augmentation,
-    appear,
     blur,
     contrast,
     gamma,
@@ -42,8 +39,7 @@ from napari_unetstyle.core.training.augmentation import (
     sharpen,
     shot_noise,
 )
-from napari_unetstyle.core.training.blanks import background, blank
-from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
+from napari_unetstyle.core.training.patches import Example, Warp
 
 CLASSES = (
     ClassSpec(value=1, name="myelin", color="#4477aa"),
@@ -52,7 +48,7 @@ CLASSES = (
 INPUT = InputSpec(channels="gray")
 NETWORK = NetworkSpec(in_channels=1, widths=(16, 32, 64, 128, 256))
 WARP = Warp(zoom=(0.6, 2.5), turn=0.5, bend=0.2, focus=0.0)
-BATCHES = ((8, 160), (6, 192), (3, 256))
+SIZES = ((8, 160), (6, 192), (3, 256))
 BLANK, EMPTY_PIECE = 0.2, 0.03
 APPEARANCE: tuple[tuple[float, Augmentation], ...] = (
     (0.15, invert),
@@ -82,45 +78,22 @@ def memorable(data: Path, part: splits.Part) -> list[memories.Picture]:
     return [(np.moveaxis(np.atleast_3d(pixels), -1, 0), memories.area_targets(truth)) for pixels, truth in known]
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Draws batches of normalized images ``(N, 1, Y, X)`` and classes ``(N, Y, X)``; animals evenly."""
-
-    animals: tuple[tuple[Example, ...], ...]
-
-    @classmethod
-    def of(cls, data: Path) -> Batches:
-        """From the training part."""
-        animals: dict[str, list[Example]] = {}
-        for stem, (pixels, classes) in pictures(data, "train").items():
-            image = select_channels(np.moveaxis(np.atleast_3d(pixels), -1, 0), INPUT, 1)
-            animals.setdefault(stem.split("_")[0], []).append(Example.of_areas(image, classes))
-        return cls(tuple(map(tuple, animals.values())))
-
-    def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One batch from a generator."""
-        count, side = BATCHES[rng.integers(len(BATCHES))]
-        return areas.batch([self.patch((side, side), rng) for _ in range(count)])
-
-    def patch(self, shape: tuple[int, int], rng: np.random.Generator) -> Example:
-        """One augmented patch, intensity not yet normalized."""
-        kind = rng.random()
-        if kind < BLANK:
-            return blank(1, shape, rng)
-        example = self._example(rng)
-        patch = background(example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
-        if patch is None:
-            warp = replace(WARP, zoom=(0.95, 1.05)) if rng.random() < 0.3 else WARP
-            patch = draw_patch(example, shape, warp, rng)
-        return replace(patch, image=appear(patch.image, rng, APPEARANCE))
-
-    def plain(self, rng: np.random.Generator) -> Tensor:
-        """Images of four patches of 256 pixels, not augmented in appearance."""
-        return areas.normalized([draw_patch(self._example(rng), (256, 256), WARP, rng) for _ in range(4)])
-
-    def _example(self, rng: np.random.Generator) -> Example:
-        animal = self.animals[rng.integers(len(self.animals))]
-        return animal[rng.integers(len(animal))]
+def batches(data: Path) -> areas.Batches:
+    """What the training part gives; animals evenly."""
+    animals: dict[str, list[Example]] = {}
+    for stem, (pixels, classes) in pictures(data, "train").items():
+        image = select_channels(np.moveaxis(np.atleast_3d(pixels), -1, 0), INPUT, 1)
+        animals.setdefault(stem.split("_")[0], []).append(Example.of_areas(image, classes))
+    return areas.Batches(
+        groups=tuple(map(tuple, animals.values())),
+        sizes=SIZES,
+        warp=WARP,
+        appearance=APPEARANCE,
+        blank=BLANK,
+        empty=EMPTY_PIECE,
+        side=256,
+        as_is=0.3,
+    )
 
 
 def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
@@ -154,7 +127,6 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 def export(data: Path, out: Path, target: Path) -> None:
     """Write the model folder `target` from the checkpoint in `out`."""
-    batches = Batches.of(data)
     areas.export(
         name="axon-myelin",
         network=NETWORK,
@@ -162,7 +134,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         classes=CLASSES,
         out=out,
         target=target,
-        plain=(batches.plain(np.random.default_rng((7, i))) for i in range(40)),
+        batches=batches(data),
         amount="about 0.2 Mpx",
         card=card,
         measured=lambda model: measured(model, data),
@@ -177,7 +149,7 @@ def main() -> None:
     if given.export:
         export(given.data, given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), areas.loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), batches(given.data), areas.loss, given)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,6 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 def export(data: Path, out: Path, target: Path) -> None:
     """Write the model folder `target` from the checkpoint in `out`."""
-    batches = Batches.of(data)
     areas.export(
         name="hippocampus",
         network=NETWORK,
@@ -157,7 +156,7 @@ def export(data: Path, out: Path, target: Path) -> None:
         classes=CLASSES,
         out=out,
         target=target,
-        plain=(batches.plain(np.random.default_rng((7, i))) for i in range(40)),
+        batches=Batches.of(data),
         amount="about 0.15 megavoxels",
         card=card,
         measured=lambda model: measured(model, data),

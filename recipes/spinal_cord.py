@@ -4,7 +4,7 @@
     python recipes/spinal_cord.py --data FOLDER --out FOLDER --teacher sct --export FOLDER/spinal-cord
 
 No such model comes with the package: the eight volumes are of two people (``splits.py``), and what one teaches does not
-hold for the other in every contrast (``docs/explanation/numbers.md``). ``--teacher`` trains on one person, and the
+hold for the other in every contrast (``docs/explanation/measured.md``). ``--teacher`` trains on one person, and the
 export measures on the other.
 
 Slices are 1 to 17 mm thick and their pixels 0.5 to 1 mm wide. By the rule of ``core/networks/plan.py`` a convolution
@@ -15,7 +15,6 @@ bottom of the network. To take all of them it is a network of pictures, and goes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import areas
@@ -23,7 +22,6 @@ import numpy as np
 import splits
 import volumes
 from numpy.typing import NDArray
-from torch import Tensor
 from training import options, parsed, say, train
 from volumes import Case
 
@@ -35,7 +33,6 @@ from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.planes import PLANES, seen, turned
 from napari_unetstyle.core.training.augmentation import (
     Augmentation,
-    appear,
     blur,
     contrast,
     gamma,
@@ -47,8 +44,7 @@ from napari_unetstyle.core.training.augmentation import (
     shading,
     sharpen,
 )
-from napari_unetstyle.core.training.blanks import background, blank
-from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
+from napari_unetstyle.core.training.patches import Example, Warp
 
 CLASSES = (ClassSpec(value=1, name="spinal cord", color="#4477aa"),)
 PEOPLE = ("sct", "unf01")
@@ -57,7 +53,7 @@ SPACING = (0.5, 0.5)
 INPUT = InputSpec(channels="gray", spacing=SPACING, unit="mm", region=96)
 NETWORK = NetworkSpec(in_channels=1, widths=(16, 32, 64, 128, 256))
 WARP = Warp(zoom=(0.7, 1.4), turn=0.6, bend=0.3, focus=0.6)
-BATCHES = ((12, 48), (10, 64), (6, 96), (3, 160))
+SIZES = ((12, 48), (10, 64), (6, 96), (3, 160))
 BLANK, EMPTY_PIECE = 0.04, 0.06
 APPEARANCE: tuple[tuple[float, Augmentation], ...] = (
     (0.3, invert),
@@ -107,43 +103,20 @@ def slices(case: Case) -> Iterator[Example]:
             yield Example.of_areas(resampled(image), resampled(mask > 0)[0] > 0.5)
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Draws batches of normalized images ``(N, 1, Y, X)`` and classes ``(N, Y, X)``; contrasts evenly."""
-
-    contrasts: tuple[tuple[Example, ...], ...]
-
-    @classmethod
-    def of(cls, known: Mapping[str, Case]) -> Batches:
-        """From some volumes."""
-        contrasts: dict[str, list[Example]] = {}
-        for stem, case in known.items():
-            contrasts.setdefault(contrast_of(stem), []).extend(slices(case))
-        return cls(tuple(map(tuple, contrasts.values())))
-
-    def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One batch from a generator."""
-        count, side = BATCHES[rng.integers(len(BATCHES))]
-        return areas.batch([self.patch((side, side), rng) for _ in range(count)])
-
-    def patch(self, shape: tuple[int, int], rng: np.random.Generator) -> Example:
-        """One augmented patch, intensity not yet normalized."""
-        kind = rng.random()
-        if kind < BLANK:
-            return blank(1, shape, rng)
-        example = self._example(rng)
-        patch = background(example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
-        if patch is None:
-            patch = draw_patch(example, shape, WARP, rng)
-        return replace(patch, image=appear(patch.image, rng, APPEARANCE))
-
-    def plain(self, rng: np.random.Generator) -> Tensor:
-        """Images of four patches of 96 pixels, not augmented in appearance."""
-        return areas.normalized([draw_patch(self._example(rng), (96, 96), WARP, rng) for _ in range(4)])
-
-    def _example(self, rng: np.random.Generator) -> Example:
-        contrast = self.contrasts[rng.integers(len(self.contrasts))]
-        return contrast[rng.integers(len(contrast))]
+def batches(known: Mapping[str, Case]) -> areas.Batches:
+    """What some volumes give; contrasts evenly."""
+    contrasts: dict[str, list[Example]] = {}
+    for stem, case in known.items():
+        contrasts.setdefault(contrast_of(stem), []).extend(slices(case))
+    return areas.Batches(
+        groups=tuple(map(tuple, contrasts.values())),
+        sizes=SIZES,
+        warp=WARP,
+        appearance=APPEARANCE,
+        blank=BLANK,
+        empty=EMPTY_PIECE,
+        side=96,
+    )
 
 
 def measured(model: Path, known: Mapping[str, Case]) -> tuple[Measurement, ...]:
@@ -178,7 +151,6 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 def export(data: Path, known: Mapping[str, Case], others: Mapping[str, Case], out: Path, target: Path) -> None:
     """Write the model folder `target` from the checkpoint in `out`; it carries no pictures."""
-    batches = Batches.of(known)
     areas.export(
         name="spinal-cord",
         network=NETWORK,
@@ -186,7 +158,7 @@ def export(data: Path, known: Mapping[str, Case], others: Mapping[str, Case], ou
         classes=CLASSES,
         out=out,
         target=target,
-        plain=(batches.plain(np.random.default_rng((7, i))) for i in range(40)),
+        batches=batches(known),
         amount="about 0.05 Mpx",
         card=card,
         measured=lambda model: measured(model, others),
@@ -204,7 +176,7 @@ def main() -> None:
         other = PEOPLE[1 - PEOPLE.index(given.teacher)]
         export(given.data, known, cases(given.data, other), given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(known), areas.loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), batches(known), areas.loss, given)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def test_slices_across_the_cord_whatever_the_orientation_and_the_pixel_size(volu
 
 
 def test_a_batch_is_normalized_repeatable_and_its_classes_fit():
-    batches = spinal_cord.Batches.of({"mt0": AXIAL_CASE, "unf01_T2w": SAGITTAL_CASE})
-    assert [len(examples) for examples in batches.contrasts] == [5, 30]
+    batches = spinal_cord.batches({"mt0": AXIAL_CASE, "unf01_T2w": SAGITTAL_CASE})
+    assert [len(examples) for examples in batches.groups] == [5, 30]
     images, classes = batches(np.random.default_rng(0))
     assert images.shape == (len(classes), 1, *classes.shape[1:])
     assert set(classes.unique().tolist()) == {0, 1}
