@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+
+
+def options(doc: str | None, parent_minutes: float) -> argparse.ArgumentParser:
+    """What every benchmark of teaching is told; it adds its own."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for parents and finished cells")
+    parser.add_argument("--parent-minutes", type=float, default=parent_minutes)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    return parser
 
 
 class Cells:

@@ -42,7 +42,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import memories
 import nuclei
-from cells import Cells, Row
+from cells import Cells, Row, options
 from measure import score
 from nuclei import Picture, pictures
 
@@ -230,18 +230,13 @@ METHODS = ("parent", "ours", "plain", "scratch", "full")
 
 def main() -> None:
     """Read the command line, measure what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for parents and finished cells")
+    parser = options(__doc__, parent_minutes=20)
     parser.add_argument("--cells", default="dense,scribbles,one", help="cases, with commas")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--parent-minutes", type=float, default=20)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, help="learning rate of ours, in the place of the usual one")
     parser.add_argument("--replay", type=float, default=0.5)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all teaching times, to try the script")
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cells = Cells(given.work / f"cells-{given.threads}-threads-{given.scale:g}.jsonl")

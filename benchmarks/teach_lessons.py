@@ -41,7 +41,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-from cells import Cells, Row
+from cells import Cells, Row, options
 from nuclei import Picture, pictures
 from splits import NUCLEI
 from teach import dense, parent_of, quality, scribbles, worst
@@ -168,16 +168,11 @@ def measured(lesson: Lesson, parent: Model, before: Callable[[str], float], give
 
 def main() -> None:
     """Read the command line, measure what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the parent and finished lessons")
+    parser = options(__doc__, parent_minutes=10)
     parser.add_argument("--kinds", default="bad,good", help="with commas")
     parser.add_argument("--only", help="one lesson of these, such as 'swapped'")
     parser.add_argument("--parents", default=f"{BUNDLED},{ALONE}", help="with commas")
     parser.add_argument("--lesson-minutes", type=float, default=0.5)
-    parser.add_argument("--parent-minutes", type=float, default=10)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cells = Cells(given.work / f"lessons-{given.threads}-threads-{given.lesson_minutes:g}-minutes.jsonl")

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-from cells import Cells, Row
+from cells import Cells, Row, options
 from nuclei import Picture, pictures
 from numpy.typing import NDArray
 from teach import dense, parent_of, quality, worst
@@ -129,15 +129,10 @@ METHODS = {"sequence": ("sequence",), "next": ("next", "random")}
 
 def main() -> None:
     """Read the command line, measure what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the parent and finished cells")
+    parser = options(__doc__, parent_minutes=20)
     parser.add_argument("--cells", default="sequence,next", help="with commas")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--parent-minutes", type=float, default=20)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all teaching times, to try the script")
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cells = Cells(given.work / f"series-{given.threads}-threads-{given.scale:g}.jsonl")
