@@ -200,11 +200,13 @@ class Project:
     ----------
     folder
         Need not exist before something is put in.
+    is_earlier
+        Whether an entry in the folder above is one of this project, from a time when they lay there.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, is_earlier: Callable[[Header], bool] | None = None) -> None:
         self.folder = Path(folder)
-        self._is_earlier: Callable[[Header], bool] | None = None
+        self._is_earlier = is_earlier
 
     @classmethod
     def for_picture(cls, path: str | os.PathLike[str] | None, otherwise: Path | None = None) -> Project:
@@ -228,14 +230,12 @@ class Project:
         if os.access(beside if beside.is_dir() else among, os.W_OK | os.X_OK):
             return cls(beside)
         digest = hashlib.sha256(os.fsencode(among)).hexdigest()[:12]
-        project = cls(own / f"{_plain(among.name, 'pictures')}-{digest}")
 
         def is_earlier(header: Header) -> bool:
             """Whether an entry is of this folder, from a time when those of all such folders lay together."""
             return header.picture.path is not None and Path(header.picture.path).absolute().parent == among
 
-        project._is_earlier = is_earlier
-        return project
+        return cls(own / f"{_plain(among.name, 'pictures')}-{digest}", is_earlier=is_earlier)
 
     @classmethod
     def for_pixels(cls, name: str, pixels: str, path: str | None = None) -> Project:
@@ -252,15 +252,13 @@ class Project:
         """
         own, digest = user_folder(), pixels[:12]
         known = sorted(own.glob(f"*-{digest}")) if own.is_dir() else []
-        project = cls(known[0] if known else own / f"{_plain(name, 'picture')}-{digest}")
 
         def is_earlier(header: Header) -> bool:
             """Whether an entry that lies among those of all pictures, as they once did, is of this one."""
             picture = header.picture
             return picture.path == path and (path is not None or picture.name == name)
 
-        project._is_earlier = is_earlier
-        return project
+        return cls(known[0] if known else own / f"{_plain(name, 'picture')}-{digest}", is_earlier=is_earlier)
 
     def new_folder(self, layer: str) -> Path:
         """Where a new journal for labels of that name is to begin."""

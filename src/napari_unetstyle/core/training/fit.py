@@ -28,7 +28,16 @@ _IN_A_ROW = 3  # steps that are not finite, before the training goes back
 _SAFE_EVERY = 50  # steps between copies of the state that it can go back to
 _MOST_SETBACKS = 2
 _NUMBERS = (
-    *("step", "seconds", "skipped", "setbacks", "loss", "highest", "measured_at", "stale", "cuts", "notes"),
+    "step",
+    "seconds",
+    "skipped",
+    "setbacks",
+    "loss",
+    "highest",
+    "measured_at",
+    "stale",
+    "cuts",
+    "notes",
     "_in_a_row",
 )
 _EVERY = 10, 100  # steps between numbers and between histograms in the log
