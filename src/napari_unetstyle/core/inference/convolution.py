@@ -1,7 +1,8 @@
-"""Convolution as the engine runs it: for volumes on a CPU, oneDNN is asked by name.
+"""Convolution as the engine runs it: on a CPU, oneDNN is asked by name.
 
 ``torch.nn.functional.conv3d`` unfolds single small volumes with few channels instead (torch 2.14), which takes 27
-times their memory and ten times as long.
+times their memory and ten times as long. And oneDNN clips at zero what it has just computed, where ReLU as an operation
+of its own reads and writes everything again: a tenth of the time, with the same bits.
 """
 
 from __future__ import annotations
@@ -17,8 +18,24 @@ _CONVOLVE: dict[int, Callable[..., Tensor]] = {4: F.conv2d, 5: F.conv3d}
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
     """``(N, C, *spatial)`` with stride 1; for inference only."""
-    if x.ndim == 5 and x.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if x.ndim == 5 and _has_onednn(x):
         ones = [1] * (x.ndim - 2)
         direct: Tensor = torch.ops.aten.mkldnn_convolution(x, weight, bias, list(padding), ones, ones, 1)
         return direct
     return _CONVOLVE[x.ndim](x, weight, bias, padding=tuple(padding))
+
+
+def convolve_relu(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
+    """The same, with negative results set to 0."""
+    if _has_onednn(x) and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        ones = [1] * (x.ndim - 2)
+        fused = torch.ops.mkldnn._convolution_pointwise
+        clipped: Tensor = fused(x, weight, bias, list(padding), ones, ones, 1, "relu", [], "")
+        return clipped
+    return convolve(x, weight, bias, padding).relu_()
+
+
+def _has_onednn(x: Tensor) -> bool:
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return x.dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
