@@ -8,6 +8,7 @@ component, this is the same as flooding the whole picture at once.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,10 @@ from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.canvas import UNKNOWN, canvases
-from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, foreground, iter_paint
+from napari_unetstyle.core.segmentation.postprocessing import bands, foreground, iter_paint, shared_rows
 from napari_unetstyle.core.segmentation.relief import LEVELS, filled, iter_relief
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
+from napari_unetstyle.core.side_by_side import side_by_side
 
 _FLOOR = LEVELS  # a depth of one pixel
 _TALL = 4  # bands
@@ -244,14 +246,18 @@ def _highest(block: NDArray[np.uint8], runs: Runs, first_row: int) -> Positions:
 def _iter_seeds(relief: NDArray[np.uint8], hills: Runs, rise: int, band: int | None) -> Steps[Runs]:
     """Runs of the seeds; value: seed, from 1."""
     shape, plane = relief.shape, math.prod(relief.shape[1:])
-    batches = list(_together(hills, plane * (band or max(1, BAND_PIXELS // plane))))
+    batches = list(_together(hills, plane * (band or shared_rows(shape))))
     parts = [hills[:0]]
-    for i, chosen in enumerate(batches):
+
+    def one(chosen: Positions) -> list[Runs]:
         runs = hills[chosen]
         first, last = int(runs.start[0]) // plane, int(runs.stop.max() - 1) // plane + 1
         rows = np.asarray(relief[first:last]).reshape(-1)
-        parts += _seeds(runs, shape, rows, first * plane, rise)
-        yield Progress(i + 1, len(batches), "Finding objects")
+        return _seeds(runs, shape, rows, first * plane, rise)
+
+    for i, found in enumerate(side_by_side(one, batches), 1):
+        parts += found
+        yield Progress(i, len(batches), "Finding objects")
     seeds = Runs.joined(parts)
     return seeds.valued(components(seeds, shape) + 1)
 
@@ -305,16 +311,20 @@ def _together(runs: Runs, pixels: int) -> Iterator[Positions]:
 def _iter_flood(relief: NDArray[np.uint8], scene: _Scene, band: int | None) -> Steps[list[Runs]]:
     """Runs of the objects in components that several seeds share; value: the seed."""
     contested, plane = scene.contested(), math.prod(scene.shape[1:])
-    rows = band or max(1, BAND_PIXELS // plane)
+    rows = band or shared_rows(scene.shape)
     batches = list(contested.batches(rows * plane))
     parts: list[Runs] = []
-    for i, batch in enumerate(batches):
-        steps = _iter_windows(relief, batch, rows)
-        parts += yield from share(steps, i / len(batches), (i + 1) / len(batches))
+    ended = threading.Event()
+    try:
+        for i, found in enumerate(side_by_side(lambda batch: _flooded(relief, batch, rows, ended), batches), 1):
+            parts += found
+            yield Progress(i, len(batches), "Separating objects")
+    finally:
+        ended.set()
     return parts
 
 
-def _iter_windows(relief: NDArray[np.uint8], batch: _Contested, rows: int) -> Steps[list[Runs]]:
+def _flooded(relief: NDArray[np.uint8], batch: _Contested, rows: int, ended: threading.Event) -> list[Runs]:
     """Flood a batch at once or, where it is tall, in windows of `rows` rows with a halo, to the same result.
 
     The first and last row of a window that cuts a component are flooded as if an unknown seed lay there, lower
@@ -326,7 +336,7 @@ def _iter_windows(relief: NDArray[np.uint8], batch: _Contested, rows: int) -> St
     first, last = int(batch.foreground.start[0]) // plane, int(batch.foreground.stop.max() - 1) // plane + 1
     height = rows if last - first > _TALL * rows else last - first
     parts, start, halo = [], first, max(1, rows // 8)
-    while start < last:
+    while start < last and not ended.is_set():
         stop = min(start + height, last)
         low, high = max(start - halo, first), min(stop + halo, last)
         cuts = [row for row, cut in ((low, low > first), (high - 1, high < last)) if cut]
@@ -338,7 +348,6 @@ def _iter_windows(relief: NDArray[np.uint8], batch: _Contested, rows: int) -> St
         else:
             parts.append(core)
             start = stop
-        yield Progress(start - first, last - first, "Separating objects")
     return parts
 
 

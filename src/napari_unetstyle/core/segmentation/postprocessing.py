@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.runs import Runs, components
+from napari_unetstyle.core.side_by_side import MOST, cores
 
 BAND_PIXELS = 2**21  # looked at at once
+_LOWEST = 256  # rows of a band that is lower than usual: what is looked at beside it is work, too
 
 
 def areas(
@@ -132,3 +134,9 @@ def bands(shape: tuple[int, ...], rows: int | None = None, message: str = "") ->
     total = math.ceil(shape[0] / step)
     for i in range(total):
         yield slice(i * step, min((i + 1) * step, shape[0])), Progress(i + 1, total, message)
+
+
+def shared_rows(shape: tuple[int, ...]) -> int:
+    """Height of bands that are worked on side by side: as usual, or lower so that each core has one."""
+    usual = BAND_PIXELS // max(1, math.prod(shape[1:]))
+    return max(1, min(usual, max(_LOWEST, math.ceil(shape[0] / min(MOST, cores())))))

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.image import ArrayLike
-from napari_unetstyle.core.progress import Steps
-from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.postprocessing import bands, shared_rows
 from napari_unetstyle.core.segmentation.runs import Runs, components
+from napari_unetstyle.core.side_by_side import side_by_side
 
 DEEPEST = 40.0
 """Pixels of the network; what lies deeper counts as this deep. Its map is the square root of the depth over this."""
@@ -58,11 +59,15 @@ def iter_relief(
     Nothing that is more than ``DEEPEST`` and the reach of the smoothing away changes a pixel.
     """
     halo = reach(zoom)
-    for part, progress in bands(out.shape, band, "Finding objects"):
+
+    def one(banded: tuple[slice, Progress]) -> Progress:
+        part, progress = banded
         low, high = max(0, part.start - halo), min(out.shape[0], part.stop + halo)
         here = inside.paint(low, (high - low, *out.shape[1:]), np.bool_)
         out[part] = relief(here, np.asarray(seed_map[low:high]), zoom)[part.start - low : part.stop - low]
-        yield progress
+        return progress
+
+    yield from side_by_side(one, bands(out.shape, band or shared_rows(out.shape), "Finding objects"))
 
 
 def reach(zoom: float) -> int:
