@@ -241,10 +241,10 @@ def test_running_out_of_memory_takes_smaller_strips_and_gives_the_same(picture, 
     from napari_unetstyle.core.inference import probability
 
     class Tight(probability.Stream):
-        def push(self, rows, *, last):
+        def push(self, rows, turn, *, last):
             if rows.shape[2] > 16:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-            return super().push(rows, last=last)
+            return super().push(rows, turn, last=last)
 
     monkeypatch.setattr(probability, "Stream", Tight)
     messages = []
@@ -259,7 +259,7 @@ def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypat
     from napari_unetstyle.core.inference import probability
 
     class Broken(probability.Stream):
-        def push(self, rows, *, last):
+        def push(self, rows, turn, *, last):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(probability, "Stream", Broken)

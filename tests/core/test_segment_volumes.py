@@ -188,11 +188,11 @@ def test_missing_memory_takes_thinner_slabs_then_narrower_columns_and_gives_the_
     pixels, tried = torch.randn(1, 1, 13, 47, 50), []
 
     class Tight(probability.Stream):
-        def push(self, rows, *, last):
+        def push(self, rows, turn, *, last):
             tried.append(tuple(rows.shape[2:]))
             if rows.shape[2] > 1 or rows[0, 0, 0].numel() > 1500:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-            return super().push(rows, last=last)
+            return super().push(rows, turn, last=last)
 
     monkeypatch.setattr(probability, "Stream", Tight)
     with torch.inference_mode():

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.free_memory import is_out_of_memory
+from napari_unetstyle.core.inference.line import Turn, in_order
 from napari_unetstyle.core.inference.statistics import Picture
 from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.side_by_side import MOST, cores
 
 Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
@@ -61,6 +63,11 @@ class Engine:
         if self.tile is not None:
             return self.tile**2
         return _STRIP_PIXELS[self.dims] if self.device.type == "cpu" else _STRIP_PIXELS_GPU
+
+    @property
+    def at_once(self) -> int:
+        """Strips that go through the network side by side."""
+        return min(MOST, cores()) if self.device.type == "cpu" else 1
 
     def tensor(self, pixels: NDArray[np.float32]) -> Tensor:
         """Pixels ``(C, *spatial)`` as a batch of one, laid out as the convolutions like it."""
@@ -172,7 +179,7 @@ def columns_of(network: UNet, box: Box, shape: tuple[int, ...], engine: Engine) 
         widest = (box[0], *(max(part, key=lambda s: s.stop - s.start) for part in parts))
         cut = Cut.of(network, widest, shape, engine.strip_pixels)
         axis, is_narrow = _longest(network, widest[1:]), _area(widest[1:]) <= _WIDEST[len(box)]
-        needed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize)
+        needed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
         if axis is None or (is_narrow and needed <= engine.memory):
             return list(itertools.product(*parts))
         counts[axis] += 1
@@ -210,13 +217,18 @@ def _iter_cut(
 ) -> Steps[None]:
     stream = Stream(network, most=cut.rows if out.ndim > 3 else None)
     strips, plane = cut.strips(), tuple(band.outer for band in cut.bands[1:])
-    done = strips[0].start
-    for i, strip in enumerate(strips):
-        pixels = engine.tensor(picture.read(strip, *plane))
-        for logits in stream.push(pixels, last=i == len(strips) - 1):
-            _write(out, to_bytes(logits, seeds=seeds), done, box, cut)
-            done += logits.shape[2]
-        yield Progress(i + 1, len(strips))
+    row = strips[0].start
+
+    def work(strip: slice, turn: Turn) -> None:
+        nonlocal row
+        with turn(picture):
+            pixels = engine.tensor(picture.read(strip, *plane))
+        for logits in stream.push(pixels, turn, last=strip is strips[-1]):
+            _write(out, to_bytes(logits, seeds=seeds), row, box, cut)
+            row += logits.shape[2]
+
+    for done, _ in enumerate(in_order(strips, work, engine.at_once), 1):
+        yield Progress(done, len(strips))
 
 
 def _write(out: NDArray[np.uint8], values: NDArray[np.uint8], row: int, box: Box, cut: Cut) -> None:

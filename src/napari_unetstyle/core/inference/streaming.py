@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_unetstyle.core.inference.convolution import convolve
+from napari_unetstyle.core.inference.convolution import convolve_relu
+from napari_unetstyle.core.inference.line import Turn, no_turn
 from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
 _LAYOUT = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -47,7 +49,7 @@ class _Convolution:
             self._kept = rows
             return None
         self._kept = _last(rows, 2 * self._border)
-        return convolve(rows, self._weight, self._bias, self._padding).relu_()
+        return convolve_relu(rows, self._weight, self._bias, self._padding)
 
     def _padded(self, groups: list[Pieces], *, last: bool) -> Rows:
         """What was kept (at first the border), the new rows and at the end the border, in one copy."""
@@ -92,23 +94,26 @@ class _Queue:
 
     def __init__(self) -> None:
         self._pieces: deque[Tensor] = deque()
+        self._lock = threading.Lock()  # while one strip is decoded the next may be encoded
         self.rows = 0
 
     def put(self, rows: Rows) -> None:
         if rows is not None:
-            self._pieces.append(rows)
-            self.rows += rows.shape[STREAM]
+            with self._lock:
+                self._pieces.append(rows)
+                self.rows += rows.shape[STREAM]
 
     def take(self, count: int) -> Pieces:
         taken = []
-        self.rows -= count
-        while count:
-            piece = self._pieces.popleft()
-            size = min(count, piece.shape[STREAM])
-            taken.append(piece.narrow(STREAM, 0, size))
-            if size < piece.shape[STREAM]:
-                self._pieces.appendleft(piece.narrow(STREAM, size, piece.shape[STREAM] - size))
-            count -= size
+        with self._lock:
+            self.rows -= count
+            while count:
+                piece = self._pieces.popleft()
+                size = min(count, piece.shape[STREAM])
+                taken.append(piece.narrow(STREAM, 0, size))
+                if size < piece.shape[STREAM]:
+                    self._pieces.appendleft(piece.narrow(STREAM, size, piece.shape[STREAM] - size))
+                count -= size
         return taken
 
 
@@ -127,23 +132,27 @@ class _Level:
             self._decoder = _stages(network.decoder[level])
             self._skip, self._raised = _Queue(), _Queue()
 
-    def push(self, rows: Rows, *, last: bool) -> Iterator[Tensor]:
+    def push(self, rows: Rows, turn: Turn, *, last: bool) -> Iterator[Tensor]:
         """Take the next rows and give the features that are ready, in pieces of at most `most` rows."""
-        encoded = _through(self._encoder, [_pieces(rows)], last=last)
+        for stage in self._encoder:
+            with turn(stage):
+                rows = stage.push([_pieces(rows)], last=last)
         if self._below is None:
-            yield from _pieces(encoded)
+            yield from _pieces(rows)
             return
-        self._skip.put(encoded)
-        pooled = self._pool.push(encoded, last=last)
-        encoded = None
-        waiting: Rows = None
-        for deep in self._below.push(pooled, last=last):
-            if waiting is not None:
-                self._raised.put(self._up(waiting))
-                yield from self._decoded(last=False)
-            waiting = deep
-        self._raised.put(None if waiting is None else self._up(waiting))
-        yield from self._decoded(last=last)
+        with turn(self._pool):
+            self._skip.put(rows)
+            rows = self._pool.push(rows, last=last)
+        deeper = self._below.push(rows, turn, last=last)
+        rows = next(deeper, None)  # before its turn, so that the next strip can be decoded further down meanwhile
+        with turn(self):
+            for deep in deeper:
+                if rows is not None:
+                    self._raised.put(self._up(rows))
+                    yield from self._decoded(last=False)
+                rows = deep
+            self._raised.put(None if rows is None else self._up(rows))
+            yield from self._decoded(last=last)
 
     def _decoded(self, *, last: bool) -> Iterator[Tensor]:
         ready = min(self._skip.rows, self._raised.rows)
@@ -207,13 +216,13 @@ class Stream:
         self._level = _Level(network, 0, most)
         self._head = network.head
 
-    def push(self, rows: Tensor, *, last: bool) -> Iterator[Tensor]:
+    def push(self, rows: Tensor, turn: Turn = no_turn, *, last: bool) -> Iterator[Tensor]:
         """Take the next rows ``(N, C, rows, ...)`` and give the logits that are ready, in order.
 
         The logits lag behind by about the receptive field's radius; with `last` the rest comes out. What is
         given has to be taken to its end before the next rows are pushed.
         """
-        pieces = self._level.push(rows, last=last)
+        pieces = self._level.push(rows, turn, last=last)
         while True:
             with torch.inference_mode():  # not around the yield, where other code runs
                 features = next(pieces, None)
@@ -285,11 +294,13 @@ def bands(start: int, stop: int, size: int, count: int, reach: Reach) -> list[Ba
     ]
 
 
-def stream_bytes(network: UNet, rows: int, length: int, plane: tuple[int, ...], itemsize: int = 4) -> int:
+def stream_bytes(
+    network: UNet, rows: int, length: int, plane: tuple[int, ...], itemsize: int = 4, at_once: int = 1
+) -> int:
     """Memory that a :class:`Stream` takes at its peak, in bytes.
 
-    What every layer keeps, plus the largest work of one layer: its input with the kept rows, its output and the
-    output of the layer before.
+    What every layer keeps, plus for each strip the largest work of one layer: its input with the kept rows, its
+    output and the output of the layer before.
 
     Parameters
     ----------
@@ -303,6 +314,8 @@ def stream_bytes(network: UNet, rows: int, length: int, plane: tuple[int, ...], 
         Lengths of the other axes, with halos.
     itemsize
         Bytes of a number.
+    at_once
+        Strips that are worked on side by side.
     """
     kept, work, lag = 0, 0, 0
     for level in reversed(range(network.depth + 1)):
@@ -319,4 +332,4 @@ def stream_bytes(network: UNet, rows: int, length: int, plane: tuple[int, ...], 
             work = max(work, pixels * (5 * high + 4 * border) * width)
             lag += 2 * border
         lag += 2 * border
-    return itemsize * (round(_LINGERING * kept) + work)
+    return itemsize * (round(_LINGERING * kept) + at_once * work)

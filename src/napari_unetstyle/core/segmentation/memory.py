@@ -15,11 +15,12 @@ from napari_unetstyle.core.scratch import IN_MEMORY
 from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import turned
-from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
+from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, shared_rows
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
 from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.scale import Scale, scale_for
 from napari_unetstyle.core.segmentation.segment import scope
+from napari_unetstyle.core.side_by_side import MOST, cores
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.inference.probability import Engine
@@ -109,9 +110,10 @@ def _diameter(spec: ModelSpec, scale: Scale, options: SegmentOptions) -> float:
 def _finding(shape: tuple[int, ...], diameter: float, zoom: float) -> int:
     """Objects are told apart on a relief, made in bands with what is around them, and kept as runs."""
     pixels, plane = math.prod(shape), math.prod(shape[1:])
-    rows = max(1, BAND_PIXELS // max(1, plane)) + 2 * reach(zoom)
+    rows = shared_rows(shape)
+    bands = min(MOST, cores(), math.ceil(shape[0] / rows))
     runs = round(_RUNS * pixels / diameter)
-    window = _RELIEF[len(shape)] * min(shape[0], rows) * plane
+    window = bands * _RELIEF[len(shape)] * min(shape[0], rows + 2 * reach(zoom)) * plane
     return (pixels if pixels <= IN_MEMORY else 0) + max(window + _KEPT_RUN * runs, _RUN * runs)
 
 
@@ -148,8 +150,8 @@ def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions,
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
     each = [
-        stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize)
-        + cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
+        stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
+        + engine.at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
         + ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
         for cut in cuts
     ]
