@@ -169,16 +169,21 @@ def fold(network: UNet, regions: Tensor) -> UNet:
     UNet
         Same logits for any input as `network` with its normalization frozen at these statistics.
     """
+    return fold_and_answer(network, regions)[0]
+
+
+def fold_and_answer(network: UNet, regions: Tensor) -> tuple[UNet, Tensor]:
+    """As :func:`fold`, and the logits of the regions, which are known by then."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     blocks = [module for module in folded.modules() if isinstance(module, ConvBlock)]
     for block in blocks:
         block.norm = _PooledNorm(block.norm)  # type: ignore[assignment]
         block.conv = _Direct(block.conv)  # type: ignore[assignment]
     with torch.inference_mode():
-        folded(regions)
+        logits = folded(regions)
     for block in blocks:
         _fold_block(block)
-    return folded
+    return folded, logits
 
 
 def _fold_block(block: ConvBlock) -> None:

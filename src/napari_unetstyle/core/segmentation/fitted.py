@@ -36,7 +36,7 @@ class Group:
 
     network: UNet
     intensity: Intensity
-    sample: Tensor  # a few normalized regions (N, C, *spatial)
+    answers: Tensor  # the network's logits (N, C, *spatial) for a few regions
     look: Look
 
 

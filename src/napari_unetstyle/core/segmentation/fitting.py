@@ -67,7 +67,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     distance = Distance.of(groups[frames[0]].look, spec)
     if is_size_open(options, spec):
-        diameter = _diameter_in(groups[frames[0]], spec, engine)
+        diameter = diameter_seen(groups[frames[0]].answers, spec)
         options = options.changed(object_diameter=diameter)
         scale = scale_for(image, spec, options)
         if set(scale) != {1.0}:
@@ -105,7 +105,7 @@ def _fit_group(
     image: Image, model: Model, options: SegmentOptions, scale: Scale, group: tuple[Index, ...], engine: Engine
 ) -> Group:
     from napari_unetstyle.core.inference.probability import regions_tensor
-    from napari_unetstyle.core.inference.statistics import fold
+    from napari_unetstyle.core.inference.statistics import fold_and_answer
 
     dims = model.spec.network.spatial_dims
     pieces = pieces_of(image, model.spec, options, scale, group)
@@ -114,20 +114,13 @@ def _fit_group(
         raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
     flips = flips_of(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
-    network = fold(model.network.to(engine.device), batch)
+    network, logits = fold_and_answer(model.network.to(engine.device), batch)
     return Group(
         network=engine.network(network),
         intensity=intensity,
-        sample=batch[: _SIZE_REGIONS * len(flips)],
+        answers=logits[: _SIZE_REGIONS * len(flips)].clone(),
         look=look_of(pieces),
     )
-
-
-def _diameter_in(group: Group, spec: ModelSpec, engine: Engine) -> float | None:
-    import torch
-
-    with torch.inference_mode():
-        return diameter_seen(group.network(group.sample.to(engine.dtype)), spec)
 
 
 def pieces_of(
