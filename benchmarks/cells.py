@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ def options(doc: str | None, parent_minutes: float) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     return parser
+
+
+def busy(threads: int) -> Callable[[], float]:
+    """Seconds in which this process computed on all its threads: a machine that others use gives as many steps."""
+    return lambda: time.process_time() / threads
 
 
 class Cells:

@@ -21,6 +21,8 @@ plain      the same network and corrections, all layers, Adam 1e-4, Dice (MONAI)
 scratch    ``teach_new`` on the same corrections, for as long
 full       the parent taught on all training pictures of the new domain, five times as long: the gap to be closed
 
+Times of teaching are the process's own, per thread, so that other programs take no steps away.
+
 A line is written for each cell as soon as it is measured; started again with the same ``--work``, finished cells are
 read, not measured. MONAI: `pip install --group bench`.
 """
@@ -42,19 +44,20 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import memories
 import nuclei
-from cells import Cells, Row, options
+from cells import Cells, Row, busy, options
 from measure import score
 from nuclei import Picture, pictures
 
-from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, fine_tune, run, segment, teach_new
+from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, run, segment
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.training.drawing import Drawing
+from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
 from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.lessons import lesson, sayings
-from napari_unetstyle.core.training.options import FitOptions
+from napari_unetstyle.core.training.options import FineTuneOptions, FitOptions
 
 STROKE, BUDGET, LOOKED_AT = 7, 0.03, 10
 
@@ -141,7 +144,7 @@ def quality(model: Model, data: Path, domain: str) -> tuple[float, float]:
     return float(np.mean([s.dice for s in found])), float(np.mean([s.precision for s in found]))
 
 
-def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: int) -> Model:
+def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: int, clock: Callable[[], float]) -> Model:
     """What many do: all layers, Adam 1e-4, MONAI's loss and augmentation, nothing of the old."""
     import copy
 
@@ -162,8 +165,8 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
     network = copy.deepcopy(parent.network).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     dice = MaskedDiceLoss(to_onehot_y=True, softmax=True)
-    start, step = time.monotonic(), 0
-    while time.monotonic() - start < 60 * minutes:
+    start, step = clock(), 0
+    while clock() - start < 60 * minutes:
         batch = drawing(np.random.default_rng((seed, step)))
         images = torch.stack([torch.as_tensor(np.asarray(appear(image))) for image in batch.images])
         logits, known = network(images), (batch.classes >= 0).unsqueeze(1)
@@ -199,14 +202,14 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
         lessons = [case.correct(picture, parent, rng) for picture in chosen]
     row: Row = {}
     started = time.monotonic()
-    minutes = case.minutes * given.scale
+    minutes, clock = case.minutes * given.scale, busy(given.threads)
     match method:
         case "parent":
             model = parent
         case "ours" | "full":
             longer = 5 if method == "full" else 1
-            more = {"learning_rate": given.rate, "replay": given.replay, "seed": seed}
-            candidate = fine_tune(lessons, parent, store=store, minutes=minutes * longer, **more)
+            how = FineTuneOptions(minutes=minutes * longer, learning_rate=given.rate, replay=given.replay, seed=seed)
+            candidate = run(iter_fine_tune(lessons, parent, how, store=store, clock=clock))
             model = candidate.model
             row |= {
                 "verdict": candidate.comparison.verdict,
@@ -215,9 +218,10 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
                 "recipe": model.spec.provenance["recipe"],
             }
         case "scratch":
-            model = teach_new(lessons, ["nucleus"], "scratch", store=store, minutes=minutes, seed=seed).model
+            how = FineTuneOptions(minutes=minutes, name="scratch", seed=seed)
+            model = run(iter_teach_new(lessons, ["nucleus"], how, store=store, clock=clock)).model
         case _:
-            model = plain(lessons, parent, minutes, seed)
+            model = plain(lessons, parent, minutes, seed, clock)
     row["seconds"] = round(time.monotonic() - started, 1)
     row["new"], row["new_ap"] = quality(model, given.data, case.new)
     olds = [quality(model, given.data, domain) for domain in case.old] if method != "scratch" else []

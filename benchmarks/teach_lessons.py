@@ -41,7 +41,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-from cells import Cells, Row, options
+from cells import Cells, Row, busy, options
 from nuclei import Picture, pictures
 from splits import NUCLEI
 from teach import dense, parent_of, quality, scribbles, worst
@@ -144,7 +144,7 @@ def measured(lesson: Lesson, parent: Model, before: Callable[[str], float], give
     sha, started = digest(parent.folder), time.monotonic()
     row: Row = {"minutes": given.lesson_minutes, "threads": given.threads, "sha256": sha}
     try:
-        steps = iter_fine_tune(said, parent, options, store=store, clock=lambda: time.process_time() / given.threads)
+        steps = iter_fine_tune(said, parent, options, store=store, clock=busy(given.threads))
         candidate = run(steps)
     except UnetstyleError as error:
         return row | {"verdict": "refused", "says": str(error), "unchanged": digest(parent.folder) == sha}

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-from cells import Cells, Row, options
+from cells import Cells, Row, busy, options
 from nuclei import Picture, pictures
 from numpy.typing import NDArray
 from teach import dense, parent_of, quality, worst
@@ -54,8 +53,7 @@ def taught(
     """What comes of a lesson."""
     store = ModelStore(given.work / "candidates", bundled=given.work / "candidates")
     options = FineTuneOptions(minutes=minutes * given.scale, seed=seed, name=name)
-    clock = lambda: time.process_time() / given.threads  # noqa: E731
-    return run(iter_fine_tune(lessons, parent, options, store=store, clock=clock))
+    return run(iter_fine_tune(lessons, parent, options, store=store, clock=busy(given.threads)))
 
 
 def sequence(seed: int, given: argparse.Namespace) -> Row:
