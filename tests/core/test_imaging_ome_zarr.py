@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
-from napari_unetstyle.core import Geometry, read_image, write_labels
+from napari_unetstyle.core import Geometry, read_image, scratch, write_labels
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.ome_zarr import open_ome_zarr
 from napari_unetstyle.core.imaging.raster import PNG
@@ -325,6 +326,27 @@ def test_lazy_labels_are_never_whole(tmp_path: Path) -> None:
     z, y, x = 67, 333, 512
     assert read_image(tmp_path / "l.zarr").array[z, y, x] == z + y + x
     assert Watched.largest <= 64 * 128 * 128
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what is mapped from /proc")
+def test_labels_on_disk_do_not_pile_up_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while coarser levels are written, each chunk of which lies all over the file."""
+    from napari_unetstyle.core.imaging import ome_zarr_labels
+
+    def mapped() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(("RssFile", "RssShmem"))) // 1024
+
+    labels = scratch.zeros((512, 512, 512), np.uint8, 0)
+    labels[::64] = 1
+    scratch.release(labels)
+    monkeypatch.setattr(ome_zarr_labels, "_MAPPED", 2**24)
+    before, seen, release = mapped(), [], scratch.release
+    monkeypatch.setattr(ome_zarr_labels.scratch, "release", lambda array: (seen.append(mapped()), release(array)))
+    write_labels(tmp_path / "labels.zarr", labels, axes="ZYX", output="areas")
+    assert len(seen) > 8
+    assert max(seen) - before < 64  # of 128 MB
+    assert mapped() - before < 16
 
 
 def test_classes_have_names_and_colors(tmp_path: Path) -> None:

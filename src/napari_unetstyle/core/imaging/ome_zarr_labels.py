@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import math
+import mmap
 import re
 import shutil
 import tempfile
@@ -33,7 +34,7 @@ _CHUNK = {2: (1024, 1024), 3: (64, 128, 128)}
 _SMALLEST = 256  # no level is made of one whose rows and columns are fewer
 _ALIKE = 1.5  # axes are halved together if their pixel sizes differ by less
 _OFF = 1e-3  # of a pixel
-_RELEASED = 64  # chunks, after which memory of labels on disk is given back
+_MAPPED = 2**26  # bytes of labels on disk that are read before their memory is given back
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]{0,99}")
 
 
@@ -291,10 +292,16 @@ def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 
 def _fill(target: Any, labels: ArrayLike, grid: _Grid) -> None:
-    for i, block in enumerate(_blocks(grid.shape, target.chunks), 1):
-        target[block] = np.asarray(labels[grid.key(block)]).astype(target.dtype)
-        if i % _RELEASED == 0 and isinstance(labels, np.ndarray):
+    mapped = 0
+    for block in _blocks(grid.shape, target.chunks):
+        piece = np.asarray(labels[grid.key(block)])
+        target[block] = piece.astype(target.dtype)
+        mapped += math.prod(piece.shape[:-1]) * max(mmap.PAGESIZE, piece.shape[-1] * grid.step[-1] * piece.itemsize)
+        if mapped > _MAPPED and isinstance(labels, np.ndarray):
             scratch.release(labels)
+            mapped = 0
+    if isinstance(labels, np.ndarray):
+        scratch.release(labels)
 
 
 def _colors(areas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
