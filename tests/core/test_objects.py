@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from skimage.segmentation import watershed
 
 from napari_unetstyle.core.progress import Progress, run
 from napari_unetstyle.core.segmentation import canvas
+from napari_unetstyle.core.segmentation import relief as relief_module
 from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 from napari_unetstyle.core.segmentation.relief import DEEPEST, HOLE_SHARE, LEVELS, relief
+from napari_unetstyle.core.segmentation.runs import Runs
 
 HALF = 127  # the byte below probability 0.5
 RISE = 4  # levels; the default
@@ -119,6 +122,25 @@ def test_a_window_looks_as_far_as_it_must() -> None:
     labels = banded(values, 8)
     np.testing.assert_array_equal(labels, flood_everything(values))
     assert labels.max() == 2
+
+
+@settings(max_examples=15)
+@given(random=st.integers(0, 2**20), rows=st.integers(20, 200), columns=st.integers(20, 400), zoom=st.floats(0.5, 2))
+def test_the_relief_of_a_wide_picture_is_that_of_the_whole_however_it_is_cut(random, rows, columns, zoom):
+    rng = np.random.default_rng(random)
+    inside = ndimage.gaussian_filter(rng.random((220, 500)), 6) > 0.5
+    told = rng.integers(0, 256, inside.shape, dtype=np.uint8)
+    out = np.zeros(inside.shape, np.uint8)
+    with mock.patch.object(relief_module, "piece_shape", return_value=(rows, columns)):
+        run(relief_module.iter_relief(told, Runs.of(inside, 0), out, zoom))
+    np.testing.assert_array_equal(out, relief(inside, told, zoom))
+
+
+def test_wide_pictures_are_cut_into_pieces_that_are_no_larger_than_else():
+    assert relief_module.piece_shape((16384, 16384)) == (512, 4096)
+    assert relief_module.piece_shape((300, 100_000)) == (512, 4096)
+    assert relief_module.piece_shape((4096, 4096)) == (512, 4096)  # as it is
+    assert relief_module.piece_shape((64, 512, 512))[1] == 512
 
 
 @given(random=st.integers(0, 2**20), size=st.floats(1, 8), band=st.integers(1, 200), min_pixels=st.integers(0, 200))

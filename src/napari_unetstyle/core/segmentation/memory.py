@@ -15,9 +15,9 @@ from napari_unetstyle.core.scratch import IN_MEMORY
 from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import turned
-from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, shared_rows
+from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
-from napari_unetstyle.core.segmentation.relief import reach
+from napari_unetstyle.core.segmentation.relief import piece_shape, reach
 from napari_unetstyle.core.segmentation.scale import Scale, scale_for
 from napari_unetstyle.core.segmentation.segment import scope
 from napari_unetstyle.core.side_by_side import MOST, cores
@@ -110,10 +110,11 @@ def _diameter(spec: ModelSpec, scale: Scale, options: SegmentOptions) -> float:
 def _finding(shape: tuple[int, ...], diameter: float, zoom: float) -> int:
     """Objects are told apart on a relief, made in bands with what is around them, and kept as runs."""
     pixels, plane = math.prod(shape), math.prod(shape[1:])
-    rows = shared_rows(shape)
+    rows, columns = piece_shape(shape)
     bands = min(MOST, cores(), math.ceil(shape[0] / rows))
     runs = round(_RUNS * pixels / diameter)
-    window = bands * _RELIEF[len(shape)] * min(shape[0], rows + 2 * reach(zoom)) * plane
+    seen = min(shape[0], rows + 2 * reach(zoom)) * (plane if columns == shape[-1] else columns + 2 * reach(zoom))
+    window = bands * _RELIEF[len(shape)] * seen
     return (pixels if pixels <= IN_MEMORY else 0) + max(window + _KEPT_RUN * runs, _RUN * runs)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps
-from napari_unetstyle.core.segmentation.postprocessing import bands, shared_rows
+from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS, bands, shared_rows
 from napari_unetstyle.core.segmentation.runs import Runs, components
 from napari_unetstyle.core.side_by_side import side_by_side
 
@@ -25,6 +25,7 @@ LEVELS = 6
 HOLE_SHARE = 1 / 8
 """Holes of at most this part of the area around them are filled: a pale middle is no hole in a nucleus."""
 _SIGMA, _REACH = 1.5, 5  # of the smoothing, in pixels
+_TALL = 512  # rows of a band of a wide picture
 
 
 def relief(inside: NDArray[np.bool_], seed_map: NDArray[np.uint8], zoom: float = 1.0) -> NDArray[np.uint8]:
@@ -56,18 +57,37 @@ def iter_relief(
 ) -> Steps[None]:
     """Like :func:`relief`, as a job that fills `out` in bands of `band` rows; the values do not depend on it.
 
-    Nothing that is more than ``DEEPEST`` and the reach of the smoothing away changes a pixel.
+    Nothing that is more than ``DEEPEST`` and the reach of the smoothing away changes a pixel. The bands of wide
+    pictures are cut: many low ones would mostly look at what is around them.
     """
-    halo = reach(zoom)
+    rows, columns = (band, out.shape[-1]) if band else piece_shape(out.shape)
 
     def one(banded: tuple[slice, Progress]) -> Progress:
         part, progress = banded
-        low, high = max(0, part.start - halo), min(out.shape[0], part.stop + halo)
-        here = inside.paint(low, (high - low, *out.shape[1:]), np.bool_)
-        out[part] = relief(here, np.asarray(seed_map[low:high]), zoom)[part.start - low : part.stop - low]
+        around, core = _around(part, out.shape[0], zoom)
+        here = inside.paint(around.start, (around.stop - around.start, *out.shape[1:]), np.bool_)
+        told = np.asarray(seed_map[around])
+        for left in range(0, out.shape[-1], columns):
+            across = slice(left, min(left + columns, out.shape[-1]))
+            beside, middle = _around(across, out.shape[-1], zoom)
+            out[part, ..., across] = relief(here[..., beside], told[..., beside], zoom)[core, ..., middle]
         return progress
 
-    yield from side_by_side(one, bands(out.shape, band or shared_rows(out.shape), "Finding objects"))
+    yield from side_by_side(one, bands(out.shape, rows, "Finding objects"))
+
+
+def piece_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows (of the first axis) and columns (of the last) that are looked at at once."""
+    rows = shared_rows(shape)
+    if len(shape) != 2 or rows >= min(_TALL, shape[0]):
+        return rows, shape[-1]
+    return _TALL, BAND_PIXELS // _TALL
+
+
+def _around(part: slice, size: int, zoom: float) -> tuple[slice, slice]:
+    """A range of an axis with what has a say in it, and where the range is in that."""
+    low, high = max(0, part.start - reach(zoom)), min(size, part.stop + reach(zoom))
+    return slice(low, high), slice(part.start - low, part.stop - low)
 
 
 def reach(zoom: float) -> int:
