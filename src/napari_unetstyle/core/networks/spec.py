@@ -30,7 +30,7 @@ class NetworkSpec(BaseModel):
         Sides of the convolutions of each level along each axis, 1 or 3; None: 3 everywhere.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["unet"] = "unet"
     spatial_dims: Literal[2, 3] = 2
@@ -77,7 +77,7 @@ class StyleNetSpec(BaseModel):
         Residual blocks, at a quarter of the resolution.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["style-net"] = "style-net"
     in_channels: Literal[1, 3] = 3
@@ -133,7 +133,7 @@ class AnyStyleSpec(BaseModel):
         Numbers that a style comes down to.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: Literal["any-style-net"] = "any-style-net"
     body: StyleNetSpec = StyleNetSpec(width=32)
