@@ -171,10 +171,10 @@ def test_a_step_down_for_want_of_memory_is_said(
     from napari_unetstyle.core.inference import probability
 
     class Tight(probability.Stream):
-        def push(self, rows: Any, *, last: bool) -> Any:
+        def push(self, rows: Any, turn: Any, *, last: bool) -> Any:
             if rows.shape[2] > 4:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-            return super().push(rows, last=last)
+            return super().push(rows, turn, last=last)
 
     whole = segment(scan, models).labels
     monkeypatch.setattr(probability, "Stream", Tight)
