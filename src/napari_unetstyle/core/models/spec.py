@@ -13,9 +13,8 @@ DISCLAIMER = "Research use only, not a medical device."
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True
-    )  # built when first used: the dock opens sooner
+    # built when first used, so that the dock opens sooner
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ClassSpec(_Part):
