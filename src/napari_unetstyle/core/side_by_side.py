@@ -28,6 +28,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers() -> int:
+    """How many things are worked on side by side, where nothing else is said."""
+    return min(MOST, cores())
+
+
 def side_by_side(
     work: Callable[[S], T], items: Iterable[S], count: int | None = None, pool: Executor | None = None
 ) -> Generator[T]:
@@ -42,11 +47,11 @@ def side_by_side(
     items
         Drawn in this thread, when their turn comes.
     count
-        Threads; None: one for each core, up to four.
+        Threads; None: as many as :func:`workers`.
     pool
         Where they are, if there are some already.
     """
-    count = count or min(MOST, cores())
+    count = count or workers()
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(count) if pool is None else nullcontext(pool) as threads:
         try:

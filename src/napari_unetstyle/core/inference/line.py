@@ -89,7 +89,7 @@ def in_order(strips: Sequence[S], work: Callable[[S, Turn], T], count: int) -> G
         number, strip = numbered
         try:
             return work(strip, line.turn(number))
-        except BaseException as error:
+        except BaseException as error:  # whatever ended this strip, the next ones must not wait for it
             line.stop(error)
             raise
 

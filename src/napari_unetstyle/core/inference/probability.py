@@ -21,7 +21,7 @@ from napari_unetstyle.core.inference.statistics import Picture
 from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps
-from napari_unetstyle.core.side_by_side import MOST, cores
+from napari_unetstyle.core.side_by_side import workers
 
 Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
@@ -67,7 +67,7 @@ class Engine:
     @property
     def at_once(self) -> int:
         """Strips that go through the network side by side."""
-        return min(MOST, cores()) if self.device.type == "cpu" else 1
+        return workers() if self.device.type == "cpu" else 1
 
     def tensor(self, pixels: NDArray[np.float32]) -> Tensor:
         """Pixels ``(C, *spatial)`` as a batch of one, laid out as the convolutions like it."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.runs import Runs, components
-from napari_unetstyle.core.side_by_side import MOST, cores
+from napari_unetstyle.core.side_by_side import workers
 
 BAND_PIXELS = 2**21  # looked at at once
 _LOWEST = 256  # rows of a band that is lower than usual: what is looked at beside it is work, too
@@ -139,4 +139,4 @@ def bands(shape: tuple[int, ...], rows: int | None = None, message: str = "") ->
 def shared_rows(shape: tuple[int, ...]) -> int:
     """Height of bands that are worked on side by side: as usual, or lower so that each core has one."""
     usual = BAND_PIXELS // max(1, math.prod(shape[1:]))
-    return max(1, min(usual, max(_LOWEST, math.ceil(shape[0] / min(MOST, cores())))))
+    return max(1, min(usual, max(_LOWEST, math.ceil(shape[0] / workers()))))
