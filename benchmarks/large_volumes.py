@@ -110,12 +110,19 @@ def cubes_road(folder: Path) -> dict[str, Any]:
 
 
 def write_scan(folder: Path, slices: int) -> None:
-    """A scan of 512 x 512 x `slices` voxels of a millimeter as int16, uncompressed, so that it can be read in parts."""
+    """A scan of 512 x 512 x `slices` voxels of a millimeter as int16, uncompressed, so that it can be read in parts.
+
+    A body of blobs between fat and bone lies in air that is not quite even.
+    """
     import SimpleITK as sitk
 
-    tile = noise(128)
-    planes = (np.tile(tile[i % len(tile)], (4, 4)) for i in range(slices))
-    pixels = np.stack([np.int16(10) * plane - np.int16(1000) for plane in planes])
+    tile, rng = noise(128), np.random.default_rng(1)
+    y, x = np.ogrid[-1:1:512j, -1:1:512j]
+    is_body = (y / 0.6) ** 2 + (x / 0.85) ** 2 < 1
+    pixels = np.empty((slices, 512, 512), np.int16)
+    for i, plane in enumerate(pixels):
+        body = np.int16(5) * np.tile(tile[i % len(tile)], (4, 4)) - np.int16(400)
+        plane[...] = np.where(is_body, body, rng.integers(-1010, -990, body.shape, np.int16))
     sitk.WriteImage(sitk.GetImageFromArray(pixels), str(folder / "scan.nii"))
 
 

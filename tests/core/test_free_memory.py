@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
+from napari_unetstyle.core.free_memory import free_memory, give_back, is_out_of_memory
 
 
 def group(folder: Path, limit: str, used: int, cached: int) -> Path:
@@ -58,3 +61,22 @@ def test_missing_memory_is_known(error: BaseException) -> None:
 )
 def test_other_errors_are_not(error: BaseException) -> None:
     assert not is_out_of_memory(error)
+
+
+def used() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the C library of Linux keeps so much")
+def test_what_is_free_in_this_process_is_given_back() -> None:
+    def scatter() -> object:
+        np.ones(2**24, np.uint8)  # from now on arrays up to this size are not given back one by one
+        arrays = [np.ones(2**20, np.uint8) for _ in range(200)]
+        return arrays[-1]  # and this one lies at the end
+
+    give_back()
+    before = used()
+    with ThreadPoolExecutor(1) as pool:
+        last = pool.submit(scatter).result()
+    give_back()
+    assert used() - before < 2**26, last

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unetstyle.core.errors import DeviceError
-from napari_unetstyle.core.free_memory import is_out_of_memory
+from napari_unetstyle.core.free_memory import give_back, is_out_of_memory
 from napari_unetstyle.core.inference.line import Turn, in_order
 from napari_unetstyle.core.inference.statistics import Picture
 from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
@@ -253,6 +253,7 @@ def to_bytes(logits: Tensor, *, seeds: bool) -> NDArray[np.uint8]:
 
 
 def _release(device: torch.device) -> None:
+    give_back()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

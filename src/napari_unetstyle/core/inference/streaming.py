@@ -299,8 +299,8 @@ def stream_bytes(
 ) -> int:
     """Memory that a :class:`Stream` takes at its peak, in bytes.
 
-    What every layer keeps, plus for each strip the largest work of one layer: its input with the kept rows, its
-    output and the output of the layer before.
+    What every layer keeps, plus the largest work of as many layers as there are strips at once, since no two of them
+    are in the same one: its input with the kept rows, its output and the output of the layer before.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def stream_bytes(
     at_once
         Strips that are worked on side by side.
     """
-    kept, work, lag = 0, 0, 0
+    kept, lag, works = 0, 0, []
     for level in reversed(range(network.depth + 1)):
         width, below = next(network.encoder[level].parameters()).shape[:2]
         border = network.kernels[level][0] // 2
@@ -325,11 +325,11 @@ def stream_bytes(
         pixels = math.prod(-(-n // step) for n, step in zip(plane, steps[1:], strict=True))
         high = -(-rows // steps[0])
         kept += pixels * 2 * border * (below + width)
-        work = max(work, pixels * (3 * high + 2 * border) * width)
+        works.append(pixels * (3 * high + 2 * border) * width)
         if level < network.depth:
             lag = network.strides[level][0] * lag + network.strides[level][0] - 1
             kept += pixels * (2 * border * 3 + min(lag + high, -(-length // steps[0]))) * width
-            work = max(work, pixels * (5 * high + 4 * border) * width)
+            works.append(pixels * (5 * high + 4 * border) * width)
             lag += 2 * border
         lag += 2 * border
-    return itemsize * (round(_LINGERING * kept) + at_once * work)
+    return itemsize * (round(_LINGERING * kept) + sum(sorted(works)[-at_once:]))

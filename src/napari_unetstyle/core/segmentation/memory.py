@@ -31,6 +31,8 @@ _FLOAT = 4
 _ALWAYS = 3 * 2**25  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
+_SCATTERED = {2: 1.7, 3: 1.0}  # memory by what is in use of it: the arrays of pictures are small enough to be kept when
+# they are freed, by each thread for itself (glibc: below 32 MB)
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 50}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
@@ -44,9 +46,9 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
 
     The largest of three: looking at the picture (layer statistics), the network with what it keeps of the picture,
     and deciding; the probabilities and labels count while they are below ``options.memory``, beyond it they lie on
-    disk. On a GPU the network's part is the GPU's. It is foretold within a fifth on one thread (two took up to
-    41 % more, or 13 % less), of objects for a picture full of them: fewer take less. The picture itself is not counted,
-    but what is read of it is.
+    disk. On a GPU the network's part is the GPU's. It is foretold within a fifth (``benchmarks/memory_forecast.py``),
+    of objects for a picture full of them: fewer take less. The picture itself is not counted, but what is read of it
+    is.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions,
         for cut in cuts
     ]
     small = _kept(logits * math.prod(s.stop - s.start for s in box), options) if resampler.source != shape else 0
-    return small + max(each)
+    return small + round(_SCATTERED[len(shape)] * max(each))
 
 
 def _widths(network: UNet) -> tuple[int, int]:

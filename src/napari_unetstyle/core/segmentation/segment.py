@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unetstyle import __version__
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.free_memory import give_back
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import DISCLAIMER, ModelSpec
@@ -150,6 +151,7 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     first, count = fitted[0], len(fitted)
     for one in fitted:
         one.engine.said.clear()
+    give_back()  # what fitting took
     values, nonfinite = yield from share(_iter_bytes(first), 0.0, 0.9 / count)
     if count > 1:
         total = scratch.zeros(values.shape, np.uint16, first.options.memory)
@@ -164,6 +166,7 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     if first.distance is not None and first.distance.is_foreign:
         notes[first.distance.words] = None
     options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
+    give_back()  # what the network took
     return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
 
 
