@@ -20,6 +20,7 @@ adain       every training picture once more, by a network of any style (Huang a
             has seen pictures of all domains
 open        ours without pictures of the other domain
 five        ours with five unlabeled pictures of it: ``StyleAugment``
+texture     the same, also with the texture of those pictures by the bundled network, of which stands above what it saw
 restyle     no training: the test picture takes the style of the training pictures; network of ``none``
 unstain     the same by the method stain (Macenko et al. 2009), where both have stains
 ceiling     trained on the other domain itself
@@ -51,6 +52,7 @@ from napari_unetstyle.core import Reference, StyleOptions, as_image, run, styliz
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
 from napari_unetstyle.core.style import randomized
+from napari_unetstyle.core.style.any_style import with_texture
 from napari_unetstyle.core.style.change import change_of
 from napari_unetstyle.core.training import augmentation
 from napari_unetstyle.core.training.fit import fit
@@ -63,9 +65,9 @@ from napari_unetstyle.core.training.styling import iter_styled
 PAIRS = ("fluo360:hist_purple", "hist_purple:fluo360", "hist_purple:fluo256", "fluo360:cytobf")
 METHODS = (
     *("none", "nnunet", "inversion", "gin", "stain", "bezier", "slaug", "fda", "histogram", "adain"),
-    *("open", "five", "restyle", "unstain", "ceiling"),
+    *("open", "five", "texture", "restyle", "unstain", "ceiling"),
 )
-TOWARD = ("fda", "histogram", "adain", "five")
+TOWARD = ("fda", "histogram", "adain", "five", "texture")
 """Methods with pictures of the other domain."""
 SIDE, BATCH, FEW = 128, 8, 5
 RESTYLED_BY = {"restyle": "automatic", "unstain": "stain"}
@@ -265,8 +267,12 @@ def trained(method: str, source: str, target: str, seed: int, given: argparse.Na
         network.load_state_dict(load_file(path))
         return network.eval()
     sources = [nuclei.source(example) for example in nuclei.examples(given.data, source, "train").values()]
-    if method == "five":
-        styled = run(iter_styled([s.example for s in sources], looks(given.data, target)))
+    if method in ("five", "texture"):
+        known = looks(given.data, target)
+        if method == "texture":
+            pairs = zip(known, few(given.data, target), strict=True)
+            known = tuple(with_texture(look, example.image) for look, example in pairs)
+        styled = run(iter_styled([s.example for s in sources], known))
         sources = [replace(s, example=example) for s, example in zip(sources, styled.examples, strict=True)]
         change: Change = ours_with_five
     elif method == "adain":

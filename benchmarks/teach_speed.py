@@ -4,7 +4,8 @@
 
 Both teach the bundled nuclei model on the pictures that it carries, with the same loss and the same sizes. Ours draws,
 bends and restains its patches, clips the gradient and keeps a moving average of the weights; the limit does nothing
-but forward, backward and Adam on one batch that was made before.
+but forward, backward and Adam on one batch that was made before. With styles: every picture takes three looks with
+their texture, as `teach --style … --texture` has it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import argparse
 import copy
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from timing import interleaved
 
-from napari_unetstyle.core import ModelStore
+from napari_unetstyle.core import ModelStore, run
 from napari_unetstyle.core.models.memory import read_memory
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
+from napari_unetstyle.core.style.any_style import with_texture
 from napari_unetstyle.core.training.drawing import Drawing, loss
 from napari_unetstyle.core.training.fit import Fit, advance
 from napari_unetstyle.core.training.options import FitOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
+from napari_unetstyle.core.training.styling import iter_styled
 
 
 def jobs(steps: int) -> dict[str, Callable[[], object]]:
@@ -38,6 +42,9 @@ def jobs(steps: int) -> dict[str, Callable[[], object]]:
         if m.role == "learn"
     ]
     drawing = Drawing(spec=model.spec, lessons=examples[:3], old=examples)
+    looks = [with_texture(example.look, example.image) for example in examples[-3:]]
+    styled = run(iter_styled(examples, looks)).examples
+    in_styles = Drawing(spec=model.spec, lessons=styled[:3], old=styled)
     ready = drawing(np.random.default_rng(0))
     bare = copy.deepcopy(model.network).requires_grad_(True).train()
     optimizer = torch.optim.Adam(bare.parameters(), lr=1e-3)
@@ -49,12 +56,12 @@ def jobs(steps: int) -> dict[str, Callable[[], object]]:
             loss(bare, ready).backward()
             optimizer.step()
 
-    def taught() -> None:
+    def taught(draw: Drawing) -> None:
         options = FitOptions(steps=steps, learning_rate=1e-3, averaging=0.99, clip=1.0)
-        for _ in advance(Fit.of(ours, options), drawing, loss, options):
+        for _ in advance(Fit.of(ours, options), draw, loss, options):
             pass
 
-    return {"ours": taught, "bare loop": limit}
+    return {"ours": partial(taught, drawing), "with styles": partial(taught, in_styles), "bare loop": limit}
 
 
 def main() -> None:
@@ -68,12 +75,13 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     seconds = interleaved(jobs(given.steps), given.repeats, warm_up=1)
     rates = {name: given.steps / value for name, value in seconds.items()}
-    ratio = rates["ours"] / rates["bare loop"]
+    ratio, styled = rates["ours"] / rates["bare loop"], rates["with styles"] / rates["ours"]
     for name, rate in rates.items():
         print(f"{name:<12}{rate:8.2f} steps per second")
-    print(f"{'ratio':<12}{ratio:8.2f} (goal: at least 0.85)")
+    print(f"{'ours / bare loop':<24}{ratio:8.2f} (goal: at least 0.85)")
+    print(f"{'with styles / ours':<24}{styled:8.2f} (goal: at least 0.90)")
     if given.json:
-        given.json.write_text(json.dumps({**rates, "ratio": ratio}, indent=1))
+        given.json.write_text(json.dumps({**rates, "ratio": ratio, "styled": styled}, indent=1))
 
 
 if __name__ == "__main__":

@@ -74,9 +74,19 @@ def test_a_look_that_nobody_labeled_is_learned_too(
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "styles 1" in own.load("tiny-mine").spec.provenance["recipe"]
     assert "dark.tif" not in (own.load("tiny-mine").folder / "model.json").read_text()
+    textured = shell("teach", *lessons, "-m", "tiny", "--steps", 2, "--keep", "--texture", *words[-2:])
+    assert textured.code == 0
+    assert "styles 1 with texture" in own.load("tiny-mine").spec.provenance["recipe"]
     missing = shell(*words[:-1], tmp_path / "gone.tif")
     assert missing.code == 2
     assert "gone.tif" in missing.err
+
+
+def test_texture_needs_a_picture(shell: Shell, lessons: list[object], own: ModelStore) -> None:
+    for style in ([], ["--style", "he-dark"]):
+        done = shell("teach", *lessons, "-m", "tiny", "--texture", *style)
+        assert done.code == 2
+        assert "--texture needs a picture" in done.err
 
 
 def test_styles_are_tried_and_what_helps_is_used(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetstyle.core import Reference, StyleAugment
+from napari_unetstyle.core import Reference, StyleAugment, as_image, stylize
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.style.any_style import with_texture
 
 
 def picture(seed, shape=(3, 40, 50), dark=False):
@@ -95,3 +98,66 @@ def test_bright_and_dark_styles_are_not_mixed():
 def test_what_cannot_be_is_refused(options):
     with pytest.raises(OptionError):
         StyleAugment(**({"bank": bank()} | options))
+
+
+def textured(seed=0, channels=3, **kind):
+    look = picture(seed, (channels, 40, 50), **kind)
+    return with_texture(Reference.of_unit(look, f"look {seed}"), look)
+
+
+def in_any(style, pixels, seed=0):
+    augment = StyleAugment(bank=(style,), methods=("any",), p=1, strength=(1, 1))
+    return augment(pixels, np.random.default_rng(seed))
+
+
+def automatic(style, pixels):
+    augment = StyleAugment(bank=(style,), methods=("automatic",), p=1, strength=(1, 1))
+    return augment(pixels, np.random.default_rng(0))
+
+
+def test_texture_is_what_stylize_makes_in_one_pass():
+    stored = [(255 * picture(seed)).round().astype(np.uint8) for seed in (1, 9)]
+    look, pixels = (each.astype(np.float32) / 255 for each in stored)
+    made = in_any(with_texture(Reference.of_unit(look), look), pixels)
+    same = stylize(*(as_image(each, axes="CYX") for each in reversed(stored)), "any").image.array
+    assert np.abs(255 * made.clip(0, 1) - same).max() <= 1
+    assert np.abs(made - automatic(textured(1), pixels)).max() > 0.02
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((1, 40, 50), 1), ((3, 40, 50), 1), ((3, 40, 50), 3)])
+def test_texture_keeps_shape_and_stays_gray_where_the_style_is(shape, channels):
+    pixels = picture(9, shape)
+    made = in_any(textured(1, channels), pixels)
+    assert made.shape == shape
+    assert made.dtype == np.float32
+    assert channels == 3 or np.ptp(made, axis=0).max() < 1e-6
+    assert np.array_equal(made, in_any(textured(1, channels), pixels))
+
+
+@pytest.mark.parametrize("shape", [(2, 40, 50), (1, 9, 20, 22)])
+def test_what_can_have_no_texture_takes_the_colors_alone(shape):
+    style, pixels = textured(1, 1), picture(9, shape)
+    assert np.array_equal(in_any(style, pixels), automatic(style, pixels))
+    plain = bank(1)[0]
+    assert np.array_equal(in_any(plain, picture(9)), automatic(plain, picture(9)))
+
+
+def test_a_mixture_has_the_mean_texture_and_none_if_one_has_none():
+    one, other = textured(0), textured(2)
+    mixed = Reference.mixed([one, other], [0.25, 0.75])
+    assert np.allclose(mixed.texture, 0.25 * one.texture + 0.75 * other.texture, atol=1e-5)
+    assert Reference.mixed([one, bank(1)[0]]).texture is None
+    assert one.gray().texture is None
+
+
+def test_texture_is_stated_and_read_exactly():
+    style = textured(3)
+    again = Reference.of_stated(json.loads(json.dumps(style.stated())))
+    assert np.array_equal(again.texture, style.texture)
+    assert again.texture.dtype == np.float32
+    assert "texture" not in bank(1)[0].stated()
+
+
+def test_a_gray_picture_in_colors_is_a_gray_style():
+    look = np.repeat(picture(1, (1, 40, 50)), 3, axis=0)
+    assert with_texture(Reference.of_unit(look), look).channels == 1

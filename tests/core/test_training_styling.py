@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_unetstyle.core import Reference, run
+from napari_unetstyle.core.style.any_style import with_texture
+from napari_unetstyle.core.style.augment import in_style
 from napari_unetstyle.core.training import styling
 from napari_unetstyle.core.training.patches import Example
 from napari_unetstyle.core.training.styling import iter_styled
@@ -58,3 +60,28 @@ def test_volumes_take_gray_styles():
     assert found.dropped == 0
     styled = found.examples[0].style(volume.image, np.random.default_rng(1), found.examples[0].look)
     assert styled.shape == volume.image.shape
+
+
+def with_its_texture(seed=9):
+    look = 1 - 0.6 * discs((80, 90), count=8, seed=seed).image
+    return with_texture(Reference.of_unit(look), look)
+
+
+def test_texture_is_taken_where_the_labels_survive_it(monkeypatch):
+    picture = discs((96, 96), count=8)
+    found = run(iter_styled([picture], [with_its_texture(), dark()]))
+    assert (found.textured, found.plain, found.note) == (1, 0, "")
+    (example,) = found.examples
+    assert example.style.methods == ("moments", "automatic", "any")
+    assert [style.texture is not None for style in example.style.bank] == [True, False]
+    monkeypatch.setattr(styling, "in_style", erasing_with_texture)
+    found = run(iter_styled([picture], [with_its_texture()]))
+    assert (found.dropped, found.textured, found.plain) == (0, 1, 1)
+    assert found.note == "1 of 1 do without the texture of the style, for the same reason."
+    (example,) = found.examples
+    assert example.style.methods == ("moments", "automatic")
+    assert example.style.bank[0].texture is None
+
+
+def erasing_with_texture(pixels, content, wanted, options):
+    return np.zeros_like(pixels) if options.method == "any" else in_style(pixels, content, wanted, options)

@@ -98,6 +98,9 @@ def teach_model(
         list[str] | None,
         typer.Option(help="A picture, or a style of the bank, whose look the model also learns to read; or several."),
     ] = None,
+    texture: Annotated[
+        bool, typer.Option("--texture", help="With --style: the texture of those pictures, too, not only their colors.")
+    ] = False,
     try_styles: Annotated[
         bool,
         typer.Option("--try-styles", help="Teach twice, with the styles and without, and use the better of the two."),
@@ -133,6 +136,12 @@ def teach_model(
             "--try-styles needs a model to teach and at least one --style to try on it, and cannot be gone on with: "
             "leave --work out."
         )
+    styles = tuple(reference_of(path, texture=texture) for path in style or [])
+    if texture and all(one.texture is None for one in styles):
+        raise OptionError(
+            "--texture needs a picture to look like, gray or in color: give at least one as --style. The styles of the "
+            "bank are kept without texture."
+        )
     if out is not None and out.exists():
         raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
     store = ModelStore()
@@ -150,7 +159,7 @@ def teach_model(
         seed=seed,
         device=device,
         folder=work,
-        styles=tuple(reference_of(path) for path in style or []),
+        styles=styles,
         remember=not forget_pictures,
         add_classes=tuple(add_class or ()),
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.content_check import ContentCheck, check_content
     from napari_unetstyle.core.style.gatys import GatysOptions
+    from napari_unetstyle.core.style.given import reference_of
     from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.style.stylize import Styled, iter_stylize, stylize
@@ -71,6 +72,7 @@ _HOMES = {
     "Reference": "style.reference",
     "ContentCheck": "style.content_check",
     "GatysOptions": "style.gatys",
+    "reference_of": "style.given",
     "KeptStyle": "style.kept_style",
     "StyleAugment": "style.augment",
     "StyleBank": "style.bank",
@@ -127,6 +129,7 @@ __all__ = [
     "iter_try_styles",
     "measure",
     "read_image",
+    "reference_of",
     "refine",
     "run",
     "segment",

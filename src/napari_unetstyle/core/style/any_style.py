@@ -8,23 +8,42 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unetstyle.core.errors import StyleFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.networks.spec import AnyStyleSpec
-from napari_unetstyle.core.style.perceptual import as_tensor, reduced
+from napari_unetstyle.core.style.perceptual import as_tensor, is_gray, reduced
 from napari_unetstyle.core.style.pixels import Pixels
+from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.style.span import Span
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.networks.any_style_net import AnyStyleNet, TowardStyle
-    from napari_unetstyle.core.style.span import Span
 
 FILE = "any-style.safetensors"
 _BUNDLED = Path(__file__).parent / "bundled" / FILE
 _SPEC = "network"
 
 
-def toward(looks: Sequence[Pixels], span: Span) -> TowardStyle:
-    """The bundled network with a style that it need never have seen; of several pictures the mean look is taken.
+def with_texture(style: Reference, look: Pixels) -> Reference:
+    """A style, with how a picture of it looks to the bundled network: gray where the picture is.
+
+    Parameters
+    ----------
+    style
+        Of the picture.
+    look
+        The picture, ``(C, Y, X)`` in 0..1, of one channel or three.
+    """
+    style = style.gray() if is_gray(look) else style
+    texture = seen([look], Span.of(style, style.channels))
+    return Reference.of_stated({**style.stated(), "texture": texture})
+
+
+def seen(looks: Sequence[Pixels], span: Span) -> NDArray[np.float32]:
+    """How pictures of a style look to the bundled network, which need never have seen it: the mean of them.
 
     Parameters
     ----------
@@ -35,12 +54,20 @@ def toward(looks: Sequence[Pixels], span: Span) -> TowardStyle:
     """
     import torch
 
+    with torch.inference_mode():
+        found = [bundled().look(as_tensor(span.into(reduced(look))).expand(-1, 3, -1, -1)) for look in looks]
+        mean: NDArray[np.float32] = torch.stack(found).mean(0).numpy()
+    return mean
+
+
+def toward(texture: NDArray[np.float32]) -> TowardStyle:
+    """The bundled network on its way to a style that was :func:`seen`."""
+    import torch
+
     from napari_unetstyle.core.networks.any_style_net import TowardStyle
 
     network = copy.deepcopy(bundled())  # it may be moved to another device
-    with torch.inference_mode():
-        seen = [network.look(as_tensor(span.into(reduced(look))).expand(-1, 3, -1, -1)) for look in looks]
-    return TowardStyle(network, torch.stack(seen).mean(0)).requires_grad_(False).eval()
+    return TowardStyle(network, torch.from_numpy(texture)).requires_grad_(False).eval()
 
 
 @lru_cache(maxsize=1)

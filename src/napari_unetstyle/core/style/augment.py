@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.style.change import StyleOptions, change_of
+from napari_unetstyle.core.style.change import ANY, StyleOptions, change_of, is_to_invert
+from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.pixels import Pixels
 from napari_unetstyle.core.style.polarity import differ
 from napari_unetstyle.core.style.reference import Reference
+
+_COLORS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,8 @@ class StyleAugment:
     bank
         The styles, at least one; those of one channel count as gray for all.
     methods
-        One is drawn each time; see :class:`StyleOptions`.
+        One is drawn each time; see :class:`StyleOptions`. ``"any"`` is ``"automatic"`` where the style, or the picture,
+        has no texture: 2D pictures of one channel or three have, and styles that :func:`with_texture` gave one.
     p
         Chance that a picture is changed at all.
     strength
@@ -42,8 +46,10 @@ class StyleAugment:
         if not self.bank or not self.methods:
             raise OptionError("A style augmentation needs at least one style and one method; got none.")
         for method in self.methods:
-            if method not in METHODS:
-                raise OptionError(f"Method {method!r} is not allowed while training. Methods: {', '.join(METHODS)}.")
+            if method not in (*METHODS, ANY):
+                raise OptionError(
+                    f"Method {method!r} is not allowed while training. Methods: {', '.join((*METHODS, ANY))}."
+                )
         low, high = self.strength
         if not 0 <= low <= high <= 1 or not 0 <= self.p <= 1:
             raise OptionError(
@@ -64,7 +70,7 @@ class StyleAugment:
         )
         if wanted.channels not in (1, len(pixels)):
             wanted = wanted.gray()
-        return change_of(content or Reference.of_unit(pixels), wanted, options)(pixels)
+        return in_style(pixels, content or Reference.of_unit(pixels), wanted, options)
 
     def draw(self, rng: np.random.Generator) -> Reference:
         """A style: a mixture of two, or from the Gaussian over all; of one polarity, as a mean of two has none."""
@@ -76,3 +82,24 @@ class StyleAugment:
         deviations = rng.standard_normal(len(kin))
         weights = 1 / len(kin) + (deviations - deviations.mean()) / np.sqrt(len(kin) - 1)  # has the styles' covariance
         return Reference.mixed(kin, weights.tolist())
+
+
+def in_style(pixels: Pixels, content: Reference, wanted: Reference, options: StyleOptions) -> Pixels:
+    """A part ``(C, *spatial)`` in 0..1 of a picture of style `content`, in the style `wanted`.
+
+    Texture is made of the part alone, in one pass, where the method is ``"any"`` and it can be had.
+    """
+    is_textured = options.method == ANY and can_texture(pixels, wanted)
+    if options.method == ANY and not is_textured:
+        options = replace(options, method="automatic")
+    changed = change_of(content, wanted, options)(pixels)
+    if not is_textured or options.strength == 0:
+        return changed
+    upright = 1 - pixels if is_to_invert(content, wanted, options) else pixels
+    share, made = np.float32(options.strength), FastStyle.of_texture(wanted)(changed.clip(0, 1))
+    return (1 - share) * upright + share * made
+
+
+def can_texture(pixels: Pixels, wanted: Reference) -> bool:
+    """Whether a picture ``(C, *spatial)`` can take the texture of a style."""
+    return wanted.texture is not None and pixels.ndim == 3 and len(pixels) in (1, _COLORS)

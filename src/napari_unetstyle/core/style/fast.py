@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
 from napari_unetstyle.core.progress import Steps
-from napari_unetstyle.core.style.any_style import toward
+from napari_unetstyle.core.style.any_style import seen, toward
 from napari_unetstyle.core.style.perceptual import StyleProgress, as_tensor, is_gray
 from napari_unetstyle.core.style.pixels import Pixels, luminance
 from napari_unetstyle.core.style.reference import Reference
@@ -74,7 +75,24 @@ class FastStyle:
             If the device is not there, or the package's network cannot be read.
         """
         span = Span.of(wanted, 1 if all(map(is_gray, looks)) else 3)
-        network = toward(looks, span)
+        return cls._toward(seen(looks, span), span, device)
+
+    @classmethod
+    def of_texture(cls, wanted: Reference) -> FastStyle:
+        """The bundled network on its way to a style with a texture, on the processor.
+
+        Raises
+        ------
+        UnetstyleError
+            If the style has none, or the package's network cannot be read.
+        """
+        if wanted.texture is None:
+            raise OptionError(f"The style {wanted.name or 'picture'} is kept without its texture. Give the picture.")
+        return cls._toward(wanted.texture, Span.of(wanted, wanted.channels), "cpu")
+
+    @classmethod
+    def _toward(cls, texture: NDArray[np.float32], span: Span, device: str) -> FastStyle:
+        network = toward(texture)
         return cls._ready(network, network.network.spec.body, span, device)
 
     @classmethod

@@ -73,20 +73,29 @@ def trained_style(style: Any) -> KeptStyle:
     return kept
 
 
-def reference_of(style: Any) -> Reference:
+def reference_of(style: Any, *, texture: bool = False) -> Reference:
     """The style of a picture (path, array or :class:`Image`), or one that is known: by name, or as it is.
+
+    With `texture` also how that looks, where it is a picture of one channel or three.
 
     Raises
     ------
     UnetstyleError
         In words, if it cannot be read, or has one value everywhere.
     """
-    reference = _known(style) or _looked_at(opened(style))
+    known = _known(style)
+    picture = opened(style) if known is None else None
+    reference = _looked_at(picture) if picture is not None else known
+    assert reference is not None
     if reference.is_constant:
         raise OptionError(
             f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
             "Choose a picture with something in it."
         )
+    if texture and picture is not None and reference.channels in (1, 3):
+        from napari_unetstyle.core.style.any_style import with_texture
+
+        return with_texture(reference, look_of(picture))
     return reference
 
 

@@ -19,7 +19,8 @@ LEVELS = 257
 _COLORS = 3
 _SAME = 1e-6
 _ARRAYS = ("quantiles", "mean", "std")
-_DYES = ("stains", "amounts")  # which not every picture has
+_DYES = ("stains", "amounts")
+_SOME = (*_DYES, "texture")  # which not every style has
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +40,9 @@ class Reference:
     stains, amounts
         float32 ``(2, 3)`` and ``(2,)``: the dyes of a colored bright-field picture, see `stains.measure_stains`; None
         of any other.
+    texture
+        float32 ``(n,)``: how the picture looks to the network of any style, see `any_style.with_texture`; None where
+        it was not shown to it. Of a mixture the mean, where all have one.
     """
 
     quantiles: NDArray[np.float32]
@@ -48,6 +52,7 @@ class Reference:
     name: str = ""
     stains: Stains | None = None
     amounts: Amounts | None = None
+    texture: NDArray[np.float32] | None = None
 
     @property
     def dyes(self) -> tuple[Stains, Amounts] | None:
@@ -107,19 +112,20 @@ class Reference:
             std=mean("std").clip(0),
             polarity=float(np.clip(np.dot(shares, [reference.polarity for reference in references]), -1, 1)),
             name=", ".join(r.name for r in references if r.name),
+            texture=mean("texture") if all(r.texture is not None for r in references) else None,
             **_named(dyes),
         )
 
     def stated(self) -> dict[str, Any]:
         """All of it as numbers and text that JSON can hold."""
-        names = _ARRAYS if self.dyes is None else (*_ARRAYS, *_DYES)
+        names = (*_ARRAYS, *(name for name in _SOME if getattr(self, name) is not None))
         arrays = {name: getattr(self, name).tolist() for name in names}
         return {**arrays, "polarity": self.polarity, "name": self.name}
 
     @classmethod
     def of_stated(cls, stated: Mapping[str, Any]) -> Reference:
         """The inverse of :meth:`stated`."""
-        names = (*_ARRAYS, *(name for name in _DYES if stated.get(name) is not None))
+        names = (*_ARRAYS, *(name for name in _SOME if stated.get(name) is not None))
         return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in names}})
 
     def inverted(self) -> Reference:

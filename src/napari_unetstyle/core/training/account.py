@@ -37,7 +37,9 @@ def taught_spec(
         "date": date.today().isoformat(),
         "recipe": f"taught, {state.step} steps in {state.seconds:.0f} s, learning rate {teaching.rate:g}, "
         f"schedule {options.schedule}, "
-        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}, seed {options.seed}"
+        f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}"
+        + (" with texture" if any(style.texture is not None for style in options.styles) else "")
+        + f", seed {options.seed}"
         + (f", then {part:.0%} of the way" if part < 1 else ""),
         **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),
         **{f"lesson_{i}": _digest(one) for i, one in enumerate(lessons, 1)},

@@ -10,14 +10,14 @@ import numpy as np
 
 from napari_unetstyle.core.annotation.known import UNKNOWN, as_given
 from napari_unetstyle.core.progress import Progress, Steps
-from napari_unetstyle.core.style.augment import StyleAugment
-from napari_unetstyle.core.style.change import StyleOptions, change_of
+from napari_unetstyle.core.style.augment import StyleAugment, can_texture, in_style
+from napari_unetstyle.core.style.change import ANY, StyleOptions
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.patches import Example
 
-METHODS = ("moments", "automatic")  # ranks alone erase objects where they take more room than in the style
-_JUDGED_BY = "automatic"  # the one of them that changes more
+METHODS = ("moments", "automatic", ANY)  # ranks alone erase objects where they take more room than in the style
+_JUDGED_BY = "automatic"  # of the first two the one that changes more
 _SIDE = {2: 256, 3: 64}  # of the part that is judged, by dimensions
 
 
@@ -31,21 +31,29 @@ class StyledExamples:
         As they were, with styles.
     tried, dropped
         How many pairs of picture and style there were, and how many were left out as the labels would no longer fit.
+    textured, plain
+        How many of the others could take the texture of the style, too, and of how many of these the labels would not
+        fit with it, so that they do without.
     """
 
     examples: list[Example]
     tried: int = 0
     dropped: int = 0
+    textured: int = 0
+    plain: int = 0
 
     @property
     def note(self) -> str:
-        """A sentence about what was left out; empty if nothing was."""
-        if not self.dropped:
-            return ""
-        return (
-            f"{self.dropped} of {self.tried} pairs of picture and style were left out: the labels would no longer fit "
-            "the picture."
-        )
+        """What was left out, in words; empty if nothing was."""
+        words = []
+        if self.dropped:
+            words.append(
+                f"{self.dropped} of {self.tried} pairs of picture and style were left out: the labels would no longer "
+                "fit the picture."
+            )
+        if self.plain:
+            words.append(f"{self.plain} of {self.textured} do without the texture of the style, for the same reason.")
+        return " ".join(words)
 
 
 def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Steps[StyledExamples]:
@@ -53,25 +61,40 @@ def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Ste
     found: list[Example] = []
     if not styles:
         return StyledExamples(list(examples))
-    kept = 0
+    kept = textured = plain = 0
     for number, example in enumerate(examples, 1):
-        bank = tuple(style for style in styles if _survives(example, style))
+        bank = []
+        for style in styles:
+            wanted = style if style.channels in (1, len(example.image)) else style.gray()
+            if not _survives(example, wanted, _JUDGED_BY):
+                continue
+            if can_texture(example.image, wanted):
+                textured += 1
+                if not _survives(example, wanted, ANY):
+                    wanted, plain = replace(wanted, texture=None), plain + 1
+            bank.append(wanted)
         kept += len(bank)
-        found.append(replace(example, style=StyleAugment(bank=bank, methods=METHODS) if bank else None))
+        found.append(replace(example, style=_augmentation(bank)))
         yield Progress(number, len(examples), "Trying the styles on your pictures")
     tried = len(examples) * len(styles)
-    return StyledExamples(found, tried, tried - kept)
+    return StyledExamples(found, tried, tried - kept, textured, plain)
 
 
-def _survives(example: Example, style: Reference) -> bool:
+def _augmentation(bank: Sequence[Reference]) -> StyleAugment | None:
+    if not bank:
+        return None
+    has_texture = any(style.texture is not None for style in bank)
+    return StyleAugment(bank=tuple(bank), methods=METHODS if has_texture else METHODS[:-1])
+
+
+def _survives(example: Example, wanted: Reference, method: str) -> bool:
     part = _middle(example)
-    wanted = style if style.channels in (1, len(example.image)) else style.gray()
-    change = change_of(example.look, wanted, StyleOptions(method=_JUDGED_BY))
     classes, objects = example.labels
     labels = objects if (objects > 0).any() else as_given(classes)
     known = labels if example.valid is None else np.where(example.valid, labels, UNKNOWN)
     pixels = example.image[(slice(None), *part)]
-    return check_content(pixels, change(pixels), known[part]).holds
+    changed = in_style(pixels, example.look, wanted, StyleOptions(method=method))
+    return check_content(pixels, changed, known[part]).holds
 
 
 def _middle(example: Example) -> tuple[Any, ...]:
