@@ -16,6 +16,8 @@ scribbles  the same pictures, but only whole nuclei and strokes of background 7 
 one        one picture of another fluorescence, as a whole, 1 minute
 
 ours       ``fine_tune``
+step       the same with the classic rate: 1e-4, a tenth every 50 epochs
+plateau    the same with 1e-4, a tenth whenever the held-out places are no better
 plain      the same network and corrections, all layers, Adam 1e-4, Dice (MONAI) and cross entropy, MONAI's
            augmentation, no replay
 scratch    ``teach_new`` on the same corrections, for as long
@@ -34,7 +36,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -206,9 +208,11 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
     match method:
         case "parent":
             model = parent
-        case "ours" | "full":
+        case "ours" | "full" | "step" | "plateau":
             longer = 5 if method == "full" else 1
             how = FineTuneOptions(minutes=minutes * longer, learning_rate=given.rate, replay=given.replay, seed=seed)
+            if method in ("step", "plateau"):
+                how = replace(how, schedule=method, learning_rate=1e-4)
             candidate = run(iter_fine_tune(lessons, parent, how, store=store, clock=clock))
             model = candidate.model
             row |= {
@@ -229,7 +233,7 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
     return row
 
 
-METHODS = ("parent", "ours", "plain", "scratch", "full")
+METHODS = ("parent", "ours", "step", "plateau", "plain", "scratch", "full")
 
 
 def main() -> None:
