@@ -31,8 +31,11 @@ _FLOAT = 4
 _ALWAYS = 3 * 2**25  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
-_SCATTERED = {2: 1.7, 3: 1.0}  # memory by what is in use of it: the arrays of pictures are small enough to be kept when
-# they are freed, by each thread for itself (glibc: below 32 MB)
+_SCATTERED, _STRIPS = (
+    1.7,
+    120,
+)  # the C library keeps freed arrays below 32 MB (glibc): of pictures so much of what is in
+# use of them, of volumes twice as much in the end, after so many strips
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 50}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
@@ -152,14 +155,16 @@ def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions,
     columns = columns_of(network, box, resampler.source, engine)
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
-    each = [
-        stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
-        + engine.at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
-        + ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
-        for cut in cuts
-    ]
+    strips = sum(len(cut.strips()) for cut in cuts)
+    scattered = _SCATTERED if len(shape) == 2 else 1 + min(1, strips / _STRIPS)
+    each = []
+    for cut in cuts:
+        streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
+        around = engine.at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
+        read = ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
+        each.append(round(scattered * (streamed + around)) + read)
     small = _kept(logits * math.prod(s.stop - s.start for s in box), options) if resampler.source != shape else 0
-    return small + round(_SCATTERED[len(shape)] * max(each))
+    return small + max(each)
 
 
 def _widths(network: UNet) -> tuple[int, int]:
