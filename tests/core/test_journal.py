@@ -20,7 +20,7 @@ from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Journal
 from napari_unetstyle.core.annotation.journal_header import HEADER, is_journal, read_header
 from napari_unetstyle.core.annotation.journal_state import LOG, ORIGINAL, SNAPSHOT, read_journal
-from napari_unetstyle.core.annotation.open_journals import left_open
+from napari_unetstyle.core.annotation.open_journals import left_open, mark_closed, mark_open
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.annotation.records import scan
 from napari_unetstyle.core.errors import JournalError, OutputError
@@ -294,6 +294,18 @@ def test_the_message_names_the_file_and_the_bytes_needed(tmp_path, monkeypatch):
     Refusing(monkeypatch, errno.ENOSPC).left = 0
     with pytest.raises(OutputError, match=rf"\d+ bytes.*{LOG}.*No space left"):
         journal.write([journal.edit(Changes.between(labels, labels + 1))])
+
+
+def test_a_mark_that_a_kill_left_half_written_offers_nothing(tmp_path):
+    labels = blobs(4)
+    Journal.begin(tmp_path / "j", header(labels), labels).close()
+    marks = tmp_path / "marks"
+    mark_open(marks, tmp_path / "j")
+    (mark,) = marks.iterdir()
+    (marks / f".partial-x{mark.suffix}").write_bytes(mark.read_bytes())
+    assert [entry.folder for entry in left_open(marks)] == [tmp_path / "j"]
+    mark_closed(marks, tmp_path / "j")
+    assert left_open(marks) == []
 
 
 # A kill at any moment ------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def mark_closed(marks: Path, folder: Path) -> None:
 def left_open(marks: Path) -> list[Entry]:
     """Entries whose program ended without closing them: marked, still there, and held by nobody."""
     found = []
-    for mark in sorted(marks.glob("*.open")):
+    for mark in sorted(marks.glob("[!.]*.open")):  # not one that a kill left half written
         try:
             folder = Path(mark.read_text(encoding="utf-8"))
             entry = Entry(folder=folder, header=read_header(folder)) if is_journal(folder) else None

@@ -31,11 +31,8 @@ _FLOAT = 4
 _ALWAYS = 3 * 2**25  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
-_SCATTERED, _STRIPS = (
-    1.7,
-    120,
-)  # the C library keeps freed arrays below 32 MB (glibc): of pictures so much of what is in
-# use of them, of volumes twice as much in the end, after so many strips
+_SCATTERED = 1.7  # memory by what is in use of it, of pictures: the C library (glibc) keeps freed arrays below 32 MB
+_STRIPS = 120  # after so many strips it is twice as much, of volumes
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 50}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
