@@ -30,6 +30,8 @@ from napari_unetstyle.core.segmentation.planes import PLANES, seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
 from napari_unetstyle.core.segmentation.result import SegmentResult
 
+_LARGE = 2**22  # pixels from which giving memory back takes hardly any of the time
+
 
 def segment(
     image: Any,
@@ -151,7 +153,9 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     first, count = fitted[0], len(fitted)
     for one in fitted:
         one.engine.said.clear()
-    give_back()  # what fitting took
+    is_large = math.prod(first.source.label_shape) >= _LARGE
+    if is_large:
+        give_back()  # what fitting took
     values, nonfinite = yield from share(_iter_bytes(first), 0.0, 0.9 / count)
     if count > 1:
         total = scratch.zeros(values.shape, np.uint16, first.options.memory)
@@ -166,7 +170,8 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     if first.distance is not None and first.distance.is_foreign:
         notes[first.distance.words] = None
     options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
-    give_back()  # what the network took
+    if is_large:
+        give_back()  # what the network took
     return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
 
 
