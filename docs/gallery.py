@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 from napari_unetstyle._sample_data import sample_folder
-from napari_unetstyle.core import read_image, stylize
-from napari_unetstyle.core.style.change import NEURAL
+from napari_unetstyle.core import FastStyleOptions, iter_train_fast, read_image, run, stylize
+from napari_unetstyle.core.style.change import TEXTURED, TRAINED
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.photometric import METHODS
 
 SIDE, GAP = 160, 6
 CORNER = 60  # where the part that is shown begins
 COLOR = (235, 40, 160)
+STEPS = 150  # of the training of `fast`, a few minutes
 PAIRS = (
     ("nuclei-fluorescence", "nuclei-he"),
     ("nuclei-he", "nuclei-fluorescence"),
@@ -33,7 +34,8 @@ PAGE = """# A gallery of styles
 
 Each row: a part of one of our sample pictures, the same part in the other style, both with the outlines of its labels.
 Written by `docs/gallery.py`. Styles are whole pictures, or kept ones where only a name is given; those have no texture,
-so methods that make it are not shown with them. `fast` is left out: its network is trained for minutes for each style.
+so methods that make it are not shown with them. For `fast` a network was trained for each style, in 150 steps and on
+the picture that is shown.
 
 """
 
@@ -49,8 +51,8 @@ class Row:
 def main(folder: Path) -> None:
     """A picture and a section for each method."""
     text = [PAGE]
-    for method in (*METHODS, *NEURAL):
-        rows = [row(source, style, method) for source, style in PAIRS if method not in NEURAL or is_sample(style)]
+    for method in (*METHODS, *TEXTURED):
+        rows = [row(source, style, method) for source, style in PAIRS if method not in TEXTURED or is_sample(style)]
         path = folder / "images" / f"gallery-{method}.png"
         pixels = np.concatenate([r.pixels for r in rows])
         PIL.Image.fromarray(pixels).quantize(160, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
@@ -64,7 +66,10 @@ def main(folder: Path) -> None:
 def row(source: str, style: str, method: str) -> Row:
     """The part before and after, and both with outlines."""
     picture = read_image(sample_folder() / f"{source}.tif")
-    styled = stylize(picture, read_image(sample_folder() / f"{style}.tif") if is_sample(style) else style, method)
+    look = read_image(sample_folder() / f"{style}.tif") if is_sample(style) else style
+    if method in TRAINED:
+        look = run(iter_train_fast("trained", [picture], [look], FastStyleOptions(minutes=None, steps=STEPS)))
+    styled = stylize(picture, look, method)
     truth = np.asarray(read_image(sample_folder() / "truth" / f"{source}.tif").array)
     part = slice(CORNER, CORNER + SIDE)
     before, after = (shown(np.asarray(array))[part, part] for array in (picture.array, styled.image.array))
