@@ -52,7 +52,7 @@ def assert_same_bytes(one, other):
     """Up to rounding, where the network gave almost exactly half a step."""
     difference = np.abs(one.astype(int) - other)
     assert difference.max() <= 1
-    assert (difference != 0).mean() < 1e-3
+    assert np.count_nonzero(difference) <= max(2, 1e-3 * difference.size)
 
 
 @settings(max_examples=12, deadline=None)
