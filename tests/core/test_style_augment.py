@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetstyle.core import Reference, StyleAugment, as_image, stylize
+from napari_unetstyle.core import KeptStyle, Reference, StyleAugment, as_image, stylize
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style.any_style import with_texture
 
@@ -156,6 +156,11 @@ def test_texture_is_stated_and_read_exactly():
     assert np.array_equal(again.texture, style.texture)
     assert again.texture.dtype == np.float32
     assert "texture" not in bank(1)[0].stated()
+
+
+def test_a_file_of_a_style_with_texture_is_refused():
+    with pytest.raises(ValueError, match="kept styles have no texture"):
+        KeptStyle(name="one", statistics=textured(3).stated())
 
 
 def test_a_gray_picture_in_colors_is_a_gray_style():

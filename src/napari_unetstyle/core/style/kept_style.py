@@ -122,6 +122,8 @@ class KeptStyle(BaseModel):
         numbers = np.concatenate([style.quantiles.ravel(), style.mean, style.std, [style.polarity]])
         if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
             raise ValueError("numbers that no picture has")
+        if style.texture is not None:
+            raise ValueError("kept styles have no texture")
         if not _are_dyes(style):
             raise ValueError("stains that no picture has")
         if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
