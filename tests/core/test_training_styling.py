@@ -83,5 +83,13 @@ def test_texture_is_taken_where_the_labels_survive_it(monkeypatch):
     assert example.style.bank[0].texture is None
 
 
+def test_volumes_take_the_colors_of_a_style_with_texture_alone():
+    look = 0.5 * discs((80, 90), count=8).image[:1]
+    volume = discs((24, 48, 48), count=6)
+    (example,) = run(iter_styled([volume], [with_texture(Reference.of_unit(look), look)])).examples
+    assert example.style.methods == ("moments", "automatic")
+    assert example.style.bank[0].texture is None
+
+
 def erasing_with_texture(pixels, content, wanted, options):
     return np.zeros_like(pixels) if options.method == "any" else in_style(pixels, content, wanted, options)

@@ -16,8 +16,8 @@ from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.patches import Example
 
-METHODS = ("moments", "automatic", ANY)  # ranks alone erase objects where they take more room than in the style
-_JUDGED_BY = "automatic"  # of the first two the one that changes more
+METHODS = ("moments", "automatic")  # ranks alone erase objects where they take more room than in the style
+_JUDGED_BY = "automatic"  # the one of them that changes more
 _SIDE = {2: 256, 3: 64}  # of the part that is judged, by dimensions
 
 
@@ -72,6 +72,8 @@ def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Ste
                 textured += 1
                 if not _survives(example, wanted, ANY):
                     wanted, plain = replace(wanted, texture=None), plain + 1
+            elif wanted.texture is not None:
+                wanted = replace(wanted, texture=None)
             bank.append(wanted)
         kept += len(bank)
         found.append(replace(example, style=_augmentation(bank)))
@@ -84,7 +86,7 @@ def _augmentation(bank: Sequence[Reference]) -> StyleAugment | None:
     if not bank:
         return None
     has_texture = any(style.texture is not None for style in bank)
-    return StyleAugment(bank=tuple(bank), methods=METHODS if has_texture else METHODS[:-1])
+    return StyleAugment(bank=tuple(bank), methods=(*METHODS, ANY) if has_texture else METHODS)
 
 
 def _survives(example: Example, wanted: Reference, method: str) -> bool:
