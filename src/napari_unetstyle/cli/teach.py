@@ -136,14 +136,14 @@ def teach_model(
             "--try-styles needs a model to teach and at least one --style to try on it, and cannot be gone on with: "
             "leave --work out."
         )
+    if out is not None and out.exists():
+        raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
     styles = tuple(reference_of(path, texture=texture) for path in style or [])
     if texture and all(one.texture is None for one in styles):
         raise OptionError(
             "--texture needs a picture to look like, gray or in color: give at least one as --style. The styles of the "
             "bank are kept without texture."
         )
-    if out is not None and out.exists():
-        raise OptionError(f"{out} exists already, and models are never changed. Give a new folder.")
     store = ModelStore()
     parent = None if from_scratch else store.load(model)
     usual = 10.0 if from_scratch else 2.0

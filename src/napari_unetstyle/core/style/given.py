@@ -8,6 +8,7 @@ from typing import Any
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.style.any_style import with_texture
 from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.change import NEURAL, TRAINED, StyleOptions
 from napari_unetstyle.core.style.kept_style import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, read_style
@@ -84,18 +85,21 @@ def reference_of(style: Any, *, texture: bool = False) -> Reference:
         In words, if it cannot be read, or has one value everywhere.
     """
     known = _known(style)
-    picture = opened(style) if known is None else None
-    reference = _looked_at(picture) if picture is not None else known
-    assert reference is not None
+    if known is not None:
+        return _varied(known)
+    picture = opened(style)
+    reference = _varied(_looked_at(picture))
+    if texture and reference.channels in (1, 3):
+        return with_texture(reference, look_of(picture))
+    return reference
+
+
+def _varied(reference: Reference) -> Reference:
     if reference.is_constant:
         raise OptionError(
             f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
             "Choose a picture with something in it."
         )
-    if texture and picture is not None and reference.channels in (1, 3):
-        from napari_unetstyle.core.style.any_style import with_texture
-
-        return with_texture(reference, look_of(picture))
     return reference
 
 
