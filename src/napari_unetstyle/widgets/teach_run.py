@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -21,18 +19,15 @@ from napari_unetstyle.widgets.doubts import Doubts, DoubtsRow
 from napari_unetstyle.widgets.gathering import Gathering, segment_options
 from napari_unetstyle.widgets.improve import Improve
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.layers import Placement
-from napari_unetstyle.widgets.lesson_run import Again, Material, Taught, iter_teach, iter_use
+from napari_unetstyle.widgets.lesson_run import Material, Taught, iter_teach, iter_use
 from napari_unetstyle.widgets.live_preview import LivePreview
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.parts import NumberBox, Words, keep_room, scroll_to
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
-from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.spot import Spot, SpotFrame
-from napari_unetstyle.widgets.taught_box import TaughtBox
+from napari_unetstyle.widgets.taught_model import TaughtModel
 from napari_unetstyle.widgets.time_left import TeachingTime
 
 if TYPE_CHECKING:
@@ -82,9 +77,7 @@ class TeachRun(QWidget):
         self._gathering = Gathering(viewer, calls, learns, results)
         self._slot = JobSlot(self)
         self._followed: CorrectedLayer | None = None
-        self._taught: Taught | None = None
         self._time: TeachingTime | None = None
-        self.pairs = Pairs(viewer)
         self._tries = 0
         self._revealing = QTimer(self)
         self._revealing.setInterval(LAID_OUT)
@@ -113,7 +106,8 @@ class TeachRun(QWidget):
         self.live = LivePreview(viewer, lambda: self._gathering.in_sight(self.goal))
         self.doubts = DoubtsRow()
         self.message = MessageRow()
-        self.box = TaughtBox(ShareModel(lambda: self._calls.store(read_settings().model_folder), self.message))
+        self._result = TaughtModel(viewer, calls, results, self.message, self)
+        self.box, self.pairs = self._result.box, self._result.pairs
         self.spot = SpotFrame(self, viewer)
         self._lay_out()
         self._connect()
@@ -144,9 +138,9 @@ class TeachRun(QWidget):
         self.improve.changed.connect(self._on_goal)
         self.improve.paint_wanted.connect(self._paint_class)
         self.box.use_wanted.connect(self.use)
-        self.box.back_wanted.connect(self.go_back)
-        self.box.flip_wanted.connect(self.pairs.flip)
-        self.box.changes.toggled.connect(self.pairs.mark)
+        self._result.models_changed.connect(self.models_changed)
+        self._result.in_use.connect(self.in_use)
+        self._result.in_use.connect(self.choose)
         self.box.details.place_wanted.connect(self._on_place_wanted)
         self.doubts.teach_wanted.connect(self.start)
         self.doubts.place_wanted.connect(lambda doubt: self._go_to(doubt.material, doubt.frame, doubt.box))
@@ -266,10 +260,11 @@ class TeachRun(QWidget):
 
     def _on_place_wanted(self, checked: Checked | None) -> None:
         """Show a place that the models were compared on."""
-        if checked is None or self._taught is None:
+        taught = self._result.taught
+        if checked is None or taught is None:
             self.spot.show(None)
         else:
-            self._go_to(self._taught.material[checked.picture], checked.frame, checked.box)
+            self._go_to(taught.material[checked.picture], checked.frame, checked.box)
 
     def _on_answered(self) -> None:
         if self.doubts.isHidden():
@@ -298,32 +293,15 @@ class TeachRun(QWidget):
         self.live.end()
         self._slot.cancel()
         self.spot.show(None)
-        self._forget()
+        self._result.forget()
 
     def use(self) -> None:
         """Take the taught model into use, although it is not better, or nobody knows."""
-        taught = self._taught
+        taught = self._result.taught
         if taught is None or self.is_running:
             return
         store = self._calls.store(read_settings().model_folder)
         self._begin(iter_use(self._calls, taught, store), "segmenting again…")
-
-    def go_back(self) -> None:
-        """Use the model before for new runs; the taught one stays installed."""
-        taught = self._taught
-        if taught is None or taught.candidate.parent is None:
-            return
-        before = reference(taught.candidate.parent.spec)
-        self.in_use.emit(before)
-        self.choose(before)
-        self.pairs.show_old()
-        name = self._taught_name()
-        self.box.say(f"{before.replace('@', ' ')} is in use for new runs again; {name} stays among your models.")
-        self.box.back.hide()
-
-    def _taught_name(self) -> str:
-        kept = None if self._taught is None else self._taught.kept
-        return "the taught model" if kept is None else f"{kept.name} {kept.version}"
 
     def _on_progress(self, progress: Progress) -> None:
         if self._stop.is_set() or not self._go.is_set():
@@ -344,7 +322,10 @@ class TeachRun(QWidget):
                 if (goal := self.goal) is not None:
                     self.doubts.show_doubts(doubts, goal)
             case Finished(value=taught):
-                self._deliver(taught)
+                self._result.deliver(taught)
+                can_flip = self._result.can_flip
+                self._learns.keep_room(can_flip)
+                keep_room(self.improve.plus, can_flip and bool(taught.candidate.comparison.child.added))
             case Failed():
                 self.message.fail(outcome)
             case Cancelled():
@@ -359,50 +340,6 @@ class TeachRun(QWidget):
         if not self._tries or shown.visibleRegion().boundingRect().height() == shown.height():
             self._revealing.stop()
         scroll_to(shown)
-
-    def _deliver(self, taught: Taught) -> None:
-        self._forget(keep=taught.candidate)
-        self._taught = taught
-        if taught.kept is not None:
-            self.models_changed.emit()
-            self.in_use.emit(reference(taught.kept))
-            self.choose(reference(taught.kept))
-        notes = list(taught.left_out)
-        self.box.changes.setChecked(False)
-        self.pairs.replace([pair for again in taught.again if (pair := self._add(again, notes)) is not None])
-        if notes:
-            self.message.say("\n".join(notes))
-        can_flip = bool(self.pairs.open)
-        self._learns.keep_room(can_flip)
-        keep_room(self.improve.plus, can_flip and bool(taught.candidate.comparison.child.added))
-        self.box.show_taught(taught, can_flip=can_flip, is_changed=self.pairs.is_changed)
-
-    def _add(self, again: Again, notes: list[str]) -> OldAndNew | None:
-        """The picture's new labels; the old ones are hidden, not changed."""
-        request = again.request
-        happened = set(request.placement.changes(self._viewer))
-        if happened - {"renamed", "moved"}:
-            said = " and ".join(sorted(happened))
-            notes.append(f"{request.placement.name} was {said} meanwhile, so it has no new labels. Segment it again.")
-            return None
-        if happened:  # the same pixels under another name, or elsewhere
-            placement = Placement.of(request.layer, request.image.axes, request.placement.grid)
-            request = dataclasses.replace(request, placement=placement)
-        output = self._results.add(request, again.fresh)
-        for other, older in self._results.runs:
-            if other.layer is request.layer and older is not output:
-                older.layer.visible = False
-        if again.layer is None or again.changes is None:
-            return None
-        again.layer.visible = False
-        return OldAndNew(old=again.layer, new=output.layer, placement=request.placement, changes=again.changes)
-
-    def _forget(self, keep: object = None) -> None:
-        """Remove a candidate that nobody took into use."""
-        taught = self._taught
-        if taught is not None and taught.kept is None and taught.candidate is not keep:
-            taught.candidate.forget(self._calls.store(read_settings().model_folder))
-        self._taught = None if taught is None or taught.candidate is not keep else taught
 
     def _show(self) -> None:
         """Enable what can be done, and say what is missing."""
