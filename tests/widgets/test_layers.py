@@ -18,8 +18,10 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
+from napari_unetstyle.widgets.label_layers import add_labels
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 from napari_unetstyle.widgets.outputs import Output, iter_fresh
+from napari_unetstyle.widgets.placement import Placement
 from tests.widgets.fake_core import blobs, undecided
 
 NAMES = {"T": 2, "C": 3, "Z": 2, "Y": 12, "X": 16}

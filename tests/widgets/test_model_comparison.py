@@ -15,10 +15,10 @@ from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.comparison_run import sides_of
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.flip_key import FlipKey
-from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.model_comparison import NO_PICTURE, ModelComparison
 from napari_unetstyle.widgets.old_and_new import OldAndNew
+from napari_unetstyle.widgets.placement import Placement
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec, with_options
 
 MS = WAIT * 1000

@@ -28,9 +28,11 @@ from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_gri
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.full_resolution import BRING
-from napari_unetstyle.widgets.layers import Placement, Statement, add_labels, image_from_layer, statement_of
+from napari_unetstyle.widgets.label_layers import add_labels
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.level_grid import LEVELS, brought_to_finest, level_grids, seen
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader, read_zarr
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.saving import FORMATS

@@ -21,16 +21,10 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.output import label_info
 from napari_unetstyle.widgets import writers
 from napari_unetstyle.widgets.axes_editor import AxesEditor
-from napari_unetstyle.widgets.layers import (
-    PLACE,
-    Placement,
-    add_labels,
-    geometry_of,
-    image_from_layer,
-    placed_geometry,
-    statement_of,
-)
+from napari_unetstyle.widgets.label_layers import add_labels
+from napari_unetstyle.widgets.layers import PLACE, geometry_of, image_from_layer, placed_geometry, statement_of
 from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.writers import write_volume
 from tests.core import dicom_for_tests as made

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.class_looks import ClassLookRow
-from napari_unetstyle.widgets.layers import outline_width
+from napari_unetstyle.widgets.label_layers import outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NumberBox, Words
 from napari_unetstyle.widgets.saving import FORMATS

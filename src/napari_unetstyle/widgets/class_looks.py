@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QSignalBlocker, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QWidget
 
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome, as_steps
-from napari_unetstyle.widgets.layers import class_colors, object_colors
+from napari_unetstyle.widgets.label_layers import class_colors, object_colors
 from napari_unetstyle.widgets.parts import Words, follow
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.settings import read_settings

@@ -19,9 +19,10 @@ from napari_unetstyle.core.annotation.journal_state import State
 from napari_unetstyle.core.annotation.project import CLASSES, TOUCHED, added_fact, classes_of, correction_of
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.widgets.layers import Placement, class_colors
+from napari_unetstyle.widgets.label_layers import class_colors
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.object_classes import ObjectClasses
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.scope import current_frame
 
 if TYPE_CHECKING:

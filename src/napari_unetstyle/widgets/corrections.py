@@ -20,11 +20,13 @@ from napari_unetstyle.widgets.class_looks import ClassLooks
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.entry_opening import EntryOpening, Then
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.layers import METADATA, Placement, image_from_layer, label_colors
+from napari_unetstyle.widgets.label_layers import METADATA, label_colors
+from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.picture_project import identity_of, project_of
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.unclosed import Unclosed, iter_unclosed
 
 if TYPE_CHECKING:

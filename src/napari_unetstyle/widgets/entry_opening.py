@@ -15,9 +15,11 @@ from napari_unetstyle.core.errors import ImageFileError, JournalError, Unetstyle
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start, Take
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.layers import METADATA, Placement, image_from_layer, label_colors
+from napari_unetstyle.widgets.label_layers import METADATA, label_colors
+from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.opening import layer_data, path_of
 from napari_unetstyle.widgets.picture_project import know_as, pixels_of
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers

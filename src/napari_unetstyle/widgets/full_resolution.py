@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError, UnetstyleError
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
-from napari_unetstyle.widgets.layers import METADATA, Placement, Statement, image_from_layer
+from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import brought_to_finest
 from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.settings import read_settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.compare import common_geometry
-from napari_unetstyle.widgets.layers import METADATA, Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -122,7 +123,7 @@ def add_differences(
     """Add differences as a layer of their own that lies on the truth; hovering tells what a pixel is."""
     import pandas as pd
 
-    from napari_unetstyle.widgets.layers import class_colors
+    from napari_unetstyle.widgets.label_layers import class_colors
 
     counts = [found.kinds[c.value].pixels for c in classes]
     features = pd.DataFrame({"index": [c.value for c in classes], "name": [c.name for c in classes], "pixels": counts})

@@ -15,7 +15,7 @@ from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start, Take
 from napari_unetstyle.widgets.jobs import Cancelled, Finished, JobSlot, Outcome, as_steps
-from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers

@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_grid, wanted_pixels
-from napari_unetstyle.widgets.layers import Placement, Statement, image_from_layer
+from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import level_grids
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ModelSpec

@@ -17,7 +17,7 @@ from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 if TYPE_CHECKING:
     import napari.layers
 
-    from napari_unetstyle.widgets.layers import Placement
+    from napari_unetstyle.widgets.placement import Placement
 
 LEVELS = "unetstyle_levels"
 _KNOWN: WeakKeyDictionary[Any, tuple[tuple[Any, ...], tuple[LevelGrid, ...]]] = WeakKeyDictionary()

@@ -79,6 +79,6 @@ def _compile_colors() -> None:
     """Have napari compile how labels get their colors, which it would do when the first ones are shown."""
     import numpy as np
 
-    from napari_unetstyle.widgets.layers import object_colors
+    from napari_unetstyle.widgets.label_layers import object_colors
 
     object_colors().map(np.ones((1, 1), np.int32))

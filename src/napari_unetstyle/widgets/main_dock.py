@@ -15,7 +15,7 @@ from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.flip_key import FlipKey
 from napari_unetstyle.widgets.jobs import JobSlot
-from napari_unetstyle.widgets.layers import outline_on_scan
+from napari_unetstyle.widgets.label_layers import outline_on_scan
 from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
 from napari_unetstyle.widgets.parts import Words, follow, scrolling

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.layers import features
+from napari_unetstyle.widgets.label_layers import features
 from napari_unetstyle.widgets.parts import follow
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
-from napari_unetstyle.widgets.layers import Placement
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers

@@ -80,7 +80,9 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.segmentation.output import label_info
-    from napari_unetstyle.widgets.layers import Placement, class_colors, image_from_layer, object_colors
+    from napari_unetstyle.widgets.label_layers import class_colors, object_colors
+    from napari_unetstyle.widgets.layers import image_from_layer
+    from napari_unetstyle.widgets.placement import Placement
 
     info = label_info(path)
     classes = tuple(ClassSpec(**row) for row in info.get("classes", ()))

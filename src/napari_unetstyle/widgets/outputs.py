@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.widgets.layers import METADATA, Placement, add_labels, features, own_metadata
+from napari_unetstyle.widgets.label_layers import METADATA, add_labels, features, own_metadata
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
-from napari_unetstyle.widgets.layers import METADATA, Statement, completed, image_from_layer, statement_of
+from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.layers import Statement, completed, image_from_layer, statement_of
 from napari_unetstyle.widgets.opening import statement_in_file
 from napari_unetstyle.widgets.parts import Words, combo, follow, named
 from napari_unetstyle.widgets.picture import Picture

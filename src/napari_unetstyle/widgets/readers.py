@@ -150,7 +150,7 @@ def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
 def _zarr_labels(labels: OmeZarr, path: Path, below: str) -> LayerData:
     """Labels; `below` are the axes of a picture whose channels they have to reach across."""
     from napari_unetstyle.core.imaging.tiff import LARGE
-    from napari_unetstyle.widgets.layers import METADATA
+    from napari_unetstyle.widgets.label_layers import METADATA
 
     (data, arguments, _) = _zarr_picture(labels, path)
     finest = labels.arrays[0]
@@ -189,7 +189,7 @@ def _layer_data(path: Path) -> LayerData:
 
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.segmentation.output import label_info
-    from napari_unetstyle.widgets.layers import METADATA
+    from napari_unetstyle.widgets.label_layers import METADATA
     from napari_unetstyle.widgets.opening import layer_data
 
     image = read_image(path)
@@ -210,7 +210,7 @@ def _colormap(info: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
     from napari_unetstyle.core.models.spec import ClassSpec
-    from napari_unetstyle.widgets.layers import class_colors, object_colors
+    from napari_unetstyle.widgets.label_layers import class_colors, object_colors
 
     try:
         classes = tuple(ClassSpec(**row) for row in info["classes"])

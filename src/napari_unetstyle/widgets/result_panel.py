@@ -17,7 +17,7 @@ from napari_unetstyle.widgets.copy_as import as_command_line, as_python, decidin
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.draft import Draft
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
-from napari_unetstyle.widgets.layers import METADATA
+from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of

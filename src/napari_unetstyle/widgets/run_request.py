@@ -12,7 +12,8 @@ import numpy as np
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets.layers import Placement, image_from_layer
+from napari_unetstyle.widgets.layers import image_from_layer
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.scope import WHOLE
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from napari_unetstyle.widgets.folder_panel import FolderPanel
 from napari_unetstyle.widgets.forecast import Forecast
 from napari_unetstyle.widgets.full_resolution import FullResolution
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, Outcome, failure
-from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
@@ -25,6 +24,7 @@ from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.parts import combo, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.picture_form import PictureForm
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.preview import Preview
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.result_panel import ResultPanel

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
-    from napari_unetstyle.widgets.layers import Placement
+    from napari_unetstyle.widgets.placement import Placement
 
 KEY, COLOR = "spot", "#ff9f1c"
 AROUND = 96  # pixels that are seen of the picture at least, so that a small place is known for what it is

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 
-from napari_unetstyle.widgets.layers import METADATA, PLACE, Placement, image_from_layer
+from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.layers import PLACE, image_from_layer
+from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers

@@ -9,10 +9,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.layers import Placement
 from napari_unetstyle.widgets.lesson_run import Again, Taught
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.taught_box import TaughtBox

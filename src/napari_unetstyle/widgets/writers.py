@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unetstyle.core.errors import ImageError, OutputError
-from napari_unetstyle.widgets.layers import METADATA, PLACE, Placement, axes_of, placed_geometry
+from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.layers import PLACE, axes_of, placed_geometry
+from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.saving import name_in_picture
 
 if TYPE_CHECKING:
