@@ -17,7 +17,7 @@ import tifffile
 from napari_unetstyle.cli.folder_report import echo_text_summary
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.model import Model
-from napari_unetstyle.core.segmentation.folder import FolderReport, PictureStatus
+from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
 from tests.cli.cli_for_tests import Shell
 
 
@@ -192,12 +192,12 @@ def test_no_output_over_pictures(shell: Shell, slides: Path) -> None:
 
 
 def test_stopped_by_the_keyboard(shell: Shell, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_unetstyle.core.segmentation import folder
+    from napari_unetstyle.core.segmentation import folder_job
 
     def interrupted(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder, "iter_segment", interrupted)
+    monkeypatch.setattr(folder_job, "iter_segment", interrupted)
     done = shell("segment", slides, "-o", tmp_path / "out", "-m", "tiny")
     assert done.code == 130
     assert "goes on from there" in done.err

@@ -17,8 +17,9 @@ from napari_unetstyle.core import read_image, run, segment, write_labels
 from napari_unetstyle.core.errors import OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
+from napari_unetstyle.core.segmentation.folder_report import FolderFiles
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.output import write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois

@@ -22,14 +22,10 @@ from scipy.ndimage import gaussian_filter
 from napari_unetstyle.core import ModelStore, SegmentOptions, read_image, run, segment, write_labels
 from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
 from napari_unetstyle.core.models.model import Model
-from napari_unetstyle.core.segmentation import folder as module
-from napari_unetstyle.core.segmentation.folder import (
-    FolderFiles,
-    FolderProgress,
-    FolderReport,
-    iter_segment_folder,
-)
+from napari_unetstyle.core.segmentation import folder_job as module
+from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
+from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport
 from tests.core.networks_for_tests import tiny_model
 from tests.core.test_medical import PLACE
 from tests.core.zarr_for_tests import described, write_picture
@@ -253,7 +249,8 @@ def test_a_killed_run_ends_like_a_clean_one(slides: Path, tmp_path: Path, model:
     code = """
 import sys
 from napari_unetstyle.core import run
-from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+from napari_unetstyle.core.segmentation.folder import iter_segment_folder
+from napari_unetstyle.core.segmentation.folder_report import FolderFiles
 files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
 print("ready", flush=True)
 run(iter_segment_folder([sys.argv[1]], sys.argv[2], sys.argv[3], files=files))

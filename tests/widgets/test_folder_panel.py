@@ -95,7 +95,7 @@ def test_areas_opened_from_a_folder_keep_their_colors(dock: Any, folder: Path, c
 
 
 def test_no_state_is_lost_between_two_messages() -> None:
-    from napari_unetstyle.core.segmentation.folder import FolderProgress, PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import FolderProgress, PictureStatus
 
     def status(number: int, state: Any) -> PictureStatus:
         return PictureStatus(path=Path(f"{number}"), name=f"{number}", labels=Path("x"), state=state)
@@ -111,7 +111,7 @@ def test_no_state_is_lost_between_two_messages() -> None:
 
 
 def test_a_line_names_its_picture_once() -> None:
-    from napari_unetstyle.core.segmentation.folder import PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import PictureStatus
 
     def line(message: str = "", **more: Any) -> str:
         state = "failed" if message else "done"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from napari_unetstyle.core.segmentation.folder import FolderReport, PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
 
 
 def text_line(picture: PictureStatus) -> str:

@@ -14,7 +14,7 @@ from napari_unetstyle.cli.values import parse_box, parse_channel, parse_frames, 
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.segmentation.folder import FolderProgress, FolderReport, PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import FolderProgress, FolderReport, PictureStatus
 
 SOME_FAILED = 1
 ALL_FAILED = 2
@@ -86,7 +86,8 @@ def segment_pictures(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Segment pictures; see HELP."""
-    from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+    from napari_unetstyle.core.segmentation.folder import iter_segment_folder
+    from napari_unetstyle.core.segmentation.folder_report import FolderFiles
     from napari_unetstyle.core.segmentation.options import make_options
 
     options = make_options(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.model import Model
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.segmentation.folder import FolderReport
+    from napari_unetstyle.core.segmentation.folder_report import FolderReport
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.result import SegmentResult, Table
     from napari_unetstyle.core.style.bank import StyleBank
@@ -88,7 +88,8 @@ def _iter_predict(
 def _iter_folder(
     folder: Path, out: Path, model: str, options: SegmentOptions, store: ModelStore
 ) -> Steps[FolderReport]:
-    from napari_unetstyle.core.segmentation.folder import FolderFiles, iter_segment_folder
+    from napari_unetstyle.core.segmentation.folder import iter_segment_folder
+    from napari_unetstyle.core.segmentation.folder_report import FolderFiles
 
     files = FolderFiles(table=True, measure=True)
     return (yield from iter_segment_folder([folder], out, model, options, files=files, store=store))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.models.store import ModelStore
-    from napari_unetstyle.core.segmentation.folder import FolderReport, PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
     from napari_unetstyle.core.segmentation.options import SegmentOptions
 
 _SIGNS = {"running": "…", "done": "✓", "skipped": "✓", "failed": "!"}

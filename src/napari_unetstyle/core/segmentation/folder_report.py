@@ -1,0 +1,92 @@
+"""What a folder run is asked to write, and what it says of every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari_unetstyle.core.progress import Progress
+
+State = Literal["running", "done", "skipped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderFiles:
+    """What is written besides the labels of each picture.
+
+    Attributes
+    ----------
+    table
+        One CSV of all objects (or areas) with a ``picture`` column, named after `SegmentResult.output`.
+    measure
+        The table has shape and intensity, too.
+    stains
+        The table has these stains, too (``"hed"`` or ``"hdx"``); needs `measure`.
+    rois, geojson, probabilities
+        Files beside the labels: ``_rois.zip``, ``.geojson``, ``_probabilities.tif``.
+    zarr
+        The labels are OME-Zarr, written chunk by chunk, in the place of TIFF and volumes.
+    """
+
+    table: bool = False
+    measure: bool = False
+    stains: str | None = None
+    rois: bool = False
+    geojson: bool = False
+    probabilities: bool = False
+    zarr: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureStatus:
+    """How one picture fared.
+
+    Attributes
+    ----------
+    path, name
+        The picture, and its path below the inputs' common folder.
+    labels
+        Where its labels are, or will be.
+    state
+        ``"running"``, ``"done"``, ``"skipped"`` (finished earlier and unchanged) or ``"failed"``.
+    count
+        Number of objects; for areas of rows in the table, one for each class and frame.
+    output
+        ``"objects"`` or ``"areas"``.
+    seconds
+        Time it took.
+    message
+        Why it failed.
+    notes
+        Sentences that a person should read.
+    """
+
+    path: Path
+    name: str
+    labels: Path
+    state: State
+    count: int = 0
+    output: str = ""
+    seconds: float = 0.0
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderProgress(Progress):
+    """A step of a folder run; `picture` is the one it is about, and `counted` says which of several it is."""
+
+    picture: PictureStatus | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderReport:
+    """What became of every picture, and where their table is (None if none was asked for)."""
+
+    pictures: tuple[PictureStatus, ...]
+    table: Path | None = None
+
+    def having(self, state: State) -> tuple[PictureStatus, ...]:
+        """The pictures that ended in a state."""
+        return tuple(picture for picture in self.pictures if picture.state == state)
