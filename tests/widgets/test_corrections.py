@@ -101,7 +101,7 @@ def test_ctrl_z_takes_back_strokes_and_what_was_called_right_in_their_order(corr
     undo(corrected.layer)
     assert not (corrected.labels == 77).any()
     for _ in range(3):
-        corrected.redo()
+        corrected.history.redo()
     assert (corrected.labels == 78).any()
     state = kept(corrected)
     assert np.array_equal(state.accepted, region)
@@ -121,11 +121,11 @@ def test_what_is_learned_is_what_was_painted_and_accepted(corrected):
 def test_the_original_can_be_seen(corrected, dock):
     before = np.array(corrected.labels)
     paint(corrected)
-    corrected.show_original(True)
+    corrected.shown_original.show(True)
     twin = next(layer for layer in dock.viewer.layers if "original" in layer.name)
     assert np.array_equal(twin.data, before)
     assert not corrected.layer.visible
-    corrected.show_original(False)
+    corrected.shown_original.show(False)
     assert twin not in dock.viewer.layers
     assert corrected.layer.visible
     assert (corrected.labels == 77).any()
@@ -352,7 +352,7 @@ def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
     corrected.edit((np.array([0, 1, 2]), np.array([3, 3, 3]), np.array([4, 4, 4])), 99, frozenset({1}))
     assert (kept(corrected).labels == 99).sum() == 3
     assert read_journal(corrected.recorder.folder).said == {"touched": [1]}
-    corrected.undo()
+    corrected.history.undo()
     assert not (kept(corrected).labels == 99).any()
     assert isinstance(corrected.image, Image)
     assert corrected.recorder.folder.parent.parent == user_folder()

@@ -87,7 +87,7 @@ def test_a_new_object_has_the_class_in_the_hand(corrected, palette, click):
     assert palette["long"].isChecked()
     assert not palette["round"].isChecked()
     stroke(corrected)
-    corrected.undo()
+    corrected.history.undo()
     click(palette["round"])  # the number is free again
     stroke(corrected)
     click(palette["long"])
@@ -103,9 +103,9 @@ def test_an_object_is_given_another_class_and_gets_it_back(corrected, palette, c
     assert classes_of(corrected)[INSIDE[1]] == 2
     with pytest.raises(OptionError, match="This is long already"):
         fixes.change_class(corrected, [INSIDE[1]])
-    corrected.undo()
+    corrected.history.undo()
     assert classes_of(corrected)[INSIDE[1]] == 1
-    corrected.redo()
+    corrected.history.redo()
     assert classes_of(corrected)[INSIDE[1]] == 2
 
 

@@ -24,6 +24,8 @@ from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.object_classes import ObjectClasses
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.scope import current_frame
+from napari_unetstyle.widgets.shown_original import ShownOriginal
+from napari_unetstyle.widgets.undo_history import Accepted, UndoHistory
 
 if TYPE_CHECKING:
     import napari.layers
@@ -32,24 +34,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
 
 REPORT = 250  # milliseconds between two looks at whether all is on disk
-_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A change of what is right, and the one that takes it back."""
-
-    there: Changes
-    back: Changes
-    has_stroke: bool = False
-    """Whether a step of napari's own history goes with it."""
-
-
 Take = Callable[["napari.layers.Labels", Placement, Image, "Start"], "CorrectedLayer"]
 """What watches labels of a picture from here on."""
-
-Step = Accepted | None
-"""Something that Ctrl+Z takes back; None is a step of napari's own history."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,10 +120,8 @@ class CorrectedLayer(QObject):
         self._accepted: Mask | None = None if state is None else state.accepted.copy()
         self._original: Changes | None = None
         self.foreground: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None
-        self._twin: napari.layers.Labels | None = None
-        self._done: list[Step] = []
-        self._undone: list[Step] = []
-        self._is_replaying = self._is_closed = False
+        self.history = UndoHistory(layer, self._accept)
+        self.shown_original = ShownOriginal(viewer, layer, placement, self.original)
         self._report = QTimer(self)
         self._report.setInterval(REPORT)
         self._report.timeout.connect(self._on_report)
@@ -147,13 +131,8 @@ class CorrectedLayer(QObject):
                 Recorder.of(start.journal, self.look, marks, None if state is None else state.number)
             ).changed()  # takes the journal at once, before another window does
         self.object_classes = ObjectClasses(self)
-        self._connect()
-
-    def _connect(self) -> None:
         for event, slot in self._slots():
             event.connect(slot)
-        self.layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
-        self.layer.bind_key(_REDO, lambda _: self.redo(), overwrite=True)
 
     @property
     def header(self) -> Header:
@@ -261,9 +240,7 @@ class CorrectedLayer(QObject):
         self._accept(there)
         after = self.accepted[index]
         offset = changed_places(np.zeros(self.accepted.shape, bool), index, np.ones(after.shape, bool), True).start[0]
-        if has_stroke:
-            self._done.pop()
-        self._remember(Accepted(there, Changes.between(after, before, int(offset)), has_stroke))
+        self.history.remember(Accepted(there, Changes.between(after, before, int(offset)), has_stroke))
 
     def edit(self, indices: tuple[NDArray[Any], ...], values: Any, touched: frozenset[int] = frozenset()) -> None:
         """Set labels at indices in the order T Z Y X, as one step that Ctrl+Z takes back.
@@ -291,64 +268,10 @@ class CorrectedLayer(QObject):
         zeros = np.zeros_like(indices[0])
         return tuple(zeros if a == "C" else indices[letters.index(a)] for a in kept)
 
-    def undo(self) -> None:
-        """Take back the last step, a stroke or what was called right."""
-        self._step(self._done, self._undone, self.layer.undo, lambda step: step.back)
-
-    def redo(self) -> None:
-        """Do again what was taken back last."""
-        self._step(self._undone, self._done, self.layer.redo, lambda step: step.there)
-
-    def _step(
-        self, source: list[Step], target: list[Step], own: Callable[[], Any], changes: Callable[[Accepted], Changes]
-    ) -> None:
-        if not source:
-            return
-        step = source.pop()
-        if step is None or step.has_stroke:
-            self._is_replaying = True
-            try:
-                own()
-            finally:
-                self._is_replaying = False
-        if step is not None:
-            self._accept(changes(step))
-        target.append(step)
-
     def _accept(self, changes: Changes) -> None:
         changes.apply(self.accepted)
         self._begin().accept(changes)
         self.changed.emit()
-
-    def _remember(self, step: Step) -> None:
-        self._done.append(step)
-        self._undone.clear()
-
-    @property
-    def is_original_shown(self) -> bool:
-        """Whether the untouched result is shown in the layer's place."""
-        return self._twin is not None
-
-    def show_original(self, is_shown: bool) -> None:
-        """Show the untouched result in the layer's place, or the layer again."""
-        if is_shown == self.is_original_shown:
-            return  # napari puts the brush down where a layer that is visible is to be
-        if is_shown:
-            self._twin = self._viewer.add_labels(
-                self.placement.to_layer(self.original()),
-                name=f"{self.layer.name} (original)",
-                colormap=self.layer.colormap,
-                opacity=self.layer.opacity,
-                **self.placement.arguments,
-            )
-            self._twin.contour, self._twin.editable = self.layer.contour, False
-            self._viewer.layers.selection.active = self.layer
-        elif self._twin is not None:
-            if self._twin in self._viewer.layers:
-                self._viewer.layers.remove(self._twin)
-            self._twin = None
-        if self.layer in self._viewer.layers:
-            self.layer.visible = not is_shown
 
     # Its journal -----------------------------------------------------------------------------------------------------
 
@@ -364,13 +287,11 @@ class CorrectedLayer(QObject):
 
     def close(self, seconds: float = 0.0) -> bool:
         """Keep nothing from here on; what was done is written. Whether all is, after waiting for so long."""
-        self._is_closed = True
         self._report.stop()
-        self.show_original(False)
+        self.shown_original.show(False)
+        self.history.close()
         for event, slot in self._slots():
             event.disconnect(slot)
-        for key in (_UNDO, _REDO):
-            self.layer.bind_key(key, None, overwrite=True)
         return self.recorder is None or self.recorder.close(seconds)
 
     def _slots(self) -> list[tuple[Any, Callable[..., Any]]]:
@@ -403,8 +324,8 @@ class CorrectedLayer(QObject):
 
     def _on_paint(self) -> None:
         self._begin().changed()
-        if not self._is_replaying:
-            self._remember(None)
+        if not self.history.is_replaying:
+            self.history.remember(None)
             self.object_classes.on_paint()
         self.changed.emit()
 
@@ -414,7 +335,7 @@ class CorrectedLayer(QObject):
     def _on_refresh(self) -> None:
         if self.recorder is not None:  # an undo, perhaps
             self.recorder.changed()
-            if self._is_replaying:
+            if self.history.is_replaying:
                 self.changed.emit()
 
     def _on_report(self) -> None:

@@ -167,8 +167,8 @@ class FixTools(QGroupBox):
             button.toggled.connect(lambda is_on, key=key: self._on_toggled(key, is_on))
         self.between.clicked.connect(self._on_between)
         self.original.toggled.connect(self._on_original)
-        self.undo.clicked.connect(lambda: self._with_active(lambda active: active.undo()))
-        self.redo.clicked.connect(lambda: self._with_active(lambda active: active.redo()))
+        self.undo.clicked.connect(lambda: self._with_active(lambda active: active.history.undo()))
+        self.redo.clicked.connect(lambda: self._with_active(lambda active: active.history.redo()))
         self.escape.activated.connect(self.stop)
         self._corrections.changed.connect(self.refresh)
 
@@ -186,7 +186,7 @@ class FixTools(QGroupBox):
         self.between.setVisible(len(active.header.shape) > 2)
         self.original.setEnabled(active.is_corrected)
         with QSignalBlocker(self.original):
-            self.original.setChecked(active.is_original_shown)
+            self.original.setChecked(active.shown_original.is_on)
 
     # Clicks in the picture -------------------------------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class FixTools(QGroupBox):
         self._with_active(fixes.between)
 
     def _on_original(self, is_shown: bool) -> None:
-        self._with_active(lambda active: active.show_original(is_shown))
+        self._with_active(lambda active: active.shown_original.show(is_shown))
 
 
 def _is_objects(target: CorrectedLayer) -> bool:

@@ -1,0 +1,85 @@
+"""One Ctrl+Z for all that a person does to labels: napari's own strokes and what was called right, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_unetstyle.core.annotation.changes import Changes
+
+if TYPE_CHECKING:
+    import napari.layers
+
+_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A change of what is right, and the one that takes it back."""
+
+    there: Changes
+    back: Changes
+    has_stroke: bool = False
+    """Whether a step of napari's own history goes with it."""
+
+
+Step = Accepted | None
+"""Something that Ctrl+Z takes back; None is a step of napari's own history."""
+
+
+class UndoHistory:
+    """Of one layer; it takes the layer's keys until :meth:`close`.
+
+    Parameters
+    ----------
+    layer
+        The labels.
+    accept
+        Changes what is right.
+    """
+
+    def __init__(self, layer: napari.layers.Labels, accept: Callable[[Changes], None]) -> None:
+        self._layer, self._accept = layer, accept
+        self._done: list[Step] = []
+        self._undone: list[Step] = []
+        self.is_replaying = False
+        """Whether the layer is changing because of an undo or redo."""
+        layer.bind_key(_UNDO, lambda _: self.undo(), overwrite=True)
+        layer.bind_key(_REDO, lambda _: self.redo(), overwrite=True)
+
+    def remember(self, step: Step) -> None:
+        """Note what was just done; what was taken back before cannot be done again."""
+        if step is not None and step.has_stroke:
+            self._done.pop()  # the stroke, noted by itself
+        self._done.append(step)
+        self._undone.clear()
+
+    def undo(self) -> None:
+        """Take back the last step, a stroke or what was called right."""
+        self._move(self._done, self._undone, self._layer.undo, lambda step: step.back)
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self._move(self._undone, self._done, self._layer.redo, lambda step: step.there)
+
+    def close(self) -> None:
+        """Give the keys back."""
+        for key in (_UNDO, _REDO):
+            self._layer.bind_key(key, None, overwrite=True)
+
+    def _move(
+        self, source: list[Step], target: list[Step], own: Callable[[], Any], changes: Callable[[Accepted], Changes]
+    ) -> None:
+        if not source:
+            return
+        step = source.pop()
+        if step is None or step.has_stroke:
+            self.is_replaying = True
+            try:
+                own()
+            finally:
+                self.is_replaying = False
+        if step is not None:
+            self._accept(changes(step))
+        target.append(step)
