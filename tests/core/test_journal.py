@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from hypothesis import strategies as st
 
 from napari_unetstyle.core import files
 from napari_unetstyle.core.annotation import journal as module
+from napari_unetstyle.core.annotation import recorder as recorder_module
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Journal
-from napari_unetstyle.core.annotation.journal_header import HEADER, is_journal, read_header
+from napari_unetstyle.core.annotation.journal_header import HEADER, identified, is_journal, read_header
 from napari_unetstyle.core.annotation.journal_state import LOG, ORIGINAL, SNAPSHOT, read_journal
 from napari_unetstyle.core.annotation.open_journals import left_open, mark_closed, mark_open
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.annotation.records import scan
 from napari_unetstyle.core.errors import JournalError, OutputError
+from napari_unetstyle.core.files import sha256_of
 from tests.core.annotation_for_tests import blobs, header, stroke
 from tests.core.painting_for_tests import PACE, states
 
@@ -286,6 +289,96 @@ def test_a_disk_that_refuses_loses_nothing(tmp_path, monkeypatch, calls, error):
     assert np.array_equal(state.labels, labels)
     assert np.array_equal(state.original, original)
     assert not state.notes
+
+
+def test_what_nobody_foresaw_is_said_and_tried_again(labels, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Journal, "write", broken)
+    made = Recorder.new(tmp_path / "j", header(labels), Changes.of(labels), lambda: labels)
+    labels[1, 2:4, 2:4] = 77
+    made.changed()
+    assert not made.flush(3)
+    assert "a bug" in str(made.error)
+    monkeypatch.undo()
+    assert made.flush()
+    assert made.error is None
+    assert made.close()
+    assert (read_journal(tmp_path / "j").labels[1, 2:4, 2:4] == 77).all()
+
+
+def test_labels_that_do_not_fit_are_said_and_what_fits_again_is_kept(tmp_path):
+    shown = [np.zeros((3, 8, 8), np.uint8)]
+    made = Recorder.new(tmp_path / "j", header(shown[0]), Changes.of(shown[0]), lambda: shown[0])
+    shown[0] = np.full((3, 8, 8), 300, np.int32)  # as another plugin may do
+    made.changed()
+    assert not made.flush(3)
+    assert "values 300 to 300" in str(made.error)
+    size = (tmp_path / "j" / LOG).stat().st_size
+    shown[0] = np.zeros((3, 8, 8), np.uint8)
+    shown[0][1, 1, 1] = 9
+    made.changed()
+    assert made.flush()
+    assert made.close()
+    state = read_journal(tmp_path / "j")
+    assert state.labels[1, 1, 1] == 9
+    assert state.notes == ()
+    assert size == 0  # what does not fit was never written
+
+
+def test_a_large_picture_is_looked_through_beside_and_no_stroke_waits(labels, tmp_path, monkeypatch):
+    file, go_on = tmp_path / "slide.tif", threading.Event()
+    file.write_bytes(b"pixels")
+    monkeypatch.setattr(recorder_module, "identified", lambda picture: (go_on.wait(30), identified(picture))[1])
+    made = Recorder.new(tmp_path / "j", header(labels, file), Changes.of(labels), lambda: labels)
+    for value in (50, 51):
+        labels[0, :3, :3] = value
+        made.changed()
+        assert made.flush(5)
+    assert read_header(tmp_path / "j").picture.sha256 is None
+    go_on.set()
+    assert made.close()
+    assert read_header(tmp_path / "j").picture.sha256 == sha256_of(file)
+
+
+def test_a_picture_whose_drive_is_away_keeps_its_path(labels, tmp_path):
+    file = tmp_path / "away" / "a.tif"
+    for _ in range(2):
+        made = Recorder.new(tmp_path / "j", header(labels, file), Changes.of(labels), lambda: labels)
+        labels[0, 0, 0] += 1
+        made.changed()
+        assert made.close()
+        assert read_header(made.folder).picture.path == str(file)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name of a file is text")
+def test_a_picture_whose_name_is_no_text_is_corrected_like_one_without_a_file(labels, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller"))
+    folder.mkdir()
+    marks = tmp_path / "marks"
+    made = Recorder.new(folder / "j", header(labels, folder / "a.tif"), Changes.of(labels), lambda: labels, marks)
+    labels[0, 0, 0] = 40
+    made.changed()
+    assert made.flush()
+    assert len(list(marks.glob("*.open"))) == 1
+    assert made.close()
+    assert not list(marks.glob("*.open"))
+    assert read_journal(folder / "j").labels[0, 0, 0] == 40
+    assert read_header(folder / "j").picture.path is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority is not one of a thread")
+def test_who_may_not_raise_a_priority_still_keeps(labels, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    made = Recorder.new(tmp_path / "j", header(labels), Changes.of(labels), lambda: labels)
+    labels[0, 0, 0] = 40
+    made.changed()
+    assert made.flush()
+    assert made.close()
 
 
 def test_the_message_names_the_file_and_the_bytes_needed(tmp_path, monkeypatch):

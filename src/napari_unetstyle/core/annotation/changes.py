@@ -86,7 +86,7 @@ class Changes:
         """
         if not len(self.start):
             return
-        self._check(array)
+        self.check(array)
         flat, ends = array.reshape(-1), np.cumsum(self.length)
         cuts = np.searchsorted(
             ends, np.arange(0, self.count, _PIECE), side="right"
@@ -95,7 +95,10 @@ class Changes:
             part = Changes(start=self.start[first:stop], length=self.length[first:stop], value=self.value[first:stop])
             flat[part.positions()] = np.repeat(part.value, part.length).astype(array.dtype)
 
-    def _check(self, array: NDArray[Any]) -> None:
+    def check(self, array: NDArray[Any]) -> None:
+        """Raise a JournalError if they do not fit into an array."""
+        if not len(self.start):
+            return
         limits = np.iinfo(array.dtype) if array.dtype.kind in "iu" else np.iinfo(np.uint8)
         is_inside = self.start.min() >= 0 and (self.start + self.length).max() <= array.size
         if not is_inside or self.value.min() < limits.min or self.value.max() > limits.max:

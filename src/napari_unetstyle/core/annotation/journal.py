@@ -94,11 +94,13 @@ class Journal:
         return self.state.number
 
     def edit(self, changes: Changes) -> Record:
-        """New values of labels, as a record to be given to :meth:`write`."""
+        """New values of labels, as a record to be given to :meth:`write`; JournalError if they do not fit."""
+        changes.check(self.state.labels)  # before anything is in the log
         return self._record(Kind.LABELS, changes.to_bytes())
 
     def accept(self, changes: Changes) -> Record:
         """New values of the mask of what is right."""
+        changes.check(self.state.accepted)
         return self._record(Kind.ACCEPTED, changes.to_bytes())
 
     def say(self, facts: dict[str, Any]) -> Record:

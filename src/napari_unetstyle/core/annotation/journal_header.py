@@ -32,7 +32,7 @@ class Picture(_Part):
     name
         What a person calls it.
     path
-        Its file, or None if it has none.
+        Its file, or None if it has none, or none whose name is text.
     size, modified, sha256
         Of that file when the journal began (bytes, nanoseconds, hex), as far as known; without a file `sha256` is what
         :func:`~napari_unetstyle.core.annotation.pixels.digest_of_pixels` gives.
@@ -58,7 +58,7 @@ class Picture(_Part):
     def of(cls, image: Image, path: str | os.PathLike[str] | None = None, pixels: str | None = None) -> Picture:
         """What is noted of a picture; its file is looked at later, and without one it is known by its `pixels`."""
         place = dataclasses.asdict(image.geometry)
-        if path is None:
+        if path is None or not _is_text(os.fspath(path)):
             return cls(name=image.name, sha256=pixels, axes=image.axes, **place)
         absolute = os.path.abspath(path)  # noqa: PTH100 (no link is followed)
         return cls(name=image.name, path=absolute, axes=image.axes, **place)
@@ -128,6 +128,15 @@ class Header(_Part):
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+def _is_text(path: str) -> bool:
+    """Whether a path can be written down: on Linux it may hold bytes that are no text."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_journal(folder: Path) -> bool:
     """Whether a folder holds a journal that was begun."""
     return (folder / HEADER).is_file()
@@ -157,12 +166,12 @@ def read_header(folder: Path) -> Header:
 
 
 def identified(picture: Picture) -> Picture:
-    """The picture with what its file is known by; as it was if the file is gone."""
+    """The picture with what its file is known by; as it was if the file is not there now."""
     assert picture.path is not None
     path = Path(picture.path)
     try:
         about = path.stat()
         content = sha256_of(path) if path.is_file() else None
     except OSError:
-        return picture.model_copy(update={"path": None})
+        return picture
     return picture.model_copy(update={"size": about.st_size, "modified": about.st_mtime_ns, "sha256": content})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from napari_unetstyle.core.annotation.journal_header import is_journal, read_header
@@ -23,7 +24,7 @@ def mark_open(marks: Path, folder: Path) -> None:
     OutputError
         If the note cannot be written.
     """
-    atomic_write(_mark(marks, folder), str(folder.absolute()))
+    atomic_write(_mark(marks, folder), os.fsencode(folder.absolute()))
 
 
 def mark_closed(marks: Path, folder: Path) -> None:
@@ -39,7 +40,7 @@ def left_open(marks: Path) -> list[Entry]:
     found = []
     for mark in sorted(marks.glob("[!.]*.open")):  # not one that a kill left half written
         try:
-            folder = Path(mark.read_text(encoding="utf-8"))
+            folder = Path(os.fsdecode(mark.read_bytes()))
             entry = Entry(folder=folder, header=read_header(folder)) if is_journal(folder) else None
         except (OSError, ValueError, JournalError):  # of a disk that is not there now, say
             continue
@@ -51,4 +52,4 @@ def left_open(marks: Path) -> list[Entry]:
 def _mark(marks: Path, folder: Path) -> Path:
     import hashlib
 
-    return marks / f"{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]}.open"
+    return marks / f"{hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]}.open"

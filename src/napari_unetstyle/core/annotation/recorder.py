@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Mask
 from napari_unetstyle.core.annotation.journal import Journal, publish
-from napari_unetstyle.core.annotation.journal_header import Header, identified
+from napari_unetstyle.core.annotation.journal_header import Header, Picture, identified
 from napari_unetstyle.core.annotation.open_journals import mark_closed, mark_open
 from napari_unetstyle.core.annotation.records import Record
 from napari_unetstyle.core.errors import JournalError, UnetstyleError
@@ -30,6 +30,7 @@ RETRY = 1.0  # seconds until the next try if the disk refused
 REST = 4.0  # looking takes at most one part in so many of the time …
 LONGEST = 0.4  # … unless that would be a pause of more seconds than this
 _NICE = 4  # on Linux, how far painting goes before keeping where cores are few
+_PATIENCE = 2.0  # seconds that closing waits until a picture's file is known by its content
 _PIECE = 2**20  # elements that are compared at once
 
 
@@ -68,6 +69,8 @@ class Recorder:
         self._pending: list[Record] = []
         self._asked = self._done = 0
         self._is_closing = False
+        self._identity: Picture | None = None
+        self._identifying: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="unetstyle-journal")
         self._thread.start()
         atexit.register(self.close)
@@ -171,19 +174,29 @@ class Recorder:
             with self._wake:
                 self._wake.wait_for(lambda: self._is_closing, pause if self.error is None else RETRY)
         if self.journal is not None:
-            with contextlib.suppress(UnetstyleError):  # the log has everything, too
-                self.journal.snapshot()
-                publish(self.journal.folder, self.journal.state)
-                if self._marks is not None and self.is_saved:
-                    mark_closed(self._marks, self.journal.folder)
-            self.journal.close()
+            try:
+                self._leave(self.journal)
+            finally:
+                self.journal.close()
         self._look = None  # the labels may go now, whoever still asks where their journal is
         atexit.unregister(self.close)
+
+    def _leave(self, journal: Journal) -> None:
+        """Make the next start faster; nothing depends on it, as the log has everything, too."""
+        with contextlib.suppress(Exception):  # of other libraries, too, as Python may be ending
+            if self._identifying is not None:
+                self._identifying.join(_PATIENCE)
+            self._tidy(journal)
+            journal.snapshot()
+            publish(journal.folder, journal.state)
+        if self._marks is not None and self.is_saved:
+            with contextlib.suppress(UnetstyleError):
+                mark_closed(self._marks, journal.folder)
 
     def _waited(self) -> bool:
         """Wait for something to do; False if all is done and nobody will ask again."""
         with self._wake:
-            self._wake.wait_for(lambda: self._is_closing or self._done < self._asked)
+            self._wake.wait_for(lambda: self._is_closing or self._done < self._asked or self._identity is not None)
             if self._is_closing and (self._done >= self._asked or self.error is not None):
                 return False
         return True
@@ -207,11 +220,11 @@ class Recorder:
             is_dirty, made = False, []
             self._write(self.journal)
             self._tidy(self.journal)
-        except UnetstyleError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, painting must not go on unkept and unsaid)
             with self._wake:
                 self._is_dirty |= is_dirty
                 self._made = made + self._made
-                self.error = error
+                self.error = error if isinstance(error, UnetstyleError) else _unexpected(error)
                 self._wake.notify_all()
             return
         with self._wake:
@@ -225,10 +238,21 @@ class Recorder:
     def _tidy(self, journal: Journal) -> None:
         """What makes the next start faster and safer, once the strokes are on disk."""
         picture = journal.state.header.picture
-        if picture.path is not None and picture.size is None:
-            journal.identify(identified(picture))
+        if self._identity is not None:
+            identity, self._identity = self._identity, None
+            journal.identify(identity)
+        elif picture.path is not None and picture.size is None and self._identifying is None:
+            # In a thread of its own: a slide takes minutes, and no stroke may wait for it.
+            self._identifying = threading.Thread(target=self._identify, args=[picture], daemon=True)
+            self._identifying.start()
         if journal.is_snapshot_due():
             journal.snapshot()
+
+    def _identify(self, picture: Picture) -> None:
+        found = identified(picture)
+        with self._wake:
+            self._identity = found
+            self._wake.notify_all()
 
     def _seen(self, journal: Journal) -> Changes:
         """How the labels differ from what the journal has."""
@@ -240,7 +264,14 @@ class Recorder:
 def _step_back() -> None:
     """Let painting go first where cores are few."""
     if sys.platform == "linux":  # there, a priority is one of a thread
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            if os.getpriority(os.PRIO_PROCESS, thread) < _NICE:  # nobody may raise it again
+                os.setpriority(os.PRIO_PROCESS, thread, _NICE)
+
+
+def _unexpected(error: Exception) -> JournalError:
+    return JournalError(f"there was an unexpected problem ({type(error).__name__}: {error}). Please report it.")
 
 
 def _differences(known: NDArray[Any], now: NDArray[Any]) -> Iterator[Changes]:
