@@ -442,3 +442,30 @@ def test_fixes_from_before_they_were_kept_apart_are_still_there(
     opened = open_entry(dock.corrections, dock.teach.learns.lessons[0].entry)
     assert np.array_equal(opened.labels, labels)
     assert opened.close(WAIT)
+
+
+def test_what_was_called_right_is_not_written_over(corrected, dock, run, qtbot):
+    before = np.array(corrected.labels)
+    corrected.accept((), np.indices((64, 96))[1] < 50)
+    dock.segment.results.box.fewer.setValue(dock.segment.results.box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: len(dock.corrections.layers) == 2, timeout=WAIT * 1000)
+    run(dock)
+    assert np.array_equal(corrected.labels, before)
+    assert not corrected.correction().painted.any()
+    assert np.array_equal(kept(corrected).labels, before)
+    for other in dock.corrections.layers[1:]:
+        other.close(WAIT)
+
+
+def test_ctrl_z_reaches_strokes_from_before_this_dock(corrected, dock, qtbot):
+    before = np.array(corrected.labels)
+    paint(corrected)
+    dock.corrections.close_down()
+    again = Corrections(dock.viewer)
+    qtbot.addWidget(again)
+    again.left.go_on()
+    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    (one,) = again.layers
+    one.history.undo()
+    assert np.array_equal(kept(one).labels, before)
+    assert one.close(WAIT)

@@ -17,6 +17,7 @@ from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.improve import NEW, PLUS_CLASS
 from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec, with_options
 
@@ -236,3 +237,29 @@ def test_labels_that_a_person_painted_before_are_taken(dock, teacher, click, qtb
     taught(dock, click, qtbot)
     (correction,) = teacher.given.corrections
     assert np.array_equal(correction.painted, blobs() > 50)
+
+
+def test_own_labels_are_of_the_picture_that_they_lie_on(dock, teacher, click, qtbot, tmp_path):
+    for name, left in (("a", 0), ("b", 500)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", blobs())
+        add_picture(dock.viewer, tmp_path / f"{name}.tif")
+        dock.viewer.layers[name].translate = (0, left)
+    own = dock.viewer.add_labels((blobs() > 50).astype(np.uint8), name="mine")
+    choose(dock, NEW)
+    improve = dock.teach.run.improve
+    qtbot.keyClicks(improve.new_classes, "vessel")
+    click(improve.by_hand)
+    assert dock.corrections.active.layer is own
+    assert dock.corrections.active.placement.layer is dock.viewer.layers["a"]
+
+
+def test_own_labels_that_lie_on_no_picture_are_not_taken(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    dock.viewer.add_labels((blobs() > 50).astype(np.uint8), name="mine", translate=(3, 0))
+    choose(dock, NEW)
+    improve = dock.teach.run.improve
+    qtbot.keyClicks(improve.new_classes, "vessel")
+    click(improve.by_hand)
+    assert dock.corrections.layers == []
+    assert any("lies where mine lies" in one.text for one in dock.findChildren(MessageRow))

@@ -125,6 +125,7 @@ class Corrections(QWidget):
             owners=lambda: output.result.owners,
         )
         corrected = self._take(output.layer, output.placement, output.image, start)
+        corrected.begun.connect(output.claim)
         corrected.foreground = lambda frame: 255 - output.result.probability_bytes[(0, *frame)]
         return corrected
 
@@ -164,17 +165,36 @@ class Corrections(QWidget):
 
     def _picture_below(self, labels: napari.layers.Labels | None) -> tuple[Image, Placement]:
         """The picture that labels lie on; for new ones the selected picture, or the uppermost."""
-        chosen = self._viewer.layers.selection.active
-        pictures = [x for x in reversed(self._viewer.layers) if type(x).__name__ == "Image"]
-        for layer in sorted(pictures, key=lambda x: x is not chosen):
+        pictures = self._open_pictures(labels)
+        if labels is None:
+            if not pictures:
+                raise ImageError("There is no open picture to paint on. Open one.")
+            return pictures[0]
+        as_large = [(image, place) for image, place in pictures if place.shape_of(image) == labels.data.shape]
+        if not as_large:
+            raise ImageError(f"No open picture is as large as {labels.name}. Open its picture.")
+        below = [(image, place) for image, place in as_large if place.is_below(labels)]
+        if not below:
+            raise ImageError(
+                f"No open picture lies where {labels.name} lies. Give the labels the picture's scale and translate, or "
+                "open their picture."
+            )
+        return below[0]
+
+    def _open_pictures(self, labels: napari.layers.Labels | None) -> list[tuple[Image, Placement]]:
+        """Pictures whose axes are known: the selected first, those that are seen, those below the labels."""
+        layers = self._viewer.layers
+        chosen, above = layers.selection.active, [] if labels is None else layers[layers.index(labels) :]
+
+        def rank(layer: napari.layers.Image) -> tuple[bool, ...]:
+            return layer is not chosen, not layer.visible, layer in above
+
+        found = []
+        for layer in sorted((x for x in reversed(layers) if type(x).__name__ == "Image"), key=rank):
             with contextlib.suppress(ImageError):  # its axes are to be stated first
                 image = image_from_layer(layer)
-                placement = Placement.of(layer, image.axes)
-                shape = placement.to_layer(np.broadcast_to(np.uint8(0), image.label_shape)).shape
-                if labels is None or labels.data.shape == shape:
-                    return image, placement
-        lost = "There is no open picture to paint on. Open one."
-        raise ImageError(lost if labels is None else f"No open picture is as large as {labels.name}. Open its picture.")
+                found.append((image, Placement.of(layer, image.axes)))
+        return found
 
     def _new_labels(self, image: Image, placement: Placement, goal: Goal) -> napari.layers.Labels:
         kind = np.uint8 if goal.output == "areas" else np.int32

@@ -90,7 +90,7 @@ def placed_geometry(layer: napari.layers.Layer, axes: str) -> Geometry:
     factors, unit = _length_units(layer, spatial)
     if unit == "px":
         return geo.unknown(len(spatial))
-    world = _world_matrix(layer)
+    world = world_matrix(layer)
     rest = [i for i in range(layer.ndim) if i not in spatial]
     if world[np.ix_(spatial, rest)].any() or world[np.ix_(rest, spatial)].any():
         raise ImageError(f"Layer {layer.name!r} is turned between space and other axes. Reset its transform.")
@@ -130,7 +130,7 @@ def _length_units(layer: napari.layers.Layer, spatial: list[int]) -> tuple[list[
     return [one.in_unit(unit).spacing[0] for one in each], unit
 
 
-def _world_matrix(layer: napari.layers.Layer) -> NDArray[np.float64]:
+def world_matrix(layer: napari.layers.Layer) -> NDArray[np.float64]:
     """The layer's map from data to napari's world, homogeneous."""
     from napari.utils.transforms import Affine
 

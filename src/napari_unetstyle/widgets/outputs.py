@@ -129,6 +129,10 @@ class Output:
         """Whether the layer may be written to: it is open, and nobody has touched it."""
         return self.is_open and not self.is_touched
 
+    def claim(self) -> None:
+        """The labels are a person's from here on, as they stand: some were called right, say."""
+        self._is_painted = True
+
     def iter_check(self) -> Steps[Check]:
         """Compare what the layer holds with what was written; reads all of it, so off the GUI thread."""
         changes = self._changes  # first: what happens from here on makes the answer worthless

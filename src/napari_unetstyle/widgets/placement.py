@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
-from napari_unetstyle.widgets.layers import PLACE, stored
+from napari_unetstyle.widgets.layers import PLACE, stored, world_matrix
 from napari_unetstyle.widgets.level_grid import placed
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+
+_SAME_PLACE = 0.1  # pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +84,21 @@ class Placement:
             data = np.take(data, 0, axis=self.axes.index("C"))
         kept = [a for a in self.axes if a != "C"]
         return data.transpose([kept.index(a) for a in "TZYX" if a in self.axes])
+
+    def shape_of(self, image: Image) -> tuple[int, ...]:
+        """Of the data of a layer with labels of the picture."""
+        return self.to_layer(np.broadcast_to(np.uint8(0), image.label_shape)).shape
+
+    def is_below(self, labels: napari.layers.Labels) -> bool:
+        """Whether labels of this picture's shape lie on it, to a tenth of a pixel."""
+        from napari.utils.transforms import Affine
+
+        place = self.arguments
+        own = Affine(**{name: place[name] for name in ("scale", "translate", "rotate", "shear")})
+        expected = np.array(place["affine"].affine_matrix) @ own.affine_matrix
+        corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in labels.data.shape))])
+        apart = np.abs((expected - world_matrix(labels)) @ corners.T)[:-1]
+        return bool((apart <= _SAME_PLACE * np.abs(np.array(labels.scale))[:, np.newaxis]).all())
 
     @property
     def level(self) -> int | None:

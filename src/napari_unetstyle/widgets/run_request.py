@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,7 +71,13 @@ class RunRequest:
 
     def is_rerun_of(self, other: RunRequest) -> bool:
         """Whether both ask for the same part of the same layer by the same version of a model."""
-        return (self.layer, self.model, self.scope) == (other.layer, other.model, other.scope)
+        ours, theirs = ((one.layer, one.model, one.scope, *one.part) for one in (self, other))
+        return ours == theirs
+
+    @property
+    def part(self) -> tuple[Any, ...]:
+        """Which part of the picture it is."""
+        return self.options.frames, self.options.box, self.options.polygon
 
     def is_same_run(self, other: RunRequest) -> bool:
         """Whether both give the very same labels, in the same place."""

@@ -71,9 +71,7 @@ class UndoHistory:
     def _move(
         self, source: list[Step], target: list[Step], own: Callable[[], Any], changes: Callable[[Accepted], Changes]
     ) -> None:
-        if not source:
-            return
-        step = source.pop()
+        step = source.pop() if source else None  # what was done before a dock was here is in napari's history
         if step is None or step.has_stroke:
             self.is_replaying = True
             try:
