@@ -12,8 +12,9 @@ from qtpy.QtCore import QPoint, Qt
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.files import read_image
-from napari_unetstyle.widgets import learned_places
+from napari_unetstyle.widgets import clicked_fixes, learned_places
 from napari_unetstyle.widgets.drag_trace import DragTrace
 from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.opening import add_picture
@@ -322,3 +323,35 @@ def test_pictures_with_masks_are_added_from_two_folders_and_listed(dock, file, c
     learns.add_from(folder, masks)
     qtbot.waitUntil(lambda: "2 had been added before" in learns.message.text, timeout=WAIT * 1000)
     assert len(Project.for_picture(folder / "a.tif").entries()) == 2
+
+
+def test_whoever_takes_the_brush_puts_the_tool_down(corrected, fix, mouse, click):
+    layer, before = corrected.layer, np.array(corrected.labels)
+    click(fix.buttons["nothing"])
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 77, 3
+    assert not fix.buttons["nothing"].isChecked()
+    assert layer.mode == "paint"
+    mouse((24, 4), (24, 20))
+    assert (corrected.labels == 77).any()
+    assert np.array_equal(corrected.labels[corrected.labels != 77], before[corrected.labels != 77])
+    assert not corrected.accepted.any()
+
+
+def test_another_layer_puts_the_tool_down(dock, corrected, fix, click):
+    click(fix.buttons["delete"])
+    dock.viewer.layers.selection.active = corrected.placement.layer
+    assert not fix.buttons["delete"].isChecked()
+
+
+@pytest.mark.parametrize("where", [-3, 8])
+@pytest.mark.parametrize("tool", [clicked_fixes.empty, clicked_fixes.accept])
+def test_a_slice_that_the_picture_does_not_have_is_left_alone(make_windowless_dock, run, where, tool):
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs()] * 6), name="stack", axis_labels=["z", "y", "x"])
+    run(dock)
+    (corrected,) = dock.corrections.layers
+    before = np.array(corrected.labels)
+    with pytest.raises(OptionError, match="outside the picture"):
+        tool(corrected, [(where, 10, 10), (where, 40, 40)])
+    assert np.array_equal(corrected.labels, before)
+    assert not corrected.is_corrected

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.annotation.corrections import Mask
     from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
 
+OUTSIDE = "This place is outside the picture."
 CLICKED = 3  # pixels of the picture that the mouse may move in a click
 
 
@@ -105,7 +106,7 @@ def _frame(target: CorrectedLayer, point: Point) -> tuple[tuple[int, ...], NDArr
     """The picture or volume that an object lies in: its index, its labels, and the place in it."""
     leading = len(point) - target.header.dims
     if not _is_in(target, point):
-        raise OptionError("This place is outside the picture.")
+        raise OptionError(OUTSIDE)
     return point[:leading], target.labels[point[:leading]], point[leading:]
 
 
@@ -130,6 +131,8 @@ def _new_everywhere(target: CorrectedLayer, labels: NDArray[Any], edit: Edit) ->
 
 def _box(target: CorrectedLayer, points: list[Point]) -> tuple[tuple[int, ...], Mask]:
     """The box between two corners in a slice; the whole slice if they are the same."""
+    if any(not 0 <= p < n for p, n in zip(points[0][:-2], target.header.shape, strict=False)):
+        raise OptionError(OUTSIDE)
     (y0, x0), (y1, x1) = points[0][-2:], points[-1][-2:]
     region = np.zeros(target.header.shape[-2:], bool)
     if max(abs(y1 - y0), abs(x1 - x0)) <= CLICKED:

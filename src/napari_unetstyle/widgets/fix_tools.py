@@ -175,8 +175,8 @@ class FixTools(QGroupBox):
     def refresh(self) -> None:
         """Show what means something for the active result."""
         active = self._corrections.active
-        if active is not self._target and self._target is not None:
-            self.stop()
+        if self._target is not None and self._viewer.layers.selection.active is not self._target.layer:
+            self.stop()  # clicks go elsewhere
         self.setVisible(active is not None)
         self.classes.refresh(active)
         if active is None:
@@ -208,6 +208,7 @@ class FixTools(QGroupBox):
         layer.mode = "pan_zoom"
         layer.mouse_pan = self.tools[key].drag is None
         layer.mouse_drag_callbacks.append(self._on_mouse)
+        layer.events.mode.connect(self._on_mode)
         self.hint.setText(self.tools[key].hint)
         self.hint.show()
         self.escape.setEnabled(True)
@@ -231,7 +232,15 @@ class FixTools(QGroupBox):
         layer = target.layer
         if self._on_mouse in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._on_mouse)
+            layer.events.mode.disconnect(self._on_mode)
         layer.mode, layer.mouse_pan = self._before
+
+    def _on_mode(self) -> None:
+        """Whoever takes the brush puts the tool down."""
+        if self._target is not None:
+            layer = self._target.layer
+            self._before = (str(layer.mode), layer.mouse_pan)
+            self.stop()
 
     def _on_mouse(self, layer: napari.layers.Labels, event: Any) -> Iterator[None]:
         """Napari's callback for a press, the moves and the release."""
