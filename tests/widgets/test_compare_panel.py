@@ -20,6 +20,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics import differences
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.compare_panel import ComparePanel
+from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.label_pair import DIFFERENCES, METADATA, LabelPair, class_names
 from napari_unetstyle.widgets.scores_table import length, percent, share, signed, volume_sign
 from tests.widgets.fake_core import WAIT
@@ -450,3 +451,10 @@ def test_it_opens_from_the_menu_of_layers(make_napari_viewer: Any, npe2pm: Any) 
     assert isinstance(widget, ComparePanel)
     menu = npe2pm.menus()["napari/layers/measure"] if callable(npe2pm.menus) else npe2pm.menus["napari/layers/measure"]
     assert [item.command for item in menu] == ["napari-unetstyle.compare"]
+
+
+def test_what_only_shows_something_about_labels_is_not_proposed(panel: ComparePanel) -> None:
+    before = panel.prediction.currentText(), panel.truth.currentText()
+    panel.viewer.add_labels(labels(1), name="learns from", metadata=helper_metadata(), **MM)
+    assert (panel.prediction.currentText(), panel.truth.currentText()) == before
+    assert panel.truth.findText("learns from") == -1

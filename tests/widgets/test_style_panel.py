@@ -386,3 +386,12 @@ def test_a_style_with_a_network_is_applied_in_one_pass(two: Any, qtbot: Any, cli
     finish(panel, qtbot, click)
     assert "network" in panel.message.text  # a picture has none
     StyleBank().remove("in-one-pass")
+
+
+def test_labels_in_several_resolutions_are_judged_too(two: Any, qtbot: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    labels = (blobs() > blobs().mean()).astype(np.int32)
+    viewer.add_labels([labels, labels[::2, ::2]], name="nuclei", multiscale=True)
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    qtbot.waitUntil(lambda: "still fit" in panel.preview.words.text(), timeout=MS)

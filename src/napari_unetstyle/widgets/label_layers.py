@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.result import SegmentResult
 
 METADATA = "unetstyle"
+HELPER = "helper"
 OUTLINE = 2  # pixels
 _SMALL = 256  # pixels
 
@@ -55,6 +56,16 @@ def add_labels(
     )
     layer.colormap = colors_of(result)
     return layer
+
+
+def helper_metadata() -> dict[str, Any]:
+    """Of a layer that only shows something about labels, and is not to be taken for labels itself."""
+    return {METADATA: {HELPER: True}}
+
+
+def is_helper(layer: napari.layers.Layer) -> bool:
+    """Whether a layer only shows something about labels."""
+    return HELPER in layer.metadata.get(METADATA, {})
 
 
 def own_metadata(result: SegmentResult) -> dict[str, Any]:

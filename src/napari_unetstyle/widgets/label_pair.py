@@ -12,7 +12,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.compare import common_geometry
-from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
 from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 
 if TYPE_CHECKING:
@@ -77,13 +77,9 @@ class LabelPair:
 
 
 def label_layers(viewer: napari.viewer.ViewerModel) -> list[napari.layers.Labels]:
-    """Layers of labels, newest first; differences are none."""
+    """Layers of labels, newest first; what only shows something about labels is none."""
     layers = reversed(viewer.layers)
-    return [
-        layer
-        for layer in layers
-        if type(layer).__name__ == "Labels" and DIFFERENCES not in layer.metadata.get(METADATA, {})
-    ]
+    return [layer for layer in layers if type(layer).__name__ == "Labels" and not is_helper(layer)]
 
 
 def proposal(
@@ -123,8 +119,6 @@ def add_differences(
     """Add differences as a layer of their own that lies on the truth; hovering tells what a pixel is."""
     import pandas as pd
 
-    from napari_unetstyle.widgets.label_layers import class_colors
-
     counts = [found.kinds[c.value].pixels for c in classes]
     features = pd.DataFrame({"index": [c.value for c in classes], "name": [c.name for c in classes], "pixels": counts})
     stored = [a for a in "TZYX" if a in axes]
@@ -134,7 +128,7 @@ def add_differences(
         features=features,
         colormap=class_colors(classes),
         opacity=1,
-        metadata={METADATA: {DIFFERENCES: True}},
+        metadata=helper_metadata(),
         units=tuple(truth.units),
         axis_labels=tuple(truth.axis_labels),
         **{name: getattr(truth, name) for name in _PLACE},

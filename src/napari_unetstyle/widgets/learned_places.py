@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.widgets.jobs import Finished, JobSlot, Outcome, as_steps
+from napari_unetstyle.widgets.label_layers import helper_metadata
 
 if TYPE_CHECKING:
     import napari.layers
@@ -74,6 +75,7 @@ class LearnedPlaces(QObject):
             name=NAME,
             opacity=OPACITY,
             colormap=DirectLabelColormap(color_dict=colors),
+            metadata=helper_metadata(),
             **wanted.placement.arguments,
         )
         self._layer.editable = False

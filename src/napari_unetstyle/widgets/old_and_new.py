@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
+from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Pairs:
             name=NAME,
             opacity=OPACITY,
             colormap=DirectLabelColormap(color_dict=COLORS),
+            metadata=helper_metadata(),
             **pair.placement.arguments,
         )
         layer.editable = False

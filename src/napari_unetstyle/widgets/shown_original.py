@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class ShownOriginal:
                 name=f"{self._layer.name} (original)",
                 colormap=self._layer.colormap,
                 opacity=self._layer.opacity,
+                metadata=helper_metadata(),
                 **self._placement.arguments,
             )
             self._twin.contour, self._twin.editable = self._layer.contour, False

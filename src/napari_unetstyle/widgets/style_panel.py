@@ -20,7 +20,8 @@ from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.layers import image_from_layer, statement_of
+from napari_unetstyle.widgets.label_layers import is_helper
+from napari_unetstyle.widgets.layers import image_from_layer, statement_of, stored
 from napari_unetstyle.widgets.message_row import Action, MessageRow
 from napari_unetstyle.widgets.opening import file_with
 from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo, follow, named
@@ -254,10 +255,12 @@ class StylePanel(QWidget):
 
     def _lying_on(self, image: Image) -> Any:
         """The first visible labels on the picture's grid."""
-        stored = tuple(image.size(axis) for axis in image.axes if axis != "C")
+        grid = tuple(image.size(axis) for axis in image.axes if axis != "C")
         for layer in self._viewer.layers[::-1]:
-            if type(layer).__name__ == "Labels" and layer.visible and tuple(layer.data.shape) == stored:
-                return layer.data
+            if type(layer).__name__ == "Labels" and layer.visible and not is_helper(layer):
+                data = stored(layer)
+                if tuple(data.shape) == grid:
+                    return data
         return None
 
     def _on_progress(self, progress: Progress) -> None:
