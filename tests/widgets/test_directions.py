@@ -107,6 +107,11 @@ def test_letters_lie_on_the_canvas_while_the_dock_is_open(make_dock: Any, qtbot:
     assert letters.isHidden()
     dock.viewer.dims.ndisplay = 2
     assert not letters.isHidden()
+    for thing, name in ((layer, "visible"), (dock.viewer.canvas.grid, "enabled")):
+        setattr(thing, name, not getattr(thing, name))
+        assert letters.isHidden()
+        setattr(thing, name, not getattr(thing, name))
+        assert not letters.isHidden()
     dock.viewer.layers.remove(layer)
     assert letters.isHidden()
     with qtbot.waitSignal(letters.destroyed, timeout=20_000):

@@ -167,3 +167,11 @@ def test_no_word_widens_the_dock(dock: Any, run: Any) -> None:
     dock.segment.folder.show()
     assert dock.segment.minimumSizeHint().width() <= NARROWEST
     assert dock.models.minimumSizeHint().width() <= NARROWEST
+
+
+def test_a_closed_dock_takes_its_line_away(dock: Any, click: Any) -> None:
+    dock.viewer.add_image(blobs())
+    click(dock.segment.picture.ruler.button)
+    assert len(dock.viewer.layers) == 2
+    dock.close_down()
+    assert len(dock.viewer.layers) == 1

@@ -77,3 +77,20 @@ def test_outline_mask_is_the_inner_edge() -> None:
     assert not mask[2:5, 2].any()
     assert mask[2:5, 3].all()
     assert mask[2:5, 4].all()
+
+
+def test_outlines_of_another_slice_or_of_a_picture_that_is_gone_are_not_drawn(make_dock: Any, qtbot: Any) -> None:
+    dock = make_dock()
+    dock.viewer.add_image(np.zeros((64, 96), np.uint8), name="flat")
+    dock.viewer.add_image(np.stack([blobs()] * 3), name="stack", axis_labels=["z", "y", "x"])
+    dock.segment.preview.box.click()
+    qtbot.waitUntil(lambda: drawn(dock) is not None, timeout=MS)
+    overlay = dock.segment.preview.drawing._overlay
+    dock.viewer.dims.set_current_step(0, 2)
+    assert drawn(dock) is None
+    qtbot.waitUntil(lambda: drawn(dock) is not None, timeout=MS)
+    dock.viewer.layers.remove("stack")
+    assert drawn(dock) is None
+    overlay.repaint()
+    dock.viewer.layers.remove("flat")
+    overlay.repaint()

@@ -34,12 +34,14 @@ def test_on_screen_is_what_the_camera_shows(viewer: ViewerModel) -> None:
 
 
 @pytest.mark.parametrize("rotate", [0, 30, -100])
-def test_canvas_map_agrees_with_napari(viewer: ViewerModel, rotate: float) -> None:
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1)])
+def test_canvas_map_agrees_with_napari(viewer: ViewerModel, rotate: float, signs: tuple[int, int]) -> None:
+    viewer.scene.camera.orientation2d = ("down" if signs[0] > 0 else "up", "right" if signs[1] > 0 else "left")
     layer = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 2), translate=(3, 4), rotate=rotate)
     viewer.scene.camera.zoom, viewer.scene.camera.center = 3.0, (0, 7, 8)
     matrix, offset = scope.canvas_map(layer, image_from_layer(layer), viewer)
     world = np.array(layer.data_to_world((11, 13)))
-    expected = (world - (7, 8)) * 3 + np.array(viewer.canvas.size) / 2
+    expected = (world - (7, 8)) * 3 * np.array(signs) + np.array(viewer.canvas.size) / 2
     np.testing.assert_allclose(matrix @ (11, 13) + offset, expected)
 
 

@@ -149,3 +149,9 @@ def test_a_stack_is_measured_as_it_was_segmented(make_dock: Any, run: Any, click
     assert len(layer.features) == 10
     assert "area_um2" in layer.features
     assert not [column for column in layer.features if column.startswith("volume")]
+
+
+def test_a_removed_result_leaves_no_rows(dock: Any, table: Any, layer: Any) -> None:
+    dock.viewer.layers.remove(layer)
+    assert table.title.text() == ""
+    assert table.model.rowCount() == 0

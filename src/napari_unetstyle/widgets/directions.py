@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,15 @@ class Directions(QWidget):
             layers.events.reordered,
             layers.selection.events.active,
         ]
-        for event in (*events, dims.ndisplay, dims.order, viewer.scene.camera.events.orientation):
+        view = [dims.ndisplay, dims.order, viewer.scene.camera.events.orientation, viewer.canvas.grid.events.enabled]
+        for event in (*events, *view):
             follow(self, event, self.refresh)
+        for layer in viewer.layers:
+            follow(self, layer.events.visible, self.refresh)
+        follow(self, layers.events.inserted, self._on_inserted)
+
+    def _on_inserted(self, event: Any) -> None:
+        follow(self, event.value.events.visible, self.refresh)
 
     def refresh(self) -> None:
         """Look anew at what is shown."""

@@ -232,7 +232,7 @@ class LearnsFrom(QGroupBox):
 
     def _fit_list(self) -> None:
         """As high as its rows, up to a point."""
-        height = self._rows.sizeHint().height()
+        height = self._rows.sizeHint().height() + 2 * self._list.frameWidth()
         policy = Qt.ScrollBarPolicy.ScrollBarAsNeeded if height > LIST_HEIGHT else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         self._list.setVerticalScrollBarPolicy(policy)
         self._list.setFixedHeight(min(height, LIST_HEIGHT))

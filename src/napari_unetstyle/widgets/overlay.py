@@ -62,7 +62,8 @@ class Overlay(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
         self.setStyleSheet("background: transparent")  # napari's theme fills widgets
         canvas.installEventFilter(self)
-        for event in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
+        camera = viewer.scene.camera.events
+        for event in (camera.zoom, camera.center, camera.orientation, viewer.dims.events.ndisplay):
             follow(self, event, self._on_camera)
         self.setGeometry(canvas.rect())
 
@@ -83,11 +84,13 @@ class Overlay(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw every mask through the map of this moment."""
+        if self._viewer.dims.ndisplay != 2:
+            return
+        drawn = [(outlines.origin, image, *outlines.canvas_map()) for outlines, image in self._drawn.values()]
         painter = QPainter(self)
-        for outlines, image in self._drawn.values():
-            matrix, offset = outlines.canvas_map()
+        for (top, left), image, matrix, offset in drawn:
             painter.setTransform(_transform(matrix, offset))
-            painter.drawImage(QPointF(outlines.origin[1] - 0.5, outlines.origin[0] - 0.5), image)
+            painter.drawImage(QPointF(left - 0.5, top - 0.5), image)
         painter.end()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:

@@ -68,8 +68,10 @@ class Preview(QWidget):
         self._slot.done.connect(self._on_done)
         self.box.toggled.connect(self.touch)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        for event in (camera.zoom, camera.center, dims.current_step, dims.ndisplay):
+        for event in (camera.zoom, camera.center, dims.ndisplay):
             follow(self, event, self.touch)
+        follow(self, dims.current_step, self._on_step)
+        follow(self, viewer.layers.events.removed, self._on_step)
 
     def touch(self) -> None:
         """Something changed: look again when it rests."""
@@ -77,6 +79,11 @@ class Preview(QWidget):
             self._rest.start()
         else:
             self.clear()
+
+    def _on_step(self) -> None:
+        """What is drawn was of another slice, or of a picture that is gone."""
+        self.drawing.show(None)
+        self.touch()
 
     def pause(self) -> None:
         """Give way to a run."""

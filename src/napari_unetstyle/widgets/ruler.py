@@ -54,6 +54,11 @@ class Ruler(QWidget):
         is_unknown = picture is not None and not picture.image.geometry.is_physical
         self.setVisible(self.is_useful and (is_unknown or diameter is not None))
 
+    def close_down(self) -> None:
+        """Take the line away that is being drawn."""
+        if self._line is not None:
+            self._stop()
+
     def _on_clicked(self) -> None:
         if self._line is not None:
             self._stop()

@@ -140,13 +140,15 @@ def canvas_map(
     shown = list(viewer.dims.displayed)[-2:]
     first, *ends = (_world(layer, point, viewer.dims.ndim)[shown] for point in (origin, *steps))
     zoom, center = viewer.scene.camera.zoom, np.array(viewer.scene.camera.center[-2:])
-    matrix = np.stack([end - first for end in ends], axis=1) * zoom
-    return matrix, (first - center) * zoom + np.array(viewer.canvas.size) / 2
+    vertical, horizontal = viewer.scene.camera.orientation2d
+    toward = zoom * np.array([1 if vertical == "down" else -1, 1 if horizontal == "right" else -1])
+    matrix = np.stack([end - first for end in ends], axis=1) * toward[:, np.newaxis]
+    return matrix, (first - center) * toward + np.array(viewer.canvas.size) / 2
 
 
 def _world(layer: napari.layers.Image, point: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
     place = np.asarray(layer.data_to_world(point[: layer.ndim]), dtype=float)
-    return np.concatenate([np.zeros(ndim - layer.ndim), place])
+    return np.concatenate([np.zeros(max(0, ndim - layer.ndim)), place])  # a layer that is gone may have had more
 
 
 def _corners_on_screen(

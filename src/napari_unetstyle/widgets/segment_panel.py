@@ -188,6 +188,7 @@ class SegmentPanel(QWidget):
         self.stop()
         self.folder.stop()
         self.preview.box.setChecked(False)
+        self.picture.ruler.close_down()
         self.forecast.close_down()
         self.results.close_down()
 

@@ -38,12 +38,13 @@ class FeaturesModel(QAbstractTableModel):
         self._sorting = (0, Qt.SortOrder.AscendingOrder)
         self._order = np.zeros(0, np.int64)
 
-    def set_frame(self, frame: pd.DataFrame) -> bool:
-        """Show another table; whether it has other columns."""
+    def set_frame(self, frame: pd.DataFrame | None) -> bool:
+        """Show another table, or none; whether it has other columns."""
         before = self._names
         self.beginResetModel()
-        self._names = [str(name) for name in frame.columns]
-        self._columns = [frame[name].to_numpy() for name in frame.columns]
+        columns = [] if frame is None else list(frame.items())
+        self._names = [str(name) for name, _ in columns]
+        self._columns = [column.to_numpy() for _, column in columns]
         self._put_in_order()
         self.endResetModel()
         return self._names != before
@@ -153,7 +154,7 @@ class MeasurementTable(Dockable):
                 output.layer.events.selected_label.connect(self._on_object)
                 output.layer.mouse_drag_callbacks.append(self._on_click)
         self.title.setText("" if output is None else f"{output.layer.name}: {_hint(output)}")
-        if output is not None and self.model.set_frame(output.layer.features):
+        if self.model.set_frame(None if output is None else output.layer.features):
             self.view.resizeColumnsToContents()
         self.hide_object()
         if selected is not None:

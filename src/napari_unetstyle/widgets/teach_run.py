@@ -278,7 +278,7 @@ class TeachRun(QWidget):
 
     def stop(self) -> None:
         """End the training early and compare what there is; a second time, give it up."""
-        if self._stop.is_set():
+        if self._stop.is_set() or self._time is None:  # nothing is trained that there could be a best of
             self._slot.cancel()
         self._stop.set()
         self.live.end()
@@ -301,6 +301,7 @@ class TeachRun(QWidget):
         if taught is None or self.is_running:
             return
         store = self._calls.store(read_settings().model_folder)
+        self._stop.clear()
         self._begin(iter_use(self._calls, taught, store), "segmenting again…")
 
     def _on_progress(self, progress: Progress) -> None:
