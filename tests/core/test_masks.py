@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_unetstyle.core import read_image, write_image, write_labels
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_areas, read_masks
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.outlines import outlines
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson
 from tests.core.annotation_for_tests import blobs, picture
+from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 from tests.core.test_output import result_of
 
 
@@ -156,6 +161,52 @@ def test_masks_of_another_shape_or_with_fractions_are_refused(tmp_path):
         read_masks(tmp_path / "b.tif", picture())
     tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), 2, np.float32))
     assert read_masks(tmp_path / "c.tif", picture())[0].dtype == np.int32
+
+
+PLACE = Geometry(
+    spacing=(3.0, 0.8, 0.7),
+    unit="mm",
+    origin=(-20.0, 33.0, 104.5),
+    direction=rotation((1.0, 2.0, -0.5), 0.4) @ AXIS_ORIENTATIONS[13],
+    is_anatomical=True,
+)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize("turn", AXIS_ORIENTATIONS[::5])
+def test_masks_that_are_stored_the_other_way_lie_where_their_file_says(tmp_path, suffix, turn):
+    there = np.random.default_rng(0).integers(0, 5, (4, 6, 5), np.uint8)
+    order, is_mirrored = np.abs(turn).argmax(axis=0), turn.sum(axis=0) < 0
+    stored = np.flip(there.transpose(order), np.flatnonzero(is_mirrored))
+    place = PLACE.turned(there.shape, tuple(order), tuple(is_mirrored))
+    path = write_labels(tmp_path / f"masks{suffix}", stored, axes="ZYX", geometry=place)
+    image = Image(array=there, axes="ZYX", geometry=PLACE)
+    assert np.array_equal(read_masks(path, image)[0], there)
+
+
+def test_mirrored_masks_of_a_picture_whose_axes_are_the_patients_are_turned(tmp_path):
+    there = np.zeros((6, 6, 6), np.uint8)
+    there[1, 2, 0] = 1
+    plain = Geometry(spacing=(1, 1, 1), unit="mm", is_anatomical=True)
+    back = replace(plain, origin=(0, 0, 5), direction=np.diag([1, 1, -1]))
+    path = write_labels(tmp_path / "l.nii.gz", there[..., ::-1], axes="ZYX", geometry=back)
+    picture_path = write_image(tmp_path / "p.nii.gz", Image(array=there, axes="ZYX", geometry=plain))
+    assert np.array_equal(read_masks(path, read_image(picture_path))[0], there)
+
+
+@pytest.mark.parametrize("change", [{"origin": (-20.0, 34.0, 104.5)}, {"spacing": (3.0, 0.8, 0.75)}])
+def test_masks_in_another_place_are_refused(tmp_path, change):
+    labels = np.ones((4, 6, 5), np.uint8)
+    path = write_labels(tmp_path / "l.nii.gz", labels, axes="ZYX", geometry=replace(PLACE, **change))
+    with pytest.raises(ImageError, match="different places"):
+        read_masks(path, Image(array=labels, axes="ZYX", geometry=PLACE))
+
+
+def test_a_pixel_size_alone_is_no_place(tmp_path):
+    labels = np.ones((4, 6, 5), np.uint8)
+    path = write_labels(tmp_path / "l.nii.gz", labels, axes="ZYX", geometry=Geometry(spacing=(3, 1, 1), unit="mm"))
+    for other in (PLACE, Geometry(spacing=(2, 1, 1), unit="um")):
+        assert np.array_equal(read_masks(path, Image(array=labels, axes="ZYX", geometry=other))[0], labels)
 
 
 def test_objects_of_a_label_image_keep_their_ids(tmp_path):

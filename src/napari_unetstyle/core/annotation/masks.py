@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.files import is_image_file, read_image
+from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 
@@ -128,16 +130,50 @@ def _is_geojson(file: Path) -> bool:
 def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
     """A label image, on the grid of the picture."""
     read = read_image(file)
-    if read.axes.count("C") or read.label_shape != image.label_shape:
-        raise ImageError(
-            f"{file} has shape {tuple(read.array.shape)} ({read.axes}), but {image.name} has {image.label_shape} "
-            f"({image.label_axes}). Masks need one number for each pixel of their picture."
-        )
+    if sorted(read.axes) != sorted(image.label_axes) or sorted(read.array.shape) != sorted(image.label_shape):
+        raise _unfit(file, read, image)
     stored = [read.axes.index(a) for a in image.label_axes]
     labels = np.asarray(read.array[...]).transpose(stored)
+    is_in_one_world = _are_in_one_world(read.geometry, image.geometry)
+    labels, place = _turned(labels, read.geometry, image.geometry) if is_in_one_world else (labels, image.geometry)
+    if labels.shape != image.label_shape:
+        raise _unfit(file, read, image)
+    if is_in_one_world:
+        _check_place(file, place, image)
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
     return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels
+
+
+def _are_in_one_world(own: Geometry, other: Geometry) -> bool:
+    """Whether the places of two files can be compared: a pixel size alone is none."""
+    is_same_world = own.is_physical and other.is_physical and own.is_anatomical == other.is_anatomical
+    return is_same_world and (own.is_placed or other.is_placed)
+
+
+def _turned(labels: NDArray[Any], own: Geometry, other: Geometry) -> tuple[NDArray[Any], Geometry]:
+    """Labels whose axes go where those of another place do, and where they lie then."""
+    time = labels.ndim - len(own.spacing)
+    order, is_mirrored = own.turns_onto(other)
+    turned = labels.transpose(*range(time), *(time + axis for axis in order))
+    back = tuple(time + i for i, is_back in enumerate(is_mirrored) if is_back)
+    return np.flip(turned, back), own.turned(labels.shape[time:], order, is_mirrored)
+
+
+def _check_place(file: Path, place: Geometry, image: Image) -> None:
+    apart = geo.apart(place, image.geometry, [image.size(axis) for axis in place.axes])
+    if apart > geo.SAME_PLACE * min(image.geometry.spacing):
+        raise ImageError(
+            f"{file} and {image.name} lie in different places: corners are up to {apart:.4g} {image.geometry.unit} "
+            "apart. Give masks of the same scan; if they are, bring them onto the grid of the picture first."
+        )
+
+
+def _unfit(file: Path, read: Image, image: Image) -> ImageError:
+    return ImageError(
+        f"{file} has shape {tuple(read.array.shape)} ({read.axes}), but {image.name} has {image.label_shape} "
+        f"({image.label_axes}). Masks need one number for each pixel of their picture."
+    )
 
 
 def read_areas(path: str | os.PathLike[str], image: Image, classes: tuple[ClassSpec, ...] = ()) -> NDArray[Any]:

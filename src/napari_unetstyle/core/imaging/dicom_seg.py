@@ -19,6 +19,7 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError, OutputError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom import Series, Source, series_of
 from napari_unetstyle.core.imaging.dicom_file import guarded, opened
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, stacked
@@ -139,8 +140,7 @@ def _distance(one: Geometry, other: Geometry, shape: tuple[int, ...]) -> float:
     """The most by which two grids differ at their corners, in mm."""
     if one.unit not in ("um", "mm") or len(one.spacing) != 3:
         return float("inf")
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
-    return float(np.abs(one.in_unit("mm").to_world(corners) - other.to_world(corners)).max())
+    return geo.apart(one, other, shape)
 
 
 def _check_segments(path: Path, labels: NDArray[Any], segments: Sequence[Segment]) -> None:

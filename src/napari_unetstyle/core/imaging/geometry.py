@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ _ALIASES = {
 _TO_UM = {"angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6}
 _MICROMETERS = {"um": 1.0, "mm": 1e3}
 _ORTHONORMAL = 1e-3  # more than headers round, far less than any shear that matters
+SAME_PLACE = 0.1  # of a pixel, by which corners may be apart, as headers round
 _SLANTED = 0.5  # of a direction's length; with less it does not go that way, too
 _TOWARD = (("S", "I"), ("P", "A"), ("L", "R"))
 
@@ -93,6 +95,12 @@ class Geometry:
         return self.unit != "px"
 
     @property
+    def is_placed(self) -> bool:
+        """Whether more than the pixel size is known of the place."""
+        is_plain = not any(self.origin) and np.array_equal(self.direction, np.eye(len(self.spacing)))
+        return self.is_physical and (self.is_anatomical or not is_plain)
+
+    @property
     def pixel_size(self) -> float:
         """Area of a pixel (2D) or volume of a voxel (3D), in `unit` to the power of the dimensions."""
         return math.prod(self.spacing)
@@ -151,6 +159,27 @@ class Geometry:
         placed = self.in_unit(unit) if self.is_physical and unit != "px" else self
         return replace(placed, spacing=tuple(map(float, spacing)), unit=unit)
 
+    def turns_onto(self, other: Geometry) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """Which own axis runs along each of `other`, and whether the other way; as they are if that is unclear."""
+        along = np.array(other.direction).T @ np.array(self.direction)
+        order = np.abs(along).argmax(axis=1)
+        if len(set(order.tolist())) < len(order):
+            return tuple(range(len(order))), (False,) * len(order)
+        return tuple(order.tolist()), tuple((along[range(len(order)), order] < 0).tolist())
+
+    def turned(self, shape: tuple[int, ...], order: tuple[int, ...], is_mirrored: tuple[bool, ...]) -> Geometry:
+        """The place of the same pixels after their axes were put in `order`, and then some of these mirrored."""
+        first = np.zeros(len(order))
+        for axis, is_back in zip(order, is_mirrored, strict=True):
+            first[axis] = shape[axis] - 1 if is_back else 0
+        columns = np.array(self.direction)[:, order] * np.where(is_mirrored, -1, 1)
+        return replace(
+            self,
+            spacing=tuple(self.spacing[axis] for axis in order),
+            origin=tuple(self.to_world(first).tolist()),
+            direction=_as_rows(columns),
+        )
+
     def sizes(self, dims: int) -> Geometry:
         """Pixel size of the last `dims` axes alone; a plane out of a volume has no place of its own."""
         return Geometry(spacing=self.spacing[-dims:], unit=self.unit)
@@ -162,6 +191,18 @@ def toward(direction: ArrayLike) -> str:
     part = np.abs(vector) / np.linalg.norm(vector)
     order = [axis for axis in np.argsort(-part, kind="stable") if part[axis] >= _SLANTED][:2]
     return "".join(_TOWARD[axis][int(vector[axis] < 0)] for axis in order)
+
+
+def apart(one: Geometry, other: Geometry, shape: Iterable[int]) -> float:
+    """The most by which corners of two grids of the same shape ``(Z)YX`` are apart, in the unit of `other`.
+
+    Raises
+    ------
+    ImageError
+        If one has a unit of length and the other has none.
+    """
+    corners = np.array(list(product(*((0, n - 1) for n in shape))))
+    return float(np.linalg.norm(one.in_unit(other.unit).to_world(corners) - other.to_world(corners), axis=1).max())
 
 
 def unknown(dims: int) -> Geometry:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.metrics import Differences, iter_evaluate
@@ -21,7 +21,6 @@ from napari_unetstyle.core.progress import Steps
 TOLERANCE_MM = 1.0  # of NSD where nobody states one and sizes are in millimeters
 
 _SAME_SIZE = 1e-4  # of a pixel; over 500 pixels that is a twentieth of one
-_SAME_PLACE = 0.1  # pixels
 _COLORS = {  # orange, blue and pink stay apart for color-blind eyes
     "false positive": ("#e66100", "#ffa766", "#a84700"),
     "false negative": ("#1a85ff", "#8cc1ff", "#0a4f9e"),
@@ -134,10 +133,8 @@ def _is_silent(geometry: Geometry) -> bool:
 
 
 def _check_same_place(first: Geometry, second: Geometry, truth: Image) -> None:
-    shape = [truth.size(axis) for axis in second.axes]
-    corners = np.array(list(product(*((0, n - 1) for n in shape))))
-    apart = float(np.linalg.norm(first.to_world(corners) - second.to_world(corners), axis=1).max())
-    if apart > _SAME_PLACE * min(second.spacing):
+    apart = geo.apart(first, second, [truth.size(axis) for axis in second.axes])
+    if apart > geo.SAME_PLACE * min(second.spacing):
         raise ImageError(
             f"Prediction and truth lie in different places: corners are up to {apart:.4g} {second.unit} apart, or "
             "mirrored. Compare labels of the same scan; if they are, bring one onto the grid of the other first."
