@@ -209,6 +209,18 @@ def test_a_pixel_size_alone_is_no_place(tmp_path):
         assert np.array_equal(read_masks(path, Image(array=labels, axes="ZYX", geometry=other))[0], labels)
 
 
+def test_pages_are_times_or_slices_as_those_of_the_picture_are(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 5, (3, 24, 30), np.uint8)
+    for axes, others in [("ZYX", "TYX"), ("TYX", "ZYX")]:
+        path = tmp_path / f"{axes}.tif"
+        tifffile.imwrite(path, labels, imagej=True, metadata={"axes": axes})
+        assert np.array_equal(read_masks(path, picture(labels.shape, others))[0], labels)
+        with pytest.raises(ImageError, match="one number for each pixel"):
+            read_masks(path, picture((4, 24, 30), others))
+    with pytest.raises(ImageError, match="one number for each pixel"):
+        read_masks(path, picture((3, 1, 24, 30)))
+
+
 def test_objects_of_a_label_image_keep_their_ids(tmp_path):
     labels = ndimage.label(blobs(3) > 0)[0].astype(np.uint16) * 300
     tifffile.imwrite(tmp_path / "a.tif", labels)

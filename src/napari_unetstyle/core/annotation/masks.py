@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def _is_geojson(file: Path) -> bool:
 
 def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
     """A label image, on the grid of the picture."""
-    read = read_image(file)
+    read = _with_axes_of(image, read_image(file))
     if sorted(read.axes) != sorted(image.label_axes) or sorted(read.array.shape) != sorted(image.label_shape):
         raise _unfit(file, read, image)
     stored = [read.axes.index(a) for a in image.label_axes]
@@ -143,6 +143,14 @@ def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
     return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels
+
+
+def _with_axes_of(image: Image, read: Image) -> Image:
+    """Masks whose pages are slices if those of the picture are, or else times: many programs do not tell them apart."""
+    axes = read.axes.translate(str.maketrans("TZ", "ZT"))
+    if set(axes) != set(image.label_axes) or set(axes) == set(read.axes):
+        return read
+    return replace(read, axes=axes, geometry=geo.unknown(len(image.geometry.spacing)))
 
 
 def _are_in_one_world(own: Geometry, other: Geometry) -> bool:
