@@ -256,6 +256,29 @@ def test_labels_join_a_picture_on_the_grid_of_their_level(
         np.testing.assert_allclose(image.geometry.to_world(index), coarse.geometry.to_world((2, 3, 4)))
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("axes", ["xy", "cxy", "zxy", "xyz", "tcyzx"])
+def test_labels_join_a_picture_that_stores_its_axes_in_another_order(tmp_path: Path, version: str, axes: str) -> None:
+    lengths, sizes = {"t": 2, "c": 2, "z": 4, "y": 22, "x": 20}, {"z": 2.0, "y": 0.5, "x": 0.25}
+    shape, scale = tuple(lengths[a] for a in axes), [sizes.get(a, 1.0) for a in axes]
+    step = [2 if a in "xy" else 1 for a in axes]
+    coarse = [s * n for s, n in zip(scale, step, strict=True)]
+    finest = np.zeros(shape, np.uint8)
+    levels = [finest, finest[tuple(slice(None, None, n) for n in step)]]
+    path = write_picture(
+        tmp_path / "x.zarr", levels, described(axes, [(scale, [0.0] * len(axes)), (coarse, [0.0] * len(axes))]), version
+    )
+    image = read_image(path)
+    labels = np.random.default_rng(0).integers(0, 9, image.label_shape)
+    written = write_labels(path, labels, axes=image.label_axes, geometry=image.geometry, name="cells")
+    for level, step in enumerate([1, 2]):
+        again = read_image(written, level=level)
+        assert again.axes == image.axes.replace("C", "")
+        turned = np.transpose(again.array[...], [again.axes.index(a) for a in image.label_axes])
+        np.testing.assert_array_equal(turned, labels[..., ::step, ::step])
+        assert again.geometry == read_image(path, level=level).geometry
+
+
 def test_nothing_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "x.zarr"
     two_levels(path, volume())

@@ -40,18 +40,18 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]{0,99}")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Grid:
-    """One level of the labels: every `step`-th pixel from `first` on, as many as `shape`."""
+    """One level of the labels, their axes in `order`: every `step`-th pixel from `first` on, as many as `shape`."""
 
+    order: tuple[int, ...]
     step: tuple[int, ...]
     first: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def key(self, block: Sequence[slice]) -> tuple[slice, ...]:
-        """Where a block of this level is in the labels."""
-        return tuple(
-            slice(f + b.start * s, f + (b.stop - 1) * s + 1, s)
-            for b, s, f in zip(block, self.step, self.first, strict=True)
-        )
+    def read(self, labels: ArrayLike, block: Sequence[slice]) -> NDArray[Any]:
+        """A block of this level out of the labels."""
+        places = zip(self.order, block, self.step, self.first, strict=True)
+        key = {axis: slice(f + b.start * s, f + (b.stop - 1) * s + 1, s) for axis, b, s, f in places}
+        return np.asarray(labels[tuple(key[axis] for axis in range(len(key)))]).transpose(self.order)
 
 
 def write_ome_zarr_labels(
@@ -110,7 +110,8 @@ def write_ome_zarr_labels(
         raise _refused(path, f"labels {name!r} were to go into a picture, but there is none. Check the name")
     finest = multiscale_of(geometry, axes, NEWEST)
     steps = _halvings(labels.shape, axes, finest.levels[0])
-    grids = [_Grid(step=s, first=(0,) * len(s), shape=_strided(labels.shape, s)) for s in steps]
+    order = tuple(range(len(axes)))
+    grids = [_Grid(order=order, step=s, first=(0,) * len(s), shape=_strided(labels.shape, s)) for s in steps]
     with _new_folder(path) as folder:
         _write(folder, labels, dtype, finest, grids, info, areas, LABELS, {})
     return path
@@ -149,12 +150,12 @@ def _write_into(
     kept = Level(path="0", scale=without(here.scale, letters, "C"), translation=without(here.translation, letters, "C"))
     finest = replace(
         picture.multiscale,
-        axes=axes,
+        axes="".join(without(letters, letters, "C")),
         names=without(picture.multiscale.names, letters, "C"),
         units=without(picture.multiscale.units, letters, "C"),
         levels=(kept,),
     )
-    grids = _grids_like(picture, index, letters, labels.shape)
+    grids = _grids_like(picture, index, tuple(map(axes.index, finest.axes)))
     _make_list(path, picture.multiscale.version)
     with _new_folder(target) as folder:
         _write(folder, labels, dtype, finest, grids, info, areas, name, {"source": {"image": "../../"}})
@@ -209,9 +210,11 @@ def _halvings(shape: tuple[int, ...], axes: str, level: Level) -> list[tuple[int
     return steps
 
 
-def _grids_like(picture: OmeZarr, index: int, letters: str, shape: tuple[int, ...]) -> list[_Grid]:
+def _grids_like(picture: OmeZarr, index: int, order: tuple[int, ...]) -> list[_Grid]:
     """The levels of a picture from one on, as far as their pixels are whole steps apart."""
-    grids = [_Grid(step=(1,) * len(shape), first=(0,) * len(shape), shape=shape)]
+    letters = picture.axes()
+    shape = without(picture.arrays[index].shape, letters, "C")
+    grids = [_Grid(order=order, step=(1,) * len(shape), first=(0,) * len(shape), shape=shape)]
     for level, array in zip(picture.multiscale.levels[index + 1 :], picture.arrays[index + 1 :], strict=False):
         factor, offset = (without(v.tolist(), letters, "C") for v in level.over(picture.multiscale.levels[index]))
         step = tuple(round(f) for f in factor)
@@ -220,7 +223,7 @@ def _grids_like(picture: OmeZarr, index: int, letters: str, shape: tuple[int, ..
         wanted = tuple(min(n, -(-(whole - f) // s)) for n, whole, s, f in counts)
         if min(step) < 1 or min(wanted) < 1 or not np.allclose(step, factor, rtol=_OFF):
             break
-        grids.append(_Grid(step=step, first=first, shape=wanted))
+        grids.append(_Grid(order=order, step=step, first=first, shape=wanted))
     return grids
 
 
@@ -294,7 +297,7 @@ def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 def _fill(target: Any, labels: ArrayLike, grid: _Grid) -> None:
     mapped = 0
     for block in _blocks(grid.shape, target.chunks):
-        piece = np.asarray(labels[grid.key(block)])
+        piece = grid.read(labels, block)
         target[block] = piece.astype(target.dtype)
         mapped += math.prod(piece.shape[:-1]) * max(mmap.PAGESIZE, piece.shape[-1] * grid.step[-1] * piece.itemsize)
         if mapped > _MAPPED and isinstance(labels, np.ndarray):
