@@ -148,7 +148,10 @@ def test_axes_come_back(suffix: str, shape: tuple[int, ...], axes: str, tmp_path
 @pytest.mark.parametrize("suffix", WRITABLE)
 def test_a_size_that_nobody_knows_stays_unknown(suffix: str, tmp_path: Path) -> None:
     labels, _ = corners_marked()
-    assert read_image(write_labels(tmp_path / f"x{suffix}", labels, axes="ZYX")).geometry.unit == "px"
+    for place in (None, Geometry(spacing=(2, 0.5, 0.25), unit="px"), Geometry(spacing=(1, 1, 2), origin=(3, 4, 5))):
+        again = read_image(write_labels(tmp_path / f"x{suffix}", labels, axes="ZYX", geometry=place))
+        assert again.geometry == (place or Geometry(spacing=(1, 1, 1)))
+        assert again.notes == ()
 
 
 def test_a_pixel_size_that_a_person_states_leaves_the_volume_where_it_is(tmp_path: Path) -> None:

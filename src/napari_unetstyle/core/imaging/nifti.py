@@ -99,6 +99,8 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     offset = _voxel_offset(path, header)
     info = _info(path, header.dtype.itemsize, offset)
     affine, unit, is_anatomical, notes = _place(path, header, sizes)
+    if info.get("unit") == "px":
+        unit, notes = "px", ()
     if len(sizes) == 2 and not _is_flat(affine):  # a slice somewhere in space
         sizes, letters = (*sizes, 1), "XYZ"
     if len(sizes) == 2:
