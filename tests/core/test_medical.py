@@ -133,8 +133,12 @@ def test_the_place_of_a_volume_in_micrometers_is_written_in_millimeters(tmp_path
 
 @pytest.mark.parametrize("suffix", WRITABLE)
 @pytest.mark.parametrize(
-    ("shape", "axes"), [((6, 7), "YX"), ((3, 6, 7), "TYX"), ((3, 5, 6, 7), "TZYX"), ((1, 6, 7), "ZYX")]
-)
+    ("shape", "axes"),
+    [
+        ((6, 7), "YX"), ((3, 6, 7), "TYX"), ((3, 5, 6, 7), "TZYX"), ((1, 6, 7), "ZYX"), ((1, 6, 7), "TYX"),
+        ((1, 1, 6, 7), "TZYX"), ((3, 1, 6, 7), "TZYX"), ((1, 5, 6, 7), "TZYX"), ((1, 1, 7), "TYX"), ((1, 1), "YX"),
+    ],
+)  # fmt: skip
 def test_axes_come_back(suffix: str, shape: tuple[int, ...], axes: str, tmp_path: Path) -> None:
     labels = np.random.default_rng(0).integers(0, 300, shape)
     dims = sum(a in "ZYX" for a in axes)

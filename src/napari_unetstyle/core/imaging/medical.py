@@ -17,7 +17,7 @@ from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
-from napari_unetstyle.core.imaging.image import ArrayLike, Image
+from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
 from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
@@ -225,15 +225,14 @@ def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tuple[tuple[int, ...], str]:
-    """Shape and axes of the array, slowest first; axes of length 1 that nobody named are left out."""
+    """Shape and axes of the array, slowest first; axes of length 1 that nobody named are left out, Z before others."""
     shape, letters = header.sizes[::-1], header.letters[::-1]
     stated = (axes or _own_axes(header)).upper()
-    idle = {i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a == "?"}
-    if stated and len(stated) != len(shape):
-        idle |= {i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a not in stated}
-    if len(stated) != len(shape):
-        shape = tuple(n for i, n in enumerate(shape) if i not in idle)
-        letters = "".join(a for i, a in enumerate(letters) if i not in idle)
+    idle = [i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a not in (stated or AXES)]
+    surplus = max(0, len(shape) - len(stated))
+    dropped = sorted(idle, key=lambda i: letters[i] != "Z")[:surplus]
+    shape = tuple(n for i, n in enumerate(shape) if i not in dropped)
+    letters = "".join(a for i, a in enumerate(letters) if i not in dropped)
     if stated:
         return shape, stated
     if "?" in letters:
