@@ -39,6 +39,23 @@ def test_a_volume_comes_back(suffix, dtype, tmp_path):
     assert found.array.dtype == dtype
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int64, np.uint64, np.float16, np.longdouble, ">i8", ">f2", ">u2"])
+def test_types_that_a_format_lacks_are_written_in_one_that_holds_them(suffix, dtype, tmp_path):
+    picture = image((4, 20, 30), "ZYX", dtype)
+    found = read_image(write_image(tmp_path / f"p{suffix}", picture))
+    assert np.array_equal(found.array[:], picture.array)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.int64, 2**40), (np.uint64, 2**64 - 1)])
+def test_values_that_a_tiff_would_round_are_refused(dtype, value, tmp_path):
+    picture = image((20, 30), "YX", dtype)
+    picture.array[0, 0] = value
+    with pytest.raises(OutputError, match="exactly"):
+        write_image(tmp_path / "p.tif", picture)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_volume_is_no_labels(tmp_path):
     nibabel = pytest.importorskip("nibabel")
     write_image(tmp_path / "p.nii", image((4, 20, 30), "ZYX"))

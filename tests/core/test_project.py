@@ -16,8 +16,9 @@ from napari_unetstyle.core.annotation.journal_header import Header
 from napari_unetstyle.core.annotation.journal_state import read_journal
 from napari_unetstyle.core.annotation.project import COPY, FOLDER, Project, count, keep_copy
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
-from napari_unetstyle.core.errors import ImageFileError, JournalError
+from napari_unetstyle.core.errors import ImageFileError, JournalError, OutputError
 from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.core.imaging.image import as_image
 from tests.core.annotation_for_tests import blobs, picture
 
 
@@ -146,6 +147,15 @@ def test_a_picture_without_a_file_is_kept_on_request(tmp_path):
     again = entry.image()
     assert again.axes == "TYX"
     assert np.array_equal(np.asarray(again.array), image.array)
+
+
+def test_a_copy_holds_every_value_or_is_refused(tmp_path):
+    for name, pixels in [("a", np.full((24, 30), 70_000)), ("b", np.full((24, 30), 0.1, np.float16))]:
+        entry = Project(tmp_path / name).add(as_image(pixels), blobs(1), layer="fixes")
+        keep_copy(entry, as_image(pixels))
+        assert np.array_equal(np.asarray(entry.image().array), pixels)
+    with pytest.raises(OutputError, match="exactly"):
+        keep_copy(entry, as_image(np.full((24, 30), 2**40)))
 
 
 def test_masks_made_elsewhere_are_right_everywhere(project, file):

@@ -26,6 +26,7 @@ from napari_unetstyle.core.annotation.journal_state import State, read_journal
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, sha256_of
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.picture_file import in_a_type_of_tiff
 from napari_unetstyle.core.models.spec import ClassSpec
 
 FOLDER = "unetstyle-fixes"
@@ -359,11 +360,17 @@ def _entries(folder: Path) -> list[Entry]:
 
 
 def keep_copy(entry: Entry, image: Image) -> Path:
-    """Copy a picture that has no file to its fixes, as OME-TIFF; to be asked for before."""
+    """Copy a picture that has no file to its fixes, as OME-TIFF; to be asked for before.
+
+    Raises
+    ------
+    OutputError
+        If the copy cannot be written, or not exactly.
+    """
     import tifffile
 
     order = [image.axes.index(a) for a in "TCZYX" if a in image.axes]
-    array = np.asarray(image.array[...]).transpose(order)
+    array = in_a_type_of_tiff(entry.folder / COPY, np.asarray(image.array[...]).transpose(order))
     axes = "".join(a for a in "TCZYX" if a in image.axes)
     unit = {"um": "µm", "mm": "mm"}.get(image.geometry.unit)
     spacing = dict(zip(image.geometry.axes, image.geometry.spacing, strict=True))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import OutputError
@@ -19,6 +20,8 @@ from napari_unetstyle.core.imaging.medical import medical_suffix, write_medical
 
 _COLORS = 3
 _OME_UNITS = {"um": "µm", "mm": "mm"}
+_TIFF_TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
+_VOLUME_TYPES = (*_TIFF_TYPES[1:-2], "u8", "i8", "f4", "f8")
 
 
 def write_image(path: str | os.PathLike[str], image: Image, about: Mapping[str, Any] | None = None) -> Path:
@@ -52,14 +55,47 @@ def _write_volume(path: Path, array: Any, image: Image, info: dict[str, Any]) ->
     if "C" in image.axes:
         raise OutputError(f"Could not write {path}: a volume file has no channels. Give a name that ends in .tif.")
     ordered = np.transpose(array, [image.axes.index(axis) for axis in axes])
-    stored = ordered.astype(np.uint8) if ordered.dtype == np.bool_ else ordered
+    stored = _in_a_type_of(_VOLUME_TYPES, path, ordered)
     pieces = (np.ascontiguousarray(piece) for piece in stored)
     return write_medical(path, pieces, stored.shape, stored.dtype, axes, image.geometry, info, is_labels=False)
+
+
+def in_a_type_of_tiff(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    """An array in a type that OME-TIFF has: its own, or the smallest that holds each of its values exactly.
+
+    Raises
+    ------
+    OutputError
+        If there is none.
+    """
+    return _in_a_type_of(_TIFF_TYPES, path, array)
+
+
+def _in_a_type_of(types: tuple[str, ...], path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.newbyteorder("=") in map(np.dtype, types):
+        return array
+    is_float = array.dtype.kind == "f"
+    for dtype in map(np.dtype, types):
+        if (dtype.kind == "f") == is_float and _holds(dtype, array):
+            return array.astype(dtype)
+    raise OutputError(
+        f"Could not write {path}: no type of this format holds {array.dtype} from {array.min()} to {array.max()} "
+        "exactly. Give the picture as float32, for example. Nothing was written."
+    )
+
+
+def _holds(dtype: np.dtype[Any], array: NDArray[Any]) -> bool:
+    if dtype.kind not in "ui":
+        with np.errstate(over="ignore"):
+            return np.array_equal(array.astype(dtype), array, equal_nan=True)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= array.min() and array.max() <= limits.max)
 
 
 def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> Path:
     import tifffile
 
+    array = in_a_type_of_tiff(path, array)
     is_color = image.axes.endswith("YXC") and array.shape[-1] == _COLORS and array.dtype == np.uint8
     axes = f"{image.axes[:-1]}S" if is_color else _in_ome_order(image.axes)
     ordered = array if is_color else np.transpose(array, [image.axes.index(axis) for axis in axes])
