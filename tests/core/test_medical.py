@@ -596,6 +596,16 @@ def test_an_nrrd_of_an_unknown_kind_is_refused(line: str, tmp_path: Path) -> Non
         read_image(path)
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_endless_nesting_in_what_a_header_keeps_is_nothing(suffix: str, tmp_path: Path) -> None:
+    path = write_labels(tmp_path / f"x{suffix}", corners_marked()[0], axes="ZYX", geometry=PLACE)
+    data = path.read_bytes()
+    start = data.index(b"{")
+    path.write_bytes(data[:start] + b"[" * 100_000 + data[data.index(b"}\n", start) + 1 :])
+    np.testing.assert_array_equal(read_image(path).array, corners_marked()[0])
+    assert label_info(path) == {}
+
+
 # Labels ------------------------------------------------------------------------------------------------------------
 
 
@@ -643,6 +653,7 @@ def test_segments_of_slicer_are_classes(tmp_path: Path) -> None:
     path = nrrd(
         tmp_path / "x.seg.nrrd", "dimension: 3", "sizes: 4 3 2", "kinds: domain domain domain",
         "Segment0_Name:=liver", "Segment0_LabelValue:=3", "Segment0_Color:=1 0.5 0", "Segment1_LabelValue:=oops",
+        f"Segment2_LabelValue:={'9' * 5000}",
     )  # fmt: skip
     assert label_info(path) == {"output": "areas", "classes": [{"value": 3, "name": "liver", "color": "#ff8000"}]}
 

@@ -51,6 +51,7 @@ _SPATIAL, _TIME = ("domain", "space"), ("time",)
 _CHANNELS = ("vector", "covariant-vector", "rgb-color", "rgba-color", "2-vector", "3-vector", "4-vector", "3-color",
              "4-color", "scalar", "3-gradient", "point")  # fmt: skip
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
+_DIGITS = 20  # no number of voxels and no label has as many
 _SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue|Color)")
 
 Fields = dict[str, str]
@@ -154,7 +155,7 @@ def _numbers(path: Path, text: str, what: str) -> list[float]:
 
 def _whole_numbers(path: Path, fields: Fields, name: str) -> tuple[int, ...]:
     words = fields.get(name, "").split()
-    if not words or not all(word.isascii() and word.isdigit() and len(word) < 20 for word in words):
+    if not words or not all(word.isascii() and word.isdigit() and len(word) < _DIGITS for word in words):
         raise _damaged(path, f"{name} is {fields.get(name)!r}")
     return tuple(map(int, words))
 
@@ -277,7 +278,7 @@ def _segments(pairs: Fields) -> dict[str, Any]:
     classes = [
         {"value": int(row["LabelValue"]), "name": row.get("Name", ""), "color": _hex(row.get("Color", ""))}
         for row in rows.values()
-        if row.get("LabelValue", "").isdecimal()
+        if row.get("LabelValue", "").isdecimal() and len(row["LabelValue"]) < _DIGITS
     ]
     return {"output": "areas", "classes": classes} if classes else {}
 

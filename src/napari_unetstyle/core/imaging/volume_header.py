@@ -111,7 +111,7 @@ def own_info(text: bytes | str) -> dict[str, Any]:
     """What this program once kept as JSON; empty for what others wrote."""
     try:
         info = json.loads(text)
-    except ValueError:  # UnicodeDecodeError is one, too
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError, too
         return {}
     is_own = isinstance(info, dict) and str(info.get("program", "")).startswith("napari-unetstyle")
     return info if is_own else {}
