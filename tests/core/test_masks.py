@@ -102,6 +102,54 @@ def test_what_is_no_geojson_is_refused(tmp_path, text):
         labels_of_geojson(tmp_path / "a.geojson", picture())
 
 
+SQUARE = [[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]]
+
+
+def test_a_class_may_be_a_plain_word(tmp_path):
+    model = result_of(blobs(0)).classes
+    one = {**feature(SQUARE), "properties": {"classification": model[1].name.upper()}}
+    assert labels_of_geojson(written(tmp_path / "a.geojson", [one]), picture(), model)[1] == {1: 2}
+
+
+@pytest.mark.parametrize("properties", [None, [1], "x", {"classification": [1]}, {"classification": {"name": None}}])
+def test_properties_that_say_no_class_say_none(tmp_path, properties):
+    path = written(tmp_path / "a.geojson", [{**feature(SQUARE), "properties": properties}])
+    assert labels_of_geojson(path, picture(), result_of(blobs(0)).classes[:1])[0].max() == 1
+    with pytest.raises(ImageError, match="without a class"):
+        labels_of_geojson(path, picture(), result_of(blobs(0)).classes)
+
+
+def test_a_plane_without_a_number_is_the_first_and_one_of_something_else_is_refused(tmp_path):
+    for value in (None, 0, 0.0):
+        path = written(tmp_path / "a.geojson", [feature(SQUARE, plane={"z": value})])
+        assert labels_of_geojson(path, picture((3, 24, 30)))[0][0].any()
+    for value in (np.nan, np.inf, "x", [1]):
+        with pytest.raises(ImageError, match="whole numbers"):
+            labels_of_geojson(
+                written(tmp_path / "a.geojson", [feature(SQUARE, plane={"z": value})]), picture((3, 24, 30))
+            )
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [{**feature(SQUARE), "geometry": [1]}],
+        [feature([[[1], [2]]])],
+        [feature([[[[1, 2]], [[3, 4]]]])],
+        [feature([[[10**400, 1]]])],
+    ],
+)
+def test_a_geometry_that_is_none_is_refused(tmp_path, features):
+    with pytest.raises(ImageFileError, match=r"a\.geojson"):
+        labels_of_geojson(written(tmp_path / "a.geojson", features), picture())
+
+
+def test_endless_nesting_is_refused(tmp_path):
+    (tmp_path / "a.geojson").write_text("[" * 100_000)
+    with pytest.raises(ImageFileError, match="no GeoJSON"):
+        labels_of_geojson(tmp_path / "a.geojson", picture())
+
+
 @given(st.data())
 def test_any_damage_is_refused_or_drawn(tmp_path_factory, data):
     rings = [outline.outer.tolist() for _, parts in outlines(blobs(1)) for outline in parts]

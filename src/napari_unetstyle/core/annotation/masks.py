@@ -222,8 +222,7 @@ def labels_of_geojson(
         frame = labels[_slice_of(feature, image, Path(path))]
         for rings in _polygons(feature, Path(path)):
             _draw(frame, rings, number)
-        properties = feature.get("properties") or {}
-        name = str((properties.get("classification") or {}).get("name", ""))
+        name = _class_of(feature)
         if values and name:
             if name.casefold() not in values:
                 raise ImageError(f"{path} has the class {name!r}; known are {', '.join(values)}. Rename it in QuPath.")
@@ -233,9 +232,26 @@ def labels_of_geojson(
     return labels, {i: value for i, value in owners.items() if value != 1}
 
 
+def _class_of(feature: dict[str, Any]) -> str:
+    """Name of the class, as QuPath or a plain word states it; empty if nothing does."""
+    stated = _mapping(feature.get("properties")).get("classification")
+    name = stated if isinstance(stated, str) else _mapping(stated).get("name")
+    return "" if name is None else str(name)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _slice_of(feature: dict[str, Any], image: Image, path: Path) -> tuple[int, ...]:
-    plane = (feature.get("geometry") or {}).get("plane") or {}
-    index = tuple(int(plane.get(a.lower(), 0)) for a in image.label_axes[:-2])
+    plane = _mapping(_mapping(feature.get("geometry")).get("plane"))
+    try:
+        index = tuple(int(plane.get(a.lower()) or 0) for a in image.label_axes[:-2])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ImageError(
+            f"{path} has a polygon in the plane {str(plane)[:80]}, but slices are told by whole numbers from 0 on. "
+            "Export it from QuPath again."
+        ) from error
     if not all(0 <= i < n for i, n in zip(index, image.label_shape, strict=False)):
         raise ImageError(f"{path} has a polygon in slice {index}, but {image.name} has {image.label_shape[:-2]}.")
     return index
@@ -248,7 +264,7 @@ def _features(path: Path) -> list[dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ImageFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageFileError(f"{path} is no GeoJSON: {error}. Export it from QuPath again.") from error
     features = content.get("features") if isinstance(content, dict) else content
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
@@ -259,16 +275,18 @@ def _features(path: Path) -> list[dict[str, Any]]:
 def _polygons(feature: dict[str, Any], path: Path) -> Iterator[list[NDArray[np.float64]]]:
     """Rings ``(n, 2)`` as x, y of each polygon: the outer one, then its holes."""
     shape = feature.get("geometry") or {}
+    if not isinstance(shape, dict):
+        raise ImageFileError(f"{path} has a geometry that is a {type(shape).__name__}. Export it from QuPath again.")
     kind = shape.get("type")
     if kind not in ("Polygon", "MultiPolygon"):
         return  # lines and points have no inside
     try:
         for polygon in [shape["coordinates"]] if kind == "Polygon" else shape["coordinates"]:
             rings = [np.asarray(ring, np.float64)[:, :2] for ring in polygon]
-            if not all(np.isfinite(ring).all() for ring in rings):
-                raise ValueError("a coordinate is no number")
+            if not all(ring.shape[1:] == (2,) and np.isfinite(ring).all() for ring in rings):
+                raise ValueError("a corner is no two numbers")
             yield rings
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ImageFileError(f"{path} has a polygon that cannot be read: {error}.") from error
 
 
