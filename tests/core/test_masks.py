@@ -193,6 +193,22 @@ def test_pictures_and_masks_may_share_a_folder(tmp_path):
     assert [(p.picture.name, p.masks.name) for p in find_pairs(tmp_path, tmp_path)] == [("a.tif", "a_seg.tif")]
 
 
+@pytest.mark.parametrize("masks", ["s.png", "s_mask.png"])
+def test_two_pictures_of_one_name_are_not_guessed_between(tmp_path, masks):
+    for name in ("s.jpg", "s.png", masks):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ImageFileError, match=r"s\.jpg and .*s\.png have one name.*name masks as s_mask\.tif"):
+        find_pairs(tmp_path, tmp_path)
+
+
+def test_pictures_of_one_name_matter_only_where_there_are_masks_of_them(tmp_path):
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    for name in ("pictures/s.jpg", "pictures/s.png", "pictures/t.png", "masks/t.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [(p.picture, p.masks) for p in find_pairs(pictures, masks)] == [(pictures / "t.png", masks / "t.png")]
+
+
 def test_no_pairs_is_said(tmp_path):
     with pytest.raises(ImageFileError, match="Name them alike"):
         find_pairs(tmp_path, tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,17 +63,24 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
     Raises
     ------
     ImageFileError
-        If a folder is missing, no name fits, or several masks fit one picture.
+        If a folder is missing, no name fits, several masks fit one picture, or several pictures fit masks.
     """
-    known = {_stem(file): file for file in _files(Path(pictures)) if is_image_file(file)}
+    known: dict[str, list[Path]] = {}
+    for file in filter(is_image_file, _files(Path(pictures))):
+        known.setdefault(_stem(file), []).append(file)
     found: dict[str, Path] = {}
     for file in _files(Path(masks)):
         name = _picture_of(file, known)
-        if name is None or (known[name] == file):
+        if name is None or known[name] == [file]:
             continue
+        if len(known[name]) > 1:
+            raise ImageFileError(
+                f"{' and '.join(map(str, known[name]))} have one name, so that nobody knows which is the picture of "
+                f"{file}. Keep one of them in the folder, and name masks as {name}_mask.tif."
+            )
         if name in found:
             raise ImageFileError(
-                f"Both {found[name]} and {file} seem to be masks of {known[name].name}. Keep one in the folder."
+                f"Both {found[name]} and {file} seem to be masks of {known[name][0].name}. Keep one in the folder."
             )
         found[name] = file
     if not found:
@@ -81,7 +88,7 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
             f"No masks in {masks} belong to pictures in {pictures}. Name them alike, as slide7.tif and slide7.png or "
             "slide7_mask.tif."
         )
-    return [Pair(picture=known[name], masks=file) for name, file in sorted(found.items())]
+    return [Pair(picture=known[name][0], masks=file) for name, file in sorted(found.items())]
 
 
 def read_masks(
@@ -312,7 +319,7 @@ def _stem(file: Path) -> str:
     return file.name.lower().removesuffix(".gz").rpartition(".")[0].removesuffix(".ome")
 
 
-def _picture_of(masks: Path, known: dict[str, Path]) -> str | None:
+def _picture_of(masks: Path, known: Container[str]) -> str | None:
     """Name of the picture that a file of masks belongs to."""
     stem = _stem(masks)
     names = [stem.removesuffix(ending) for ending in _ENDINGS if stem.endswith(ending)] + [stem]
