@@ -193,6 +193,13 @@ def test_pictures_and_masks_may_share_a_folder(tmp_path):
     assert [(p.picture.name, p.masks.name) for p in find_pairs(tmp_path, tmp_path)] == [("a.tif", "a_seg.tif")]
 
 
+def test_a_picture_is_not_its_own_masks_however_its_folder_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.tif").write_bytes(b"")
+    with pytest.raises(ImageFileError, match="No masks"):
+        find_pairs(".", tmp_path)
+
+
 @pytest.mark.parametrize("masks", ["s.png", "s_mask.png"])
 def test_two_pictures_of_one_name_are_not_guessed_between(tmp_path, masks):
     for name in ("s.jpg", "s.png", masks):

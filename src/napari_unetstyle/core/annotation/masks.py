@@ -71,7 +71,7 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
     found: dict[str, Path] = {}
     for file in _files(Path(masks)):
         name = _picture_of(file, known)
-        if name is None or known[name] == [file]:
+        if name is None or all(map(file.samefile, known[name])):
             continue
         if len(known[name]) > 1:
             raise ImageFileError(
