@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.geometry import Geometry, apart
 from napari_unetstyle.core.imaging.image import as_image
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries, rotation
 
@@ -45,6 +46,36 @@ def test_oblique_is_what_runs_along_no_axis():
     assert tilted.is_oblique
     assert tilted.orientation == "SPL"
     assert not any(Geometry(**MM, direction=direction).is_oblique for direction in AXIS_ORIENTATIONS)
+
+
+@given(geometries(), st.sampled_from(AXIS_ORIENTATIONS))
+def test_turned_pixels_stay_where_they_are_and_can_be_turned_back(place, turn):
+    shape, order, is_mirrored = (3, 4, 5), tuple(np.abs(turn).argmax(axis=1).tolist()), tuple(turn.sum(axis=1) < 0)
+    turned = place.turned(shape, order, is_mirrored)
+    there = np.array([0, 1, 2])
+    index = [
+        shape[axis] - 1 - there[axis] if back else there[axis] for axis, back in zip(order, is_mirrored, strict=True)
+    ]
+    np.testing.assert_allclose(turned.to_world(index), place.to_world(there), atol=1e-9)
+    back = turned.turned(tuple(shape[axis] for axis in order), *turned.turns_onto(place))
+    assert apart(back, place.in_unit("um"), shape) < 1e-6
+    assert apart(place.in_unit("um"), replace(place, origin=np.add(place.origin, (0, 3, 4))), shape) == pytest.approx(5)
+
+
+def test_axes_halfway_between_those_of_another_place_are_not_turned():
+    between = Geometry(**MM, direction=rotation((1.0, 1.0, 1.0), np.pi / 3), is_anatomical=True)
+    order, is_mirrored = between.turns_onto(Geometry(**MM, is_anatomical=True))
+    assert sorted(order) == [0, 1, 2]
+    assert len(is_mirrored) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({}, False), ({"origin": (0, 0, 1)}, True), ({"is_anatomical": True}, True),
+     ({"direction": np.diag([1, 1, -1])}, True), ({"origin": (0, 0, 1), "unit": "px"}, False)],
+)  # fmt: skip
+def test_a_size_alone_is_no_place(change, expected):
+    assert Geometry(**{**MM, **change}).is_placed is expected
 
 
 @given(geometries())
