@@ -48,3 +48,40 @@ def test_who_finds_next_to_nothing_is_not_better_than_who_finds_less(before, aft
     comparison = Comparison(scores(before), scores(after))
     assert comparison.verdict == verdict
     assert ("next to nothing" in comparison.sentence()) == (after < 0.1)
+
+
+def of_classes(*dice, stray=0, looks=False):
+    """Of three places with classes of a hundred pixels each, and pixels found of a last one that is nowhere."""
+    counts = (*(Counts(100, 100, round(100 * one)) for one in dice), Counts(stray, 0, 0))
+    return Scores((counts,) * 3, (), (counts,) * 3 if looks else ())
+
+
+def test_a_stray_pixel_of_a_class_that_is_nowhere_costs_little_and_halves_no_score():
+    before, after = of_classes(0.9, stray=1), of_classes(0.5)
+    assert before.on_places == pytest.approx(0.9, abs=0.01)
+    assert before.on_both == before.on_places
+    assert Comparison(before, after).verdict == "not better"
+    assert Comparison(after, before).verdict == "better"
+
+
+def test_what_is_found_of_a_class_that_is_nowhere_counts_against_a_model():
+    found = [of_classes(0.9, 0.8, stray=stray).on_places for stray in (0, 1, 20, 200)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 0.6
+    assert found[0] == pytest.approx(0.85)
+    nothing = [Scores(((Counts(stray, 0, 0),),) * 3, ()).on_places for stray in (0, 1)]
+    assert nothing == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize(("second", "verdict"), [(0.78, "better"), (0.75, "not better")])
+def test_no_class_may_lose_whatever_is_gained_on_another(second, verdict, looks):
+    comparison = Comparison(of_classes(0.5, 0.8, looks=looks), of_classes(0.9, second, looks=looks))
+    assert comparison.verdict == verdict
+    assert ("(one class 0.800 to 0.750 Dice)" in comparison.sentence()) == (verdict == "not better")
+
+
+def test_of_a_single_class_the_mean_tells():
+    comparison = Comparison(scores(0.8), scores(0.7))
+    assert comparison.verdict == "not better"
+    assert comparison.lost_class is None

@@ -42,6 +42,10 @@ BETTER = Comparison(
     Scores(((Counts(100, 100, 70),),) * 3, ((0.93,),)), Scores(((Counts(100, 100, 86),),) * 3, ((0.93,),))
 )
 FORGETS = Comparison(BETTER.parent, Scores(BETTER.child.places, ((0.80,),)))
+LOSES_A_CLASS = Comparison(
+    Scores(((Counts(100, 100, 10), Counts(100, 100, 80)),) * 3, ()),
+    Scores(((Counts(100, 100, 90), Counts(100, 100, 50)),) * 3, ()),
+)
 UNCHECKED = Comparison(Scores((), ((0.93,),)), Scores((), ((0.93,),)))
 
 
@@ -426,7 +430,14 @@ def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teac
     assert "stays among your models" in dock.teach.run.box.verdict.text()
 
 
-@pytest.mark.parametrize(("comparison", "words"), [(FORGETS, "would forget"), (UNCHECKED, "3 more areas called right")])
+@pytest.mark.parametrize(
+    ("comparison", "words"),
+    [
+        (FORGETS, "would forget"),
+        (UNCHECKED, "3 more areas called right"),
+        (LOSES_A_CLASS, "one class worse (0.80 → 0.50)"),
+    ],
+)
 def test_one_that_is_no_better_is_not_used_unless_a_person_says_so(dock, teacher, click, qtbot, comparison, words):
     teacher.comparison = comparison
     painted(dock, qtbot)

@@ -160,6 +160,12 @@ def _verdict(taught: Taught) -> str:
             f"{added} is not found, or what it knew is found worse, so the model you had stays. More of it painted, or "
             "more minutes, may help."
         )
+    if comparison.verdict == "not better" and comparison.lost_class is not None:
+        was, now = comparison.lost_class
+        return (
+            f"It finds one class worse ({was:.2f} → {now:.2f}), so the model you had stays. More fixes of that class, "
+            "or more minutes, may help."
+        )
     if comparison.verdict == "unchecked" and more <= 0:
         return (
             f"Too little to check it: paint {added} in more places. Use it to look at old and new; Go back undoes that."

@@ -17,7 +17,9 @@ TOLERATED = 0.01
 """Dice that old pictures may lose."""
 
 TOLERATED_OF_ONE = 0.03
-"""Dice that any one of them may lose: they are few, and what one gains does not bring back what another kind lost."""
+"""Dice that any one of them may lose: they are few, and what one gains does not bring back what another kind lost.
+
+Nor does what is gained on one class bring back another, so that this is what any class of the places may lose, too."""
 
 FOUND = 0.1
 """Dice on held-out places from which anything is found at all: below, nothing was learned that is of use."""
@@ -92,6 +94,12 @@ class Scores:
         return [counts[: len(counts) - len(self.added)] for counts in places]
 
     @property
+    def of_classes(self) -> tuple[list[float], list[float]]:
+        """Dice of each class that is there, less added ones: of all places, and of all in the other looks."""
+        on_places, on_looks = (_of_classes(self._without_added(places)) for places in (self.places, self.looks))
+        return on_places, on_looks
+
+    @property
     def on_added(self) -> dict[str, float | None]:
         """Dice of each added class over all places; None if it is in none of them."""
         totals = {
@@ -113,12 +121,29 @@ class Scores:
 
 
 def together(places: Sequence[tuple[Counts, ...]]) -> float | None:
-    """Dice of all places together, mean over the classes that are there; None without places."""
+    """Dice of all places together, mean over the classes that are there; None without places.
+
+    What is there does not depend on who is measured, so that any two models are averaged over the same classes.
+    What one finds of other classes counts as wrongly found of those that are there, shared out by their size.
+    """
     if not places:
         return None
-    classes = [sum(counts, Counts()) for counts in zip(*places, strict=True)]
-    seen = [c.dice for c in classes if c.found or c.true]
-    return float(np.mean(seen)) if seen else 1.0
+    classes = _over_all(places)
+    found, true = sum(c.found for c in classes), sum(c.true for c in classes)
+    if not true:
+        return 0.0 if found else 1.0
+    stray = sum(c.found for c in classes if not c.true) / true
+    return float(np.mean([2 * c.both / (c.found + c.true * (1 + stray)) for c in classes if c.true]))
+
+
+def _over_all(places: Sequence[tuple[Counts, ...]]) -> list[Counts]:
+    """Class by class the counts of all places."""
+    return [sum(counts, Counts()) for counts in zip(*places, strict=True)]
+
+
+def _of_classes(places: Sequence[tuple[Counts, ...]]) -> list[float]:
+    """Dice of each class that is there."""
+    return [total.dice for total in _over_all(places) if total.true]
 
 
 @dataclass(frozen=True)
@@ -150,8 +175,9 @@ class Comparison:
 
         Then ``"unchecked"``, fewer than three held-out places; then ``"better"`` on these, or ``"not better"``. With
         other looks, better is who gains on the mean of the places as they are and in those looks, and loses no more
-        than 0.01 on either. Who finds next to nothing (Dice of at most 0.1 on the places) is not better than who finds
-        less. A model that comes from none is ``"new"``.
+        than 0.01 on either. Who loses more than 0.03 Dice on one class is not better, whatever is gained on others, nor
+        is who finds next to nothing (Dice of at most 0.1 on the places) better than who finds less. A model that comes
+        from none is ``"new"``.
 
         With added classes, better is who finds each of them (Dice above 0.1) and loses no more than 0.01 on the others;
         an added class that is in no held-out place is ``"unchecked"``.
@@ -176,18 +202,31 @@ class Comparison:
         """Dice before and after of the old picture that lost most."""
         before = itertools.chain(*self.parent.old) if self.parent else ()
         pairs = zip(before, itertools.chain(*self.child.old), strict=True)
-        return max(pairs, key=lambda pair: pair[0] - pair[1])
+        return max(pairs, key=_lost)
+
+    @property
+    def lost_class(self) -> tuple[float, float] | None:
+        """Dice before and after of the class that lost most, on the places or in the other looks, if that is too much.
+
+        None else, and where there is a single class: of that the mean tells.
+        """
+        if self.parent is None:
+            return None
+        kinds = zip(self.parent.of_classes, self.child.of_classes, strict=True)
+        pairs = [pair for was, now in kinds if len(now) > 1 for pair in zip(was, now, strict=False)]
+        worst = max(pairs, key=_lost, default=(0.0, 0.0))
+        return worst if _lost(worst) > TOLERATED_OF_ONE else None
 
     @property
     def _keeps_and_finds(self) -> bool:
         is_found = all((dice or 0.0) > FOUND for dice in self.child.on_added.values())
-        return is_found and min(self._changes, default=0.0) >= -TOLERATED
+        return is_found and self.lost_class is None and min(self._changes, default=0.0) >= -TOLERATED
 
     @property
     def _gains(self) -> bool:
         changes = self._changes
         loses = len(changes) > 1 and min(changes) < -TOLERATED
-        return bool(changes) and sum(changes) > 0 and not loses and self._finds
+        return bool(changes) and sum(changes) > 0 and not loses and self.lost_class is None and self._finds
 
     @property
     def _finds(self) -> bool:
@@ -214,6 +253,8 @@ class Comparison:
         new = f"your pictures {_pair(was.on_places, self.child.on_places)}"
         if self.child.looks:
             new += f", in the other looks {_pair(was.on_looks, self.child.on_looks)}"
+        if self.lost_class is not None:
+            new += f" (one class {_pair(*self.lost_class)})"
         little = "" if self._finds else ", which is next to nothing"
         for name, dice in self.child.on_added.items():
             new = f"{name} {_pair(None, dice)}, {new}"
@@ -228,6 +269,11 @@ class Comparison:
             "unchecked": f"Too little to check the result ({old}): look at old and new, then decide. {more}.",
             "new": f"A new model: {new}." if missing <= 0 else f"A new model, not checked: {more}.",
         }[self.verdict]
+
+
+def _lost(pair: tuple[float, float]) -> float:
+    """How much less the second is."""
+    return pair[0] - pair[1]
 
 
 def _pair(before: float | None, after: float | None) -> str:
