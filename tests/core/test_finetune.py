@@ -14,6 +14,7 @@ from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training import fresh
+from napari_unetstyle.core.training import places as places_module
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec
 from napari_unetstyle.core.training.lessons import sayings
@@ -293,6 +294,66 @@ def test_of_a_picture_that_was_corrected_on_many_days_most_is_learned_from():
     learned_from, places = hold_out(sayings(days, spec), np.random.default_rng(0))
     assert len(places) == len(hold_out(sayings(days[:1], spec), np.random.default_rng(0))[1])
     assert all(one.valid.mean() > 0.5 for one in learned_from)
+
+
+def stack(frames, shape=(128, 160), **said):
+    """Slices that are nearly alike, labeled alike."""
+    example = discs(shape, channels=1, count=14)
+    noise = np.random.default_rng(0).integers(0, 3, (frames, *shape))
+    pixels = (200 * example.image[0] + noise).astype(np.uint8)
+    labels = np.repeat(example.labels[1][np.newaxis], frames, axis=0)
+    return Correction(image=as_image(pixels, axes="ZYX"), labels=labels, dims=2, **(said or {"rest_is_right": True}))
+
+
+def test_what_is_held_out_of_a_slice_is_learned_from_in_no_other():
+    one = stack(8)
+    said = sayings([one], fresh_spec([picture()], "discs", ["disc"]))
+    learned_from, places = hold_out(said, np.random.default_rng(0))
+    held = {tuple((side.start, side.stop) for side in place.box) for place in places}
+    assert not any(kept.valid[place.box].any() for kept in learned_from for place in places)
+    assert len(places) == 8 * len(held)
+    candidates = 8 * len(places_of(said[:1]))
+    assert len(places) == pytest.approx(candidates / 4, abs=4)
+    assert len(learned_from) == 8
+    assert np.mean([kept.valid.mean() for kept in learned_from]) > 0.5
+
+
+def places_of(said):
+    return list(itertools.chain(*places_module._columns(said)))
+
+
+def test_slices_that_were_corrected_on_different_days_are_of_one_stack():
+    accepted = np.zeros((2, 8, 128, 160), bool)
+    accepted[0, :4] = accepted[1, 4:] = True
+    days = [stack(8, accepted=mask) for mask in accepted]
+    said = sayings(days, fresh_spec([picture()], "discs", ["disc"]))
+    learned_from, places = hold_out(said, np.random.default_rng(0))
+    assert len(said) == 8
+    assert places
+    assert not any(kept.valid[place.box].any() for kept in learned_from for place in places)
+
+
+def test_of_a_stack_that_was_judged_in_one_place_all_is_learned():
+    accepted = np.zeros((20, 128, 160), bool)
+    accepted[:, 10:40, 10:40] = True
+    said = sayings([stack(20, accepted=accepted)], fresh_spec([picture()], "discs", ["disc"]))
+    learned_from, places = hold_out(said, np.random.default_rng(0))
+    assert places == []
+    assert len(learned_from) == 20
+
+
+def test_a_class_that_is_in_one_place_of_a_stack_only_is_learned():
+    labels = np.zeros((8, 96, 96), np.uint8)
+    labels[:, 60:90, 60:90] = 1
+    labels[3:6, 4:20, 4:20] = 2
+    pixels = np.random.default_rng(0).integers(0, 255, labels.shape).astype(np.uint8)
+    given = Correction(image=as_image(pixels, axes="ZYX"), labels=labels, output="areas", dims=2, rest_is_right=True)
+    plain = dataclasses.replace(given, image=as_image(pixels[0]), labels=labels[4], dims=2)
+    said = sayings([given], fresh_spec([plain], "two", ["one", "other"]))
+    for seed in range(4):
+        learned_from, places = hold_out(said, np.random.default_rng(seed))
+        assert places
+        assert any((one.targets[0][one.valid] == 2).any() for one in learned_from)
 
 
 def test_what_is_said_twice_counts_once():

@@ -63,8 +63,17 @@ class Said:
     @cached_property
     def picture(self) -> str:
         """Names the picture by its middle, its size and its type: the same for all that was ever said about it."""
+        return self._name_of(self.index)
+
+    @cached_property
+    def stack(self) -> tuple[str, tuple[int, ...]]:
+        """Names the stack or the series that the picture is a frame of, by its middle one and its size."""
+        frames, shape = self.correction.image.frames(self.valid.ndim), self.correction.image.label_shape
+        return self._name_of(frames[len(frames) // 2]), shape[: -self.valid.ndim]
+
+    def _name_of(self, index: Index) -> str:
         dims = self.valid.ndim
-        frame = self.correction.image.frame(self.index, dims)
+        frame = self.correction.image.frame(index, dims)
         side = _NAMED_BY[dims]
         middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in frame.shape)
         pixels = np.ascontiguousarray(frame.read(*middle))

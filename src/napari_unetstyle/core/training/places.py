@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ _FULL = 0.1  # of its box that a place has to be judged in
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A box of one picture that is not learned from.
+    """A box of one picture that is not learned from, nor is it in the other frames of its stack.
 
     Attributes
     ----------
@@ -45,6 +45,9 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     one object reaches everywhere, because then everything is needed for learning. A picture that several corrections
     are of has its places once.
 
+    Neighboring slices and frames are nearly alike, so a box that is held out of one is held out of its whole stack: the
+    places in it are chosen together, if these are not much more than the quarter.
+
     Parameters
     ----------
     said
@@ -52,37 +55,46 @@ def hold_out(said: Sequence[Said], rng: np.random.Generator) -> tuple[list[Said]
     rng
         Decides where.
     """
-    candidates = _candidates(said)
-    if len(candidates) < _LEAST:
+    columns = _columns(said)
+    total = sum(map(len, columns))
+    if total < _LEAST:
         return list(said), []
-    count = max(ENOUGH, round(_SHARE * len(candidates)))
-    order = rng.permutation(len(candidates))
-    places = [candidates[i] for i in sorted(_spread(candidates, said, order)[:count])]
+    order = _spread(columns, said, rng.permutation(len(columns)))
+    chosen = _first(columns, order, max(ENOUGH, round(_SHARE * total)), total // 2)
+    places = [place for i in sorted(chosen) for place in columns[i]]
     kept = [one.without(held_out(i, said, places)) for i, one in enumerate(said)]
     learned = [one for one in kept if one.valid.any()]
-    return (learned, places) if learned else (list(said), [])
+    return (learned, places) if learned and len(places) >= ENOUGH else (list(said), [])
 
 
-def _candidates(said: Sequence[Said]) -> list[Place]:
-    """The places of each picture, each in the correction that says most about it, the last of several."""
-    found = []
-    pictures = [one.picture for one in said]
-    for picture in dict.fromkeys(pictures):
-        same = [i for i, name in enumerate(pictures) if name == picture]
-        for box in _boxes(np.logical_or.reduce([said[i].valid for i in same])):
-            share, index = max((float(said[i].valid[box].mean()), i) for i in same)
-            if share >= _FULL:
-                found.append(Place(index, box))
-    return found
+def _columns(said: Sequence[Said]) -> list[list[Place]]:
+    """The places that can be held out; those in the same box of a stack belong together, so its frames have one grid.
 
-
-def _spread(candidates: Sequence[Place], said: Sequence[Said], order: NDArray[np.intp]) -> list[int]:
-    """Candidates in the order in which they are held out: places of each kind in turn.
-
-    Of what kind one is, the last class in it tells; the only place of a kind is needed for learning.
+    Each is in the correction that says most about its picture there, the last of several.
     """
-    judged = (said[c.said].targets[0][c.box][said[c.said].valid[c.box]] for c in candidates)
-    kinds = [int(classes.max(initial=0)) for classes in judged]
+    columns = []
+    for frames in _grouped(range(len(said)), lambda i: said[i].stack):
+        pictures = _grouped(frames, lambda i: said[i].picture)
+        for box in _boxes(np.logical_or.reduce([said[i].valid for i in frames])):
+            best = [max((float(said[i].valid[box].mean()), i) for i in same) for same in pictures]
+            columns.append([Place(index, box) for share, index in best if share >= _FULL])
+    return [column for column in columns if column]
+
+
+def _grouped(indices: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    """Those with the same key together, in the order in which they come."""
+    groups: dict[Hashable, list[int]] = {}
+    for i in indices:
+        groups.setdefault(key(i), []).append(i)
+    return list(groups.values())
+
+
+def _spread(columns: Sequence[Sequence[Place]], said: Sequence[Said], order: NDArray[np.intp]) -> list[int]:
+    """Columns in the order in which they are held out: those of each kind in turn.
+
+    Of what kind one is, the last class in it tells; the only one of a kind is needed for learning.
+    """
+    kinds = [max(_kind(place, said[place.said]) for place in column) for column in columns]
     groups = [[int(i) for i in order if kinds[i] == kind] for kind in sorted({*kinds}, reverse=True)]
     turns = sorted(
         (rank / len(group) if len(group) > 1 else 1.0, number, i)
@@ -90,6 +102,22 @@ def _spread(candidates: Sequence[Place], said: Sequence[Said], order: NDArray[np
         for rank, i in enumerate(group)
     )
     return [i for _, _, i in turns]
+
+
+def _kind(place: Place, said: Said) -> int:
+    return int(said.targets[0][place.box][said.valid[place.box]].max(initial=0))
+
+
+def _first(columns: Sequence[Sequence[Place]], order: Sequence[int], count: int, most: int) -> list[int]:
+    """The first columns in `order` that hold about `count` places, and never more than `most`."""
+    chosen: list[int] = []
+    held = 0
+    for i in order:
+        size = len(columns[i])
+        if held + size / 2 <= count and held + size <= most:
+            chosen.append(i)
+            held += size
+    return chosen
 
 
 def _boxes(valid: Mask) -> list[Box]:
@@ -107,7 +135,7 @@ def _boxes(valid: Mask) -> list[Box]:
 
 
 def held_out(index: int, said: Sequence[Said], places: Sequence[Place]) -> Mask:
-    """What is held out of a picture, in whichever of its corrections it was chosen.
+    """What is held out of a picture, in whichever of its corrections and in whichever frame of its stack it was chosen.
 
     Parameters
     ----------
@@ -116,8 +144,10 @@ def held_out(index: int, said: Sequence[Said], places: Sequence[Place]) -> Mask:
     said, places
         As for, and from, :func:`hold_out`.
     """
-    mask = np.zeros(said[index].valid.shape, bool)
+    one = said[index]
+    mask = np.zeros(one.valid.shape, bool)
     for place in places:
-        if said[place.said].picture == said[index].picture:
+        other = said[place.said]
+        if one.stack == other.stack or one.picture == other.picture:
             mask[place.box] = True
     return mask
