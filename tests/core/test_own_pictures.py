@@ -158,6 +158,15 @@ def test_there_are_never_more_than_twenty_and_each_picture_has_its_share(tmp_pat
     assert len(store.load("many").memory) == 20
 
 
+@pytest.mark.parametrize(("pictures", "learn", "check"), [(2, 6, 2), (7, 13, 7), (30, 10, 10)])
+def test_pictures_to_check_with_are_kept_beside_those_to_learn_from(pictures, learn, check):
+    names = [f"{number}" for number in range(pictures)]
+    many = [own(name) for name in names for _ in range(3)] + [own(name, "check") for name in names]
+    few = spread(many)
+    assert [sum(m.role == role for m in few) for role in ("learn", "check")] == [learn, check]
+    assert {m.picture for m in few if m.role == "check"} <= {m.picture for m in few if m.role == "learn"}
+
+
 def test_a_large_picture_gives_small_crops_of_where_something_was_said(tmp_path):
     from napari_unetstyle.core.annotation.corrections import Correction
     from tests.core.training_for_tests import discs

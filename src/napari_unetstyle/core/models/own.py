@@ -63,10 +63,14 @@ def _read(entry: Mapping[str, Any], spec: ModelSpec, folder: Path) -> Memory | N
 
 
 def spread(memories: Sequence[Memory]) -> list[Memory]:
-    """At most 20, from as many pictures as can be: the first crop of each, then the second of each, and so on."""
-    seen: dict[str, int] = {}
+    """At most 20, of pictures to learn from and to check with alike, from as many pictures as can be.
+
+    Of each picture the first crop of each role comes first, picture by picture, then the second ones, and so on.
+    """
+    seen: dict[tuple[str, str], int] = {}
+    pictures: dict[str, int] = {}
     ranked = []
     for one in memories:
-        seen[one.picture] = rank = seen.get(one.picture, -1) + 1
-        ranked.append((rank, one))
-    return [one for _, one in sorted(ranked, key=lambda pair: pair[0])][:MOST_OWN]
+        seen[one.picture, one.role] = rank = seen.get((one.picture, one.role), -1) + 1
+        ranked.append((rank, pictures.setdefault(one.picture, len(pictures)), one))
+    return [one for _, _, one in sorted(ranked, key=lambda found: found[:2])][:MOST_OWN]
