@@ -13,11 +13,12 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training import places as places_module
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
-from napari_unetstyle.core.training.fresh import fresh_spec
-from napari_unetstyle.core.training.lessons import sayings
+from napari_unetstyle.core.training.fresh import fresh_spec, with_size
+from napari_unetstyle.core.training.lessons import sayings, sized
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import hold_out
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -354,6 +355,43 @@ def test_a_class_that_is_in_one_place_of_a_stack_only_is_learned():
         learned_from, places = hold_out(said, np.random.default_rng(seed))
         assert places
         assert any((one.targets[0][one.valid] == 2).any() for one in learned_from)
+
+
+def squares():
+    """Small squares, and a large one that is right of the middle: nobody judged it."""
+    labels = np.zeros((160, 320), np.int32)
+    for number in range(16):
+        y, x = 8 + 40 * (number // 4), 8 + 40 * (number % 4)
+        labels[y : y + 12, x : x + 12] = number + 1
+    labels[10:150, 170:310] = 99
+    accepted = np.zeros(labels.shape, bool)
+    accepted[:, :160] = True
+    pixels = (20 + 200 * (labels > 0)).astype(np.uint8)
+    return Correction(image=as_image(np.stack([pixels] * 3, -1), axes="YXC"), labels=labels, accepted=accepted)
+
+
+def test_labels_that_nobody_judged_do_not_set_the_scale(store):
+    size = pytest.approx(12 * 2 / np.sqrt(np.pi), abs=0.1)
+    one = squares()
+    assert fresh_spec([one], "squares", ["square"]).input.object_diameter == size
+    (said,) = sayings([one], store.load("tiny").spec)
+    assert sized(SegmentOptions(), said, store.load("tiny").spec).object_diameter == size
+    assert sized(SegmentOptions(object_diameter=50), said, store.load("tiny").spec).object_diameter == 50
+    nothing = dataclasses.replace(said, valid=said.valid & (said.targets[1] == 0))
+    assert sized(SegmentOptions(), nothing, store.load("tiny").spec).object_diameter is None
+
+
+def test_what_is_held_out_does_not_set_the_size_of_a_new_model():
+    one = dataclasses.replace(squares(), accepted=None, rest_is_right=True)
+    spec = fresh_spec([one], "squares", ["square"])
+    assert spec.input.object_diameter > 100
+    (said,) = sayings([one], spec)
+    left = said.without(np.pad(np.ones((160, 80), bool), ((0, 0), (240, 0))))
+    size = with_size(spec, [left]).input
+    assert size.object_diameter == pytest.approx(13.5, abs=0.1)
+    assert size.object_diameters[0] < size.object_diameter < size.object_diameters[1]
+    nothing = dataclasses.replace(left, valid=left.valid & (left.targets[1] == 0))
+    assert with_size(spec, [nothing]) == spec
 
 
 def test_what_is_said_twice_counts_once():

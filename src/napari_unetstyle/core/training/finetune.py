@@ -31,7 +31,7 @@ from napari_unetstyle.core.training.candidate import Candidate, Checked
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.floors import set_variance_floors
-from napari_unetstyle.core.training.fresh import fresh_spec
+from napari_unetstyle.core.training.fresh import fresh_spec, with_size
 from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.options import FineTuneOptions
@@ -202,6 +202,7 @@ def iter_teach_new(
     spec = fresh_spec(corrections, options.name, classes)
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
+    spec = with_size(spec, learned)
     lessons = [lesson(one, spec, options.segment) for one in learned]
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
     styled = yield from share(iter_styled(lessons, options.styles), _LOOKED, _BEFORE)

@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.spec import NetworkSpec
-from napari_unetstyle.core.training.lessons import label_diameter
+from napari_unetstyle.core.training.lessons import Said, label_diameter
 
 WIDTHS = (16, 32, 64, 128, 256)
 _REGION = {2: 256, 3: 48}
@@ -51,8 +51,9 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
     channels, count = _channels(images[0])
     spacing, unit = _spacing(images, dims) if dims == 3 else (None, None)
     strides, kernels = _plan(images, spacing, dims)
-    diameter = _diameter(corrections) if is_objects else None
-    return ModelSpec(
+    said = (learned(correction) for correction in corrections)
+    found = [label_diameter(targets[1], valid, dims) for targets, valid in said] if is_objects else []
+    spec = ModelSpec(
         name=name,
         network=NetworkSpec(
             spatial_dims=dims,
@@ -65,14 +66,30 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
             channels=channels,
             spacing=spacing,
             unit=unit,
-            object_diameter=diameter,
-            object_diameters=None if diameter is None else (diameter * _SIZES[0], diameter * _SIZES[1]),
             region=_REGION[dims],
         ),
         classes=class_specs(classes),
         separation="depth" if is_objects else None,
         card=_card(classes),
     )
+    return _of_size(spec, found)
+
+
+def with_size(spec: ModelSpec, said: Sequence[Said]) -> ModelSpec:
+    """What a new model is, with objects of the size that they have in what it learns from, if any are in it."""
+    if spec.separation is None:
+        return spec
+    return _of_size(spec, [label_diameter(one.targets[1], one.valid) for one in said])
+
+
+def _of_size(spec: ModelSpec, found: Sequence[float | None]) -> ModelSpec:
+    """`spec` for the median of some diameters; as it is if there are none."""
+    known = [diameter for diameter in found if diameter is not None]
+    if not known:
+        return spec
+    diameter = float(np.clip(round(float(np.median(known)), 1), 1, 1e5))
+    sizes = {"object_diameter": diameter, "object_diameters": (diameter * _SIZES[0], diameter * _SIZES[1])}
+    return spec.model_copy(update={"input": spec.input.model_copy(update=sizes)})
 
 
 def _check_kinds(corrections: Sequence[Correction]) -> None:
@@ -125,9 +142,3 @@ def _plan(
     extents = np.median([image.label_shape[-dims:] for image in images], axis=0)
     shape = tuple(int(min(side, n)) for n in extents)
     return plan(spacing or (1.0,) * dims, shape, deepest=len(WIDTHS) - 1)
-
-
-def _diameter(corrections: Sequence[Correction]) -> float | None:
-    found = [label_diameter(c.labels, c.dims or 2) for c in corrections]
-    known = [d for d in found if d is not None]
-    return float(np.clip(round(float(np.median(known)), 1), 1, 1e5)) if known else None

@@ -139,13 +139,10 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     spec
         The model.
     options
-        How pictures are segmented. Where these leave the size of the objects open it is taken from the labels, as a
-        run would take it from what it finds.
+        How pictures are segmented; see :func:`sized`.
     """
     image, dims = said.correction.image, spec.network.spatial_dims
-    if options.object_diameter is None and spec.input.spacing is None and spec.separation is not None:
-        options = options.changed(object_diameter=label_diameter(said.targets[1], dims))
-    scale = scale_for(image, spec, options)
+    scale = scale_for(image, spec, sized(options, said, spec))
     box = _box(said.valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)
     channel = channel_index(image, options.channel)
@@ -161,10 +158,23 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     return Example(resized, labels, said.valid[box][nearest])
 
 
-def label_diameter(objects: NDArray[Any], dims: int) -> float | None:
-    """Diameter in pixels of the object that a random labeled pixel lies in; None without objects."""
-    areas = np.bincount(np.maximum(objects, 0).ravel())[1:]
-    return typical_diameter(areas[areas > 0], dims) if areas.any() else None
+def sized(options: SegmentOptions, said: Said, spec: ModelSpec) -> SegmentOptions:
+    """The options with the size of the objects: where they leave it open that of the labels.
+
+    A run would take it from what it finds. Nobody has judged labels that are not learned from.
+    """
+    if options.object_diameter is not None or spec.input.spacing is not None or spec.separation is None:
+        return options
+    return options.changed(object_diameter=label_diameter(said.targets[1], said.valid))
+
+
+def label_diameter(objects: NDArray[Any], valid: Mask, dims: int | None = None) -> float | None:
+    """Diameter in pixels of the object that a random valid labeled pixel lies in; None without objects.
+
+    `dims` is how many dimensions an object has, if not as many as the array.
+    """
+    areas = np.bincount(objects[valid & (objects > 0)])
+    return typical_diameter(areas[areas > 0], dims or valid.ndim) if areas.any() else None
 
 
 def _box(valid: Mask, margin: int, scale: tuple[float, ...]) -> tuple[slice, ...]:

@@ -14,7 +14,7 @@ from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.models.memory import Memory, Role
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.training.lessons import Said, lesson
+from napari_unetstyle.core.training.lessons import Said, lesson, sized
 from napari_unetstyle.core.training.patches import Example
 from napari_unetstyle.core.training.places import Place, held_out
 
@@ -58,7 +58,8 @@ def own_memories(
     for index in sorted({place.said for place in places}):
         only = replace(said[index], valid=held_out(index, said, places) & said[index].valid)
         if only.valid.any():
-            found += _crops(lesson(only, spec, options), only.picture, "check", 1)
+            whole = sized(options, said[index], spec)  # the box of a place cuts through objects
+            found += _crops(lesson(only, spec, whole), only.picture, "check", 1)
     return found
 
 
