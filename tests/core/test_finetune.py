@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training import places as places_module
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec, with_size
-from napari_unetstyle.core.training.lessons import sayings, sized
+from napari_unetstyle.core.training.lessons import label_diameter, lesson, sayings, sized
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import hold_out
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -379,6 +380,18 @@ def test_labels_that_nobody_judged_do_not_set_the_scale(store):
     assert sized(SegmentOptions(object_diameter=50), said, store.load("tiny").spec).object_diameter == 50
     nothing = dataclasses.replace(said, valid=said.valid & (said.targets[1] == 0))
     assert sized(SegmentOptions(), nothing, store.load("tiny").spec).object_diameter is None
+
+
+def test_objects_of_any_number_make_the_same_lesson(store):
+    spec, one = store.load("tiny").spec, squares()
+    many = dataclasses.replace(one, labels=np.where(one.labels > 0, one.labels + 16777216 + 50_000_000, 0))
+    lessons = [lesson(sayings([given], spec)[0], spec, SegmentOptions()) for given in (one, many)]
+    np.testing.assert_array_equal(lessons[0].labels, lessons[1].labels)
+    assert lessons[0].labels[1].max() == 17
+    tracemalloc.start()
+    assert label_diameter(many.labels, one.accepted) == label_diameter(one.labels, one.accepted)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
 
 
 def test_what_is_held_out_does_not_set_the_size_of_a_new_model():

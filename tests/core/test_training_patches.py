@@ -11,6 +11,7 @@ from napari_unetstyle.core.training.patches import (
     Warp,
     _linear_map,
     draw_patch,
+    renumbered,
     touching,
     unit_range,
 )
@@ -110,6 +111,26 @@ def test_constant_and_nonfinite_pictures_stay_finite():
     image = np.full((1, 4, 4), np.nan, np.float32)
     image[0, 0, 0] = np.inf
     assert np.isfinite(unit_range(image)).all()
+
+
+def test_objects_of_any_number_stay_apart():
+    """float32 cannot tell 16777216 and 16777217 apart."""
+    objects = np.full((24, 24), 16777216)
+    objects[:, 12:] = 16777217
+    example = Example.of(np.zeros((1, 24, 24), np.uint8), objects)
+    plain = Warp(turn=0, bend=0, focus=0)
+    patch = draw_patch(example, (24, 24), plain, np.random.default_rng(0))
+    assert set(np.unique(patch.labels[1])) == {1, 2}
+    assert (patch.labels[0] == 1).all()
+
+
+def test_numbers_without_gaps_stay_and_those_with_gaps_keep_their_order():
+    given = np.array([[UNKNOWN, 0, 1], [2, 3, 2]], np.int32)
+    np.testing.assert_array_equal(renumbered(given), given)
+    given = np.array([[50_000_000, 7, 0], [7, UNKNOWN, 2_000_000_000]], np.int32)
+    np.testing.assert_array_equal(renumbered(given), [[2, 1, 0], [1, UNKNOWN, 3]])
+    assert renumbered(given).dtype == np.int32
+    assert not renumbered(np.zeros((2, 2), np.int32)).any()
 
 
 def test_where_two_objects_touch():

@@ -35,7 +35,7 @@ from napari_unetstyle.core.training.fresh import fresh_spec, with_size
 from napari_unetstyle.core.training.lessons import Said, lesson, sayings
 from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.options import FineTuneOptions
-from napari_unetstyle.core.training.patches import Example, unit_range
+from napari_unetstyle.core.training.patches import Example, renumbered, unit_range
 from napari_unetstyle.core.training.places import Place, hold_out
 from napari_unetstyle.core.training.remembering import own_memories
 from napari_unetstyle.core.training.scores import Comparison, Scores
@@ -252,4 +252,4 @@ def _check_shown(learned: Sequence[Said], spec: ModelSpec, added: Sequence[str])
 
 def _example(memory: Memory, spec: ModelSpec) -> Example:
     pixels = np.asarray(select_channels(memory.pixels, spec.input, spec.network.in_channels))
-    return Example(unit_range(pixels), memory.targets)
+    return Example(unit_range(pixels), np.stack([memory.targets[0], renumbered(memory.targets[1])]))

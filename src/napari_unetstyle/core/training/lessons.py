@@ -20,7 +20,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
-from napari_unetstyle.core.training.patches import Example, unit_range
+from napari_unetstyle.core.training.patches import Example, renumbered, unit_range
 
 _NAMED_BY = {2: 128, 3: 32}  # side of the part that names a picture, by dimensions
 
@@ -149,12 +149,13 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     chosen = pixels if channel is None else pixels[channel : channel + 1]
     shown = unit_range(np.asarray(select_channels(chosen, spec.input, spec.network.in_channels)))
     target = scaled_shape(shown.shape[1:], scale)
+    given = np.stack([said.targets[0][box], renumbered(said.targets[1][box])])
     if target == shown.shape[1:]:
-        return Example(np.ascontiguousarray(shown), said.targets[(slice(None), *box)].copy(), said.valid[box].copy())
+        return Example(np.ascontiguousarray(shown), given, said.valid[box].copy())
     everything = tuple(slice(0, n) for n in target)
     resized = Resampler(shown.shape[1:], target).apply(shown, everything)
     nearest = np.ix_(*(_nearest(n, m) for n, m in zip(shown.shape[1:], target, strict=True)))
-    labels = np.stack([targets[box][nearest] for targets in said.targets])
+    labels = np.stack([targets[nearest] for targets in given])
     return Example(resized, labels, said.valid[box][nearest])
 
 
@@ -173,8 +174,8 @@ def label_diameter(objects: NDArray[Any], valid: Mask, dims: int | None = None) 
 
     `dims` is how many dimensions an object has, if not as many as the array.
     """
-    areas = np.bincount(objects[valid & (objects > 0)])
-    return typical_diameter(areas[areas > 0], dims or valid.ndim) if areas.any() else None
+    _, areas = np.unique(objects[valid & (objects > 0)], return_counts=True)
+    return typical_diameter(areas, dims or valid.ndim) if areas.size else None
 
 
 def _box(valid: Mask, margin: int, scale: tuple[float, ...]) -> tuple[slice, ...]:

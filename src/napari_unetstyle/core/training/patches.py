@@ -58,7 +58,7 @@ class Example:
     @classmethod
     def of(cls, image: NDArray[np.generic], objects: NDArray[np.generic]) -> Example:
         """One class, separate objects: ``(C, *spatial)`` of any type and object ids ``(*spatial,)``."""
-        ids = np.asarray(objects).astype(np.int32)
+        ids = renumbered(np.asarray(objects).astype(np.int32))
         return cls(unit_range(image), np.stack([np.where(ids > 0, 1, ids), ids]))
 
     @classmethod
@@ -138,6 +138,18 @@ def unit_range(image: NDArray[np.generic]) -> NDArray[np.float32]:
     pixels = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = float(pixels.min()), float(pixels.max())
     return (pixels - np.float32(low)) / np.float32(high - low if high > low else 1.0)
+
+
+def renumbered(objects: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Object ids from 1 without gaps, in the same order; what is no object stays.
+
+    Patches are sampled as float32, which tells no two neighbors above 16777216 apart.
+    """
+    known = objects > 0
+    _, numbers = np.unique(objects[known], return_inverse=True)
+    fresh = objects.copy()
+    fresh[known] = numbers + 1
+    return fresh
 
 
 def draw_patch(example: Example, shape: tuple[int, ...], warp: Warp, rng: np.random.Generator) -> Example:
