@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.training.patches import (
     UNKNOWN,
     Example,
@@ -111,6 +112,25 @@ def test_constant_and_nonfinite_pictures_stay_finite():
     image = np.full((1, 4, 4), np.nan, np.float32)
     image[0, 0, 0] = np.inf
     assert np.isfinite(unit_range(image)).all()
+
+
+def test_pixels_that_are_no_numbers_are_learned_as_a_run_sees_them():
+    """A CT of about -500 HU, of which the upper half is NaN: that is no bright thing."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(-500, 40, (2, 40, 40)).astype(np.float32)
+    image[1] += 900
+    image[:, :20] = np.nan
+    seen = Intensity.of(image.reshape(2, -1)).normalize(image)
+    learned = unit_range(image)
+    assert np.isfinite(learned).all()
+    assert (learned.min(), learned.max()) == (0, 1)
+    assert learned[1].min() > learned[0].max()
+    shown = Intensity.of(learned.reshape(2, -1)).normalize(learned)
+    np.testing.assert_allclose(shown[:, :20], seen[:, :20], atol=0.02)
+    image[0, 0, 0], image[0, 0, 1] = np.inf, -np.inf
+    learned = unit_range(image)
+    assert learned[0, 0, 0] == 1
+    assert learned[0, 0, 1] == 0
 
 
 def test_objects_of_any_number_stay_apart():

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.known import UNKNOWN
+from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.style.augment import StyleAugment
 from napari_unetstyle.core.style.reference import Reference
 
@@ -132,12 +133,26 @@ class Warp:
 
 
 def unit_range(image: NDArray[np.generic]) -> NDArray[np.float32]:
-    """float32 with the full range at 0..1: integers by their type if 8 bit, everything else by its extremes."""
+    """float32 ``(C, *spatial)``, full range at 0..1: 8 bit by its type, everything else by its finite extremes."""
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255)
-    pixels = np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+    pixels = image.astype(np.float32)
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        pixels = _filled(pixels, finite)
     low, high = float(pixels.min()), float(pixels.max())
     return (pixels - np.float32(low)) / np.float32(high - low if high > low else 1.0)
+
+
+def _filled(pixels: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Every pixel finite: NaN has its channel's mean, which a run would see as 0 as it does NaN, and Inf an extreme."""
+    known = pixels[finite] if finite.any() else np.zeros(1, np.float32)
+    means = Intensity.of(pixels.reshape(len(pixels), -1)).mean
+    channels = (
+        np.nan_to_num(channel, nan=mean, posinf=known.max(), neginf=known.min())
+        for channel, mean in zip(pixels, means, strict=True)
+    )
+    return np.stack(list(channels))
 
 
 def renumbered(objects: NDArray[np.int32]) -> NDArray[np.int32]:
