@@ -66,6 +66,74 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path, st
         assert torch.equal(weights(getattr(resumed, name)), weights(getattr(whole, name)))
 
 
+@pytest.mark.parametrize("stop", [20, 56, 58, 63])
+def test_a_resumed_training_goes_back_to_the_same_weights_after_bad_steps(tmp_path, stop):
+    bad = set(range(55, 58))
+    whole = run(fit(random_unet(**TINY), at_steps(draw), unless(bad), FitOptions(steps=66)))
+    options = FitOptions(steps=66, folder=tmp_path)
+    steps = fit(random_unet(**TINY), at_steps(draw), unless(bad), options)
+    for _ in itertools.islice(steps, stop):
+        pass
+    steps.close()
+    resumed = run(fit(random_unet(**TINY, seed=5), at_steps(draw, stop), unless(bad), options))
+    assert (resumed.step, resumed.setbacks) == (whole.step, whole.setbacks) == (66, 1)
+    assert resumed.loss == whole.loss
+    for name in ("network", "average"):
+        assert torch.equal(weights(getattr(resumed, name)), weights(getattr(whole, name)))
+
+
+def at_steps(draw, start=0):
+    """Batches that know which step they are of."""
+    numbers = itertools.count(start)
+    return lambda rng: (next(numbers), draw(rng))
+
+
+def unless(bad):
+    """A loss that is NaN at some steps."""
+    return lambda network, batch: loss(network, batch[1]) * (float("nan") if batch[0] in bad else 1.0)
+
+
+def test_the_weights_to_go_back_to_are_not_changed_by_the_steps_that_follow():
+    bad = set(range(55, 58)) | set(range(62, 65))
+    state = run(fit(random_unet(**TINY), at_steps(draw), unless(bad), FitOptions(steps=500)))
+    good = trained_for(50, of=500)
+    assert (state.step, state.setbacks) == (65, 2)
+    assert torch.equal(weights(state.network), weights(good.network))
+    for one, other in zip(state.optimizer.state.values(), good.optimizer.state.values(), strict=True):
+        assert torch.equal(one["exp_avg"], other["exp_avg"])
+
+
+def test_a_checkpoint_before_the_first_good_step_is_plain_json(tmp_path):
+    from safetensors import safe_open
+
+    options = FitOptions(steps=5, folder=tmp_path)
+    steps = fit(random_unet(**TINY), draw, poisoned(0), options)
+    next(steps)
+    steps.close()
+    with safe_open(str(tmp_path / "training.safetensors"), "pt") as file:
+        assert json.loads(file.metadata()["state"], parse_constant=pytest.fail)["loss"] is None
+    again = Fit.of(random_unet(**TINY), options)
+    assert again.load(tmp_path)
+    assert np.isnan(again.loss)
+    assert again.step == 1
+
+
+def test_a_checkpoint_without_weights_to_go_back_to_can_be_gone_on_with(tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    trained(steps=3, folder=tmp_path)
+    path = tmp_path / "training.safetensors"
+    with safe_open(str(path), "pt") as file:
+        about = file.metadata()
+    old = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("safe.")}
+    save_file(old, path, about)
+    options = FitOptions(steps=500, folder=tmp_path)
+    state = run(fit(random_unet(**TINY), draw, poisoned(0), options))
+    assert (state.step, state.setbacks) == (9, 2)
+    assert torch.equal(weights(state.network), weights(trained(steps=3).network))
+
+
 def test_a_finished_training_is_not_trained_again(tmp_path):
     first = trained(steps=3, folder=tmp_path)
     again = trained(steps=3, folder=tmp_path)

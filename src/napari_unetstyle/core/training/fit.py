@@ -124,9 +124,12 @@ class Fit:
             self.keep()
 
     def keep(self) -> None:
-        """Remember the present weights as good ones, unless a number in them is not finite."""
+        """Remember the present weights as good ones, unless a number in them is not finite.
+
+        Only at steps that are known beforehand, so that a training that was interrupted goes back to the same ones.
+        """
         tensors = self._tensors()
-        if all(bool(t.isfinite().all()) for t in tensors.values()):
+        if _are_finite(tensors):
             self._safe = {name: t.clone() for name, t in tensors.items()}
 
     def measured(self, score: float) -> None:
@@ -146,12 +149,16 @@ class Fit:
         """
         from safetensors.torch import save
 
-        self.keep()
-        if not self._safe:
+        now = self._tensors()
+        tensors = now if _are_finite(now) else dict(self._safe)
+        if not tensors:
             return
         state = {name: getattr(self, name) for name in _NUMBERS}
-        tensors = self._safe | {f"best.{name}": t for name, t in self.best.items()}
-        atomic_write(folder / _FILE, save(tensors, {"state": json.dumps(state), "key": key}))
+        state["loss"] = None if math.isnan(self.loss) else self.loss
+        for prefix, others in (("best", self.best), ("safe", self._safe)):
+            # copies: a file holds each tensor on its own, and these may be the present ones
+            tensors |= {f"{prefix}.{name}": t.clone() for name, t in others.items()}
+        atomic_write(folder / _FILE, save(tensors, {"state": json.dumps(state, allow_nan=False), "key": key}))
 
     def load(self, folder: Path, key: str = "") -> bool:
         """Take the state from `folder`; False if there is none.
@@ -178,9 +185,12 @@ class Fit:
             raise ModelFileError(
                 f"{path} is not a checkpoint of this training: {error}. Choose another folder."
             ) from error
-        self.best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
+        self.best, self._safe = _part(tensors, "best."), _part(tensors, "safe.")
+        if not self._safe:  # of a version that did not write it down
+            self.keep()
         for name in _NUMBERS:
             setattr(self, name, state.get(name, getattr(self, name)))
+        self.loss = math.nan if self.loss is None else self.loss
         return True
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -192,20 +202,26 @@ class Fit:
         return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
 
     def _take(self, tensors: dict[str, Tensor]) -> None:
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-        self.network.load_state_dict(part("network."))
-        self.average.load_state_dict(part("average."))
+        self.network.load_state_dict(_part(tensors, "network."))
+        self.average.load_state_dict(_part(tensors, "average."))
         for name, parameter in self.network.named_parameters():
             moments = {key: tensors.get(f"optimizer.{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if moments["step"] is not None:
-                on_device = {
-                    k: t.clone() if k == "step" else t.to(parameter.device) for k, t in moments.items() if t is not None
+                devices = {key: "cpu" if key == "step" else parameter.device for key in moments}
+                self.optimizer.state[parameter] = {  # copies, as the next steps change them in place
+                    key: t.to(devices[key], copy=True) for key, t in moments.items() if t is not None
                 }
-                self.optimizer.state[parameter] = on_device
             else:
                 self.optimizer.state.pop(parameter, None)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _are_finite(tensors: dict[str, Tensor]) -> bool:
+    return all(bool(t.isfinite().all()) for t in tensors.values())
 
 
 def fit(
@@ -288,7 +304,8 @@ def advance(
 
     Parameters as those of :func:`fit`. Ends early if numbers have twice become not finite.
     """
-    state.keep()
+    if state.step == 0:
+        state.keep()
     while (done := share_done(state, options)) < 1 and state.setbacks < _MOST_SETBACKS:
         started = clock()
         _step(state, draw(np.random.default_rng((options.seed, state.step))), loss, options, done)
