@@ -157,6 +157,19 @@ def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
         assert 3 not in targets[1]
 
 
+def test_a_mask_of_nothing_but_what_is_ignored_teaches_no_class(lessons: list[object]) -> None:
+    from napari_unetstyle.cli.teach import corrections
+    from napari_unetstyle.core.models.classes import class_specs
+
+    images, labels = Path(str(lessons[1])), Path(str(lessons[3]))
+    for path in labels.iterdir():
+        tifffile.imwrite(path, np.where(tifffile.imread(path) > 0, 255, 0).astype(np.uint8))
+    for one in corrections(images, labels, 255, is_areas=True, classes=class_specs(["disc"])):
+        assert not one.labels.any()
+        assert one.accepted is not None
+        assert not one.accepted.all()
+
+
 @pytest.mark.parametrize(
     "words",
     [

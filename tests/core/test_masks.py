@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from napari_unetstyle.core import read_image, write_image, write_labels
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.masks import find_pairs, labels_of_geojson, read_areas, read_masks
+from napari_unetstyle.core.annotation.masks import Pair, find_pairs, labels_of_geojson, read_areas, read_masks
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
@@ -90,6 +90,22 @@ def test_areas_have_the_values_of_their_classes(tmp_path):
     tifffile.imwrite(tmp_path / "mask.tif", np.where(areas > 0, 255, 0).astype(np.uint8))
     assert np.array_equal(read_areas(tmp_path / "mask.tif", picture(), model[:1]), areas > 0)
     assert read_areas(tmp_path / "mask.tif", picture(), model).max() == 255  # of two classes nobody knows which
+
+
+@pytest.mark.parametrize("values", [(0, 255, 255), (0, 7, 255), (0, 255, 1), (0, 1, 255)])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_what_is_ignored_is_not_taken_for_the_only_class(tmp_path, values, classes):
+    background, vessel, ignore = values
+    mask = np.full((24, 30), background, np.uint8)
+    mask[2:8, 2:8], mask[12:20, 12:20] = vessel, ignore
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((24, 30), np.uint8))
+    tifffile.imwrite(tmp_path / "a_mask.tif", mask)
+    model = result_of(blobs(0)).classes[:classes]
+    correction = Pair(picture=tmp_path / "a.tif", masks=tmp_path / "a_mask.tif").correction("areas", model, ignore)
+    assert np.array_equal(correction.accepted, mask != ignore)
+    assert not correction.rest_is_right
+    wanted = np.where(mask == ignore, 0, mask)
+    assert np.array_equal(correction.labels, wanted if classes > 1 else wanted > 0)
 
 
 @pytest.mark.parametrize(

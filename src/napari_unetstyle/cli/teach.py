@@ -205,8 +205,8 @@ def corrections(
     """Every picture that has labels, called right as a whole except where the labels say "ignore"."""
     from napari_unetstyle.core.annotation.masks import find_pairs
 
-    found = [pair.correction("areas" if is_areas else "objects", classes) for pair in find_pairs(images, labels)]
-    return found if ignore is None else [_without(one, ignore) for one in found]
+    output = "areas" if is_areas else "objects"
+    return [pair.correction(output, classes, ignore) for pair in find_pairs(images, labels)]
 
 
 def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: SegmentOptions) -> None:
@@ -227,15 +227,6 @@ def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: 
         f"{names[largest.said]} in the labels, {names[largest.sure_of]} to the model.",
         err=True,
     )
-
-
-def _without(correction: Correction, ignore: int) -> Correction:
-    from dataclasses import replace
-
-    import numpy as np
-
-    known = correction.labels != ignore
-    return replace(correction, labels=np.where(known, correction.labels, 0), accepted=known, rest_is_right=False)
 
 
 def _name_of(out: Path | None, classes: Sequence[str]) -> str:

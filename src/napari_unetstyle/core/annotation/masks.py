@@ -45,14 +45,25 @@ class Pair:
     picture: Path
     masks: Path
 
-    def correction(self, output: str | None = None, classes: tuple[ClassSpec, ...] = ()) -> Correction:
-        """All of the picture, as its masks say; see :func:`read_masks` and, for ``"areas"``, :func:`read_areas`."""
-        image = read_image(self.picture)
+    def correction(
+        self, output: str | None = None, classes: tuple[ClassSpec, ...] = (), ignore: int | None = None
+    ) -> Correction:
+        """All of the picture, as its masks say; see :func:`read_masks` and, for ``"areas"``, :func:`read_areas`.
+
+        Where the masks have the value `ignore`, nothing is said.
+        """
+        image, owners = read_image(self.picture), dict[int, int]()
         if output == "areas":
-            areas = read_areas(self.masks, image, classes)
-            return Correction(image=image, labels=areas, rest_is_right=True, output="areas")
-        labels, owners = read_masks(self.masks, image, classes)
-        return Correction(image=image, labels=labels, classes=owners, rest_is_right=True)
+            labels = _read_values(self.masks, image, classes)
+        else:
+            labels, owners = read_masks(self.masks, image, classes)
+        known = None if ignore is None else np.not_equal(labels, ignore)
+        if known is not None:
+            labels = np.where(known, labels, 0)
+        said: dict[str, Any] = {"image": image, "accepted": known, "rest_is_right": known is None}
+        if output == "areas":  # only now, as what is ignored is not the class
+            return Correction(labels=_of_only_class(labels, classes), output="areas", **said)
+        return Correction(labels=labels, classes=owners, **said)
 
 
 def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> list[Pair]:
@@ -196,15 +207,22 @@ def read_areas(path: str | os.PathLike[str], image: Image, classes: tuple[ClassS
 
     A polygon has the value of its class; a mask of one value, as 255, is that of the only class.
     """
-    file = Path(path)
-    if _is_geojson(file):
-        labels, owners = labels_of_geojson(file, image, classes)
-        values = [0, *(owners.get(number, 1) for number in range(1, int(labels.max(initial=0)) + 1))]
-        areas: NDArray[Any] = np.array(values, np.int32)[labels]
-        return areas
-    labels = _read_numbers(file, image)
-    is_one = len(classes) == 1 and len(np.unique(labels[labels != 0])) == 1
-    return (labels != 0).astype(np.int32) if is_one else labels
+    return _of_only_class(_read_values(Path(path), image, classes), classes)
+
+
+def _read_values(file: Path, image: Image, classes: tuple[ClassSpec, ...]) -> NDArray[Any]:
+    """A picture's areas with the values that stand in the file."""
+    if not _is_geojson(file):
+        return _read_numbers(file, image)
+    labels, owners = labels_of_geojson(file, image, classes)
+    values = [0, *(owners.get(number, 1) for number in range(1, int(labels.max(initial=0)) + 1))]
+    areas: NDArray[Any] = np.array(values, np.int32)[labels]
+    return areas
+
+
+def _of_only_class(areas: NDArray[Any], classes: tuple[ClassSpec, ...]) -> NDArray[Any]:
+    is_one = len(classes) == 1 and len(np.unique(areas[areas != 0])) == 1
+    return (areas != 0).astype(np.int32) if is_one else areas
 
 
 def labels_of_geojson(
