@@ -27,15 +27,47 @@ def stained(seed=1):
 
 @given(seed=st.integers(0, 99), method=st.sampled_from(METHODS), dtype=st.sampled_from(["u1", "u2", "i2", "f4"]))
 @settings(max_examples=20, deadline=None)
-def test_size_place_and_type_stay_and_no_strength_changes_nothing(seed, method, dtype):
+def test_size_place_and_type_stay(seed, method, dtype):
     picture = as_image(blobs((40, 50), seed).astype(dtype), spacing=(0.5, 0.25))
     styled = stylize(picture, stained(), method)
     assert styled.image.geometry == picture.geometry
     assert styled.image.array.shape == (40, 50, 3)
     assert styled.image.array.dtype == np.dtype(dtype)
     assert np.isfinite(styled.image.array).all()
-    same = stylize(picture, blobs((30, 30), 5), method, strength=0)
-    assert np.abs(np.asarray(same.image.array, float) - np.asarray(picture.array, float)).max() <= 1e-3
+
+
+@given(
+    seed=st.integers(0, 99),
+    method=st.sampled_from((*METHODS, "gatys", "any")),
+    dtype=st.sampled_from(["?", "u1", "i1", "u2", "i2", ">u2", "u4", "i4", "f2", "f4", "f8"]),
+    axes=st.sampled_from(["YX", "ZYX", "YXC", "CYX"]),
+    colors=st.sampled_from([3, 4]),
+    is_gray=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_strength_is_the_picture_itself_to_the_last_bit(seed, method, dtype, axes, colors, is_gray):
+    shape = [colors if axis == "C" else 20 for axis in axes]
+    pixels = np.frombuffer(np.random.default_rng(seed).bytes(8 * np.prod(shape)), "u8").reshape(shape)
+    pixels = (pixels % 2**33 / 2**18).astype(dtype) if "f" in dtype else pixels.astype(dtype)
+    if "f" in dtype:
+        pixels.flat[:3] = (np.nan, np.inf, 6e4)
+    picture = as_image(pixels, axes=axes, spacing=(0.5,) * (len(axes) - ("C" in axes)))
+    before = pixels.copy()
+    style = blobs((30, 30), 5) if is_gray else stained()
+    same = stylize(picture, style, method, strength=0)
+    assert (same.image.axes, same.image.geometry, same.image.array.dtype) == (axes, picture.geometry, pixels.dtype)
+    np.testing.assert_array_equal(same.image.array, before)
+    same.image.array[:] = 0  # nor is it the caller's own array
+    np.testing.assert_array_equal(pixels, before)
+    assert not same.is_inverted
+
+
+@pytest.mark.parametrize("strength", [0, 1])
+def test_what_cannot_be_styled_is_refused_at_any_strength(strength):
+    two = as_image(np.zeros((2, 20, 20), np.uint8), axes="CYX")
+    for picture, style in ((two, stained()), (stained(), []), (np.full((20, 20), np.nan, np.float32), stained())):
+        with pytest.raises(UnetstyleError):
+            stylize(picture, style, strength=strength)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -106,16 +106,25 @@ def iter_stylize(image: Image, styles: Sequence[Any], options: StyleOptions | No
         styles = [of_channel(style, channel, image.size("C")) for style in styles]
         image = only_channel(image, channel)
     styling = Styling.of(image, styles, options)
-    result = np.empty(styling.shape, styling.pixels.dtype)
-    if styling.options.method in TEXTURED and styling.options.strength > 0:
-        yield from _iter_textured(styling, styles, result)
+    if options.strength == 0:  # the picture itself: numbers in 0..1 and back would round it
+        yield Progress(1, 1, "style")
+        changed = dataclasses.replace(image, array=np.array(image.array[:]))
     else:
-        strips = _strips(styling.shape)
-        for step, rows in enumerate(strips, 1):
-            result[:, rows] = styling.part(rows)
-            yield Progress(step, len(strips), "style")
-    changed = _like(image, result)
+        changed = _like(image, (yield from _iter_changed(styling, styles)))
     return Styled(image=changed, options=styling.options, is_inverted=styling.is_inverted, notes=styling.notes)
+
+
+def _iter_changed(styling: Styling, styles: Sequence[Any]) -> Steps[NDArray[Any]]:
+    """The result, channels first."""
+    result = np.empty(styling.shape, styling.pixels.dtype)
+    if styling.options.method in TEXTURED:
+        yield from _iter_textured(styling, styles, result)
+        return result
+    strips = _strips(styling.shape)
+    for step, rows in enumerate(strips, 1):
+        result[:, rows] = styling.part(rows)
+        yield Progress(step, len(strips), "style")
+    return result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
