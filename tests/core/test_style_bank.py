@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from napari_unetstyle.core import KeptStyle, StyleBank, as_image, stylize
 from napari_unetstyle.core.errors import OptionError, OutputError, StyleFileError
@@ -195,6 +197,33 @@ def test_files_that_are_no_styles_are_refused_in_words(damage: str, bank: StyleB
     assert len(bank.problems()) == 1
     with pytest.raises(StyleFileError):
         bank.load("ours")
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=3),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=3), inside, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["quantiles", "mean", "std", "polarity", "stains", "amounts", "texture", "name"]), ANY_JSON)
+@example("quantiles", 5)
+@example("polarity", None)
+@example("polarity", "x")
+@settings(deadline=None)
+def test_one_odd_number_does_not_hide_the_other_styles(
+    tmp_path_factory: pytest.TempPathFactory, name: str, odd: object
+) -> None:
+    bank = StyleBank(tmp_path_factory.mktemp("bank"), bundled=tmp_path_factory.mktemp("none"))
+    bank.add(kept("theirs"))
+    content = json.loads(kept().model_dump_json())
+    content["statistics"][name] = odd
+    (bank.root / f"ours{SUFFIX}").write_text(json.dumps(content))
+    names = [style.name for style in bank.list()]
+    assert "theirs" in names
+    assert ("ours" in names) != bool(bank.problems())
+    if "ours" in names:  # it said nothing that matters, or a number
+        stylize(picture(), bank.load("ours"))
 
 
 def test_a_volume_keeps_one_style_and_its_middle_slice() -> None:

@@ -112,22 +112,9 @@ class KeptStyle(BaseModel):
     @classmethod
     def _is_style(cls, stated: dict[str, Any]) -> dict[str, Any]:
         try:
-            style = Reference.of_stated(stated)
-        except (TypeError, KeyError) as error:
+            _check_numbers(Reference.of_stated(stated))
+        except (TypeError, KeyError, OverflowError) as error:  # something else in the place of a number
             raise ValueError(f"no style: {error}") from error
-        count = len(style.quantiles)
-        fits = style.quantiles.shape == (count, LEVELS) and style.mean.shape == style.std.shape == (count,)
-        if not fits or not 1 <= count <= _MOST_CHANNELS:
-            raise ValueError(f"{style.quantiles.shape} quantiles, {style.mean.shape} means, {style.std.shape} spreads")
-        numbers = np.concatenate([style.quantiles.ravel(), style.mean, style.std, [style.polarity]])
-        if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
-            raise ValueError("numbers that no picture has")
-        if style.texture is not None:
-            raise ValueError("kept styles have no texture")
-        if not _are_dyes(style):
-            raise ValueError("stains that no picture has")
-        if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
-            raise ValueError("ranks that are not in order")
         return stated
 
     @field_validator("thumbnail")
@@ -136,6 +123,25 @@ class KeptStyle(BaseModel):
         if text is not None and len(base64.b64decode(text, validate=True)) != _BYTES:
             raise ValueError(f"a thumbnail has {_BYTES} bytes")
         return text
+
+
+def _check_numbers(style: Reference) -> None:
+    """Raise ValueError if they cannot be those of a picture."""
+    count = style.quantiles.shape[:1]
+    fits = style.quantiles.shape == (*count, LEVELS) and style.mean.shape == style.std.shape == count
+    if not fits or not 1 <= count[0] <= _MOST_CHANNELS:
+        raise ValueError(f"{style.quantiles.shape} quantiles, {style.mean.shape} means, {style.std.shape} spreads")
+    if not isinstance(style.polarity, (int, float)):
+        raise ValueError(f"a polarity of {style.polarity!r}")
+    numbers = np.concatenate([style.quantiles.ravel(), style.mean, style.std, [style.polarity]])
+    if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
+        raise ValueError("numbers that no picture has")
+    if style.texture is not None:
+        raise ValueError("kept styles have no texture")
+    if not _are_dyes(style):
+        raise ValueError("stains that no picture has")
+    if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
+        raise ValueError("ranks that are not in order")
 
 
 def _are_dyes(style: Reference) -> bool:
