@@ -206,7 +206,9 @@ def test_a_teaching_goes_on_from_its_folder_and_from_no_other(
     assert "Choose another folder" in other.err
 
 
-@pytest.mark.parametrize("odd", [["--minutes", 0], ["--steps", -1], ["--minutes", 1, "--steps", 1], ["--name", "A b"]])
+@pytest.mark.parametrize(
+    "odd", [["--minutes", 0], ["--steps", -1], ["--minutes", 1, "--steps", 1], ["--name", "A b"], ["--seed", -1]]
+)
 def test_what_would_never_end_or_have_no_name_is_refused_at_once(
     shell: Shell, lessons: list[object], own: ModelStore, odd: list[object]
 ) -> None:

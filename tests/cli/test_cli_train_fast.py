@@ -64,6 +64,7 @@ def test_stopped_it_leaves_nothing(shell: Shell, pictures: Path, monkeypatch: py
         ([*TRAIN, "-o", "out"], "leave --out out"),
         ([*TRAIN, "--minutes", "1"], "either minutes or steps"),
         ([*TRAIN, "--style", "he-light"], "kept without its picture"),
+        ([*TRAIN, "--seed", "-1"], "seed=-1 is not allowed"),
         ([*TRAIN, "--vgg", "gone.pth"], "no file gone.pth"),
         (["stylize", "--train-fast", "Ours!", "in", "--style", "he.tif"], "small letters"),
         (["stylize", "--train-fast", "he-light", "in", "--style", "he.tif"], "already"),

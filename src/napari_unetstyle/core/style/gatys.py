@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.seeds import check_seed
 from napari_unetstyle.core.style.optimizers import LBFGS, Adam, Optimizer
 from napari_unetstyle.core.style.perceptual import (
     Aim,
@@ -81,6 +82,7 @@ class GatysOptions:
         check_weights(self.content_weight, self.style_weight, self.smoothness)
         if self.optimizer not in ("lbfgs", "adam"):
             raise OptionError(f"Option optimizer={self.optimizer!r} is not allowed: give 'lbfgs' or 'adam'.")
+        check_seed(self.seed)
 
 
 def iter_gatys(start: Pixels, styles: Sequence[Pixels], options: GatysOptions | None = None) -> Steps[Pixels]:

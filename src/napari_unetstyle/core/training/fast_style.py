@@ -15,6 +15,7 @@ from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionEr
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.progress import Steps
+from napari_unetstyle.core.seeds import check_seed
 from napari_unetstyle.core.style.change import StyleOptions
 from napari_unetstyle.core.style.given import look_of
 from napari_unetstyle.core.style.kept_style import KeptStyle
@@ -105,6 +106,7 @@ class FastStyleOptions:
         if not 0 < self.learning_rate < math.inf:
             raise OptionError(f"Option learning_rate={self.learning_rate!r} is not allowed: give a number above 0.")
         check_weights(self.content_weight, self.style_weight, self.smoothness)
+        check_seed(self.seed)
 
 
 def iter_train_fast(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.seeds import check_seed
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.schedule import SCHEDULES, Schedule
@@ -70,6 +71,7 @@ class FitOptions:
             raise OptionError(
                 f"Training needs either steps or minutes, got steps={self.steps}, minutes={self.minutes}."
             )
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,7 @@ class FineTuneOptions:
             raise OptionError(f"Option learn={self.learn!r} is not allowed: give 'all', 'decoder' or 'encoder'.")
         if self.add_classes and self.learn == "encoder":
             raise OptionError("An added class is learned by the last layers: give learn='all' or 'decoder'.")
+        check_seed(self.seed)
 
     def fit(self, usual_rate: float) -> FitOptions:
         """The loop's options."""
