@@ -8,6 +8,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from napari_unetstyle.core import Geometry, evaluate, read_image, write_labels
 from tests.cli.cli_for_tests import Shell
@@ -44,6 +45,14 @@ def test_areas_are_known_from_the_file(shell: Shell, slides: Path, tmp_path: Pat
     assert "nucleus" in done.out
     assert "Dice 1.0000, IoU 1.0000" in done.out
     assert "AP at" in shell("evaluate", *[tmp_path / "out" / "a.tif"] * 2, "--objects").out
+
+
+def test_a_file_whose_classes_are_none_is_compared_by_values(shell: Shell, tmp_path: Path) -> None:
+    path, info = tmp_path / "x.tif", json.dumps({"output": "areas", "classes": [1]})
+    tifffile.imwrite(path, np.eye(9, dtype=np.uint8), imagej=True, metadata={"Info": info})
+    done = shell("evaluate", path, path)
+    assert done.code == 0
+    assert "class 1" in done.out
 
 
 def test_of_a_file_in_levels_the_one_with_the_pixels_of_the_other_is_compared(shell: Shell, tmp_path: Path) -> None:

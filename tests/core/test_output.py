@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
@@ -141,6 +141,28 @@ def test_other_files_have_no_info(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((4, 4), np.uint8))
     (tmp_path / "x.txt").write_text("x")
     assert label_info(tmp_path / "x.tif") == label_info(tmp_path / "x.txt") == label_info(tmp_path / "no") == {}
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inside: (
+        st.lists(inside, max_size=3) | st.dictionaries(st.sampled_from(["value", "name", "color"]), inside, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(odd=ODD)
+@example(odd=[1])
+@example(odd=[{"value": 1}])
+def test_what_is_no_class_is_left_out(tmp_path_factory: pytest.TempPathFactory, odd: Any) -> None:
+    path, good = tmp_path_factory.mktemp("odd") / "x.tif", {"value": 2, "name": "axon", "color": "#0000ff"}
+    for classes in (odd, [odd, good]):
+        info = json.dumps({"output": "areas", "classes": classes})
+        tifffile.imwrite(path, np.zeros((4, 4), np.uint8), imagej=True, metadata={"Info": info})
+        kept = label_info(path)
+        assert kept["output"] == "areas"
+        assert [ClassSpec(**row) for row in kept["classes"]] == [ClassSpec(**good)] * (classes is not odd)
 
 
 @given(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import OutputError
@@ -252,14 +253,33 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
 
 
 def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What :func:`write_labels` kept in a file: output, classes, model, options; empty for other files."""
+    """What :func:`write_labels` kept in a file: output, classes, model, options; empty for other files.
+
+    Whoever wrote the file: what stands among the classes and is none is left out.
+    """
+    info = _kept_info(Path(path))
+    if "classes" not in info:
+        return info
+    rows = info["classes"] if isinstance(info["classes"], list) else []
+    return {**info, "classes": [row for row in rows if _is_class(row)]}
+
+
+def _is_class(row: Any) -> bool:
+    try:
+        ClassSpec.model_validate(row, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _kept_info(path: Path) -> dict[str, Any]:
     import tifffile
 
     try:
-        if is_zarr(Path(path)):
-            return ome_zarr_info(Path(path))
+        if is_zarr(path):
+            return ome_zarr_info(path)
         if medical_suffix(path):
-            return volume_info(Path(path))
+            return volume_info(path)
         with tifffile.TiffFile(path) as tiff:
             text = (tiff.imagej_metadata or {}).get("Info", "")
             if tiff.ome_metadata:
