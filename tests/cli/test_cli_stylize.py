@@ -128,5 +128,12 @@ def test_one_channel_of_several(shell: Shell, tmp_path: Path) -> None:
     assert "no channel 'GFP'" in again.out
 
 
+def test_a_digit_that_is_no_number_is_no_channel(shell: Shell, pictures: Path) -> None:
+    words = ["stylize", pictures / "in", "-o", pictures / "out", "--style", pictures / "style.tif"]
+    done = shell(*words, "--channel", "²")
+    assert done.code == 2
+    assert "There is no channel '²'" in done.out
+
+
 def test_help_says_what_it_is_for(shell: Shell) -> None:
     assert "not a medical device" in shell("stylize", "--help").out

@@ -40,6 +40,7 @@ def test_box_and_frames(rows: Any) -> None:
         (parse_spacing, "2,0.5,0.5", (2.0, 0.5, 0.5)),
         (parse_channel, "1", 1),
         (parse_channel, "DAPI", "DAPI"),
+        *[(parse_channel, name, name) for name in ("²", "१", "1²", "-1", "", "9" * 5000)],
         (parse_frames, "0;4", ((0,), (4,))),
         (parse_frames, "", None),
         (parse_box, "1,2;3,4;", ((1, 2), (3, 4))),

@@ -16,7 +16,7 @@ def test_auto_takes_the_first_available():
     assert str(device.resolve("auto")).startswith(device.available()[0].split(":")[0])
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "tpu", "", "cuda:x"])
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "", "cuda:x", "cuda:²", "cuda:" + "9" * 5000])
 def test_an_absent_device_is_refused_with_the_ones_there_are(name):
     with pytest.raises(DeviceError, match=r"available: .*cpu"):
         device.resolve(name)

@@ -76,6 +76,9 @@ def test_a_channel_is_found_by_name_or_number():
     assert channel_index(named, None) is None
     with pytest.raises(ImageError, match=r"0 \(DAPI\), 1 \(GFP\)"):
         channel_index(named, "CY5")
+    for odd in ("²", "१", "-1", -1, "", "9" * 5000):
+        with pytest.raises(ImageError, match="There is no channel"):
+            channel_index(named, odd)
 
 
 @given(scale=st.floats(0.3, 3), data=st.data())

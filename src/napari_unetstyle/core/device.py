@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import DeviceError
@@ -68,4 +69,4 @@ def _mps() -> bool:
 
 def _cuda_index(name: str) -> int:
     _, _, index = name.partition(":")
-    return int(index) if index.isdigit() else 0 if not index else 10**6
+    return int(index) if re.fullmatch("[0-9]{1,9}", index) else 0 if not index else 10**6
