@@ -276,6 +276,17 @@ def test_a_new_model_needs_pictures_of_one_kind_and_enough_classes(store):
         teach_new([volume(0)], [], "x", store=store, steps=1, minutes=None)
 
 
+@pytest.mark.parametrize(("shape", "axes"), [((7, 7), "YX"), ((2, 7, 5), "ZYX")])
+def test_a_new_model_needs_pictures_that_a_network_can_halve(store, shape, axes):
+    def lesson(shape):
+        image = as_image(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape), axes=axes)
+        return Correction(image=image, labels=np.ones(shape, np.uint8), output="areas", rest_is_right=True)
+
+    with pytest.raises(ImageError, match=r"7( x 7| x 5) pixels large, and a new model needs 8 or more"):
+        teach_new([lesson(shape)] * 2, ["disc"], "x", store=store, steps=1, minutes=None)
+    fresh_spec([lesson((*shape[:-1], 8))], "x", ["disc"])
+
+
 def test_a_place_is_held_out_of_all_corrections_of_its_picture():
     """The labels before and after an earlier teaching are two corrections of one picture."""
     one, other = picture(0), picture(1)

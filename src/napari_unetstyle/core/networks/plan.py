@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.networks.spec import Kernel, Stride
 
-_SMALLEST = 4  # an axis is halved while at least this many pixels are left
+SMALLEST = 4
+"""An axis is halved while at least this many pixels are left."""
 _ALIKE = 2.0  # spacings within this factor count as equally fine
 
 
@@ -51,6 +52,6 @@ def plan(
 
 def _halved(size: NDArray[np.float64], pitch: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The axes that the next pooling step halves."""
-    finest = np.min(pitch, where=size >= 2 * _SMALLEST, initial=np.inf)
-    halved: NDArray[np.bool_] = (size >= 2 * _SMALLEST) & (pitch < _ALIKE * finest)
+    finest = np.min(pitch, where=size >= 2 * SMALLEST, initial=np.inf)
+    halved: NDArray[np.bool_] = (size >= 2 * SMALLEST) & (pitch < _ALIKE * finest)
     return halved

@@ -12,7 +12,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
-from napari_unetstyle.core.networks.plan import plan
+from napari_unetstyle.core.networks.plan import SMALLEST, plan
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.training.lessons import Said, label_diameter
 
@@ -39,7 +39,7 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
     Raises
     ------
     ImageError
-        If the pictures do not go together.
+        If the pictures do not go together, or are too small for a network.
     OptionError
         If there are no pictures or no classes, or they have more classes than are named.
     """
@@ -141,4 +141,9 @@ def _plan(
     side = _REGION[dims]
     extents = np.median([image.label_shape[-dims:] for image in images], axis=0)
     shape = tuple(int(min(side, n)) for n in extents)
+    if max(shape) < 2 * SMALLEST:
+        raise ImageError(
+            f"The pictures are {' x '.join(map(str, shape))} pixels large, and a new model needs {2 * SMALLEST} or "
+            "more along a side to learn from. Give larger ones."
+        )
     return plan(spacing or (1.0,) * dims, shape, deepest=len(WIDTHS) - 1)
