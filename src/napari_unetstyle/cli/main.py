@@ -43,8 +43,8 @@ How good are labels?
 
 `napari-unetstyle evaluate out/slide.tif truth/slide.tif`
 
-**Exit codes**: 0 all went well; 1 some pictures failed, the others are done; 2 nothing could be done, and a sentence
-says why.
+**Exit codes**: 0 all went well; 1 some pictures failed, the others are done (of `teach`: no better, nothing kept);
+2 nothing could be done, and a sentence says why.
 """
 
 app = typer.Typer(
