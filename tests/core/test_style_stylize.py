@@ -139,3 +139,13 @@ def test_inverted_twice_is_the_style_itself():
     again = style.inverted().inverted()
     assert np.allclose(again.quantiles, style.quantiles)
     assert again.polarity == style.polarity == -style.inverted().polarity
+
+
+def test_without_texture_a_style_is_otherwise_the_same():
+    style = Reference.of(stained().transpose(2, 0, 1))
+    textured = Reference.of_stated({**style.stated(), "texture": [1.0, 2.0]})
+    for one in (style, style.inverted(), textured):
+        plain = one.without_texture()
+        assert plain.texture is None
+        assert plain.stated() == {name: value for name, value in one.stated().items() if name != "texture"}
+    assert list(textured.texture) == [1, 2]

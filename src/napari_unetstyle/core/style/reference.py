@@ -132,6 +132,10 @@ class Reference:
         """The style of the same picture with bright and dark exchanged."""
         return _Inverted(self)
 
+    def without_texture(self) -> Reference:
+        """The same style, for where no texture can or may be made."""
+        return self if self.texture is None else Reference.of_stated({**self.stated(), "texture": None})
+
     def gray(self) -> Reference:
         """The same style for one channel: the mean of the channels' intensities."""
         if self.channels == 1:
@@ -148,7 +152,11 @@ class Reference:
 
 
 class _Looked(Reference):
-    """The style of pixels at hand; each number is taken when it is first asked for, as no method needs them all."""
+    """The style of pixels at hand; each number is taken when it is first asked for, as no method needs them all.
+
+    Of the fields, `name` is given and `texture` is None; the others are below. As they are no arguments,
+    ``dataclasses.replace`` cannot be used on it.
+    """
 
     _stored: NDArray[Any]
     _few: NDArray[Any]
@@ -156,6 +164,7 @@ class _Looked(Reference):
 
     def __init__(self, pixels: NDArray[Any], scale: tuple[float, float], name: str) -> None:
         stored, few = (thinned(pixels, most).copy() for most in (MOST, polarity.MOST))
+        # as nothing can be assigned to what is frozen:
         vars(self).update(name=name, _stored=stored, _few=few, _scale=scale)
 
     @cached_property
@@ -200,7 +209,10 @@ class _Looked(Reference):
 
 
 class _Inverted(Reference):
-    """The style of what is inverted, as far as it follows from that of the picture; its dyes are none."""
+    """The style of what is inverted, as far as it follows from that of the picture; its dyes and texture are none.
+
+    Taken when it is asked for, as the picture's own numbers may be, too.
+    """
 
     _upright: Reference
 

@@ -71,9 +71,9 @@ def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Ste
             if can_texture(example.image, wanted):
                 textured += 1
                 if not _survives(example, wanted, ANY):
-                    wanted, plain = replace(wanted, texture=None), plain + 1
-            elif wanted.texture is not None:
-                wanted = replace(wanted, texture=None)
+                    wanted, plain = wanted.without_texture(), plain + 1
+            else:
+                wanted = wanted.without_texture()
             bank.append(wanted)
         kept += len(bank)
         found.append(replace(example, style=_augmentation(bank)))
