@@ -30,6 +30,13 @@ def test_a_picture_comes_back(shape, axes, dtype, tmp_path):
     assert found.geometry.in_unit("um").spacing == pytest.approx(picture.geometry.spacing)
 
 
+def test_colors_with_opacity_stay_colors(tmp_path):
+    picture = image((20, 30, 4), "YXC")
+    found = read_image(write_image(tmp_path / "p.tif", picture))
+    assert found.axes == "YXC"
+    assert np.array_equal(found.array[:], picture.array)
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_a_volume_comes_back(suffix, dtype, tmp_path):

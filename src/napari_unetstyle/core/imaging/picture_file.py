@@ -18,7 +18,7 @@ from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.medical import medical_suffix, write_medical
 
-_COLORS = 3
+_COLORS = (3, 4)  # red, green, blue, and opacity
 _OME_UNITS = {"um": "µm", "mm": "mm"}
 _TIFF_TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
 _VOLUME_TYPES = (*_TIFF_TYPES[1:-2], "u8", "i8", "f4", "f8")
@@ -96,7 +96,7 @@ def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> P
     import tifffile
 
     array = in_a_type_of_tiff(path, array)
-    is_color = image.axes.endswith("YXC") and array.shape[-1] == _COLORS and array.dtype == np.uint8
+    is_color = image.axes.endswith("YXC") and array.shape[-1] in _COLORS and array.dtype == np.uint8
     axes = f"{image.axes[:-1]}S" if is_color else _in_ome_order(image.axes)
     ordered = array if is_color else np.transpose(array, [image.axes.index(axis) for axis in axes])
     metadata: dict[str, Any] = {"axes": axes, "Description": json.dumps(info)}
@@ -112,6 +112,7 @@ def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> P
             np.ascontiguousarray(ordered),
             ome=True,
             photometric="rgb" if is_color else "minisblack",
+            extrasamples=["unassalpha"] if is_color and array.shape[-1] == _COLORS[1] else None,
             compression="zlib",
             metadata=metadata,
         )
