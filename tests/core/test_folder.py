@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import random
 import shutil
@@ -194,12 +195,104 @@ def odd_sidecar(slides: Path, out: Path) -> None:
     (out / module.SIDECARS / "a.json").write_text('["picture"]')
 
 
-@pytest.mark.parametrize("change", [edit_pixel, edit_labels, drop_labels, drop_sidecar, break_sidecar, odd_sidecar])
+@pytest.mark.parametrize("change", [edit_pixel, drop_labels])
 def test_what_changed_is_done_again(change: Any, slides: Path, tmp_path: Path, model: Model) -> None:
     out = tmp_path / "out"
     done([slides], out, model)
     change(slides, out)
     assert states(done([slides], out, model)) == {"a.tif": "done", "b.tif": "skipped", "more/c.tif": "skipped"}
+
+
+@pytest.mark.parametrize("change", [edit_labels, drop_sidecar, break_sidecar, odd_sidecar])
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_what_a_person_painted_is_not_replaced(
+    change: Any, threshold: float | None, slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what might have been: without a sidecar nobody can tell."""
+    out, options = tmp_path / "out", SegmentOptions(threshold=threshold)
+    done([slides], out, model)
+    change(slides, out)
+    painted = (out / "a.tif").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_fitting", None)  # it is said before anything is computed
+        refused = done([slides / "a.tif"], out, model, options).pictures[0]
+    assert (refused.state, (out / "a.tif").read_bytes()) == ("failed", painted)
+    assert str(out / "a.tif") in refused.message
+    assert "--force" in refused.message
+    assert states(done([slides / "a.tif"], out, model, options, force=True)) == {"a.tif": "done"}
+    assert (out / "a.tif").read_bytes() != painted or change is not edit_labels
+    assert states(done([slides / "a.tif"], out, model, options)) == {"a.tif": "skipped"}
+
+
+def test_what_is_painted_while_the_picture_is_computed_is_not_replaced(
+    slides: Path, tmp_path: Path, model: Model
+) -> None:
+    out = tmp_path / "out"
+    done([slides / "a.tif"], out, model)
+    steps = iter_segment_folder([slides / "a.tif"], out, model, SegmentOptions(threshold=0.3))
+    next(steps)
+    edit_labels(slides, out)
+    painted = (out / "a.tif").read_bytes()
+    assert states(run(steps)) == {"a.tif": "failed"}
+    assert (out / "a.tif").read_bytes() == painted
+    assert not list(out.rglob(".partial-*"))
+
+
+def test_files_of_somebody_else_beside_the_pictures_are_not_replaced(tmp_path: Path, model: Model) -> None:
+    source = picture(tmp_path / "x.tif").rename(tmp_path / "b.tiff")
+    for name in ("b.tif", "b.geojson"):
+        (tmp_path / name).write_text("mine")
+        refused = done([source], tmp_path, model, files=FolderFiles(geojson=True)).pictures[0]
+        assert (refused.state, (tmp_path / name).read_text()) == ("failed", "mine")
+        assert name in refused.message
+        (tmp_path / name).unlink()
+    assert states(done([source], tmp_path, model, files=FolderFiles(geojson=True))) == {"b.tiff": "done"}
+
+
+def test_what_runs_of_other_kinds_left_is_known_as_ours(slides: Path, tmp_path: Path, model: Model) -> None:
+    """Outlines that a run in between did not write, and TIFF beside OME-Zarr."""
+    out, one = tmp_path / "out", slides / "a.tif"
+    kinds = [FolderFiles(rois=True), FolderFiles(), FolderFiles(zarr=True), FolderFiles(rois=True)]
+    for i, files in enumerate([*kinds, *kinds]):
+        options = SegmentOptions(threshold=0.3 + 0.05 * i)
+        assert states(done([one], out, model, options, files=files)) == {"a.tif": "done"}
+
+
+@pytest.mark.parametrize("files", [EVERYTHING, FolderFiles(zarr=True, rois=True)])
+def test_a_run_that_is_killed_while_it_writes_goes_on(
+    files: FolderFiles, slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was replaced when it was killed, none of it is taken for somebody else's."""
+    out, one = tmp_path / "out", slides / "a.tif"
+    for at in itertools.count(1):
+        options = SegmentOptions(threshold=(0.3, 0.4, 0.5)[at % 3])
+        with monkeypatch.context() as patch:
+            dies_at(patch, at)
+            try:
+                report = done([one], out, model, options, files=files)
+                break
+            except KeyboardInterrupt:
+                pass
+    assert at > 10
+    assert states(report) == {"a.tif": "done"}
+    assert states(done([one], out, model, options, files=files)) == {"a.tif": "skipped"}
+
+
+def dies_at(patch: pytest.MonkeyPatch, at: int) -> None:
+    """Instead of the file or folder of that number being put in its place."""
+    count = itertools.count(1)
+
+    def dying(put: Any) -> Any:
+        def called(path: Path, target: Any) -> Any:
+            is_ours = any(name.startswith(".partial-") for name in (path.name, Path(target).name))  # zarr has its own
+            if is_ours and next(count) == at:
+                raise KeyboardInterrupt
+            return put(path, target)
+
+        return called
+
+    patch.setattr(Path, "replace", dying(Path.replace))
+    patch.setattr(Path, "rename", dying(Path.rename))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,12 @@ Tile = Annotated[int | None, typer.Option(help="Pixels at once; never changes a 
 Memory = Annotated[
     int | None, typer.Option(help="Megabytes for results before they go to disk.", min=1, rich_help_panel=_HOW)
 ]
-Force = Annotated[bool, typer.Option("--force", help="Do what is finished already once more.", rich_help_panel=_HOW)]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Do what is finished once more, and replace labels that were changed.", rich_help_panel=_HOW
+    ),
+]
 WithTable = Annotated[
     bool, typer.Option("--csv", help="One table of all pictures' objects or areas.", rich_help_panel=_FILES)
 ]

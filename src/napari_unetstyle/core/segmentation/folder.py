@@ -19,7 +19,8 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
-from napari_unetstyle.core.segmentation.folder_job import FolderJob, files_of
+from napari_unetstyle.core.segmentation.folder_job import FolderJob
+from napari_unetstyle.core.segmentation.folder_outputs import files_of
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport, PictureStatus
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 
@@ -46,6 +47,9 @@ def iter_segment_folder(
     since: picture, model, options and results are compared by sha256. So a run that was stopped goes on
     where it was, and ends as if it had never been stopped.
 
+    Nothing that somebody painted is replaced: if one of the files of a picture is not as a run left it, the picture
+    fails and says which, unless `force` is set.
+
     Parameters
     ----------
     inputs
@@ -63,7 +67,7 @@ def iter_segment_folder(
     files
         What to write besides labels.
     force
-        Skip nothing.
+        Skip nothing, and replace files that were changed or made by somebody else.
     store
         Where models are looked up; the person's own by default.
 
@@ -87,16 +91,16 @@ def iter_segment_folder(
     _check(loaded, options, files)
     entries = find_entries([Path(given) for given in inputs], target, ZARR if files.zarr else None)
     _check_writable(target)
-    job = FolderJob(target, loaded, options, axes, spacing, series, level, files)
-    ended = yield from _iter_pictures(job, entries, force=force)
+    job = FolderJob(target, loaded, options, axes, spacing, series, level, files, force)
+    ended = yield from _iter_pictures(job, entries)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
 
 
-def _iter_pictures(job: FolderJob, entries: Sequence[Entry], *, force: bool) -> Steps[list[PictureStatus]]:
+def _iter_pictures(job: FolderJob, entries: Sequence[Entry]) -> Steps[list[PictureStatus]]:
     """What became of each picture, in order."""
     ended: list[PictureStatus] = []
     for entry, place in zip(entries, _places(entries), strict=True):
-        status = None if force else job.finished(entry)
+        status = None if job.force else job.finished(entry)
         if status is None:
             during = partial(place.during, job.status(entry, "running"))
             status = yield from through(job.iter_picture(entry), during)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
+from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.folder_inputs import Entry
+from napari_unetstyle.core.segmentation.folder_outputs import Outputs, digest_of, discard
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, PictureStatus, State
 from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
@@ -48,6 +47,7 @@ class FolderJob:
     series: int | str | None
     level: int | None
     files: FolderFiles
+    force: bool = False
 
     def status(self, entry: Entry, state: State, **more: Any) -> PictureStatus:
         """Of one picture."""
@@ -57,9 +57,10 @@ class FolderJob:
         """Segment one picture and write everything; a failure becomes a status."""
         started = time.perf_counter()
         try:
+            self._outputs(entry).check(force=self.force)  # not after minutes of computing
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
-            digest = _digest(entry.path)
+            digest = digest_of(entry.path)
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             yield Progress(95, 100, "Writing")
@@ -72,14 +73,14 @@ class FolderJob:
 
     def finished(self, entry: Entry) -> PictureStatus | None:
         """The status of a picture that an earlier run finished, if nothing has changed since."""
+        outputs = self._outputs(entry)
+        known = outputs.known()
         try:
-            known = json.loads(self._sidecar(entry).read_text(encoding="utf-8"))
-            wanted = self._targets(entry)
             same = (
                 known["made_by"] == self._fingerprint()
-                and known["picture"] == _digest(entry.path)
-                and wanted.keys() <= known["files"].keys()
-                and all(_digest(self.out / path) == known["files"][kind] for kind, path in wanted.items())
+                and known["picture"] == digest_of(entry.path)
+                and outputs.targets.keys() <= known["files"].keys()
+                and all(digest_of(path) == known["files"][kind] for kind, path in outputs.targets.items())
             )
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -92,7 +93,7 @@ class FolderJob:
         good = [(entry, status) for entry, status in zip(entries, ended, strict=True) if status.state != "failed"]
         if not good:
             return None
-        parts = [(entry.name, self.out / self._targets(entry)["table"]) for entry, _ in good]
+        parts = [(entry.name, self._outputs(entry).targets["table"]) for entry, _ in good]
         header: dict[str, None] = {"picture": None}
         for _, part in parts:
             with part.open(newline="", encoding="utf-8") as file:
@@ -116,41 +117,34 @@ class FolderJob:
         return result.objects | {name: column for name, column in measured.items() if name not in result.objects}
 
     def _write(self, entry: Entry, digest: str, result: SegmentResult, table: Table) -> None:
-        targets = self._targets(entry)
-        self._sidecar(entry).unlink(missing_ok=True)  # from here on the picture is not finished
-        _make_room(self.out / targets["labels"])
-        write_labels(self.out / targets["labels"], result)
-        write_table(self.out / targets["table"], table)
-        if "rois" in targets:
-            write_rois(self.out / targets["rois"], result)
-        if "geojson" in targets:
-            write_geojson(self.out / targets["geojson"], result)
-        if "probabilities" in targets:
-            write_probabilities(self.out / targets["probabilities"], result)
-        known = {
-            "picture": digest,
-            "made_by": self._fingerprint(),
-            "count": result.count,
-            "output": result.output,
-            "notes": list(result.notes),
-            "files": {kind: _digest(self.out / path) for kind, path in targets.items()},
-        }
-        atomic_write(self._sidecar(entry), json.dumps(known, indent=1) + "\n")
+        outputs = self._outputs(entry)
+        staged = outputs.staged()
+        try:
+            write_labels(staged["labels"], result)
+            write_table(staged["table"], table)
+            if "rois" in staged:
+                write_rois(staged["rois"], result)
+            if "geojson" in staged:
+                write_geojson(staged["geojson"], result)
+            if "probabilities" in staged:
+                write_probabilities(staged["probabilities"], result)
+            facts = {"picture": digest, "made_by": self._fingerprint()}
+            found = {"count": result.count, "output": result.output, "notes": list(result.notes)}
+            outputs.put(staged, facts | found, force=self.force)
+        finally:
+            discard(staged)
 
-    def _targets(self, entry: Entry) -> dict[str, PurePosixPath]:
-        """Every file of a picture, by what it is, below the output folder."""
-        labels, files = entry.target, self.files
+    def _outputs(self, entry: Entry) -> Outputs:
+        files, ours = self.files, self.out / SIDECARS
         every = {
-            "labels": (True, labels),
-            "table": (True, PurePosixPath(SIDECARS) / entry.beside(".csv")),
-            "rois": (files.rois, entry.beside("_rois.zip")),
-            "geojson": (files.geojson, entry.beside(".geojson")),
-            "probabilities": (files.probabilities, entry.beside("_probabilities.tif")),
+            "labels": (True, self.out / entry.target),
+            "table": (True, ours / entry.beside(".csv")),
+            "rois": (files.rois, self.out / entry.beside("_rois.zip")),
+            "geojson": (files.geojson, self.out / entry.beside(".geojson")),
+            "probabilities": (files.probabilities, self.out / entry.beside("_probabilities.tif")),
         }
-        return {kind: path for kind, (is_wanted, path) in every.items() if is_wanted}
-
-    def _sidecar(self, entry: Entry) -> Path:
-        return self.out / SIDECARS / entry.beside(".json")
+        targets = {kind: path for kind, (is_wanted, path) in every.items() if is_wanted}
+        return Outputs(targets, ours / entry.beside(".json"))
 
     def _fingerprint(self) -> str:
         """What labels and tables follow from, besides the picture; as a sha256."""
@@ -175,25 +169,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "There was not enough memory. Close other programs, or give a smaller tile."
     return f"Unexpected problem ({type(error).__name__}: {error}). Please report it."
-
-
-def _digest(path: Path) -> str:
-    """Hex sha256 of a picture file, of the files of a DICOM folder, whatever their names, or of OME-Zarr."""
-    if path.is_file():
-        return sha256_of(path)
-    has_names = is_zarr(path)  # which say what chunk each file is
-    digests = sorted(
-        (file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in files_of(path)
-    )
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _make_room(labels: Path) -> None:
-    """Remove the OME-Zarr labels of an earlier run, which no writer replaces; nothing else is touched."""
-    if is_zarr(labels) and str(ome_zarr_info(labels).get("program", "")).startswith("napari-unetstyle"):
-        shutil.rmtree(labels)
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files of a picture: it, or all that a folder holds."""
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
