@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -19,7 +20,9 @@ from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.errors import ImageFileError, JournalError, OutputError
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import as_image
+from tests.core import dicom_for_tests as dicom
 from tests.core.annotation_for_tests import blobs, picture
+from tests.core.test_medical import PLACE
 
 
 @pytest.fixture
@@ -191,3 +194,68 @@ def test_a_damaged_entry_does_not_hide_the_others(project, file):
 def test_names_of_layers_stay_in_the_project(project, name):
     assert project.new_folder(name).parent == project.folder
     assert project.new_folder(name).name not in ("", ".", "..")
+
+
+def emptied(project, image, file, **part):
+    """An entry of masks made elsewhere, on one picture of a file."""
+    labels = np.zeros(image.label_shape, np.uint16)
+    labels[..., :3, :3] = 1
+    return project.add(image, labels, file, layer="masks", **part)
+
+
+def test_fixes_come_back_on_the_series_they_were_made_on(tmp_path):
+    volume = np.arange(4 * 20 * 22, dtype=np.uint16).reshape(4, 20, 22)
+    for i, uid in enumerate(("1.2.3.77", "1.2.3.78")):
+        values = {"SeriesInstanceUID": uid, "SeriesNumber": 3 + i}
+        dicom.write(tmp_path / "in" / str(i), dicom.slices(volume + i, PLACE, **values))
+    project = Project(tmp_path / "fixes")
+    former = read_image(tmp_path / "in", series=2)
+    entry = emptied(project, former, tmp_path / "in", series=2)
+    dicom.write(
+        tmp_path / "in" / "0th", dicom.slices(volume, PLACE, SeriesInstanceUID="1.2.3.2", SeriesNumber=1)
+    )  # so that it is the third now
+    assert np.array_equal(np.asarray(entry.image().array), np.asarray(former.array))
+    assert len(project.corrections()) == 1
+    assert not any(b"1.2.3." in path.read_bytes() for path in entry.folder.iterdir())
+
+
+def test_fixes_come_back_on_the_level_they_were_made_on(tmp_path):
+    file, pixels = tmp_path / "levels.tif", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(pixels, subifds=1, tile=(16, 16))
+        writer.write(pixels[::2, ::2], subfiletype=1, tile=(16, 16))
+    entry = emptied(Project(tmp_path / "fixes"), read_image(file, level=1), file, level=1)
+    assert np.array_equal(np.asarray(entry.image().array), pixels[::2, ::2])
+
+
+@pytest.mark.parametrize(("stored", "stated"), [("ZYX", "TYX"), ("TYX", "ZYX")])
+def test_fixes_come_back_with_the_axes_that_were_stated(stored, stated, tmp_path):
+    file = tmp_path / "stack.tif"
+    tifffile.imwrite(file, np.zeros((3, 24, 30), np.uint8), photometric="minisblack", metadata={"axes": stored})
+    entry = emptied(Project(tmp_path / "fixes"), read_image(file, axes=stated), file)
+    image = entry.image()
+    assert (image.axes, image.geometry) == (stated, entry.header.picture.geometry)
+
+
+def test_one_entry_that_cannot_be_read_does_not_hide_the_others(project, file, tmp_path):
+    corrected_entry(project, file, trim)
+    other = shutil.copy(file, tmp_path / "gone.tif")
+    corrected_entry(project, other, trim)
+    other.unlink()
+    with pytest.raises(ImageFileError, match=r"gone\.tif"):
+        project.corrections()
+    problems: list[str] = []
+    assert len(project.corrections(problems)) == 1
+    (sentence,) = problems
+    assert "gone.tif" in sentence
+
+
+def test_a_journal_that_names_no_series_and_no_level_is_read(project, file):
+    """Of a time before these were kept."""
+    entry, _ = corrected_entry(project, file, trim)
+    path = entry.folder / "journal.json"
+    about = json.loads(path.read_text())
+    del about["picture"]["series"], about["picture"]["level"]
+    path.write_text(json.dumps(about))
+    (again,) = project.entries()
+    assert np.array_equal(np.asarray(again.image().array), tifffile.imread(file))

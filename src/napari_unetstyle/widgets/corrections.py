@@ -25,7 +25,7 @@ from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import Words, follow
-from napari_unetstyle.widgets.picture_project import identity_of, project_of
+from napari_unetstyle.widgets.picture_project import identity_of, part_of, project_of
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.unclosed import Unclosed, iter_unclosed
 
@@ -113,6 +113,7 @@ class Corrections(QWidget):
             output.image,
             result.labels.dtype,
             *identity_of(picture),
+            **part_of(picture, output.placement.grid),
             output=result.output,
             dims=result.labels.ndim - len(result.frames[0]) if result.frames else 2,
             model=str(result.provenance.get("model", {}).get("name", "")),
@@ -149,7 +150,7 @@ class Corrections(QWidget):
         if labels is None:
             labels = self._new_labels(image, placement, goal)
         picture = placement.layer
-        about = {"output": goal.output, "classes": goal.classes}
+        about = {"output": goal.output, "classes": goal.classes, **part_of(picture, placement.grid)}
         header = Header.of(labels.name, image, labels.data.dtype, *identity_of(picture), **about)
         start = Start(
             header=header,

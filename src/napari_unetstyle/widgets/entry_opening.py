@@ -16,15 +16,17 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start, Take
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_layers import METADATA, label_colors
-from napari_unetstyle.widgets.layers import image_from_layer
-from napari_unetstyle.widgets.opening import layer_data, path_of
-from napari_unetstyle.widgets.picture_project import know_as, pixels_of
+from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.level_grid import level_grids
+from napari_unetstyle.widgets.opening import LEVEL, SERIES_KEY, layer_data, path_of
+from napari_unetstyle.widgets.picture_project import know_as, part_of, pixels_of
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+    from napari_unetstyle.core.annotation.journal_header import Picture
     from napari_unetstyle.core.imaging.image import Image
 
 Then = Callable[[CorrectedLayer], None]
@@ -143,8 +145,9 @@ class EntryOpening(QObject):
         assert state is not None
         layer = self._picture_of(entry) or self._add_picture(entry, read)
         axes = entry.header.picture.axes
-        image = image_from_layer(layer)
-        placement = Placement.of(layer, image.axes)
+        grid = level_grids(layer)[entry.header.picture.level] if layer.multiscale else None
+        image = image_from_layer(layer, _statement_of(layer, entry), grid)
+        placement = Placement.of(layer, image.axes, grid)
         if image.label_shape != entry.header.shape:
             raise ImageFileError(
                 f"{layer.name} has shape {image.label_shape} ({image.axes}) here, but {entry.header.shape} ({axes}) "
@@ -163,6 +166,7 @@ class EntryOpening(QObject):
         about = entry.header.picture
         assert read.picture is not None
         data, arguments, _ = layer_data(read.picture, None if about.path is None else Path(about.path))
+        arguments["metadata"] |= {LEVEL: about.level} | ({} if about.series is None else {SERIES_KEY: about.series})
         layer = self._viewer.add_image(data, **arguments)
         if about.path is None and about.sha256 is not None:
             know_as(layer, about.sha256)
@@ -171,7 +175,8 @@ class EntryOpening(QObject):
     def _picture_of(self, entry: Entry) -> napari.layers.Image | None:
         """The layer of an entry's picture, if it is open."""
         about = entry.header.picture
-        pictures = [layer for layer in self._viewer.layers if type(layer).__name__ == "Image"]
+        layers = (layer for layer in self._viewer.layers if type(layer).__name__ == "Image")
+        pictures = [layer for layer in layers if _is_part(layer, about)]
         if about.path is not None:
             same = [layer for layer in pictures if path_of(layer) == about.path]
         elif about.sha256 is not None:
@@ -179,3 +184,17 @@ class EntryOpening(QObject):
         else:  # of a time when only the name was noted
             same = [layer for layer in pictures if layer.name == about.name]
         return same[0] if same else None
+
+
+def _is_part(layer: napari.layers.Image, about: Picture) -> bool:
+    """Whether a layer is that picture of its file, or has it among its levels."""
+    part = part_of(layer)
+    has_level = about.level < len(layer.data) if layer.multiscale else about.level == part["level"]
+    return has_level and about.series in (None, part["series"])  # of a time when the series was not noted
+
+
+def _statement_of(layer: napari.layers.Image, entry: Entry) -> Statement:
+    """What the layer says of its axes, or, if that is another picture, what a person stated when it was corrected."""
+    own, about = statement_of(layer), entry.header.picture
+    is_same = "".join(a for a in "TZYX" if a in own.axes) == entry.header.axes
+    return own if is_same or len(own.axes) != len(about.axes) else Statement(axes=about.axes, geometry=about.geometry)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _COMPARED = 256  # pixels along a side in the middle that tell whether a file still holds what a layer shows
 PATH = "path"
+SERIES_KEY, LEVEL = "series_key", "level"  # in a layer's metadata: which picture of that file it is
 _TIFF = (".tif", ".tiff")
 _UNITS = {"px": "pixel", "um": "micrometer", "mm": "millimeter"}
 LayerData = tuple[Any, dict[str, Any], str]

@@ -9,11 +9,13 @@ from weakref import WeakKeyDictionary
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core.annotation.pixels import digest_of_pixels
 from napari_unetstyle.core.annotation.project import Project
-from napari_unetstyle.widgets.opening import path_of
+from napari_unetstyle.widgets.opening import LEVEL, SERIES_KEY, path_of
 from napari_unetstyle.widgets.settings import read_settings
 
 if TYPE_CHECKING:
     import napari.layers
+
+    from napari_unetstyle.core.imaging.levels import LevelGrid
 
 _KNOWN: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()  # layers: their data, and the digest of it
 
@@ -37,6 +39,12 @@ def identity_of(layer: napari.layers.Image) -> tuple[str | None, str | None]:
     """The file of a picture, or else what its pixels are known by."""
     path = path_of(layer)
     return path, pixels_of(layer) if path is None else None
+
+
+def part_of(layer: napari.layers.Image, grid: LevelGrid | None = None) -> dict[str, Any]:
+    """Which picture of its file a layer is, or one of its levels; as `Header.of` takes it."""
+    level = grid.index if grid is not None else layer.metadata.get(LEVEL, 0)
+    return {"series": layer.metadata.get(SERIES_KEY), "level": level}
 
 
 def pixels_of(layer: napari.layers.Image) -> str:

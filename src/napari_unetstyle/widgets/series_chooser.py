@@ -15,7 +15,7 @@ from napari_unetstyle.widgets.ct_window import MODALITY
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import LayerData, layer_data
+from napari_unetstyle.widgets.opening import SERIES_KEY, LayerData, layer_data
 from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.progress_row import ProgressRow
 
@@ -183,7 +183,12 @@ def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | lis
 def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
     """Layer data that knows its series, and shows the gray values that the file asks for."""
     data, arguments, kind = layer_data(image, folder)
-    arguments["metadata"] |= {SERIES: one.number, FILES: tuple(map(str, one.files)), MODALITY: one.modality}
+    arguments["metadata"] |= {
+        SERIES: one.number,
+        SERIES_KEY: one.key,
+        FILES: tuple(map(str, one.files)),
+        MODALITY: one.modality,
+    }
     if one.window is not None:
         arguments["contrast_limits"] = one.window
     return data, arguments, kind

@@ -36,6 +36,8 @@ class Picture(_Part):
     size, modified, sha256
         Of that file when the journal began (bytes, nanoseconds, hex), as far as known; without a file `sha256` is what
         :func:`~napari_unetstyle.core.annotation.pixels.digest_of_pixels` gives.
+    series, level
+        Which picture of that file: a DICOM series by its `key`, and the resolution, 0 for the finest.
     axes
         As they were understood, with C where there are channels.
     spacing, unit, origin, direction, is_anatomical
@@ -47,6 +49,8 @@ class Picture(_Part):
     size: int | None = None
     modified: int | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    series: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    level: Annotated[int, Field(ge=0)] = 0
     axes: str
     spacing: tuple[float, ...]
     unit: str
@@ -55,13 +59,19 @@ class Picture(_Part):
     is_anatomical: bool = False
 
     @classmethod
-    def of(cls, image: Image, path: str | os.PathLike[str] | None = None, pixels: str | None = None) -> Picture:
+    def of(
+        cls,
+        image: Image,
+        path: str | os.PathLike[str] | None = None,
+        pixels: str | None = None,
+        series: str | None = None,
+        level: int = 0,
+    ) -> Picture:
         """What is noted of a picture; its file is looked at later, and without one it is known by its `pixels`."""
-        place = dataclasses.asdict(image.geometry)
+        about = {"name": image.name, "axes": image.axes, "level": level, **dataclasses.asdict(image.geometry)}
         if path is None or not _is_text(os.fspath(path)):
-            return cls(name=image.name, sha256=pixels, axes=image.axes, **place)
-        absolute = os.path.abspath(path)  # noqa: PTH100 (no link is followed)
-        return cls(name=image.name, path=absolute, axes=image.axes, **place)
+            return cls(sha256=pixels, **about)
+        return cls(path=os.path.abspath(path), series=series, **about)  # noqa: PTH100 (no link is followed)
 
     @property
     def geometry(self) -> Geometry:
@@ -110,11 +120,14 @@ class Header(_Part):
         dtype: Any,
         path: str | os.PathLike[str] | None = None,
         pixels: str | None = None,
+        *,
+        series: str | None = None,
+        level: int = 0,
         **more: Any,
     ) -> Header:
         """The header for labels of type `dtype` on the grid of a picture; `more` as the fields."""
         more = {"dims": 3 if "Z" in image.axes else 2, "created": time.time(), **more}
-        picture = Picture.of(image, path, pixels)
+        picture = Picture.of(image, path, pixels, series, level)
         return cls(layer=layer, picture=picture, shape=image.label_shape, dtype=np.dtype(dtype).name, **more)
 
     @property

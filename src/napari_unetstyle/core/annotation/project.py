@@ -25,6 +25,7 @@ from napari_unetstyle.core.annotation.journal_header import Header, identified, 
 from napari_unetstyle.core.annotation.journal_state import State, read_journal
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path, sha256_of
+from napari_unetstyle.core.imaging.dicom import series_of
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.picture_file import in_a_type_of_tiff
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -71,6 +72,10 @@ class Entry:
         ------
         ImageFileError
             If its file is gone, has no file, or holds a picture of another shape.
+        ImageError
+            If the file cannot be read with these axes, or has no such series.
+        OptionError
+            If it has no such level.
         """
         picture, copy = self.header.picture, self.folder / COPY
         if picture.path is None and not copy.exists():
@@ -78,7 +83,8 @@ class Entry:
                 f"{picture.name} has no file, so it cannot be opened again. Open the picture and paint on it, or keep "
                 "a copy of it with the fixes."
             )
-        read = self._read(copy if copy.exists() else Path(str(picture.path)))
+        is_copied = copy.exists()  # of this one series and level
+        read = self._read(copy) if is_copied else self._read(str(picture.path), picture.series, picture.level)
         image = Image(
             array=read.array,
             axes=read.axes,
@@ -93,17 +99,17 @@ class Entry:
             )
         return image
 
-    def _read(self, path: Path) -> Image:
+    def _read(self, path: str | Path, series: str | None = None, level: int = 0) -> Image:
         """As the file itself says, or, if that is another picture, with the axes that a person stated."""
         from napari_unetstyle.core.imaging.files import read_image
 
         try:
-            read = read_image(path)
-            if read.label_shape == self.header.shape:
+            read = read_image(path, series=series, level=level)
+            if (read.label_shape, read.label_axes) == (self.header.shape, self.header.axes):
                 return read
         except ImageError:  # the file does not say what its axes are
             pass
-        return read_image(path, axes=self.header.picture.axes)
+        return read_image(path, axes=self.header.picture.axes, series=series, level=level)
 
     def is_changed(self) -> bool:
         """Whether the picture's file is another one than when it was corrected; false if nobody can tell."""
@@ -292,6 +298,8 @@ class Project:
         layer: str = "",
         classes: Mapping[int, int] | None = None,
         known: tuple[ClassSpec, ...] = (),
+        series: int | str | None = None,
+        level: int = 0,
         **header: Any,
     ) -> Entry:
         """Take in masks that were made elsewhere: all of the picture is right.
@@ -310,11 +318,15 @@ class Project:
             Class of each object, where it is not 1.
         known
             The classes that the labels tell apart, if that is known.
+        series, level
+            Which picture of the file, as for :func:`~napari_unetstyle.core.read_image`.
         **header
             More fields of :class:`~napari_unetstyle.core.annotation.journal_header.Header`, as ``output="areas"``.
         """
         Correction(image=image, labels=labels)  # whether they fit
-        about = Header.of(layer or image.name, image, labels.dtype, path, classes=known, **header)
+        key = None if series is None or path is None else series_of(path, series).key
+        more = {"classes": known, "series": key, "level": level, **header}
+        about = Header.of(layer or image.name, image, labels.dtype, path, **more)
         journal = Journal.begin(self.new_folder(about.layer), about, Changes.of(labels))
         try:
             facts: dict[str, Any] = {REST: True}
@@ -328,20 +340,30 @@ class Project:
         finally:
             journal.close()
 
-    def corrections(self) -> list[Correction]:
+    def corrections(self, problems: list[str] | None = None) -> list[Correction]:
         """All that is ticked and says something, with their pictures.
+
+        Parameters
+        ----------
+        problems
+            Gets a sentence about each that cannot be read, and the others are learned from without it.
 
         Raises
         ------
         UnetstyleError
-            If one of them cannot be read.
+            If one of them cannot be read, and no list takes the reason.
         """
         found = []
         for entry in self.entries():
-            state = entry.state()
-            if state.said.get(TICKED, True):
-                correction = entry.correction(state=state)
-                found += [] if correction.is_empty else [correction]
+            try:
+                state = entry.state()
+                correction = entry.correction(state=state) if state.said.get(TICKED, True) else None
+            except UnetstyleError as error:
+                if problems is None:
+                    raise
+                problems.append(f"{entry.header.layer}: {error}")
+            else:
+                found += [] if correction is None or correction.is_empty else [correction]
         return found
 
 

@@ -6,6 +6,7 @@ person who chooses.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,13 @@ class Series:
     def uid(self) -> str:
         """Series Instance UID, which can lead to the patient: not for logs."""
         return self._stored.series_uid
+
+    @property
+    def key(self) -> str:
+        """What the series is known by, whatever else is in its folder; a sha256, as its UID can lead to the patient."""
+        first = min(self.planes, key=lambda plane: (plane.stored.instance, plane.frame))
+        about = (self.uid, self._stored.frame_of_reference, self.part, self.size, first.cosines)
+        return hashlib.sha256(repr(about).encode()).hexdigest()
 
     @property
     def description(self) -> str:
@@ -345,7 +353,7 @@ def _chosen(found: Sequence[Series], series: int | str | None, path: Source) -> 
     if series is None and len(found) == 1:
         return found[0]
     text = str(series)
-    fitting = [one for one in found if text in (str(one.number), one.uid)]
+    fitting = [one for one in found if text in (str(one.number), one.uid, one.key)]
     if series is not None and len(fitting) == 1:
         return fitting[0]
     listed = "; ".join(f"{one.number}: {one.summary}" for one in found[:_LISTED])
