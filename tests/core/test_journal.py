@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from napari_unetstyle.core.annotation.journal import Journal
 from napari_unetstyle.core.annotation.journal_header import HEADER, identified, is_journal, read_header
 from napari_unetstyle.core.annotation.journal_state import LOG, ORIGINAL, SNAPSHOT, read_journal
 from napari_unetstyle.core.annotation.open_journals import left_open, mark_closed, mark_open
+from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.annotation.records import scan
 from napari_unetstyle.core.errors import JournalError, OutputError
@@ -446,3 +448,15 @@ def _check(folder, seen, safe, killed, about):
     again.say(restored=True)
     assert again.close(), about
     assert left_open(folder.parent / "marks") == [], about
+
+
+@pytest.mark.parametrize("shape", [[-6, 7], [0, 7], [10**12, 10**9], [10**400, 7], [6], [6, 7, 8]])
+def test_a_shape_that_labels_cannot_have_is_refused_in_words(tmp_path, shape):
+    labels = blobs(1)
+    journal = Journal.begin(tmp_path / "project" / "j", header(labels), labels)
+    journal.close()
+    about = json.loads((journal.folder / HEADER).read_text())
+    (journal.folder / HEADER).write_text(json.dumps({**about, "shape": shape}))
+    with pytest.raises(JournalError, match="shape"):
+        read_journal(journal.folder)
+    assert len(Project(tmp_path / "project").problems()) == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_unetstyle.core.errors import JournalError
 from napari_unetstyle.core.files import sha256_of
@@ -18,6 +19,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 
 HEADER = "journal.json"
+_LARGEST = 2**36  # pixels; more than any picture that labels are painted on has
 
 
 class _Part(BaseModel):
@@ -129,6 +131,16 @@ class Header(_Part):
         more = {"dims": 3 if "Z" in image.axes else 2, "created": time.time(), **more}
         picture = Picture.of(image, path, pixels, series, level)
         return cls(layer=layer, picture=picture, shape=image.label_shape, dtype=np.dtype(dtype).name, **more)
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Header:
+        """What labels cannot be is found out here, and not where memory is asked for."""
+        if len(self.shape) != len(self.axes) or min(self.shape) < 1 or math.prod(self.shape) > _LARGEST:
+            raise ValueError(
+                f"shape {list(self.shape)} is none of labels with the axes {self.axes}: give a length of 1 or more for "
+                f"each, and not more than {_LARGEST} pixels"
+            )
+        return self
 
     @property
     def axes(self) -> str:
