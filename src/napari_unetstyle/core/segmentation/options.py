@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -116,10 +117,9 @@ class SegmentOptions:
         _require(self.backend in BACKENDS, "backend", self.backend, " or ".join(map(repr, BACKENDS)))
         diameter = self.object_diameter
         _require(diameter is None or 1 <= diameter <= 1e5, "object_diameter", diameter, "pixels from 1 to 100000")
-        _require(self.box is None or all(a < b for a, b in self.box), "box", self.box, "((y0, y1), (x0, x1)), y0 < y1")
-        _require(
-            self.polygon is None or len(self.polygon) >= 3, "polygon", self.polygon, "at least three (y, x) vertices"
-        )
+        _require(self.box is None or _is_box(self.box), "box", self.box, "((y0, y1), (x0, x1)), whole numbers, y0 < y1")
+        is_polygon = self.polygon is None or _is_polygon(self.polygon)
+        _require(is_polygon, "polygon", self.polygon, "at least three (y, x) vertices of finite numbers")
 
     @property
     def has_linked_slices(self) -> bool:
@@ -179,6 +179,20 @@ def pixels_in(size: str, spacing: tuple[float, ...], unit: str) -> int:
     factor = {"um": 1.0, "mm": 1e3}
     side = factor["mm" if parts[2] == "mm" else "um"] / factor[unit]
     return math.ceil(round(float(parts[1]) * side**dims / math.prod(spacing), 6))
+
+
+def _is_box(value: Any) -> bool:
+    try:
+        return len(value) in (2, 3) and all(operator.index(low) < operator.index(high) for low, high in value)
+    except (TypeError, ValueError):  # no pairs, or no whole numbers
+        return False
+
+
+def _is_polygon(value: Any) -> bool:
+    try:
+        return len(value) >= 3 and all(math.isfinite(y) and math.isfinite(x) for y, x in value)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:

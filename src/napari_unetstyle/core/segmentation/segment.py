@@ -293,9 +293,14 @@ def scope(options: SegmentOptions, shape: tuple[int, ...]) -> Box:
     Raises
     ------
     OptionError
-        If it lies outside the picture.
+        If it lies outside the picture, or has not as many axes.
     """
     ranges = options.box or tuple((0, n) for n in shape)
+    if len(ranges) != len(shape):
+        raise OptionError(
+            f"The box {ranges} has {len(ranges)} ranges, but a frame of {shape} pixels has {len(shape)} axes. Give one "
+            f"range for each of {'ZYX'[-len(shape) :]}."
+        )
     if options.polygon is not None:
         points = np.array(options.polygon)
         low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1
