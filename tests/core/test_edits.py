@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from napari_unetstyle.core.annotation.edits import (
     between,
     cut,
     delete,
+    free_id,
     merge,
     nothing,
     object_at,
@@ -205,3 +208,33 @@ def test_a_brush_can_be_limited_to_intensities():
     taken_back = outside_range(pixels, painted, 5, 9)
     assert np.array_equal(pixels[painted & ~taken_back], [5, 6, 7, 8, 9])
     assert not taken_back[0].any()
+
+
+def disc(value, dtype):
+    y, x = np.indices((40, 40))
+    return np.where((y - 20) ** 2 + (x - 20) ** 2 < 196, value, 0).astype(dtype)
+
+
+def test_an_object_with_a_large_id_is_cut_without_memory_for_all_ids_below_it():
+    labels = disc(2_000_000_000, np.int64)
+    tracemalloc.start()
+    after = cut(labels, [(0, 18), (39, 18)]).applied(labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(np.unique(after)) == {0, 2_000_000_000, 2_000_000_001}
+    assert peak < 2**24
+
+
+def test_where_the_type_of_labels_ends_a_free_id_is_taken():
+    labels = disc(255, np.uint8)
+    labels[0, :3] = 1, 2, 4
+    assert cut(labels, [(0, 18), (39, 18)]).value == 3
+    assert split(labels, (20, 10), (20, 30)).applied(labels)[20, 30] == 3
+    assert free_id(np.zeros((2, 2), np.uint8)) == 1
+
+
+def test_labels_without_a_free_id_say_so():
+    labels = disc(255, np.uint8)
+    labels.flat[:255] = range(1, 256)
+    with pytest.raises(OptionError, match="ids up to 255"):
+        split(labels, (20, 10), (20, 30))

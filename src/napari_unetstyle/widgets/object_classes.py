@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_unetstyle.core.annotation.edits import free_id
 from napari_unetstyle.core.annotation.project import CLASSES
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ObjectClasses:
 
     def new_number(self) -> int:
         """One that no object has."""
-        return int(self._target.labels.max()) + 1
+        return free_id(self._target.labels)
 
     def on_selected(self) -> None:
         """The brush has another label: look whether there is an object of it."""

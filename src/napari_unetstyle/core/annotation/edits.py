@@ -57,6 +57,27 @@ def object_at(labels: NDArray[Any], point: Point) -> int:
     return found
 
 
+def free_id(labels: NDArray[Any]) -> int:
+    """An id that no object has: the next one, or where their type ends the lowest.
+
+    Raises
+    ------
+    OptionError
+        If every id that the labels can hold is taken.
+    """
+    highest, last = max(int(labels.max(initial=0)), 0), int(np.iinfo(labels.dtype).max)
+    if highest < last:
+        return highest + 1
+    used = np.unique(labels[labels > 0])
+    gaps = np.flatnonzero(used != np.arange(1, len(used) + 1))
+    if not len(gaps):
+        raise OptionError(
+            f"Labels of type {labels.dtype} hold ids up to {last}, and each of them is taken. Convert the labels to "
+            "int32 (right-click on their layer), or delete an object first."
+        )
+    return int(gaps[0]) + 1
+
+
 def delete(labels: NDArray[Any], point: Point) -> Edit:
     """Erase the object at a place, in all slices."""
     found = object_at(labels, point)
@@ -107,7 +128,7 @@ def split(labels: NDArray[Any], first: Point, second: Point, spacing: tuple[floa
     for number, point in enumerate((first, second), 1):
         seeds[tuple(p - s.start for p, s in zip(point, box, strict=True))] = number
     parts = watershed(-depth, seeds, mask=inside)  # type: ignore[no-untyped-call]
-    new = int(labels.max()) + 1
+    new = free_id(labels)
     return Edit(places=_shifted(np.nonzero(parts == 2), box), value=new, touched=frozenset({found, new}))
 
 
@@ -133,7 +154,8 @@ def cut(labels: NDArray[Any], path: Sequence[Point]) -> Edit:
     crossed = labels[(*path[0][:-2], *line)]
     if not crossed.any():
         raise OptionError("There is no object on this line. Draw it across one.")
-    found = int(np.bincount(crossed[crossed > 0].astype(np.intp)).argmax())
+    ids, lengths = np.unique(crossed[crossed > 0], return_counts=True)  # ids can be large
+    found = int(ids[lengths.argmax()])
     box, inside = _box_of(labels, found)
     wall = np.zeros(labels.shape[-2:], bool)
     wall[line] = True
@@ -148,7 +170,7 @@ def cut(labels: NDArray[Any], path: Sequence[Point]) -> Edit:
         ~np.isin(parts, (kept, smaller)), return_distances=False, return_indices=True
     )
     goes = (parts == smaller) | (on_line & (parts[tuple(nearest)] == smaller))
-    new = int(labels.max()) + 1
+    new = free_id(labels)
     return Edit(places=_shifted(np.nonzero(goes), box), value=new, touched=frozenset({found, new}))
 
 
@@ -195,7 +217,7 @@ def add(probabilities: NDArray[np.uint8], labels: NDArray[Any], point: Point, re
     if best is None or field[seed] < _FAINTEST:
         raise OptionError("Nothing stands out at this place in what the model saw. Paint the object instead.")
     filled = ndimage.binary_fill_holes(best) & free
-    new = int(labels.max()) + 1
+    new = free_id(labels)
     return Edit(places=_shifted(np.nonzero(filled), box), value=new, touched=frozenset({new}))
 
 
