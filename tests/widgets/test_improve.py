@@ -263,3 +263,15 @@ def test_own_labels_that_lie_on_no_picture_are_not_taken(dock, teacher, click, q
     click(improve.by_hand)
     assert dock.corrections.layers == []
     assert any("lies where mine lies" in one.text for one in dock.findChildren(MessageRow))
+
+
+def test_what_the_file_says_of_channels_holds_for_labels_by_hand(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "two.ome.tif", np.stack([blobs()] * 2), ome=True, metadata={"axes": "CYX"})
+    dock.viewer.open(tmp_path / "two.ome.tif", plugin="napari")
+    choose(dock, NEW)
+    improve = dock.teach.run.improve
+    qtbot.keyClicks(improve.new_classes, "vessel")
+    click(improve.by_hand)
+    (corrected,) = dock.corrections.layers
+    assert corrected.image.axes == "CYX"
+    assert corrected.layer.data.shape == (64, 96)

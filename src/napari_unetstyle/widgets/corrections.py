@@ -21,12 +21,12 @@ from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.entry_opening import EntryOpening, Then
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.label_layers import METADATA, label_colors
-from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.picture_project import identity_of, part_of, project_of
 from napari_unetstyle.widgets.placement import Placement
+from napari_unetstyle.widgets.statements import picture_of
 from napari_unetstyle.widgets.unclosed import Unclosed, iter_unclosed
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Corrections(QWidget):
         found = []
         for layer in sorted((x for x in reversed(layers) if type(x).__name__ == "Image"), key=rank):
             with contextlib.suppress(ImageError):  # its axes are to be stated first
-                image = image_from_layer(layer)
+                image = picture_of(layer)
                 found.append((image, Placement.of(layer, image.axes)))
         return found
 

@@ -16,11 +16,12 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start, Take
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_layers import METADATA, label_colors
-from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import level_grids
 from napari_unetstyle.widgets.opening import LEVEL, SERIES_KEY, layer_data, path_of
 from napari_unetstyle.widgets.picture_project import know_as, part_of, pixels_of
 from napari_unetstyle.widgets.placement import Placement
+from napari_unetstyle.widgets.statements import known_statement
 
 if TYPE_CHECKING:
     import napari.layers
@@ -195,6 +196,6 @@ def _is_part(layer: napari.layers.Image, about: Picture) -> bool:
 
 def _statement_of(layer: napari.layers.Image, entry: Entry) -> Statement:
     """What the layer says of its axes, or, if that is another picture, what a person stated when it was corrected."""
-    own, about = statement_of(layer), entry.header.picture
+    own, about = known_statement(layer), entry.header.picture
     is_same = "".join(a for a in "TZYX" if a in own.axes) == entry.header.axes
     return own if is_same or len(own.axes) != len(about.axes) else Statement(axes=about.axes, geometry=about.geometry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -13,12 +12,12 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
 from napari_unetstyle.widgets.label_layers import METADATA
-from napari_unetstyle.widgets.layers import Statement, completed, image_from_layer, statement_of
-from napari_unetstyle.widgets.opening import statement_in_file
+from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.parts import Words, combo, follow, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
+from napari_unetstyle.widgets.statements import known_statement, state
 from napari_unetstyle.widgets.style_layers import STYLE
 from napari_unetstyle.widgets.summary import describe_picture, unbroken
 
@@ -36,8 +35,6 @@ class PictureForm(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._followed: WeakSet[Any] = WeakSet()
-        self._stated: WeakKeyDictionary[Any, Statement] = WeakKeyDictionary()
-        self._in_files: WeakKeyDictionary[Any, Statement | None] = WeakKeyDictionary()
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
         self.layers = combo()
@@ -102,7 +99,7 @@ class PictureForm(QWidget):
         layer = layer or self.layer
         if layer is None:
             return None
-        statement = self.statement(layer)
+        statement = known_statement(layer)
         return Picture(
             layer=layer,
             image=image_from_layer(layer, statement),
@@ -115,18 +112,6 @@ class PictureForm(QWidget):
         if picture.layer.rgb or picture.image.size("C") < 2:
             return None
         return self._channels.setdefault(picture.layer, current_channel(picture.layer, picture.image, self._viewer))
-
-    def statement(self, layer: napari.layers.Image) -> Statement:
-        """What is known about a layer: what a person said, else the layer itself, else its file."""
-        stated = self._stated.get(layer)
-        if stated is not None and len(stated.axes) == layer.ndim + bool(layer.rgb):
-            return stated
-        own = statement_of(layer)
-        if own.geometry.is_physical and not own.is_assumed:
-            return own
-        if layer not in self._in_files:
-            self._in_files[layer] = statement_in_file(layer)
-        return completed(own, self._in_files[layer])
 
     def refresh(self) -> None:
         """List the pictures that are open, and keep the chosen one if it still is."""
@@ -205,7 +190,7 @@ class PictureForm(QWidget):
             self.editor.hide()
             return
         try:
-            self.editor.set_value(self.statement(self.layer))
+            self.editor.set_value(known_statement(self.layer))
         except ImageError as error:
             self.info.setText(str(error))
             return
@@ -220,7 +205,7 @@ class PictureForm(QWidget):
         except ImageError as error:
             self.editor.refuse(str(error))
             return
-        self._stated[layer] = dataclasses.replace(statement, is_assumed=False)
+        state(layer, statement)
         self.editor.hide()
         self.show_picture()
         self.changed.emit()

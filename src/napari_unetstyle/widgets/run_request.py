@@ -12,9 +12,9 @@ import numpy as np
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.scope import WHOLE
+from napari_unetstyle.widgets.statements import picture_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -98,7 +98,7 @@ _LARGER = 4  # times the pixels of the first picture, beyond which nobody wants 
 def run_like(request: RunRequest, layer: napari.layers.Image) -> RunRequest | None:
     """The same run on all of another picture; None where that is of another kind, or much larger."""
     try:
-        image = image_from_layer(layer)
+        image = picture_of(layer)
     except ImageError:  # its axes are to be stated first
         return None
     room = _LARGER * math.prod(request.image.array.shape)

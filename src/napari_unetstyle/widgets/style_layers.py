@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 
 from napari_unetstyle.widgets.label_layers import METADATA
-from napari_unetstyle.widgets.layers import PLACE, image_from_layer
+from napari_unetstyle.widgets.layers import PLACE
 from napari_unetstyle.widgets.placement import Placement
+from napari_unetstyle.widgets.statements import picture_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -50,7 +51,7 @@ def given_to_core(style: Style) -> Image | KeptStyle:
     ImageError
         If the axes of a picture are not known.
     """
-    return style if is_kept(style) else image_from_layer(style)
+    return style if is_kept(style) else picture_of(style)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

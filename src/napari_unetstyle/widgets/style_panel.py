@@ -21,7 +21,7 @@ from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_pyt
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_layers import is_helper
-from napari_unetstyle.widgets.layers import image_from_layer, statement_of, stored
+from napari_unetstyle.widgets.layers import stored
 from napari_unetstyle.widgets.message_row import Action, MessageRow
 from napari_unetstyle.widgets.opening import file_with
 from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo, follow, named
@@ -29,6 +29,7 @@ from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.scope import current_frame, visible_box
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.statements import picture_of
 from napari_unetstyle.widgets.style_layers import Style, StylePlace, add_styled, given_to_core, is_kept, own_pictures
 from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
 from napari_unetstyle.widgets.style_shelf import StyleShelf
@@ -193,8 +194,8 @@ class StylePanel(QWidget):
             return
         self.message.clear()
         try:
-            image, styles = image_from_layer(layer), [given_to_core(one) for one in chosen]
-            self._place = StylePlace.of(layer, statement_of(layer).axes)
+            image, styles = picture_of(layer), [given_to_core(one) for one in chosen]
+            self._place = StylePlace.of(layer, image.axes)
         except UnetstyleError as error:
             self._fail(failure(error))
             return
@@ -233,7 +234,7 @@ class StylePanel(QWidget):
         layer, chosen = self.layer, self.styles.ticked
         if layer is None or not chosen or not self.isVisibleTo(self.window()):
             return None
-        image = image_from_layer(layer)
+        image = picture_of(layer)
         sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
         is_start = self.options.method in TEXTURED  # made of whole pictures: what it starts from is shown
         options = dataclasses.replace(self.options, method="automatic") if is_start else self.options

@@ -13,11 +13,11 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import plain_name
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.layers import image_from_layer
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path
 from napari_unetstyle.widgets.parts import Words, bring_into_sight, named
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.statements import picture_of
 from napari_unetstyle.widgets.style_layers import Style, is_kept
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class StyleShelf(QWidget):
         if self._slot.is_busy or not self._pictures():
             return
         try:
-            pictures = [image_from_layer(layer) for layer in self._pictures()]
+            pictures = [picture_of(layer) for layer in self._pictures()]
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
