@@ -182,7 +182,7 @@ def read_series(path: Source, series: int | str | None = None, axes: str | None 
         A folder, a file, or files.
     series
         Which series, if there are several: its number in the list of :func:`find_series`, from 1, or its Series
-        Instance UID.
+        Instance UID, or its `Series.key`.
     axes
         One letter per axis, where the file does not say what its frames are, or says wrong.
 

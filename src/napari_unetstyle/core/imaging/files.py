@@ -55,7 +55,7 @@ def read_image(
         neither given nor stored stays unknown (unit ``"px"``).
     series
         Which series of a DICOM folder, if there are several: its number in the list of
-        :func:`~napari_unetstyle.core.imaging.dicom.find_series`, or its Series Instance UID.
+        :func:`~napari_unetstyle.core.imaging.dicom.find_series`, its Series Instance UID, or its `Series.key`.
     level
         Which resolution of an OME-Zarr picture, a slide or another TIFF that has several; 0 is the finest.
 
