@@ -296,6 +296,16 @@ def test_geojson_of_areas_and_frames(tmp_path: Path) -> None:
     assert [f["geometry"]["plane"] for f in features] == [{"c": -1, "z": 0, "t": 0}, {"c": -1, "z": 1, "t": 0}]
 
 
+def test_geojson_of_an_area_has_the_size_of_its_own_frame(tmp_path: Path) -> None:
+    series = np.zeros((2, 20, 20), np.uint8)
+    series[0, :4, :4] = series[1, :16, :16] = 1
+    objects = {"label": np.array([1, 1]), "frame_t": np.array([0, 1]), "class": np.array([1, 1])}
+    result = result_of(series, axes="TYX", kind="areas").changed(objects=objects | {"area": np.array([16, 256])})
+    features = json.loads(write_geojson(tmp_path / "x.geojson", result).read_text("utf-8"))["features"]
+    assert [f["properties"]["measurements"]["area"] for f in features] == [16, 256]
+    assert [f["properties"]["measurements"]["frame_t"] for f in features] == [0, 1]
+
+
 def test_nothing_found(tmp_path: Path) -> None:
     result = result_of(np.zeros((9, 9), np.int32))
     assert json.loads(write_geojson(tmp_path / "x.geojson", result).read_text())["features"] == []

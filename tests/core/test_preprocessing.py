@@ -39,6 +39,7 @@ def test_nan_and_inf_neither_count_nor_spread():
     normalized = holed.normalize(pixels)
     assert np.isfinite(normalized).all()
     assert (normalized[0, ::50] == 0).all()
+    assert (normalized[0, 1::50] == 0).all()
 
 
 def test_saturated_and_dead_pixels_hardly_matter():

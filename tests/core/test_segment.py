@@ -14,7 +14,7 @@ from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.deciding import refine, relabeled
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.segment import iter_preview, iter_segment, segment
+from napari_unetstyle.core.segmentation.segment import _margin, iter_preview, iter_segment, segment
 from tests.core.networks_for_tests import tiny_model
 
 
@@ -363,3 +363,37 @@ def test_changed_labels_are_numbered_and_measured_anew(whole):
     assert fixed.labels[0, 0] == 1
     assert fixed.objects["area"][0] == 25
     assert fixed.count == len(np.unique(painted)) - 1
+
+
+def test_frames_are_taken_once_and_in_order_however_they_were_named(picture, model):
+    stack = np.stack([picture, picture[::-1]])
+    plain = segment(stack, model, axes="TYX", frames=((0,), (1,)))
+    odd = segment(stack, model, axes="TYX", frames=((1,), (0,), (1,)))
+    np.testing.assert_array_equal(odd.labels, plain.labels)
+    assert odd.count == plain.count == len(np.unique(plain.labels)) - 1
+
+
+def test_an_id_that_was_painted_in_two_frames_is_two_objects(picture, model):
+    result = segment(np.stack([picture, picture]), model, axes="TYX")
+    painted = result.labels.copy()
+    first = painted[0].max()
+    painted[1][painted[1] == painted[1][painted[1] > 0][0]] = 1
+    fixed = relabeled(result, painted)
+    assert fixed.count == result.count
+    assert fixed.labels[0].max() == first
+    assert fixed.labels[1][fixed.labels[1] > 0].min() == first + 1
+    assert np.array_equal(fixed.labels > 0, painted > 0)
+
+
+def test_a_part_looks_as_far_around_as_its_objects_reach(picture, model):
+    near = run(iter_fit(as_image(picture), model, SegmentOptions(object_diameter=20)))
+    far = run(iter_fit(as_image(picture), model, SegmentOptions(object_diameter=200)))
+    assert _margin(near) == 40 + 5 + 20
+    assert _margin(far) == 10 * (40 + 20) + 5
+
+
+def test_holes_are_not_told_from_a_part(picture, model):
+    fitted = run(iter_fit(as_image(picture), model, SegmentOptions(output="areas", fill_holes=True)))
+    plain = run(iter_fit(as_image(picture), model, SegmentOptions(output="areas", fill_holes=False)))
+    box = (slice(30, 110), slice(50, 160))
+    np.testing.assert_array_equal(run(iter_preview(fitted, (), box)), run(iter_preview(plain, (), box)))

@@ -137,24 +137,27 @@ def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, 
         the first class if there is none.
     """
     out = scratch.zeros(labels.shape, result.labels.dtype, result.options.memory)
-    known = np.zeros(0, np.uint8)
-    if result.output == "areas":
-        out[...] = labels
-    else:
-        ids, first, position = np.unique(labels, return_index=True, return_inverse=True)
-        order = np.argsort(first[ids > 0], kind="stable")
-        numbers = np.zeros(len(ids), out.dtype)
-        numbers[np.flatnonzero(ids > 0)[order]] = np.arange(1, len(order) + 1)
-        out[...] = numbers[position.reshape(labels.shape)]
-        said = result.owners | dict(owners or {})
-        known = np.array([said.get(int(i), result.classes[0].value) for i in ids[ids > 0][order]], np.uint8)
+    said = result.owners | dict(owners or {})
     tables, used = [], 0
-    for index in result.frames:
+    for index in np.ndindex(labels.shape[: len(result.frames[0])]):
         if result.output == "areas":
+            out[index] = labels[index]
             table = area_table(out[index], result.classes, result.geometry)
         else:
-            here = known[used : max(used, int(out[index].max(initial=0)))]
-            table = object_table(out[index], here, result.classes, result.geometry, first_id=used + 1)
-            used += len(here)
-        tables.append(_with_frame(table, index, result.label_axes))
+            out[index], before = _in_raster_order(labels[index], used)
+            known = np.array([said.get(int(i), result.classes[0].value) for i in before], np.uint8)
+            table = object_table(out[index], known, result.classes, result.geometry, first_id=used + 1)
+            used += len(before)
+        if index in result.frames or (result.output == "objects" and table["label"].size):
+            tables.append(_with_frame(table, index, result.label_axes))
     return result.changed(labels=out, objects=_concatenated(tables))
+
+
+def _in_raster_order(labels: NDArray[Any], used: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Ids after `used` in the order in which the objects begin, and what they were before."""
+    ids, first, position = np.unique(labels, return_index=True, return_inverse=True)
+    is_object = ids > 0
+    order = np.argsort(first[is_object], kind="stable")
+    numbers = np.zeros(len(ids), np.int64)
+    numbers[np.flatnonzero(is_object)[order]] = used + 1 + np.arange(len(order))
+    return numbers[position.reshape(labels.shape)], ids[is_object][order]

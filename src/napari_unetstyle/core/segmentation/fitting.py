@@ -135,7 +135,7 @@ def pieces_of(
 
 
 def frames_of(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ...]:
-    """Indices along the leading label axes that are to be segmented."""
+    """Indices along the leading label axes that are to be segmented, each once, in the picture's order."""
     everything = image.frames(dims)
     if options.frames is None:
         return tuple(everything)
@@ -146,7 +146,7 @@ def frames_of(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, 
                 f"There is no frame {index}: the leading axes {axes or '(none)'} have lengths "
                 f"{image.label_shape[:-dims]}. Count from 0."
             )
-    return options.frames
+    return tuple(sorted(set(options.frames)))
 
 
 def check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:

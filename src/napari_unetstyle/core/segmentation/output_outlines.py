@@ -107,11 +107,14 @@ def _path(parts: list[Outline]) -> NDArray[np.float32]:
 
 
 def _features(result: SegmentResult) -> Iterator[dict[str, Any]]:
-    rows = {int(label): i for i, label in enumerate(result.objects.get("label", []))}
+    letters = [axis for axis in result.label_axes if f"frame_{axis.lower()}" in result.objects]
+    columns = ["label", *(f"frame_{axis.lower()}" for axis in letters)]
+    keys = zip(*(result.objects.get(name, np.zeros(0, int)).tolist() for name in columns), strict=True)
+    rows = {key: i for i, key in enumerate(keys)}  # an area has one for each frame
     numbers = {name: column for name, column in result.objects.items() if np.asarray(column).dtype.kind in "uif"}
     kind = "detection" if result.output == "objects" else "annotation"
     for frame, label, owner, parts in _outlined(result):
-        row = rows.get(label)
+        row = rows.get((label, *(frame[axis] for axis in letters)))
         measured = {} if row is None else {name: float(column[row]) for name, column in numbers.items()}
         yield {
             "type": "Feature",

@@ -42,9 +42,8 @@ class Intensity:
         """``(C, *spatial)`` to zero mean, unit deviation, within +-10; non-finite pixels become 0."""
         shape = (-1, *(1,) * (pixels.ndim - 1))
         scaled: NDArray[np.float32] = (pixels.astype(np.float32) - self.mean.reshape(shape)) / self.std.reshape(shape)
-        np.clip(scaled, -_LIMIT, _LIMIT, out=scaled)
-        np.nan_to_num(scaled, copy=False, nan=0.0)
-        return scaled
+        np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.clip(scaled, -_LIMIT, _LIMIT, out=scaled)
 
 
 def _moments(channel: NDArray[np.float32]) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.options import SegmentOptions, make_options
 from napari_unetstyle.core.segmentation.planes import PLANES, seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.result import SegmentResult
 
 _LARGE = 2**22  # pixels from which giving memory back takes hardly any of the time
@@ -221,7 +222,7 @@ def _undecided(
         objects={},
         probability_bytes=probability_bytes,
         seed_rise=spec.seed_rise,
-        zoom=math.prod(fitted.scale) ** (1 / len(fitted.scale)),
+        zoom=_zoom(fitted),
         frames=_volumes(fitted) if options.has_linked_slices else fitted.frames,
         options=options,
         provenance=_provenance(fitted, options, notes),
@@ -233,6 +234,9 @@ def _undecided(
 def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None) -> Steps[SegmentResult]:
     """A box of one frame, as a run over the whole picture would give them (ids apart).
 
+    Which piece is the largest, what is a hole and how large an area of a volume is, only the whole shows: none of that
+    is done here.
+
     Parameters
     ----------
     fitted
@@ -242,18 +246,19 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
     box
         Slices along its spatial axes, in pixels, inside the picture.
     margin
-        Pixels around the box that are looked at too, so that objects at its border are split as in the whole: 64 of
-        pictures and 8 of volumes if not given, none for the areas of a volume.
+        Pixels around the box that are looked at too, so that objects at its border are split as in the whole. If not
+        given, of pictures as far as the relief and a typical object reach and at least 64, of volumes 8, and none for
+        the areas of a volume.
 
     Returns
     -------
     SegmentResult
         Its `labels` of the shape of `box`; its other arrays are of what was looked at.
     """
-    options = fitted.options.changed(plane="YX", link=False, keep_largest=None)  # a part does not show the largest
+    options = fitted.options.changed(plane="YX", link=False, keep_largest=None, fill_holes=None)
     if fitted.dims == 3 and options.output == "areas":
-        margin, options = margin or 0, options.changed(min_pixels=None)  # nor how large what it cuts through is
-    margin = (64 if fitted.dims == 2 else 8) if margin is None else margin
+        margin, options = margin or 0, options.changed(min_pixels=None)
+    margin = _margin(fitted) if margin is None else margin
     shape = fitted.image.frame(index, fitted.dims).shape
     outer = tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape, strict=True))
     sides = tuple(s.stop - s.start for s in outer)
@@ -263,6 +268,18 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
     return result.changed(labels=result.labels[key])
+
+
+def _margin(fitted: Fitted) -> int:
+    """How far around a part one has to look."""
+    if fitted.dims == 3:
+        return 8
+    zoom = _zoom(fitted)
+    return max(64, reach(zoom) + math.ceil((fitted.model.spec.input.object_diameter or 0) / zoom))
+
+
+def _zoom(fitted: Fitted) -> float:
+    return math.prod(fitted.scale) ** (1 / len(fitted.scale))
 
 
 def iter_preview(fitted: Fitted, index: Index, box: Box) -> Steps[NDArray[Any]]:

@@ -145,14 +145,9 @@ def unit_range(image: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def _filled(pixels: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Every pixel finite: NaN has its channel's mean, which a run would see as 0 as it does NaN, and Inf an extreme."""
-    known = pixels[finite] if finite.any() else np.zeros(1, np.float32)
+    """Every pixel finite: the others have their channel's mean, which a run sees as 0, as it does them."""
     means = Intensity.of(pixels.reshape(len(pixels), -1)).mean
-    channels = (
-        np.nan_to_num(channel, nan=mean, posinf=known.max(), neginf=known.min())
-        for channel, mean in zip(pixels, means, strict=True)
-    )
-    return np.stack(list(channels))
+    return np.where(finite, pixels, means.reshape(-1, *(1,) * (pixels.ndim - 1)).astype(np.float32))
 
 
 def renumbered(objects: NDArray[np.int32]) -> NDArray[np.int32]:
