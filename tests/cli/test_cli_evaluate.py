@@ -161,3 +161,15 @@ def test_objects_as_a_table_and_where_they_differ(shell: Shell, pair: tuple[Path
     assert "panoptic_quality" in (tmp_path / "o.csv").read_text()
     where = np.asarray(read_image(tmp_path / "where.tif").array)
     assert set(np.unique(where)) == {0, 1, 2, 3}
+
+
+def test_ids_taken_as_areas_are_refused_before_anything_is_scored(shell: Shell, tmp_path: Path) -> None:
+    first, second = np.divmod(np.arange(300 * 300).reshape(300, 300), 300)
+    paths = [write_labels(tmp_path / f"{i}.tif", labels + 1) for i, labels in enumerate((first, second))]
+    done = shell(
+        "evaluate", *paths, "--areas", "--csv", tmp_path / "scores.csv", "--differences", tmp_path / "where.tif"
+    )
+    assert done.code == 2
+    assert "look like object ids; compare them as objects" in done.err
+    assert "Traceback" not in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.tif", "1.tif"]

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import evaluate, write_table
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics import differences, pair, score_table, strict_json
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=8)
@@ -70,6 +71,27 @@ def test_many_pairs_of_classes_need_more_than_a_byte() -> None:
     assert len(found.kinds) == 900 - 30
     assert found.labels.dtype == np.uint16
     assert len(np.unique(found.labels)) == 900 - 30 + 1
+
+
+def test_so_many_pairs_that_they_must_be_objects_are_refused() -> None:
+    first, second = np.divmod(np.arange(300 * 300), 300)
+    with pytest.raises(ImageError, match=r"89700 pairs .* 65535 .* look like object ids; compare them as objects"):
+        differences(first, second, output="areas")
+    assert differences(first, second, output="objects").labels.any()
+
+
+def test_many_values_that_hardly_differ_take_no_table_of_all_pairs() -> None:
+    truth = np.arange(200_000) * 1000
+    prediction = truth.copy()
+    prediction[[3, 150_000]] = 5000
+    found = differences(prediction, truth, output="areas")
+    assert np.flatnonzero(found.labels).tolist() == [3, 150_000]
+    assert [kind.true for kind in found.kinds.values()] == [3000, 150_000_000]
+
+
+def test_areas_that_differ_only_where_nothing_counts_have_no_kinds() -> None:
+    found = differences(np.array([[1, 2]]), np.array([[1, 9]]), output="areas", ignore=9)
+    assert (found.kinds, found.labels.any()) == ({}, False)
 
 
 # Tables ----------------------------------------------------------------------------------------------------------

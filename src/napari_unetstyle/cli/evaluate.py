@@ -13,6 +13,7 @@ from napari_unetstyle.cli.values import parse_spacing
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.geometry import Geometry
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.metrics import Differences
 
 HELP = """Compare labels with the truth: Dice, IoU, HD95, ASSD, NSD and volumes of classes; average precision and
 panoptic quality of objects.
@@ -58,10 +59,16 @@ def evaluate_labels(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Compare labels with the truth; see HELP."""
-    from napari_unetstyle.core import run, write_table
+    from napari_unetstyle.core import run, write_labels, write_table
     from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.metrics import score_table, strict_json
-    from napari_unetstyle.core.segmentation.compare import common_geometry, iter_compare, read_label_pair, with_sizes
+    from napari_unetstyle.core.segmentation.compare import (
+        common_geometry,
+        difference_classes,
+        iter_compare,
+        read_label_pair,
+        with_sizes,
+    )
     from napari_unetstyle.core.segmentation.output import label_info
 
     if objects and (areas or tolerance is not None):
@@ -74,12 +81,15 @@ def evaluate_labels(
     info = label_info(prediction)
     is_areas = areas or (not objects and (tolerance is not None or _holds_areas(info, place)))
     output: Any = "areas" if is_areas else "objects"
+    # before the scores, which take long for ids that this refuses
+    found = None if differences is None else _differences((first, second), output, ignore)
     scores = run(iter_compare(first, second, output=output, ignore=ignore, tolerance=tolerance, geometry=place))
     names = {int(c["value"]): str(c["name"]) for c in info.get("classes", [])}
     if csv is not None:
         write_table(csv, score_table(scores, names))
-    if differences is not None:
-        _write_differences(differences, (first, second), output, ignore, place, names)
+    if differences is not None and found is not None:
+        classes = difference_classes(found, names)
+        write_labels(differences, found.labels, axes=second.label_axes, geometry=place, classes=classes)
     for note in (*first.notes, *second.notes):
         typer.echo(f"Note: {note}", err=True)
     if as_json:
@@ -96,17 +106,12 @@ def _holds_areas(info: dict[str, Any], place: Geometry) -> bool:
     return info["output"] == "areas" if "output" in info else place.unit == "mm"
 
 
-def _write_differences(
-    path: Path, pair: tuple[Image, Image], output: Any, ignore: int | None, place: Geometry, names: dict[int, str]
-) -> None:
-    from napari_unetstyle.core import write_labels
+def _differences(pair: tuple[Image, Image], output: Any, ignore: int | None) -> Differences:
     from napari_unetstyle.core.metrics import differences
-    from napari_unetstyle.core.segmentation.compare import difference_classes, whole_labels
+    from napari_unetstyle.core.segmentation.compare import whole_labels
 
     arrays = (whole_labels(image, name) for image, name in zip(pair, ("prediction", "truth"), strict=True))
-    found = differences(*arrays, output=output, ignore=ignore)
-    classes = difference_classes(found, names)
-    write_labels(path, found.labels, axes=pair[1].label_axes, geometry=place, classes=classes)
+    return differences(*arrays, output=output, ignore=ignore)
 
 
 def _lines(scores: dict[str, Any], names: dict[int, str]) -> list[tuple[str, str]]:

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics.overlap import Overlap
 from napari_unetstyle.core.metrics.pair import Pair, Piece, ranks
 from napari_unetstyle.core.metrics.scores import THRESHOLDS, Output
 from napari_unetstyle.core.progress import Progress, Steps, run
 
 Kind = Literal["false positive", "false negative", "other"]
+
+_MOST_PAIRS = 2**16 - 1  # labels are uint16 at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def differences(prediction: Any, truth: Any, *, output: Output = "objects", igno
     Raises
     ------
     ImageError
-        If the shapes differ or labels are no integers.
+        If the shapes differ, labels are no integers, or areas differ in more than 65535 pairs of values.
     """
     return run(iter_differences(prediction, truth, output=output, ignore=ignore))
 
@@ -100,17 +103,32 @@ class _AreaKey:
     """Labels of the pairs of classes that differ."""
 
     def __init__(self, overlap: Overlap) -> None:
-        pairs = [(p, t, n) for p, t, n in overlap.pairs() if p != t]
-        self._values = np.unique([0, *(value for p, t, _ in overlap.pairs() for value in (p, t))])
-        self._labels = np.zeros((len(self._values), len(self._values)), np.uint16)
-        self.kinds: dict[int, Difference] = {}
-        for label, (p, t, n) in enumerate(sorted(pairs, key=_order), 1):
-            self._labels[tuple(np.searchsorted(self._values, (p, t)))] = label
-            self.kinds[label] = Difference(kind=_kind(p, t), predicted=p, true=t, pixels=n)
+        pairs = sorted(((p, t, n) for p, t, n in overlap.pairs() if p != t), key=_order)
+        if len(pairs) > _MOST_PAIRS:
+            raise ImageError(
+                f"As areas, the labels differ in {len(pairs)} pairs of values, and at most {_MOST_PAIRS} can be "
+                "marked: the values look like object ids; compare them as objects."
+            )
+        self.kinds = {
+            label: Difference(kind=_kind(p, t), predicted=p, true=t, pixels=n)
+            for label, (p, t, n) in enumerate(pairs, 1)
+        }
+        both = np.array([(p, t) for p, t, _ in pairs], np.int64).reshape(-1, 2)
+        self._values = np.unique(np.append(both, 0))
+        codes = np.append(-1, self._codes(*both.T))  # no pair has -1, so that there is always one to find
+        order = codes.argsort()
+        self._sorted, self._labels = codes[order], order.astype(np.uint16)
 
     def __call__(self, piece: Piece) -> NDArray[Any]:
-        pair = (ranks(self._values, labels) for labels in (piece.prediction, piece.truth))
-        return self._labels[tuple(pair)]
+        differ = piece.prediction != piece.truth
+        codes = self._codes(piece.prediction[differ], piece.truth[differ])
+        labels = np.zeros(differ.shape, np.uint16)
+        labels[differ] = self._labels[ranks(self._sorted, codes)]
+        return labels
+
+    def _codes(self, predicted: NDArray[Any], true: NDArray[Any]) -> NDArray[np.int64]:
+        """A number for each pair; a table of all pairs would not fit into memory where there are many values."""
+        return ranks(self._values, predicted).astype(np.int64) * len(self._values) + ranks(self._values, true)
 
 
 class _ObjectKey:
