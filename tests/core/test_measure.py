@@ -230,6 +230,27 @@ def test_what_cannot_be_measured_is_said() -> None:
         measure(labels, as_image(np.full((6, 6, 3), 200, np.int32)), stains="hed")
 
 
+def test_four_axes_of_labels_alone_are_volumes_over_time() -> None:
+    table = measure(np.ones((2, 3, 4, 5), int))
+    assert table["frame_t"].tolist() == [0, 1]
+    assert table["area"].tolist() == [60, 60]
+    assert "frame_z" not in table
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((), {}), ((5,), {}), ((5,), {"geometry": Geometry(spacing=(1.0, 1.0))}), ((0, 5), {}), ((5, 0), {}),
+        ((0, 4, 4), {"dims": 2}), ((3, 4, 4), {"dims": 1}), ((3, 4, 4), {"dims": 0}), ((2, 3, 4, 4), {"dims": 4}),
+        ((4, 4), {"dims": 3}), ((3, 4, 4), {"dims": 3, "geometry": Geometry(spacing=(1.0, 1.0))}),
+        ((3, 4, 4), {"geometry": Geometry(spacing=(1.0,))}),
+    ],
+)  # fmt: skip
+def test_labels_without_two_or_three_axes_to_measure_are_refused(shape: tuple[int, ...], options: Any) -> None:
+    with pytest.raises(ImageError, match="2 or 3 are allowed"):
+        measure(np.ones(shape, int), **options)
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
 def test_labels_of_any_integer_type(dtype: type) -> None:
     labels = np.zeros((9, 9), dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.core.imaging.image import Frame, Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.intensities import check_stains, iter_intensities
@@ -59,7 +59,7 @@ def measure(
     only
         Measure these ids only.
     dims
-        2 or 3; the number of spatial axes if not given.
+        2 or 3; the number of spatial axes if not given: that of the pixel sizes, else of the labels up to 3.
 
     Returns
     -------
@@ -81,7 +81,8 @@ def measure(
     Raises
     ------
     ImageError
-        If labels and picture do not fit, or stains are asked of a picture without colors.
+        If labels and picture do not fit, labels have fewer than two axes or no pixel, `dims` is neither 2 nor 3,
+        or stains are asked of a picture without colors.
     OptionError
         If `stains` is not known.
     """
@@ -107,9 +108,11 @@ def iter_measure(
         )
     if stains:
         check_stains(stains, image)
-    geometry = geometry or (image.geometry if image else Geometry(spacing=(1.0,) * (dims or labels.ndim)))
-    dims = dims or min(len(geometry.spacing), labels.ndim)
-    geometry = geometry.sizes(dims)
+    known = geometry or (image.geometry if image is not None else None)
+    if dims is None:
+        dims = min(len(known.spacing) if known is not None else 3, labels.ndim)
+    _check_dims(labels.shape, dims, known)
+    geometry = known.sizes(dims) if known is not None else unknown(dims)
     indices = list(np.ndindex(labels.shape[:-dims]))
     tables = []
     for i, index in enumerate(indices):
@@ -118,6 +121,16 @@ def iter_measure(
         table = yield from share(steps, i / len(indices), (i + 1) / len(indices))
         tables.append(_named(table, "TZYX"[-labels.ndim :] if image is None else image.label_axes, index, classes))
     return {column: np.concatenate([table[column] for table in tables]) for column in tables[0]}
+
+
+def _check_dims(shape: tuple[int, ...], dims: int, known: Geometry | None) -> None:
+    most = min(3, len(shape), len(known.spacing) if known is not None else 3)
+    if not 2 <= dims <= most or 0 in shape:
+        sizes = "" if known is None else f" and {len(known.spacing)} pixel sizes"
+        raise ImageError(
+            f"Labels of shape {shape}{sizes} cannot be measured with {dims} spatial axes: 2 or 3 are allowed, each "
+            "with a pixel size, and no axis of length 0. Give labels (Z)YX with at least one pixel."
+        )
 
 
 def _named(table: Table, axes: str, index: tuple[int, ...], classes: Mapping[int, str] | None) -> Table:
