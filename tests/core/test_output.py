@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from napari_unetstyle.core import SegmentOptions, SegmentResult, read_image, write_labels
-from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging import tiff
 from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation import output, output_tiff
@@ -178,6 +179,60 @@ def test_any_labels_come_back(
     np.testing.assert_array_equal(tifffile.imread(path).reshape(shape), labels)
 
 
+SPACING = (2.0, 0.5, 0.25)
+
+
+@given(
+    lengths=st.tuples(*[st.integers(1, 3)] * 4),
+    axes=st.sampled_from(["TZYX", "ZYX", "TYX", "YX"]),
+    above=st.sampled_from([0, 70000]),
+    is_lazy=st.booleans(),
+)
+@example(lengths=(1, 1, 5, 6), axes="ZYX", above=0, is_lazy=False)
+def test_axes_of_one_slice_or_time_come_back_with_their_pixel_size(
+    lengths: tuple[int, ...], axes: str, above: int, is_lazy: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shape = tuple(n for n, axis in zip(lengths, "TZYX", strict=True) if axis in axes)
+    labels = np.arange(np.prod(shape)).reshape(shape) + above
+    geometry = Geometry(spacing=SPACING[-sum(axis in "ZYX" for axis in axes) :], unit="um")
+    path = write_labels(tmp_path_factory.getbasetemp() / "x.tif", labels, axes=axes, geometry=geometry)
+    with pytest.MonkeyPatch.context() as patch:
+        if is_lazy:
+            patch.setattr(tiff, "LARGE", 0)
+        image = read_image(path)
+        assert (image.axes, image.array.shape) == (axes, shape)
+        np.testing.assert_array_equal(image.array, labels)
+        np.testing.assert_array_equal(image.array[(-1,)], labels[-1])
+    assert image.geometry.unit == "um"
+    assert image.geometry.spacing == pytest.approx(geometry.spacing, rel=1e-6)
+
+
+def test_axes_of_one_slice_can_be_stated_with_and_without_it(tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "x.tif", np.ones((1, 5, 6), int), axes="ZYX")
+    assert read_image(path, axes="YX").array.shape == (5, 6)
+    assert read_image(path, axes="TYX").array.shape == (1, 5, 6)
+    with pytest.raises(ImageError, match="name 4 axes"):
+        read_image(path, axes="TZYX")
+
+
+OWN = {"program": "napari-unetstyle 1", "axes": "ZYX", "shape": [1, 5, 6]}
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+@pytest.mark.parametrize(
+    "change",
+    [{"program": "another"}, {"shape": [1, 4, 6]}, {"shape": [2, 5, 6]}, {"shape": None}, {"axes": "ZXY"},
+     {"axes": "ZZYX", "shape": [1, 1, 5, 6]}, {"axes": ["Z", "Y", "X"]}, {"axes": "QYX"}],
+)  # fmt: skip
+def test_axes_of_other_programs_and_changed_files_are_those_that_are_stored(
+    kind: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    for info, expected in ((OWN, "ZYX"), ({**OWN, **change}, "YX")):
+        metadata = {"axes": "YX", "Info" if kind == "imagej" else "Description": json.dumps(info)}
+        tifffile.imwrite(tmp_path / "x.tif", np.ones((5, 6), np.uint8), metadata=metadata, **{kind: True})
+        assert read_image(tmp_path / "x.tif").axes == expected
+
+
 def test_the_same_result_gives_the_same_bytes(blobs: NDArray[np.int32], tmp_path: Path) -> None:
     for big in (0, 70000):
         result = result_of(blobs + big)
@@ -214,6 +269,11 @@ def test_probabilities(blobs: NDArray[np.int32], tmp_path: Path) -> None:
     assert (image.axes, image.geometry) == ("CTYX", result.geometry)
     assert image.channel_names == ("background", "nucleus", "müll/é")
     np.testing.assert_array_equal(image.array, result.probability_bytes)
+
+
+def test_probabilities_of_one_time_keep_it(blobs: NDArray[np.int32], tmp_path: Path) -> None:
+    image = read_image(write_probabilities(tmp_path / "x.tif", result_of(blobs[np.newaxis], axes="TYX")))
+    assert (image.axes, image.size("T")) == ("CTYX", 1)
 
 
 # CSV ---------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
 from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
-from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in
+from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in, whole_axes
 from napari_unetstyle.core.imaging.tiff_structure import check_structure
 
 LARGE = 2**27
@@ -126,7 +126,11 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
     with tifffile.TiffFile(path) as tiff:
         series = tiff.series[0]
         _check_series(tiff, series, directories, path)
-        letters = _axes(series.axes, tuple(series.shape), axes, path)
+        is_stated = axes is not None and len(axes) == len(series.axes)  # of what is stored, without those of length 1
+        is_plain = is_stated or len(series.levels) > 1
+        whole = series.axes if is_plain else whole_axes(tiff, series.axes, tuple(series.shape))
+        lost = tuple(i for i, axis in enumerate(whole) if axis not in series.axes)
+        letters = _axes(whole, tuple(series.shape), axes, path)
         names = channel_names_in(tiff)
         place, notes = geometry_in(tiff, series, "".join(a for a in "ZYX" if a in letters))
         levels = _levels(series)
@@ -140,7 +144,7 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
             notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
         _guard_decoder(levels[level])
-        array = _array(path, levels[level], level)
+        array = _array(path, levels[level], level, lost)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
         array=array,
@@ -163,9 +167,11 @@ class TiffBlocks(LazyArray):
         The file, which stays open.
     level
         Which resolution of a picture that is stored in several.
+    lost
+        Positions of axes of length 1 that are not stored.
     """
 
-    def __init__(self, path: Path, level: int = 0) -> None:
+    def __init__(self, path: Path, level: int = 0, lost: tuple[int, ...] = ()) -> None:
         import tifffile
         import zarr
 
@@ -175,9 +181,10 @@ class TiffBlocks(LazyArray):
         series = opened.series[0]
         _guard_decoder(series.levels[level])
         self._array: Any = zarr.open_array(series.aszarr(level=level), mode="r")
-        self.shape: tuple[int, ...] = tuple(self._array.shape)
+        self._lost = lost
+        self.shape: tuple[int, ...] = self._whole(self._array.shape)
         self.dtype: np.dtype[Any] = np.dtype(self._array.dtype)
-        self._chunks: tuple[int, ...] = tuple(self._array.chunks)
+        self._chunks: tuple[int, ...] = self._whole(self._array.chunks)
         block = math.prod(self._chunks) * self.dtype.itemsize
         if block > LARGEST_BLOCK:
             raise ImageFileError(
@@ -208,8 +215,16 @@ class TiffBlocks(LazyArray):
         out[tuple(target)] = self._block(numbers)[tuple(source)]
 
     def _decode(self, numbers: tuple[int, ...]) -> NDArray[Any]:
-        key = tuple(slice(i * c, (i + 1) * c) for i, c in zip(numbers, self._chunks, strict=True))
-        return _guarded(self._path, lambda: np.asarray(self._array[key]))
+        whole = [slice(i * c, (i + 1) * c) for i, c in zip(numbers, self._chunks, strict=True)]
+        key = tuple(part for axis, part in enumerate(whole) if axis not in self._lost)
+        return _guarded(self._path, lambda: np.expand_dims(np.asarray(self._array[key]), self._lost))
+
+    def _whole(self, stored: Sequence[int]) -> tuple[int, ...]:
+        """Lengths with those of the axes that are not stored."""
+        lengths = list(stored)
+        for axis in self._lost:
+            lengths.insert(axis, 1)
+        return tuple(lengths)
 
 
 def _rising(chosen: range) -> range:
@@ -299,13 +314,13 @@ def _in_rgb(decode: Callable[..., Any]) -> Callable[..., Any]:
     return converted
 
 
-def _array(path: Path, series: Any, level: int) -> ArrayLike:
+def _array(path: Path, series: Any, level: int, lost: tuple[int, ...]) -> ArrayLike:
     if series.nbytes <= LARGE:
-        return np.asarray(series.asarray())
+        return np.expand_dims(np.asarray(series.asarray()), lost)
     if series.dataoffset is not None and getattr(series, "transform", None) is None:
         dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)
-        return np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape))
-    return TiffBlocks(path, level)
+        return np.expand_dims(np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape)), lost)
+    return TiffBlocks(path, level, lost)
 
 
 def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) -> str:

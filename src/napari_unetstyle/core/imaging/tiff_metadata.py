@@ -1,15 +1,18 @@
-"""What a TIFF file says of its picture: pixel size (ImageJ, OME, resolution, slide scanners) and names of channels."""
+"""What a TIFF file says of its picture: pixel size (ImageJ, OME, resolution, slide scanners), names, own axes."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 
+_PROGRAM = "napari-unetstyle"
 _COARSEST = 10.0
 _CENTIMETER, _INCH = 3, 2
 _MICROMETERS = {_CENTIMETER: 1e4, _INCH: 25400.0}
@@ -108,3 +111,30 @@ def channel_names_in(tiff: Any) -> tuple[str, ...]:
     listed = channels if isinstance(channels, (list, tuple)) else [channels]
     names = tuple(str(channel.get("Name", "")) for channel in listed if isinstance(channel, dict))
     return names if all(names) else ()
+
+
+def kept_info(tiff: Any) -> dict[str, Any]:
+    """What this program, or another in its way, kept as JSON beside the pixels; empty if nothing."""
+    import tifffile
+
+    try:
+        text = (tiff.imagej_metadata or {}).get("Info", "")
+        if tiff.ome_metadata:
+            text = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"].get("Description", "")
+        info = json.loads(text)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ParseError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def whole_axes(tiff: Any, stored: str, shape: tuple[int, ...]) -> str:
+    """The stored axes, with those of length 1 that this program wrote and that are lost in a TIFF file.
+
+    Whoever wrote or changed the file since: axes that do not fit what is stored are not taken.
+    """
+    info = kept_info(tiff)
+    axes, lengths = str(info.get("axes", "")), info.get("shape")
+    is_own = str(info.get("program", "")).startswith(_PROGRAM) and re.fullmatch("C?T?Z?YX", axes)
+    found = dict(zip(stored, shape, strict=True))
+    is_same = "".join(a for a in axes if a in found) == stored and lengths == [found.get(a, 1) for a in axes]
+    return axes if is_own and is_same else stored

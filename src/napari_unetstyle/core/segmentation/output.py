@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, w
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
+from napari_unetstyle.core.imaging.tiff_metadata import kept_info
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
 from napari_unetstyle.core.segmentation.label_bands import bands, planes, smallest_type
 from napari_unetstyle.core.segmentation.output_tiff import IMAGEJ_LIMIT, imagej_options, ome_metadata, write_tiff
@@ -65,7 +65,8 @@ def write_labels(
 
     Everything else becomes TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
     (uint32), as ImageJ has no larger integers. Both keep the pixel size, and as JSON (``Image > Show Info`` in ImageJ,
-    the image description in OME) the names and colors of the classes and how the labels were made.
+    the image description in OME) the names and colors of the classes, how the labels were made, and their axes, so that
+    :func:`~napari_unetstyle.core.read_image` gives back those of length 1, too.
 
     Parameters
     ----------
@@ -210,13 +211,19 @@ def _write_volume(file: Path, written: _Written) -> Path:
 
 
 def _write_tiff(file: Path, written: _Written) -> Path:
-    array, axes, geometry, info = written.array, written.axes, written.geometry, written.info
+    array, axes, geometry = written.array, written.axes, written.geometry
+    info = _with_axes(written.info, axes, array.shape)
     dtype = smallest_type(array, file, _TYPES, 2**32 - 1, "a TIFF")
     colored = written.classes if written.output == "areas" else ()
     is_narrow_stack = array.ndim > 2 and array.shape[-1] == 1  # tifffile would make one plane of it
     if dtype.itemsize > 2 or array.size * dtype.itemsize > IMAGEJ_LIMIT or is_narrow_stack:
         return write_tiff(file, array, dtype, {"ome": True}, {"metadata": ome_metadata(axes, geometry, info)})
     return write_tiff(file, array, dtype, {"imagej": True}, imagej_options(axes, geometry, info, colored))
+
+
+def _with_axes(info: dict[str, Any], axes: str, shape: Sequence[int]) -> dict[str, Any]:
+    """What is known of labels, with their axes: TIFF itself forgets those of length 1."""
+    return {**info, "axes": axes, "shape": list(shape)}
 
 
 def write_probabilities(path: str | os.PathLike[str], result: SegmentResult) -> Path:
@@ -229,7 +236,8 @@ def write_probabilities(path: str | os.PathLike[str], result: SegmentResult) -> 
     """
     names = ["background", *[c.name for c in result.classes], "seeds"][: len(result.probability_bytes)]
     info = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER, "meaning": "255 is probability 1"}
-    metadata = ome_metadata(f"C{result.label_axes}", result.geometry, info)
+    axes = f"C{result.label_axes}"
+    metadata = ome_metadata(axes, result.geometry, _with_axes(info, axes, result.probability_bytes.shape))
     options = {"metadata": {**metadata, "Channel": {"Name": names}}}
     return write_tiff(path, result.probability_bytes, np.dtype("u1"), {"ome": True}, options)
 
@@ -281,11 +289,6 @@ def _kept_info(path: Path) -> dict[str, Any]:
         if medical_suffix(path):
             return volume_info(path)
         with tifffile.TiffFile(path) as tiff:
-            text = (tiff.imagej_metadata or {}).get("Info", "")
-            if tiff.ome_metadata:
-                image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-                text = image.get("Description", "")
-        info = json.loads(text)
+            return kept_info(tiff)
     except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
-    return info if isinstance(info, dict) else {}
