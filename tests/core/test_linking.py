@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.segmentation.linking import iter_linked
+from napari_unetstyle.core.segmentation.linking import _mates, iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 
 THRESHOLDS = {"foreground_threshold": 0.5, "seed_rise": 0.75}
@@ -54,6 +55,20 @@ def test_of_two_candidates_the_better_one_goes_on():
     found, _ = linked(values)
     assert found[0, 0, 0] == found[1, 0, 0] == 1
     assert found[1, 0, 10] == 2
+
+
+def test_of_two_equal_candidates_the_first_goes_on():
+    before, after = np.ones((1, 4), np.int32), np.array([[2, 2, 3, 3]], np.int32)
+    assert _mates(before, after) == {2: 1}
+    assert _mates(after, before) == {1: 2}
+
+
+def test_tens_of_thousands_of_objects_in_a_slice_are_linked_at_once():
+    labels = np.kron(np.arange(1, 200**2 + 1, dtype=np.int32).reshape(200, 200), np.ones((2, 2), np.int32))
+    started = time.process_time()
+    mates = _mates(labels, labels)
+    assert time.process_time() - started < 5  # 25 s if each looks through all that are taken
+    assert mates == {i: i for i in range(1, 200**2 + 1)}
 
 
 def test_small_objects_go_by_their_whole_volume():

@@ -95,11 +95,13 @@ def _mates(before: NDArray[np.int32], labels: NDArray[np.int32]) -> dict[int, in
     for most, ids in zip(best, pairs, strict=True):
         np.maximum.at(most, ids, overlap)
     mutual = (overlap >= LEAST_OVERLAP) & (overlap == best[0][pairs[0]]) & (overlap == best[1][pairs[1]])
-    taken: dict[int, int] = {}
+    mates: dict[int, int] = {}
+    taken: set[int] = set()
     for old, new in pairs[:, mutual].T.tolist():
-        if new not in taken and old not in taken.values():  # a tie goes to the first
-            taken[new] = old
-    return taken
+        if new not in mates and old not in taken:  # a tie goes to the first
+            mates[new] = old
+            taken.add(old)
+    return mates
 
 
 def _iter_renumber(
