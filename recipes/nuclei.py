@@ -6,7 +6,9 @@
 The training can be stopped at any time and goes on when started again with the same folder; ``--export``
 writes a model folder from the latest checkpoint, also while the training goes on. With ``--steps`` in place of
 ``--minutes`` it is the same training each time. The bundled weights are those of ``--steps 7600``, except that the
-first 2200 steps followed the learning rate of a training of 9000 (then 7800) steps.
+first 2200 steps followed the learning rate of a training of 9000 (then 7800) steps. ``--counterstained 0.3`` draws
+some of the nuclei beside a second stain, for immunohistochemistry and fluorescence of several channels, and ``--start``
+begins with the weights of another training; the bundled weights have seen neither (`docs/explanation/measured.md`).
 
 The network is taught three seed maps at once, because what tells touching nuclei apart in one tells them apart in
 the others; the model keeps the first (``"depth"``), which together with the distance to the foreground's edge is
@@ -31,8 +33,9 @@ import splits
 import torch
 from measure import Score, interval, score
 from skimage.io import imread
+from stains import counterstained
 from torch import Tensor, nn
-from training import arguments, say, train
+from training import options, parsed, say, train
 
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
@@ -100,10 +103,11 @@ def source(example: Example) -> Source:
 
 @dataclass(frozen=True)
 class Batches:
-    """Draws batches: domains evenly, patch sizes in turn at random, some blank and some sparse."""
+    """Draws batches: domains evenly, patch sizes in turn at random, some blank, some sparse, some counterstained."""
 
     domains: Sequence[Sequence[Source]]
     shares: Sequence[float] = SHARES
+    counterstained: float = 0.0
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -125,6 +129,8 @@ class Batches:
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
             patch = draw_patch(chosen.example, shape, self._warp(chosen.warp, rng), rng)
+            if self.counterstained and rng.random() < self.counterstained:
+                patch = counterstained(patch, rng)
             if kind > 1 - SPARSE:
                 patch = sparse(patch, rng)
         return replace(patch, image=appear(patch.image, rng, STRONG if rng.random() < 0.7 else LIGHT))
@@ -151,9 +157,10 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
     return class_loss(logits[:, :2], batch.classes) + 2 * seed_loss(logits[:, 2:], batch.seeds, 8 * batch.contacts)
 
 
-def training_batches(data: Path) -> Batches:
+def training_batches(data: Path, counterstained: float = 0.0) -> Batches:
     """Batches of the training part of all domains."""
-    return Batches([[source(e) for e in examples(data, d, "train").values()] for d in splits.NUCLEI])
+    domains = [[source(e) for e in examples(data, d, "train").values()] for d in splits.NUCLEI]
+    return Batches(domains, counterstained=counterstained)
 
 
 Bytes = np.ndarray[Any, Any]
@@ -298,11 +305,19 @@ def export(data: Path, out: Path, target: Path) -> None:
 
 def main() -> None:
     """Read the command line."""
-    given = arguments(__doc__, minutes=75)
+    parser = options(__doc__, minutes=75)
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of the training in there")
+    parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
+    given = parsed(parser)
     if given.export:
         export(given.data, given.out, given.export)
     else:
-        train(UNet(NETWORK, 2 + len(SEPARATIONS)), training_batches(given.data), loss, given)
+        network = UNet(NETWORK, 2 + len(SEPARATIONS))
+        how: dict[str, float] = {}
+        if given.start is not None:
+            network.load_state_dict(bundle.averaged(network, given.start).average.state_dict())
+            how = {"learning_rate": 1e-3}  # half of the usual one
+        train(network, training_batches(given.data, given.counterstained), loss, given, **how)
 
 
 if __name__ == "__main__":
