@@ -18,7 +18,17 @@ def image(shape, axes, dtype=np.uint8, **more):
 
 @pytest.mark.parametrize(
     ("shape", "axes"),
-    [((20, 30), "YX"), ((20, 30, 3), "YXC"), ((2, 20, 30), "CYX"), ((4, 20, 30), "ZYX"), ((3, 2, 4, 9, 8), "TCZYX")],
+    [
+        ((20, 30), "YX"),
+        ((20, 30, 3), "YXC"),
+        ((2, 20, 30), "CYX"),
+        ((4, 20, 30), "ZYX"),
+        ((3, 2, 4, 9, 8), "TCZYX"),
+        ((1, 9, 8), "ZYX"),
+        ((2, 1, 9, 8), "TZYX"),
+        ((1, 3, 9, 8), "TZYX"),
+        ((2, 1, 9, 8), "CZYX"),
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_picture_comes_back(shape, axes, dtype, tmp_path):

@@ -99,7 +99,8 @@ def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> P
     is_color = image.axes.endswith("YXC") and array.shape[-1] in _COLORS and array.dtype == np.uint8
     axes = f"{image.axes[:-1]}S" if is_color else _in_ome_order(image.axes)
     ordered = array if is_color else np.transpose(array, [image.axes.index(axis) for axis in axes])
-    metadata: dict[str, Any] = {"axes": axes, "Description": json.dumps(info)}
+    kept = info if is_color else {**info, "axes": axes, "shape": list(ordered.shape)}  # TIFF drops axes of length 1
+    metadata: dict[str, Any] = {"axes": axes, "Description": json.dumps(kept)}
     metadata["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, metadata["Description"]))
     if image.channel_names and not is_color:
         metadata["Channel"] = {"Name": list(image.channel_names)}

@@ -134,7 +134,7 @@ def whole_axes(tiff: Any, stored: str, shape: tuple[int, ...]) -> str:
     """
     info = kept_info(tiff)
     axes, lengths = str(info.get("axes", "")), info.get("shape")
-    is_own = str(info.get("program", "")).startswith(_PROGRAM) and re.fullmatch("C?T?Z?YX", axes)
+    is_own = str(info.get("program", "")).startswith(_PROGRAM) and re.fullmatch("C?T?Z?YX|T?Z?C?YX", axes)
     found = dict(zip(stored, shape, strict=True))
     is_same = "".join(a for a in axes if a in found) == stored and lengths == [found.get(a, 1) for a in axes]
     return axes if is_own and is_same else stored
