@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle.core.annotation.project import Entry
 from napari_unetstyle.widgets.after_run import AfterRun
@@ -16,6 +17,28 @@ from napari_unetstyle.widgets.corrected_layer import CorrectedLayer
 from napari_unetstyle.widgets.corrections import Corrections
 from napari_unetstyle.widgets.main_dock import MainDock
 from tests.widgets.fake_core import WAIT, FakeCore
+
+
+class Clipboard:
+    """Text that was copied; Qt's own is one for all processes on a display."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def setText(self, text: str) -> None:
+        """Copy."""
+        self._text = text
+
+    def text(self) -> str:
+        """What was copied last."""
+        return self._text
+
+
+@pytest.fixture(autouse=True)
+def clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clipboard of its own, as tests run side by side."""
+    own = Clipboard()
+    monkeypatch.setattr(QApplication, "clipboard", lambda: own)
 
 
 @pytest.fixture
