@@ -239,8 +239,8 @@ class Recorder:
         """What makes the next start faster and safer, once the strokes are on disk."""
         picture = journal.state.header.picture
         if self._identity is not None:
-            identity, self._identity = self._identity, None
-            journal.identify(identity)
+            journal.identify(self._identity)
+            self._identity = None  # only now: what the disk refuses is tried again
         elif picture.path is not None and picture.size is None and self._identifying is None:
             # In a thread of its own: a slide takes minutes, and no stroke may wait for it.
             self._identifying = threading.Thread(target=self._identify, args=[picture], daemon=True)
