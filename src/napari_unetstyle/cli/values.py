@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.errors import OptionError
-
-_INDEX = re.compile(r"[0-9]{1,9}")  # no other digits: int() does not take all that Unicode calls digits
+from napari_unetstyle.core.imaging.channels import INDEX
 
 
 def parse_channel(text: str | None) -> int | str | None:
     """A number from 0, or a name."""
-    return int(text) if text is not None and _INDEX.fullmatch(text) else text
+    return int(text) if text is not None and INDEX.fullmatch(text) else text
 
 
 def parse_spacing(text: str | None) -> tuple[float, ...] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.compare import common_geometry
 from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
 
 DIFFERENCES = "differences"
-_SAME_PLACE = 0.1  # pixels
 _PLACE = ("scale", "translate", "rotate", "shear", "affine")
 
 
@@ -157,7 +156,7 @@ def _check_same_place(prediction: napari.layers.Labels, truth: napari.layers.Lab
     corners = list(product(*((0, n - 1) for n in _shape(truth))))
     first, second = (np.array([layer.data_to_world(corner) for corner in corners]) for layer in (prediction, truth))
     apart = np.abs(first - second)
-    if (apart > _SAME_PLACE * np.abs(truth.scale)).any():
+    if (apart > SAME_PLACE * np.abs(truth.scale)).any():
         raise ImageError(
             f"The two layers lie in different places, up to {apart.max():.4g} apart. Compare labels of the same "
             "picture; bring one onto the grid of the other first."

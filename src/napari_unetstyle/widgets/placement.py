@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.imaging.geometry import SAME_PLACE
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.widgets.layers import PLACE, stored, world_matrix
@@ -17,8 +18,6 @@ from napari_unetstyle.widgets.level_grid import placed
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
-
-_SAME_PLACE = 0.1  # pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,7 +97,7 @@ class Placement:
         expected = np.array(place["affine"].affine_matrix) @ own.affine_matrix
         corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in labels.data.shape))])
         apart = np.abs((expected - world_matrix(labels)) @ corners.T)[:-1]
-        return bool((apart <= _SAME_PLACE * np.abs(np.array(labels.scale))[:, np.newaxis]).all())
+        return bool((apart <= SAME_PLACE * np.abs(np.array(labels.scale))[:, np.newaxis]).all())
 
     @property
     def level(self) -> int | None:

@@ -8,7 +8,7 @@ import re
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
 
-_INDEX = re.compile(r"[0-9]{1,9}")
+INDEX = re.compile(r"[0-9]{1,9}")  # no other digits: int() does not take all that Unicode calls digits
 
 
 def channel_index(image: Image, channel: int | str | None) -> int | None:
@@ -22,7 +22,7 @@ def channel_index(image: Image, channel: int | str | None) -> int | None:
     if channel is None:
         return None
     names, count = image.channel_names, image.size("C")
-    index = names.index(channel) if channel in names else int(channel) if _INDEX.fullmatch(str(channel)) else -1
+    index = names.index(channel) if channel in names else int(channel) if INDEX.fullmatch(str(channel)) else -1
     if not 0 <= index < count:
         known = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in range(count))
         raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}.")
