@@ -50,6 +50,15 @@ def paint(corrected, value=77, at=(slice(40, 45), slice(50, 60))):
     corrected.layer.data_setitem(np.nonzero(places), value)
 
 
+def next_dock(dock, qtbot):
+    """What goes on with the labels that a closed dock left."""
+    again = Corrections(dock.viewer)
+    qtbot.addWidget(again)
+    again.left.go_on()
+    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    return again
+
+
 def kept(corrected):
     assert corrected.recorder.flush(WAIT)
     return read_journal(corrected.recorder.folder)
@@ -153,10 +162,7 @@ def test_the_next_dock_goes_on_with_labels_that_a_closed_one_left(corrected, doc
         corrected.say(**{TOUCHED: [77]})
     dock.corrections.close_down()
     paint(corrected, 78, (slice(1, 3), slice(1, 3)))  # when nobody watches
-    again = Corrections(dock.viewer)
-    qtbot.addWidget(again)
-    again.left.go_on()
-    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    again = next_dock(dock, qtbot)
     (one,) = again.layers
     assert np.array_equal(kept(one).labels, corrected.layer.data)
     paint(one, 79, (slice(5, 7), slice(1, 3)))
@@ -214,10 +220,7 @@ def test_a_dock_that_is_closed_while_it_reads_leaves_the_labels_to_the_next(corr
 
 def test_labels_that_nobody_painted_on_have_no_journal_after_the_next_dock(corrected, dock, file, qtbot):
     dock.corrections.close_down()
-    again = Corrections(dock.viewer)
-    qtbot.addWidget(again)
-    again.left.go_on()
-    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    again = next_dock(dock, qtbot)
     (one,) = again.layers
     assert not one.is_corrected
     assert not (file.parent / FOLDER).exists()
@@ -461,10 +464,7 @@ def test_ctrl_z_reaches_strokes_from_before_this_dock(corrected, dock, qtbot):
     before = np.array(corrected.labels)
     paint(corrected)
     dock.corrections.close_down()
-    again = Corrections(dock.viewer)
-    qtbot.addWidget(again)
-    again.left.go_on()
-    qtbot.waitUntil(lambda: not again.left.are_waiting, timeout=WAIT * 1000)
+    again = next_dock(dock, qtbot)
     (one,) = again.layers
     one.history.undo()
     assert np.array_equal(kept(one).labels, before)
