@@ -430,6 +430,21 @@ def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teac
     assert "stays among your models" in dock.teach.run.box.verdict.text()
 
 
+def test_one_key_flips_old_and_new_in_a_window_with_two_docks(dock, core, click, qtbot):
+    old = painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    new = next(layer for layer in labels_of(dock) if layer is not old)
+    window = dock.viewer.window
+    window.add_dock_widget(MainDock(dock.viewer, core.calls), name="UNet 2", area="left")
+    main = window._qt_window
+    with qtbot.waitActive(main, timeout=WAIT * 1000):
+        main.show()
+        main.activateWindow()
+    for shown in ((True, False), (False, True)):
+        qtbot.keyClick(main, Qt.Key.Key_F8)
+        assert (old.visible, new.visible) == shown
+
+
 @pytest.mark.parametrize(
     ("comparison", "words"),
     [
@@ -452,6 +467,23 @@ def test_one_that_is_no_better_is_not_used_unless_a_person_says_so(dock, teacher
     assert dock.segment.model.reference == "nuclei-mine@1"
     assert len(labels_of(dock)) == 2
     assert teacher.forgotten == 0
+
+
+def test_stop_while_a_taken_model_segments_again_gives_up_at_once(dock, teacher, core, click, qtbot):
+    teacher.comparison = FORGETS
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    core.hold()
+    core.started.clear()
+    run = dock.teach.run
+    click(run.box.use)
+    qtbot.waitUntil(core.started.is_set, timeout=WAIT * 1000)
+    click(run.progress.stop)
+    core.release()
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert "your fixes are kept" in run.message.text
+    assert dock.segment.model.reference == "nuclei@1"
+    assert len(labels_of(dock)) == 1
 
 
 def test_what_nobody_took_is_removed_with_the_next_teaching(dock, teacher, click, qtbot):

@@ -33,7 +33,7 @@ class FlipKey(QShortcut):
     def _flip(self) -> None:
         keys = [key for key in _KEYS if isalive(key)]
         active = _window(QApplication.activeWindow())
-        here = [key for key in keys if _window(key.parent()) is active] or [self]
+        here = [key for key in keys if _window(key.parent()) is active] or keys
         shown = [pairs for key in here for pairs in key._pairs if pairs.open]
         if shown:
             max(shown, key=lambda pairs: pairs.since).flip()
