@@ -20,7 +20,7 @@ from napari_unetstyle.widgets import draft, outputs
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
-from tests.widgets.fake_core import WAIT, blobs
+from tests.widgets.fake_core import WAIT, blobs, with_options
 
 MS = WAIT * 1000
 
@@ -52,6 +52,31 @@ def test_smallest_is_in_physical_units(box: Any, layer: Any, qtbot: Any) -> None
     qtbot.waitUntil(lambda: layer.data.max() == 0, timeout=MS)
     box.smallest.setValue(16)
     qtbot.waitUntil(lambda: layer.data.max() == 5, timeout=MS)
+
+
+def test_one_control_leaves_what_the_other_stands_for(
+    make_windowless_dock: Any, core: Any, run: Any, qtbot: Any
+) -> None:
+    def exact(*given: Any) -> Any:
+        result = yield from type(core).iter_segment(core, *given)
+        return result.changed(options=result.options.changed(threshold=0.455, min_pixels=14))
+
+    sizes: list[dict[str, float]] = []
+    dock = make_windowless_dock(with_options(core.calls, iter_segment=exact))
+    dock.viewer.add_image(blobs(), name="slide7", scale=(1 / 3, 1 / 3), units=("um", "um"))
+    run(dock)
+    box = dock.segment.results.box
+    box.refine_wanted.connect(sizes.append)
+    box.fewer.setValue(box.fewer.value() - 20)
+    qtbot.waitUntil(lambda: len(sizes) == 1, timeout=MS)
+    assert sizes[-1]["min_pixels"] == 14
+    box.fewer.setValue(box.fewer.value() + 20)
+    qtbot.waitUntil(lambda: len(sizes) == 2, timeout=MS)
+    assert sizes[-1] == {"threshold": 0.455, "min_pixels": 14}
+    box.smallest.setValue(box.smallest.value() + 20)
+    qtbot.waitUntil(lambda: len(sizes) == 3, timeout=MS)
+    assert sizes[-1]["threshold"] == 0.455
+    assert sizes[-1]["min_pixels"] > 14
 
 
 def test_refining_what_was_painted_makes_a_new_layer(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:

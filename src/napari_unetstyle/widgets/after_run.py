@@ -10,7 +10,6 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -26,7 +25,7 @@ from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.class_looks import ClassLookRow
 from napari_unetstyle.widgets.label_layers import outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import NumberBox, Words
+from napari_unetstyle.widgets.parts import NamedBox, NumberBox, Words
 from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.summary import area_column, describe_result
 
@@ -41,7 +40,7 @@ REST = 80  # milliseconds without a change before labels are decided anew
 COPY = {"python": "Python", "command": "command line"}
 
 
-class AfterRun(QGroupBox):
+class AfterRun(NamedBox):
     """Controls of one output; hidden while there is none."""
 
     refine_wanted = Signal(dict)  # threshold, min_pixels, … by name
@@ -80,6 +79,7 @@ class AfterRun(QGroupBox):
         self.table.setCheckable(True)
         self.save, self.copy = QPushButton("Save"), QPushButton("Copy as")
         self.foreign = MessageRow()
+        self._exact: dict[str, tuple[float, float]] = {}  # what the two controls show, rounded, and what it stands for
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
@@ -227,15 +227,22 @@ class AfterRun(QGroupBox):
             self.smallest.setRange(0, 1e9)
             self.smallest.setSingleStep(max(pixel * 5, 10 ** -self.smallest.decimals()))
             self.smallest.setValue((result.options.min_pixels or 0) * pixel)
+        options = result.options
+        self._exact = {
+            "threshold": (self.fewer.value(), options.threshold or 0.5),
+            "min_pixels": (self.smallest.value(), options.min_pixels or 0),
+        }
 
     def _on_rest(self) -> None:
         if self._output is None:
             return
         result = self._output.result
-        wanted = {
+        wanted: dict[str, float] = {
             "threshold": (100 - self.fewer.value()) / 100,
             "min_pixels": math.ceil(round(self.smallest.value() / pixel_size(result), 6)),
         }
+        now = {"threshold": self.fewer.value(), "min_pixels": self.smallest.value()}
+        wanted |= {key: value for key, (shown, value) in self._exact.items() if shown == now[key]}
         if result.output == "areas":
             wanted |= {"keep_largest": self.largest.isChecked(), "fill_holes": self.holes.isChecked()}
         self.refine_wanted.emit(wanted)

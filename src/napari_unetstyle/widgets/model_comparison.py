@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.models.model import reference
@@ -16,7 +16,7 @@ from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, 
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.outputs import Fresh
-from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo
+from napari_unetstyle.widgets.parts import NamedBox, Words, bring_into_sight, combo
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.summary import describe_found, model_title
 
@@ -67,7 +67,7 @@ class ModelComparison(QWidget):
         self.other.setAccessibleName("Compare with")
         self.hint, self.words = Words(), Words()
         self.progress, self.message = ProgressRow(), MessageRow()
-        self.box = QGroupBox()
+        self.box = NamedBox()
         self.flip, self.changes = QPushButton(f"Flip {FLIP_KEY}"), QPushButton("Show differences")
         self._lay_out()
         self._connect()

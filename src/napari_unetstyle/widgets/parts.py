@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QLocale, QObject, Qt, QTimer
+from qtpy.QtCore import QLocale, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
+    QGroupBox,
     QLabel,
     QScrollArea,
     QSizePolicy,
@@ -18,9 +19,10 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QResizeEvent, QShowEvent
 
 NAME_WIDTH = 68  # of the names left of the fields, the same in every form
+_TITLE_MARGIN = 24  # pixels of a frame, left and right of its title
 
 
 def combo() -> QComboBox:
@@ -64,10 +66,46 @@ class NumberBox(QDoubleSpinBox):
     """A number without the zeros that only take room."""
 
     def textFromValue(self, value: float) -> str:
-        """The shortest text, in the person's own way to write numbers."""
+        """The shortest text, in the person's own way to write numbers; it says the whole number."""
         locale = self.locale()
         locale.setNumberOptions(QLocale.NumberOption.OmitGroupSeparator)
-        return str(locale.toString(value, "g", 7))
+        text = str(locale.toString(value, "f", self.decimals()))
+        return text.rstrip(locale.zeroDigit()).removesuffix(locale.decimalPoint()) if self.decimals() else text
+
+
+class NamedBox(QGroupBox):
+    """A frame with the name of a picture or model, which is cut in the middle where it would widen the dock."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = ""
+
+    def setTitle(self, title: str) -> None:
+        """Show another name."""
+        self._name = title
+        self._fit()
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for what is inside."""
+        size = super().minimumSizeHint()
+        return QSize(self.layout().minimumSize().width(), size.height()) if self.layout() else size
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut the name anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Cut it to the width that there is now."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        shown = self._name
+        if self.isVisible():
+            shown = self.fontMetrics().elidedText(shown, Qt.TextElideMode.ElideMiddle, self.width() - _TITLE_MARGIN)
+        self.setToolTip(self._name if shown != self._name else "")
+        super().setTitle(shown.replace("&", "&&"))  # a single one would underline the letter after it
 
 
 def form(parent: QWidget | None = None) -> QFormLayout:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.training.scores import ENOUGH, FOUND
 from napari_unetstyle.widgets.flip_key import FLIP_KEY
-from napari_unetstyle.widgets.parts import Words
+from napari_unetstyle.widgets.parts import NamedBox, Words
 from napari_unetstyle.widgets.share_model import ShareModel
 from napari_unetstyle.widgets.taught_details import TaughtDetails
 
@@ -26,7 +26,7 @@ HOW_SURE = (
 DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 
 
-class TaughtBox(QGroupBox):
+class TaughtBox(NamedBox):
     """Two numbers, a verdict, and the buttons that follow from it.
 
     Parameters
