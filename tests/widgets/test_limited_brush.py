@@ -71,6 +71,83 @@ def test_all_channels_have_to_look_alike(make_windowless_dock, run, qtbot, tick,
     assert corrected.close(WAIT)
 
 
+@pytest.mark.parametrize("start", [(-2, 10), (30, -3), (66, 10), (30, 97)])
+def test_a_stroke_that_begins_beside_the_picture_goes_by_what_is_nearest(make_windowless_dock, run, qtbot, tick, start):
+    picture = np.full((64, 96), 40, np.uint8)
+    picture[4:60, 4:92] = 200  # inside a dark frame
+    dock, corrected = opened(make_windowless_dock, run, qtbot, tick, data=picture)
+    layer = corrected.layer
+    drag(layer, start, start, start)
+    painted = np.asarray(layer.data) == 77
+    assert painted.any()
+    assert not painted[4:60, 4:92].any()
+    assert corrected.close(WAIT)
+
+
+def stack(make_windowless_dock, run):
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs()] * 6), name="stack", axis_labels=["z", "y", "x"])
+    run(dock)
+    dock.tabs.setCurrentIndex(1)
+    (corrected,) = dock.corrections.layers
+    return dock, corrected, np.array(corrected.labels)
+
+
+@pytest.mark.parametrize("tool", ["right", "nothing", "split"])
+def test_what_a_drag_marks_is_in_rows_and_columns_that_are_seen(make_windowless_dock, run, click, tool):
+    dock, corrected, before = stack(make_windowless_dock, run)
+    dock.viewer.dims.order = (1, 0, 2)
+    fix = dock.teach.fix
+    click(fix.buttons[tool])
+    drag(corrected.layer, (1, 24, 5), (3, 24, 20), (4, 24, 60))
+    assert "Roll the axes back" in fix.message.text
+    assert np.array_equal(corrected.labels, before)
+    assert not corrected.is_corrected
+    dock.viewer.dims.order = (0, 2, 1)  # turned, but the same slices
+    drag(corrected.layer, (1, 15, 5), (1, 20, 20), (1, 30, 60))
+    assert not fix.message.text
+    assert corrected.is_corrected
+    assert corrected.close(WAIT)
+
+
+def test_a_click_needs_labels_that_are_seen_in_slices(make_windowless_dock, run, click):
+    dock, corrected, before = stack(make_windowless_dock, run)
+    fix, place = dock.teach.fix, (2, 24, 10)
+    click(fix.buttons["delete"])
+    dock.viewer.dims.ndisplay = 3
+    drag(corrected.layer, place, place)
+    assert "slices (2D)" in fix.message.text
+    click(fix.buttons["delete"])
+    click(fix.buttons["delete"])
+    assert not fix.buttons["delete"].isChecked()
+    dock.viewer.dims.ndisplay = 2
+    corrected.layer.visible = False
+    click(fix.buttons["delete"])
+    assert corrected.layer.visible
+    corrected.layer.visible = False
+    drag(corrected.layer, place, place)
+    assert "hidden" in fix.message.text
+    assert np.array_equal(corrected.labels, before)
+    corrected.layer.visible = True
+    drag(corrected.layer, place, place)
+    assert not fix.message.text
+    assert corrected.labels[place] == 0 != before[place]
+    assert corrected.close(WAIT)
+
+
+def test_the_original_and_a_tool_are_not_on_at_once(make_windowless_dock, run, click):
+    dock, corrected, _ = stack(make_windowless_dock, run)
+    fix = dock.teach.fix
+    click(fix.buttons["delete"])
+    drag(corrected.layer, (2, 24, 10), (2, 24, 10))
+    click(fix.original)
+    assert not fix.buttons["delete"].isChecked()
+    click(fix.buttons["right"])
+    assert not corrected.shown_original.is_on
+    assert corrected.layer.visible
+    assert corrected.close(WAIT)
+
+
 def test_an_area_becomes_the_class_that_the_brush_paints(make_windowless_dock, core, run, click, qtbot):
     def iter_segment(*given):
         result = yield from type(core).iter_segment(core, *given)

@@ -68,6 +68,18 @@ def test_this_slice_of_a_time_series(viewer: ViewerModel) -> None:
     assert (words[scope.WHOLE], words[scope.SLICE]) == ("all slices", "this slice")
 
 
+@pytest.mark.parametrize("key", [scope.SLICE, scope.SHAPE, scope.SCREEN])
+def test_a_slice_across_rows_and_columns_is_none_of_the_picture(viewer: ViewerModel, key: str) -> None:
+    layer = viewer.add_image(np.zeros((5, 40, 50)), axis_labels=("z", "y", "x"))
+    viewer.add_shapes([np.array([(1, 10, 10), (1, 10, 20), (3, 10, 20)])], shape_type="polygon")
+    viewer.dims.order = (1, 0, 2)
+    with pytest.raises(OptionError, match="not what is on screen"):
+        narrowed(viewer, layer, key)
+    viewer.dims.order = (0, 2, 1)
+    if key == scope.SLICE:
+        assert narrowed(viewer, layer, key).frames == ((2,),)
+
+
 def test_a_selected_shape_is_a_polygon_in_pixels(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((100, 100)), scale=(0.5, 0.5), translate=(1, 1))
     square = np.array([(10, 10), (10, 20), (20, 20), (20, 10)])

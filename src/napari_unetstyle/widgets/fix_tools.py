@@ -22,6 +22,7 @@ from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.next_place import NextPlace
 from napari_unetstyle.widgets.overlay import canvas_of
 from napari_unetstyle.widgets.parts import Words
+from napari_unetstyle.widgets.scope import ROLLED, shows_rows_and_columns
 
 if TYPE_CHECKING:
     import napari.layers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.corrections import Corrections
 
 _KEYS = ("Ctrl+Z", "Ctrl+Shift+Z")
+_IN_SLICES = "A click in a volume that is turned round has no one place. Go back to slices (2D) to correct it."
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,13 @@ class FixTools(QGroupBox):
         if active is None:
             return
         self.message.clear()
+        if self._viewer.dims.ndisplay == 3:
+            self.message.say(_IN_SLICES)
+            self.buttons[key].setChecked(False)
+            return
+        active.shown_original.show(False)
         layer = active.layer
+        layer.visible = True
         self._viewer.layers.selection.active = layer
         self._target, self._points = active, []
         self._before = (str(layer.mode), layer.mouse_pan)
@@ -249,6 +257,10 @@ class FixTools(QGroupBox):
         if target is None or key is None or event.button != 1:
             return
         tool = self.tools[key]
+        obstacle = self._obstacle(target, tool)
+        if obstacle:
+            self.message.say(obstacle)
+            return
         way = [self._place(target, layer, event)]
         trace = None if tool.drag is None else self._begin_trace(event.pos, is_box=tool.is_box)
         yield
@@ -269,6 +281,16 @@ class FixTools(QGroupBox):
         elif tool.drag is not None:  # else the view was moved
             drag, self._points = tool.drag, []
             self._run(lambda: drag(target, way))
+
+    def _obstacle(self, target: CorrectedLayer, tool: Tool) -> str:
+        """Why what is seen is not what a press would change; empty if it is."""
+        if self._viewer.dims.ndisplay == 3:
+            return _IN_SLICES
+        if not target.layer.visible:
+            return "These labels are hidden. Show them before you correct them."
+        if tool.drag is not None and not shows_rows_and_columns(target.placement.layer, target.image, self._viewer):
+            return f"{ROLLED} Roll the axes back before you mark a part of it."
+        return ""
 
     def _begin_trace(self, place: Any, *, is_box: bool) -> DragTrace | None:
         canvas = canvas_of(self)
@@ -304,6 +326,7 @@ class FixTools(QGroupBox):
         self._with_active(fixes.between)
 
     def _on_original(self, is_shown: bool) -> None:
+        self.stop()
         self._with_active(lambda active: active.shown_original.show(is_shown))
 
 

@@ -100,7 +100,8 @@ class LimitedBrush(QWidget):
             return
         pixels = _pixels(target, window)
         if self._around is None:
-            middle = tuple(round(c) - side.start for c, side in zip(coord, window, strict=True))
+            nearest = zip(coord, window, strict=True)  # a stroke may begin beside the picture
+            middle = tuple(min(max(round(c), side.start), side.stop - 1) - side.start for c, side in nearest)
             self._around = pixels[(slice(None), *middle)]
         before = np.array(layer.data[window])
         type(layer).paint(layer, coord, new_label, False)

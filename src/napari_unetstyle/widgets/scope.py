@@ -20,6 +20,7 @@ WHOLE, SCREEN, SHAPE, SLICE, RANGE, ALL, FOLDER = "whole", "screen", "shape", "s
 Box = tuple[tuple[int, int], tuple[int, int]]
 Sides = tuple[tuple[int, int], ...]
 Frames = tuple[tuple[int, ...], ...]
+ROLLED = "The picture's rows and columns are not what is on screen."
 
 
 def choices(image: Image | None) -> list[tuple[str, str]]:
@@ -68,10 +69,13 @@ def narrowed(
     Raises
     ------
     OptionError
-        If nothing of the picture is on screen, or no closed shape is selected.
+        If nothing of the picture is on screen, or other slices than of its rows and columns, or no closed shape is
+        selected.
     """
     if key not in (SLICE, RANGE, SCREEN, SHAPE):
         return options
+    if key in (SLICE, SHAPE) and viewer.dims.ndisplay == 2 and not shows_rows_and_columns(layer, image, viewer):
+        raise OptionError(f"{ROLLED} Roll the axes back, or choose another part of it.")
     sides: Sides | None = visible_box(layer, image, viewer) if key == SCREEN else None
     if key == SHAPE:
         options = options.changed(polygon=selected_polygon(layer, image, viewer))
@@ -146,6 +150,11 @@ def canvas_map(
     return matrix, (first - center) * toward + np.array(viewer.canvas.size) / 2
 
 
+def shows_rows_and_columns(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> bool:
+    """Whether slices are shown whose rows and columns, in either order, are the picture's."""
+    return viewer.dims.ndisplay == 2 and abs(np.linalg.det(canvas_map(layer, image, viewer)[0])) >= 1e-12
+
+
 def _world(layer: napari.layers.Image, point: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
     place = np.asarray(layer.data_to_world(point[: layer.ndim]), dtype=float)
     return np.concatenate([np.zeros(max(0, ndim - layer.ndim)), place])  # a layer that is gone may have had more
@@ -157,8 +166,8 @@ def _corners_on_screen(
     if viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
         raise OptionError("Switch to the 2D view, without the grid, to segment what is on screen.")
     matrix, offset = canvas_map(layer, image, viewer)
-    if abs(np.linalg.det(matrix)) < 1e-12:
-        raise OptionError("The picture's rows and columns are not what is on screen. Choose 'whole picture'.")
+    if not shows_rows_and_columns(layer, image, viewer):
+        raise OptionError(f"{ROLLED} Choose 'whole picture'.")
     height, width = viewer.canvas.size
     corners = np.array([(0, 0), (0, width), (height, 0), (height, width)], dtype=float)
     return np.linalg.solve(matrix, (corners - offset).T).T
