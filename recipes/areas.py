@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from training import say
 
 from napari_unetstyle.core.models.memory import Memory
-from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
+from napari_unetstyle.core.models.spec import (
+    Card,
+    ClassSpec,
+    InputSpec,
+    Measurement,
+    ModelSpec,
+    NetworkSpec,
+    Postprocessing,
+)
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.training.augmentation import Augmentation, appear
@@ -147,6 +155,7 @@ def export(
     card: MakeCard,
     measured: Measure,
     memory: Sequence[Memory],
+    postprocessing: Postprocessing = Postprocessing(),
 ) -> None:
     """Write the model folder `target` from the checkpoint in `out`, measure it and put that into its card.
 
@@ -160,6 +169,8 @@ def export(
         Make the card from a table and a sentence on the training, and the table from the model folder.
     memory
         Pictures for the model to carry.
+    postprocessing
+        What is done to its areas unasked.
     """
     state = bundle.averaged(UNet(network, 1 + len(classes)), out)
     set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(_FLOORS)))
@@ -170,6 +181,7 @@ def export(
         network=network,
         input=given,
         classes=classes,
+        postprocessing=postprocessing,
         card=card((), training),
         provenance={**recipe, "date": date.today().isoformat()},
     )

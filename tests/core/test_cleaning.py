@@ -70,6 +70,18 @@ def test_a_model_that_was_measured_to_be_better_does_it_unasked(model: Model, vo
     assert segment(volume, better, axes="ZYX").options.min_pixels == 0  # how large a voxel is is not known
 
 
+def test_a_model_that_knows_no_pixel_size_counts_its_networks_pixels(model: Model, volume: Any, tmp_path: Any) -> None:
+    assert segment(volume, usual(model, min_size="30 px3"), axes="ZYX").options.min_pixels == 30
+    assert segment(volume, usual(model, min_size="30 px2"), axes="ZYX").options.min_pixels == 0  # of slices
+    flat = usual(tiny_model(tmp_path), min_size="32 px2")
+    known = flat.spec.input.model_copy(update={"spacing": (0.5, 0.5), "unit": "um"})
+    flat = Model(spec=flat.spec.model_copy(update={"input": known}), folder=flat.folder)
+    options: dict[str, Any] = {"output": "areas", "spacing": (1.0, 1.0)}  # the network sees four pixels for one
+    unasked = segment(volume[0], flat, **options)
+    assert unasked.options.min_pixels == 8
+    np.testing.assert_array_equal(unasked.labels, segment(volume[0], flat, min_pixels=8, **options).labels)
+
+
 @given(
     amount=st.floats(0.01, 1e5),
     spacing=st.lists(st.floats(0.01, 10), min_size=2, max_size=3),

@@ -68,14 +68,15 @@ class Postprocessing(_Part):
     Attributes
     ----------
     min_size
-        Smallest area or volume, with its unit: ``"30 mm3"``, ``"12.5 um2"``.
+        Smallest area or volume, with its unit: ``"30 mm3"``, ``"12.5 um2"``; ``"40 px2"`` counts pixels of the network,
+        for models that know no pixel size.
     keep_largest
         Of each class only the largest connected area stays.
     fill_holes
         Background that one class encloses is given to it.
     """
 
-    min_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? (um|mm)[23]$")] | None = None
+    min_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? (um|mm|px)[23]$")] | None = None
     keep_largest: bool = False
     fill_holes: bool = False
 

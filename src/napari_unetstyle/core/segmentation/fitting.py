@@ -196,7 +196,7 @@ def _stated_size(options: SegmentOptions, spec: ModelSpec, image: Image) -> int 
         return options.min_pixels
     dims = 3 if options.has_linked_slices else spec.network.spatial_dims
     size, usual = options.min_size, spec.postprocessing.min_size
-    if size is None and options.output == "areas" and usual and usual.endswith(str(dims)):
+    if size is None and options.output == "areas" and usual and usual.endswith(f"m{dims}"):  # um or mm
         size = usual if image.geometry.is_physical else None
     return None if size is None else pixels_in(size, image.geometry.spacing[-dims:], image.geometry.unit)
 

@@ -110,12 +110,19 @@ def _believed(diameter: float, spec: ModelSpec) -> float:
 
 
 def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
-    """Pixels below which an object is a speck, unless a person said so: a part of the typical object's area."""
+    """Pixels below which an object or area is a speck, unless a person said so.
+
+    Of objects a part of the typical one, of areas what the model states in pixels of the network.
+    """
     if options.min_pixels is not None:
         return options.min_pixels
-    if options.output == "areas" or spec.input.object_diameter is None:
-        return 0
     dims = spec.network.spatial_dims
+    if options.output == "areas":
+        size, unit = (spec.postprocessing.min_size or "0 px").split()
+        is_stated = unit == f"px{dims}" and not options.has_linked_slices
+        return round(float(size) / float(np.prod(scale))) if is_stated else 0
+    if spec.input.object_diameter is None:
+        return 0
     diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
     dims = 3 if options.has_linked_slices else dims
     return round(SPECK * _ball(dims) * (diameter / 2) ** dims)
