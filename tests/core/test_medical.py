@@ -606,6 +606,87 @@ def test_endless_nesting_in_what_a_header_keeps_is_nothing(suffix: str, tmp_path
     assert label_info(path) == {}
 
 
+# What other programs write beside what was kept -------------------------------------------------------------------
+
+
+def rewritten(path: Path, place: Geometry) -> Path:
+    """The same voxels in another place, as nibabel and SimpleITK write them: with what they do not know."""
+    if ".nii" in path.name:
+        image = nibabel.load(path)
+        affine = np.diag([*RAS, 1]) @ place.affine[[2, 1, 0, 3]][:, [2, 1, 0, 3]]
+        nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj).copy(), affine, image.header), path)
+        return path
+    volume = SimpleITK.ReadImage(str(path))
+    volume.SetSpacing(place.spacing[::-1])
+    volume.SetOrigin(place.origin[::-1])
+    volume.SetDirection(np.array(place.direction)[::-1, ::-1].ravel().tolist())
+    SimpleITK.WriteImage(volume, str(path))
+    return path
+
+
+@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 2.0, 2.0)])
+def test_a_place_that_another_program_gave_is_believed(
+    suffix: str, spacing: tuple[float, float, float], tmp_path: Path
+) -> None:
+    labels, where = corners_marked()
+    path = write_labels(tmp_path / f"x{suffix}", labels, axes="ZYX", geometry=Geometry(spacing=spacing))
+    again = read_image(rewritten(path, PLACE))
+    check_worlds(path, PLACE, where)
+    assert (again.axes, again.geometry.unit, again.geometry.is_anatomical) == ("ZYX", "mm", True)
+    np.testing.assert_allclose(again.geometry.affine, PLACE.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_file_that_another_program_wrote_as_it_was_is_as_it_was(suffix: str, tmp_path: Path) -> None:
+    place = Geometry(spacing=(3.0, 2.0, 1.5), origin=(1 / 3, 2 / 7, 1e5 / 9))
+    path = write_labels(tmp_path / f"x{suffix}", corners_marked()[0], axes="ZYX", geometry=place)
+    again = read_image(rewritten(path, place)).geometry
+    assert (again.spacing, again.origin, again.unit) == (place.spacing, pytest.approx(place.origin), "px")
+
+
+def test_a_unit_that_another_program_gave_is_believed(tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX")
+    image = nibabel.load(path)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), None, image.header), tmp_path / "y.nii.gz")
+    assert read_image(tmp_path / "y.nii.gz").geometry.unit == "mm"
+
+
+def test_a_plain_place_in_the_patient_is_believed(tmp_path: Path) -> None:
+    place = Geometry(spacing=(3.0, 2.0, 2.0), unit="mm")
+    path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX", geometry=place)
+    assert not read_image(path).geometry.is_anatomical
+    assert read_image(rewritten(path, place)).geometry.is_anatomical
+
+
+@pytest.mark.parametrize("suffix", WRITABLE)
+def test_axes_of_voxels_that_were_replaced_are_not_believed(suffix: str, tmp_path: Path) -> None:
+    place = Geometry(spacing=(2.0, 2.0), unit="mm")
+    path = write_labels(tmp_path / f"x{suffix}", np.zeros((3, 4, 5), np.uint8), axes="TYX", geometry=place)
+    if ".nii" in suffix:
+        header = nibabel.load(path).header
+        nibabel.save(nibabel.Nifti1Image(np.zeros((5, 4, 7), np.uint8), np.eye(4), header), path)
+        assert (read_image(path).axes, read_image(path).array.shape) == ("ZYX", (7, 4, 5))
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b'"sizes": [5, 4, 3]', b'"sizes": [5, 4, 7]', 1))
+        if suffix == ".mha":
+            assert read_image(path).axes == "ZYX"
+        else:
+            with pytest.raises(ImageError, match="State all axes"):
+                read_image(path)
+
+
+@pytest.mark.parametrize("affine", ["[[1]]", "null", "[1e999, 2]", '"x"', "{}", "[[1, 2], [3]]", f"[[{10**400}]]"])
+def test_what_a_header_keeps_may_be_anything(affine: str, tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "x.mha", corners_marked()[0], axes="ZYX")
+    data = path.read_bytes()
+    end = data.index(b"}\n")
+    path.write_bytes(data[: data.index(b'"affine": ')] + b'"affine": ' + affine.encode() + data[end:])
+    assert read_image(path).geometry.unit == "mm"
+
+
 # Labels ------------------------------------------------------------------------------------------------------------
 
 

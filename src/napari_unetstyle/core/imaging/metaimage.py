@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
@@ -16,8 +15,10 @@ from napari_unetstyle.core.imaging.volume_header import (
     Affine,
     NewVolume,
     VolumeHeader,
+    believed,
     beside,
     check_sizes,
+    kept_text,
     own_info,
 )
 
@@ -53,10 +54,12 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     if fields.get("NDims") != str(dims):
         raise _damaged(path, f"it says NDims = {fields.get('NDims')} and DimSize = {fields.get('DimSize')}")
     check_sizes(path, sizes)
-    info = own_info(fields.get(_OWN, ""))
     channels = _channels(path, fields)
     letters = "XYZ????"[:dims]
     affine, unit = _place(path, fields, dims)
+    info = believed(own_info(fields.get(_OWN, "")), sizes, affine)
+    if info.get("unit") == "px" and "DistanceUnits" not in fields:
+        unit = "px"
     data = fields["ElementDataFile"]
     is_local = data.upper() == "LOCAL"
     dtype = _dtype(path, fields)
@@ -72,7 +75,7 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
         offset=_offset(path, fields, offset if is_local else 0, is_local=is_local),
         encoding="zlib" if is_compressed else "raw",
         affine=affine,
-        unit="px" if info.get("unit") == "px" else unit,
+        unit=unit,
         is_anatomical=dims >= 3 and info.get("world") != "none",
         slope=slope,
         intercept=intercept,
@@ -98,7 +101,7 @@ def metaimage_header(new: NewVolume, stored: int = 0) -> bytes:
         "Offset": _words(affine[:-1, -1]),
         "ElementSpacing": _words(spacing),
         "DimSize": " ".join(map(str, new.sizes)),
-        _OWN: json.dumps(new.info),
+        _OWN: kept_text(new, new.sizes),
         "ElementType": next(name for name, code in _TYPES.items() if code == new.dtype.str[1:]),
         "ElementDataFile": "LOCAL",
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,15 @@ import numpy as np
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging.payload import GZIP, first_bytes
-from napari_unetstyle.core.imaging.volume_header import Affine, NewVolume, VolumeHeader, check_sizes, own_info
+from napari_unetstyle.core.imaging.volume_header import (
+    Affine,
+    NewVolume,
+    VolumeHeader,
+    believed,
+    check_sizes,
+    kept_text,
+    own_info,
+)
 
 
 def _layout(size: int, **fields: tuple[str, int]) -> np.dtype[Any]:
@@ -97,9 +104,9 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     header = _parsed(path, first_bytes(path, _TWO.itemsize))
     sizes, letters = _axes(path, header)
     offset = _voxel_offset(path, header)
-    info = _info(path, header.dtype.itemsize, offset)
     affine, unit, is_anatomical, notes = _place(path, header, sizes)
-    if info.get("unit") == "px":
+    info = believed(_info(path, header.dtype.itemsize, offset), sizes, affine)
+    if info.get("unit") == "px" and not int(header["units"]) & 7:
         unit, notes = "px", ()
     if len(sizes) == 2 and not _is_flat(affine):  # a slice somewhere in space
         sizes, letters = (*sizes, 1), "XYZ"
@@ -118,7 +125,7 @@ def read_nifti_header(path: Path) -> VolumeHeader:
         skip=offset if is_gzip else 0,
         affine=affine,
         unit=unit,
-        is_anatomical=is_anatomical and info.get("world") != "none",
+        is_anatomical=is_anatomical and (info.get("world") != "none" or _is_plain(affine)),  # which has no position
         slope=slope,
         intercept=intercept,
         notes=notes,
@@ -134,7 +141,7 @@ def nifti_header(new: NewVolume) -> bytes:
     layout = (_TWO if max(new.sizes) > _LONGEST else _ONE).newbyteorder("<")
     header = np.zeros((), layout)
     sizes = new.sizes if "Z" in new.letters or len(new.sizes) == 2 else (*new.sizes[:2], 1, *new.sizes[2:])
-    extension = _extension(new)
+    extension = _extension(new, sizes)
     offset = layout.itemsize + 4 + len(extension)
     spacing = np.linalg.norm(new.affine[:-1, :-1], axis=0)
     header["sizeof_hdr"] = layout.itemsize
@@ -334,9 +341,9 @@ def _is_plain(affine: Affine) -> bool:
     return bool(np.array_equal(affine, np.diag(np.diagonal(affine))) and (np.diagonal(affine) > 0).all())
 
 
-def _extension(new: NewVolume) -> bytes:
+def _extension(new: NewVolume, sizes: tuple[int, ...]) -> bytes:
     if not new.info:
         return b""
-    text = json.dumps(new.info).encode()
+    text = kept_text(new, sizes).encode()
     length = 8 + len(text) + -(8 + len(text)) % 16
     return length.to_bytes(4, "little") + _COMMENT.to_bytes(4, "little") + text.ljust(length - 8, b"\0")

@@ -17,8 +17,10 @@ from napari_unetstyle.core.imaging.volume_header import (
     Affine,
     NewVolume,
     VolumeHeader,
+    believed,
     beside,
     check_sizes,
+    kept_text,
     own_info,
 )
 
@@ -80,8 +82,8 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     vectors = _vectors(path, fields, len(sizes))
     letters = _letters(path, fields, sizes, vectors)
     affine, unit, is_anatomical, notes = _place(path, fields, letters, vectors)
-    info = own_info(pairs.get("napari-unetstyle", "")) or _segments(pairs)
-    if info.get("unit") == "px":
+    info = believed(own_info(pairs.get("napari-unetstyle", "")), sizes, affine) or _segments(pairs)
+    if info.get("unit") == "px" and "space units" not in fields:
         unit, notes = "px", ()
     data = fields.get("data file", fields.get("datafile"))
     return VolumeHeader(
@@ -116,7 +118,7 @@ def nrrd_header(new: NewVolume) -> bytes:
         "encoding: gzip",
         *([f"space units: {' '.join([json.dumps(new.unit)] * dims)}"] if new.unit != "px" else []),
         f"space origin: {_vector(new.affine[:-1, -1])}",
-        f"napari-unetstyle:={json.dumps(new.info)}",
+        f"napari-unetstyle:={kept_text(new, new.sizes)}",
         *_segment_lines(new),
     ]
     return ("\n".join(lines) + "\n\n").encode()

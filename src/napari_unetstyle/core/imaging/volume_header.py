@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageFileError
 
 LONGEST_TEXT = 2**20  # bytes of a header that is text
+_ROUNDED = 1e-6  # of a number in float32
+_SAID_BY_HEADERS = ("axes", "unit", "world")
 Affine = NDArray[np.float64]
 
 
@@ -115,6 +117,34 @@ def own_info(text: bytes | str) -> dict[str, Any]:
         return {}
     is_own = isinstance(info, dict) and str(info.get("program", "")).startswith("napari-unetstyle")
     return info if is_own else {}
+
+
+def kept_text(new: NewVolume, sizes: tuple[int, ...]) -> str:
+    """What is kept of a volume as JSON, with the sizes and the place that the header says beside it."""
+    return json.dumps({**new.info, "sizes": list(sizes), "affine": _in_space(new.affine).tolist()})
+
+
+def believed(info: dict[str, Any], sizes: tuple[int, ...], affine: Affine) -> dict[str, Any]:
+    """What this program kept; without axes, unit and world if another one has changed sizes or place since.
+
+    Other programs keep what they do not know of a header, whatever they write beside it.
+    """
+    found = _in_space(affine)
+    try:
+        least = _ROUNDED * float(np.abs(found[:3, :3]).max(axis=0).min())
+        is_same_place = np.allclose(np.array(info["affine"], float), found, rtol=_ROUNDED, atol=least)
+        is_same = is_same_place and info["sizes"] == list(sizes)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        is_same = False
+    return info if is_same else {name: value for name, value in info.items() if name not in _SAID_BY_HEADERS}
+
+
+def _in_space(affine: Affine) -> Affine:
+    """The affine of a plane as that of a volume of one slice."""
+    whole = np.eye(4)
+    dims = len(affine) - 1
+    whole[:dims, :dims], whole[:dims, 3] = affine[:-1, :-1], affine[:-1, -1]
+    return whole
 
 
 def beside(header: Path, name: str) -> Path:
