@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import read_image
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging import tiff
-from napari_unetstyle.core.imaging.files import is_image_file
+from napari_unetstyle.core.imaging.files import is_image_file, read_levels
 from napari_unetstyle.core.imaging.tiff import TiffBlocks
 
 UM = "µm"
@@ -427,6 +427,13 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_image(tmp_path / "x.tif")
     with pytest.raises(ImageFileError, match="holds no DICOM pictures"):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0b.tif", f"{'a' * 300}.tif", "\0.zarr"])
+def test_a_name_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    for read in (read_image, read_levels):
+        with pytest.raises(ImageFileError, match="cannot be read"):
+            read(tmp_path / name)
 
 
 def test_ome_planes_that_are_nowhere(tmp_path: Path) -> None:

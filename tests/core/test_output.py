@@ -233,6 +233,34 @@ def test_axes_of_other_programs_and_changed_files_are_those_that_are_stored(
         assert read_image(tmp_path / "x.tif").axes == expected
 
 
+SUFFIXES = (".tif", ".nii.gz", ".nrrd", ".mha", ".zarr")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("axes", ["XYZ", "ZXY", "YXZ", "zyx"])
+def test_labels_in_any_order_of_axes_are_written_in_one(suffix: str, axes: str, tmp_path: Path) -> None:
+    labels, place = np.arange(60, dtype=np.uint8).reshape(3, 4, 5), Geometry(spacing=(3.0, 2.0, 1.0), unit="mm")
+    given = labels.transpose(["ZYX".index(axis) for axis in axes.upper()])
+    again = read_image(write_labels(tmp_path / f"x{suffix}", given, axes=axes, geometry=place))
+    assert (again.axes, again.geometry.spacing) == ("ZYX", place.spacing)
+    np.testing.assert_array_equal(again.array[...], labels)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("shape", "axes", "spacing"),
+    [((0, 3), None, None), ((3,), None, None), ((1, 1, 1, 2, 2), None, None), ((3, 4, 5), "YX", (1.0, 1.0)),
+     ((3, 4, 5), "CYX", (1.0, 1.0)), ((3, 4, 5), "ZZX", (1.0, 1.0, 1.0)), ((3, 4, 5), "ZYX", (1.0, 1.0))],
+)  # fmt: skip
+def test_labels_that_cannot_be_are_refused(
+    suffix: str, shape: tuple[int, ...], axes: str | None, spacing: tuple[float, ...] | None, tmp_path: Path
+) -> None:
+    place = None if spacing is None else Geometry(spacing=spacing, unit="mm")
+    with pytest.raises(OutputError, match=r"Could not write .* Nothing was written\.$"):
+        write_labels(tmp_path / f"x{suffix}", np.zeros(shape, np.uint8), axes=axes, geometry=place)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_result_gives_the_same_bytes(blobs: NDArray[np.int32], tmp_path: Path) -> None:
     for big in (0, 70000):
         result = result_of(blobs + big)
@@ -293,6 +321,11 @@ def test_numbers_in_a_table_lose_nothing(tmp_path: Path) -> None:
     with write_table(tmp_path / "x.csv", {"a": values, "b": np.arange(20)}).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["a"]) for row in rows] == values.tolist()
+
+
+def test_names_in_a_table_that_are_no_text_are_written(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "x.csv", {"picture": np.array(["a\udcff.tif"], object)})
+    assert path.read_text(encoding="utf-8").splitlines() == ["picture", "a\\udcff.tif"]
 
 
 # ROIs and GeoJSON --------------------------------------------------------------------------------------------------

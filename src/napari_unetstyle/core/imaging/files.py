@@ -70,7 +70,7 @@ def read_image(
     MissingExtraError
         If the file is a slide ``.mrxs`` and OpenSlide is not installed.
     """
-    file = Path(path)
+    file = _found(path)
     image = _reader(file, series, level)(file, axes)
     if spacing is None:
         return image
@@ -91,7 +91,7 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
     ImageFileError
         If the file is missing, truncated or damaged.
     """
-    file = Path(path)
+    file = _found(path)
     if is_zarr(file):
         picture = opened_picture(file)
         grids = picture.grids if picture is not None else ()
@@ -100,6 +100,18 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
     else:
         grids = tiff_levels(file) if not file.is_dir() and _start_of(file).startswith(_TIFF) else ()
     return grids if len(grids) > 1 else ()
+
+
+def _found(path: str | os.PathLike[str]) -> Path:
+    """A file or folder that is there, whatever its name."""
+    file = Path(path)
+    try:
+        file.stat()
+    except FileNotFoundError as error:
+        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
+    except (OSError, ValueError) as error:  # a name that no file can have is one of these
+        raise ImageFileError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    return file
 
 
 def _reader(file: Path, series: int | str | None, level: int) -> Reader:
@@ -129,7 +141,5 @@ def _start_of(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             return opened.read(medical.SNIFFED)
-    except FileNotFoundError as error:
-        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
     except OSError as error:
         raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error

@@ -33,6 +33,7 @@ from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _VOLUME_TYPES = (*_TYPES, np.int64)
 _ZARR_TYPES = (*_TYPES, np.uint64)
+_AXES = "TZYX"
 _EXACT = 2**53  # other programs take numbers through float64
 _KEPT_IN_VOLUMES = ("output", "program", "intended_use", "model", "classes")
 _PLAIN_COLOR = "#e41a1c"
@@ -75,9 +76,9 @@ def write_labels(
     labels
         A result, or ids of any integer type with `axes`, `geometry` and `classes`; for ``.zarr`` they may be lazy.
     axes
-        Axes of an array out of ``T Z Y X``; only needed where it has more than two.
+        Axes of an array out of ``T Z Y X``; only needed where it has more than two. It is written in this order.
     geometry
-        Pixel size and place of an array; unknown if None.
+        Pixel size and place of an array, ``(Z)YX`` in any order of its axes; unknown if None.
     classes
         Names and colors for an array.
     output
@@ -90,13 +91,14 @@ def write_labels(
     Raises
     ------
     OutputError
-        If an id cannot be stored or the file cannot be written; what was there before is whole.
+        If an id cannot be stored, axes, shape and pixel size do not fit each other, or the file cannot be written;
+        what was there before is whole.
     MissingExtraError
         If DICOM-SEG is asked for and highdicom is not installed.
     """
     file = Path(path)
     suffix = file.suffix.lower()
-    written = _Written.of(labels, axes, geometry, classes, output, is_lazy=suffix == ZARR)
+    written = _Written.of(file, labels, axes, geometry, classes, output, is_lazy=suffix == ZARR)
     if suffix == dicom_seg.SUFFIX:
         return _write_segmentation(file, written, source, series)
     if suffix == ZARR:
@@ -132,6 +134,7 @@ class _Written:
     @classmethod
     def of(
         cls,
+        file: Path,
         labels: SegmentResult | ArrayLike,
         axes: str | None,
         geometry: Geometry | None,
@@ -150,9 +153,13 @@ class _Written:
             owners = dict(zip(labels.objects.get("label", []), labels.objects.get("class", []), strict=True))
         else:
             array = labels if is_lazy and isinstance(labels, ArrayLike) else np.asanyarray(labels)
-            axes = axes or "TZYX"[-len(array.shape) :]
+            axes = axes.upper() if axes else "TZYX"[-len(array.shape) :]
             geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
             info = {"output": output, **info} if output else info
+        _check_fit(file, tuple(array.shape), axes, geometry)
+        order = [axes.index(axis) for axis in _AXES if axis in axes]
+        if order != [*range(len(axes))]:
+            array, axes = np.transpose(array, order), "".join(axes[i] for i in order)
         info["classes"] = [{"value": c.value, "name": c.name, "color": c.color} for c in classes]
         return cls(array=array, axes=axes, geometry=geometry, classes=classes, info=info, owners=owners)
 
@@ -179,6 +186,20 @@ class _Written:
             )
             for i, c in owned
         ]
+
+
+def _check_fit(file: Path, shape: tuple[int, ...], axes: str, geometry: Geometry) -> None:
+    """Whether labels have pixels, known axes, and a size along each axis in space."""
+    dims = sum(a in "ZYX" for a in axes)
+    if not {*"YX"} <= {*axes} <= {*_AXES} or len({*axes}) != len(axes) or len(axes) != len(shape):
+        problem = f"axes {axes} do not fit labels of shape {shape}: give one letter each out of {_AXES}, with Y and X"
+    elif len(geometry.spacing) != dims:
+        problem = f"a pixel size {geometry.spacing} and axes {axes} do not fit: give {dims} numbers, (Z)YX"
+    elif 0 in shape:
+        problem = f"labels of shape {shape} have no pixel"
+    else:
+        return
+    raise OutputError(f"Could not write {file}: {problem}. Nothing was written.")
 
 
 def _write_segmentation(
@@ -253,7 +274,10 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
         A result (its objects), or columns of equal length.
     """
     columns = table.objects if isinstance(table, SegmentResult) else table
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
