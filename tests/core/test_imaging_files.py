@@ -199,6 +199,22 @@ def test_distance_of_slices(kind: str, tmp_path: Path) -> None:
         options["metadata"].pop(name, None)
     image = read_image(write(tmp_path / "x.tif", noise(3, 7, 9), **options))
     assert "no distance between slices" in image.notes[0]
+    assert image.geometry.spacing == pytest.approx((1.0 if kind == "imagej" else 0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "spacing"),
+    [
+        ("unit=micron\n", (1.0, 0.2, 0.2)),
+        ("unit=micron\nyunit=mm\nzunit=nm\nspacing=3.0\n", (0.003, 200.0, 0.2)),
+        ("unit=micron\nzunit=mm\n", (1000.0, 0.2, 0.2)),
+    ],
+)
+def test_what_imagej_leaves_out_is_as_in_imagej(lines: str, spacing: tuple[float, ...], tmp_path: Path) -> None:
+    description = f"ImageJ=1.53t\nimages=5\nslices=5\n{lines}loop=false\n"
+    options = {"description": description, "metadata": None, "resolution": (5, 5), "resolutionunit": "NONE"}
+    geometry = read_image(write(tmp_path / "x.tif", noise(5, 7, 9), **options)).geometry
+    assert (geometry.spacing, geometry.unit) == (pytest.approx(spacing), "um")
 
 
 def test_printing_resolution_is_mentioned(tmp_path: Path) -> None:

@@ -26,7 +26,10 @@ def geometry_in(tiff: Any, series: Any, spatial: str) -> _Found:
     if series.kind == "ome":
         return _physical(_ome_sizes(_ome_pixels(tiff)), spatial)
     if tiff.is_imagej:
-        return _physical(_imagej_sizes(tiff, series), spatial)
+        place, notes = _physical(_imagej_sizes(tiff, series), spatial)
+        if "Z" in spatial and place.is_physical and "spacing" not in (tiff.imagej_metadata or {}):
+            notes = ("The file states no distance between slices, which in ImageJ is 1 of its unit.",)
+        return place, notes
     sizes = _aperio_sizes(series.keyframe) or _resolution_sizes(series.keyframe)
     if sizes and max(size for size, _ in sizes.values()) > _COARSEST:
         dots = 25400 / sizes["X"][0]
@@ -73,11 +76,12 @@ def _ome_sizes(pixels: dict[str, Any]) -> _Sizes:
 
 
 def _imagej_sizes(tiff: Any, series: Any) -> _Sizes:
+    """As ImageJ's FileSaver writes them: units of Y and Z, and a distance of slices, only if they are others."""
     metadata = tiff.imagej_metadata or {}
-    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
-    sizes = {axis: (1 / density, unit) for axis, density in _densities(series.keyframe).items()}
-    if "spacing" in metadata:
-        sizes["Z"] = (abs(float(metadata["spacing"])), unit)
+    units = {axis: metadata.get(f"{axis.lower()}unit", metadata.get("unit", "")) for axis in "ZYX"}
+    names = {axis: str(unit).replace("\\u00B5", "µ") for axis, unit in units.items()}
+    sizes = {axis: (1 / density, names[axis]) for axis, density in _densities(series.keyframe).items()}
+    sizes["Z"] = (abs(float(metadata.get("spacing", 1))), names["Z"])
     return sizes
 
 
