@@ -173,3 +173,28 @@ def test_ids_taken_as_areas_are_refused_before_anything_is_scored(shell: Shell, 
     assert "look like object ids; compare them as objects" in done.err
     assert "Traceback" not in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.tif", "1.tif"]
+
+
+def test_what_is_compared_is_never_replaced(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
+    before = [path.read_bytes() for path in scans]
+    (tmp_path / "link.nii.gz").symlink_to(scans[1])
+    for option in ("--csv", "--differences"):
+        for target in (*scans, tmp_path / "link.nii.gz", tmp_path / "." / scans[0].name):
+            for force in ([], ["--force"]):
+                done = shell("evaluate", *scans, option, target, *force)
+                assert (done.code, done.out) == (2, "")
+                assert "one of the files that are compared" in done.err
+    assert [path.read_bytes() for path in scans] == before
+
+
+def test_what_exists_is_replaced_only_if_that_is_said(shell: Shell, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("mine")
+    write_labels(tmp_path / "mine.tif", np.ones((3, 3), int))
+    words = ["evaluate", *pair, "--csv", tmp_path / "mine.csv"]
+    done = shell(*words)
+    assert (done.code, done.out, (tmp_path / "mine.csv").read_text()) == (2, "", "mine")
+    assert "--force" in done.err
+    assert shell("evaluate", *pair, "--differences", tmp_path / "mine.tif").code == 2
+    assert shell(*words, "--force").code == 0
+    assert "dice" in (tmp_path / "mine.csv").read_text()
+    assert shell("evaluate", *pair, "--csv", tmp_path / "x", "--differences", tmp_path / "x").code == 2

@@ -11,6 +11,8 @@ import typer
 from napari_unetstyle.cli.values import parse_spacing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unetstyle.core.imaging.geometry import Geometry
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.metrics import Differences
@@ -33,7 +35,7 @@ Volumes, with NSD at 2 mm, a table, and labels that show where the two differ:
 Objects may be numbered differently in the two files. A pair of objects matches if their IoU is above the threshold;
 average precision is matched / (matched + missed + wrong). Where neither file has a class or object, they agree: scores
 are 1, distances 0. Where only one has a class, distances are infinite (null in JSON). Files of different pixel size or
-place are refused.
+place are refused. No file is replaced without `--force`, and what is compared never.
 """
 
 
@@ -56,6 +58,7 @@ def evaluate_labels(
     differences: Annotated[
         Path | None, typer.Option(help="Write labels of where the two differ: too much, too little, something else.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of --csv and --differences.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Compare labels with the truth; see HELP."""
@@ -75,6 +78,7 @@ def evaluate_labels(
         raise OptionError(
             f"--objects and {'--areas' if areas else '--tolerance'} exclude each other: give one of them."
         )
+    _check_targets([path for path in (csv, differences) if path is not None], (prediction, truth), force=force)
     first, second = read_label_pair(prediction, truth, axes)
     sizes = parse_spacing(spacing)
     place = common_geometry(first, second) if sizes is None else with_sizes(second, sizes, unit)
@@ -99,6 +103,21 @@ def evaluate_labels(
         typer.echo(f"{name:<22}{value}")
     if is_areas and "tolerance" not in scores:
         typer.echo(f"Note: no NSD without a tolerance in {place.unit}; give one with --tolerance.", err=True)
+
+
+def _check_targets(targets: Sequence[Path], compared: Sequence[Path], *, force: bool) -> None:
+    """Whether nothing that somebody made would be lost; what is compared is never replaced."""
+    from napari_unetstyle.core.errors import OptionError, OutputError
+
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise OptionError("--csv and --differences name the same file: give each its own.")
+    for path in targets:
+        if path.exists() and any(one.exists() and path.samefile(one) for one in compared):
+            raise OptionError(f"{path} is one of the files that are compared, and is not replaced. Give another name.")
+        if path.exists() and not force:
+            raise OutputError(
+                f"Could not write {path}: it exists and would be lost. Give another name, or replace it with --force."
+            )
 
 
 def _holds_areas(info: dict[str, Any], place: Geometry) -> bool:
