@@ -137,3 +137,22 @@ def test_a_digit_that_is_no_number_is_no_channel(shell: Shell, pictures: Path) -
 
 def test_help_says_what_it_is_for(shell: Shell) -> None:
     assert "not a medical device" in shell("stylize", "--help").out
+
+
+def test_what_others_made_is_not_replaced(shell: Shell, pictures: Path) -> None:
+    mine = pictures / "in" / "a_restyled.tif"
+    tifffile.imwrite(mine, np.ones((9, 9), np.uint8))
+    before, words = mine.read_bytes(), ["--style", pictures / "style.tif", "-o", pictures / "in"]
+    done = shell("stylize", pictures / "in" / "a.tif", pictures / "in" / "b.tif", *words)
+    assert (done.code, mine.read_bytes()) == (1, before)
+    assert "a.tif: failed. Could not write" in done.out
+    assert (pictures / "in" / "b_restyled.tif").exists()
+    assert shell("stylize", pictures / "in" / "b.tif", *words).code == 0  # it is ours
+
+
+def test_a_picture_of_the_run_is_not_replaced(shell: Shell, pictures: Path) -> None:
+    words = ["--style", pictures / "style.tif", "-o", pictures / "in"]
+    assert shell("stylize", pictures / "in" / "a.tif", *words).code == 0
+    done = shell("stylize", pictures / "in" / "a.tif", pictures / "in" / "a_restyled.tif", *words)
+    assert (done.code, done.out) == (2, "")
+    assert "would replace a picture" in done.err

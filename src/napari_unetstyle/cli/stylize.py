@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 ALL_FAILED = 2
 STOPPED = 130
+_ENDING = "_restyled"
 
 HELP = """Make pictures look like others: nothing moves, so their labels stay true.
 
@@ -45,7 +46,7 @@ Texture, too, in one pass: a network learns the look from your own pictures, and
 `napari-unetstyle stylize slides/ --style our-he --method fast -o restyled/`
 
 A picture `slide.tif` becomes `restyled/slide_restyled.tif`, so that nobody takes it for the picture itself; volumes
-stay volumes, on their place. A bad picture does not stop the others.
+stay volumes, on their place. What others made is never replaced. A bad picture does not stop the others.
 
 **Exit codes**: 0 all went well; 1 some pictures failed, the others are done; 2 nothing could be done, and a sentence
 says why.
@@ -141,7 +142,7 @@ def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOpti
     from napari_unetstyle.core.style.given import style_for
 
     wanted = [style_for(one, options) for one in styles]
-    entries = find_entries(pictures, out)
+    entries = find_entries(pictures, out, ending=_ENDING)
     try:
         failed = _all(entries, wanted, options, out, read)
     except KeyboardInterrupt as stop:
@@ -176,10 +177,23 @@ def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: P
     from napari_unetstyle.core.imaging.picture_file import write_image
     from napari_unetstyle.core.style.stylize import iter_stylize
 
+    target = out / entry.target
+    _check_ours(target)  # not after minutes of computing
     styled = yield from iter_stylize(read(entry.path), wanted, options)
-    target = out / entry.beside(f"_restyled{entry.suffix}")
     about = {"restyled": {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
     if options.channel is not None:
         about["restyled"]["channel"] = options.channel
     write_image(target, styled.image, about)
     return " ".join([f"{entry.name} -> {target}.", *styled.notes])
+
+
+def _check_ours(target: Path) -> None:
+    """Whether what is there, if anything, is a picture that was restyled."""
+    from napari_unetstyle.core.errors import OutputError
+    from napari_unetstyle.core.segmentation.output import label_info
+
+    if target.exists() and "restyled" not in label_info(target):
+        raise OutputError(
+            f"Could not write {target}: what is there is no restyled picture of ours, and would be lost. Move it away "
+            "or choose another output folder."
+        )

@@ -48,10 +48,10 @@ class Entry:
         return self.target.with_name(f"{self.target.name[: -len(self.suffix)]}{ending}")
 
 
-def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None) -> list[Entry]:
+def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None, ending: str = "") -> list[Entry]:
     """Pictures among files, folders (searched in depth) and patterns such as ``slides/*.tif``, by name.
 
-    Labels have the given suffix, or that of the kind of picture.
+    Results are called after their picture and an ending, with the given suffix or that of the kind of picture.
 
     What lies in the output folder is no input, unless it is named itself.
 
@@ -67,7 +67,7 @@ def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None) -
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
-    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]), suffix)
+    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]), suffix, ending)
     _check_targets(entries, out)
     return entries
 
@@ -125,12 +125,12 @@ def _common_folder(paths: Sequence[Path]) -> Path:
     return common
 
 
-def _with_targets(pairs: Sequence[tuple[Path, str]], stated: str | None) -> list[Entry]:
+def _with_targets(pairs: Sequence[tuple[Path, str]], stated: str | None, ending: str) -> list[Entry]:
     """``a/x.png`` to ``a/x.tif``, volumes to volumes; to ``a/x.png.tif`` if another picture has the same stem."""
     names = [_stem_and_suffix(path, name) for path, name in pairs]
     wanted = Counter(stem.lower() for stem, _ in names)  # some file systems do not tell A from a
     targets = [
-        f"{stem if wanted[stem.lower()] == 1 or name.lower().endswith('.tif') else name}{stated or suffix}"
+        f"{stem if wanted[stem.lower()] == 1 or name.lower().endswith('.tif') else name}{ending}{stated or suffix}"
         for (stem, suffix), (_, name) in zip(names, pairs, strict=True)
     ]
     return [Entry(path, name, PurePosixPath(target)) for (path, name), target in zip(pairs, targets, strict=True)]
@@ -161,6 +161,6 @@ def _check_targets(entries: Sequence[Entry], out: Path) -> None:
             )
         if (out / entry.target).resolve() in pictures:
             raise OptionError(
-                f"The labels of {entry.path} would replace a picture ({out / entry.target}). "
+                f"What comes of {entry.path} would replace a picture ({out / entry.target}). "
                 "Choose another output folder."
             )
