@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
-from napari_unetstyle.core import ModelStore, as_image, segment, stylize
+from napari_unetstyle.core import ModelStore, as_image, refine, segment, stylize, write_labels
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.restyle import restyled
@@ -36,6 +37,27 @@ def test_labels_are_those_of_the_restyled_picture(tmp_path, nuclei):
     assert result.options.restyle == str(tmp_path / "stain.tif")
     assert any("restyled to look like" in note for note in result.notes)
     assert not np.array_equal(result.labels, segment(picture, nuclei, object_diameter=20).labels)
+
+
+def test_nothing_in_the_labels_says_what_the_pictures_are_called(tmp_path, nuclei):
+    import tifffile
+
+    style, picture = tmp_path / "DOE_JANE" / "DOE_JANE.tif", tmp_path / "DOE_JOHN.tif"
+    style.parent.mkdir()
+    tifffile.imwrite(style, fluorescence(seed=1))
+    with tifffile.TiffWriter(picture) as writer:
+        for _ in range(2):
+            writer.write(fluorescence(), photometric="miniswhite")
+    result = segment(picture, nuclei, restyle=str(style), object_diameter=20)
+    assert len(result.notes) >= 3
+    for i, one in enumerate((result, refine(result, threshold=0.4))):
+        assert one.options.restyle == str(style)
+        assert "DOE" not in json.dumps(one.provenance)
+        for suffix in (".tif", ".nrrd", ".mha", ".zarr"):
+            path = write_labels(tmp_path / f"{i}{suffix}", one)
+            for file in [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]:
+                data = file.read_bytes()
+                assert not any("DOE_J".encode(code) in data for code in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 def test_a_model_knows_what_it_was_trained_with(nuclei):

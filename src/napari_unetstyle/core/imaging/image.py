@@ -48,7 +48,8 @@ class Image:
     name
         What a person calls it; used for output names and messages only.
     notes
-        Sentences a person should see (an assumption made while reading, say).
+        Sentences a person should see (an assumption made while reading, say). They are kept with the labels, so they
+        name no file: its name may be that of a patient.
     """
 
     array: ArrayLike

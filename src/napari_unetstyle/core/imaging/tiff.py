@@ -141,7 +141,7 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
         if level:
             place = grids[level].geometry(place, letters)
         if len(tiff.series) > 1 and series.kind not in _SLIDES:  # whose others are the label and a photo of the glass
-            notes = (*notes, f"{path.name} holds {len(tiff.series)} pictures; the first was taken.")
+            notes = (*notes, f"The file holds {len(tiff.series)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
         _guard_decoder(levels[level])
         array = _array(path, levels[level], level, lost)
@@ -276,9 +276,9 @@ def _color_notes(photometric: int, path: Path, *, is_imagej: bool) -> tuple[str,
     if photometric == _SEPARATED:
         raise ImageError(f"{path} has printing colors (CMYK). Save it in gray or RGB.")
     if photometric == _PALETTE and not is_imagej:  # ImageJ keeps intensities under its color tables
-        return (f"{path.name} stores indices into a table of colors; they were taken as intensities.",)
+        return ("The file stores indices into a table of colors; they were taken as intensities.",)
     if photometric == _WHITE_IS_ZERO:
-        return (f"{path.name} stores white as 0; its values were taken as they are.",)
+        return ("The file stores white as 0; its values were taken as they are.",)
     return ()
 
 

@@ -119,7 +119,7 @@ def iter_refine(
         "fill_holes": fill_holes,
     }
     options = result.options.changed(**{name: value for name, value in wanted.items() if value is not None})
-    provenance = {**result.provenance, "options": options.stated()}
+    provenance = {**result.provenance, "options": options.kept()}
     return (yield from iter_decide(result.changed(options=options, provenance=provenance)))
 
 

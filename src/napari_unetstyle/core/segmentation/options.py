@@ -135,6 +135,11 @@ class SegmentOptions:
         pairs = ((f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self))
         return {name: value for name, value, default in pairs if value != default}
 
+    def kept(self) -> dict[str, Any]:
+        """What is kept with the labels: as `stated`, but for the path of a picture, which may name a patient."""
+        is_path = self.restyle not in (None, "model")
+        return self.stated() | ({"restyle": "another picture"} if is_path else {})
+
 
 def make_options(**options: Any) -> SegmentOptions:
     """Options by name, with an error in words for an unknown one.

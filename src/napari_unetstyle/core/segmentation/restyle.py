@@ -40,7 +40,7 @@ def restyled(image: Image, model: Model, options: SegmentOptions) -> tuple[Image
     wanted = _known(model) if options.restyle == MODEL else [reference_of(options.restyle)]
     changed, is_inverted = in_style(image, options, *wanted)
     inverted = "; bright and dark were exchanged" if is_inverted else ""
-    said = "what the model knows" if options.restyle == MODEL else wanted[0].name or "the given style"
+    said = "what the model knows" if options.restyle == MODEL else "the given style"
     return changed, f"The picture was restyled to look like {said}{inverted}."
 
 

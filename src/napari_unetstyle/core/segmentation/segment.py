@@ -346,7 +346,7 @@ def _provenance(fitted: Fitted, options: SegmentOptions, notes: tuple[str, ...])
         "intended_use": DISCLAIMER,
         "model": {"name": spec.name, "version": spec.version, "sha256": fitted.model.sha256},
         "picture": {"shape": list(image.array.shape), "axes": image.axes, "type": str(np.dtype(image.array.dtype))},
-        "options": options.stated(),
+        "options": options.kept(),
         "scale": fitted.scale[0] if len(set(fitted.scale)) == 1 else list(fitted.scale),
         "device": str(fitted.engine.device),
         "precision": str(fitted.engine.dtype).removeprefix("torch."),
