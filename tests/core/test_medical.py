@@ -336,6 +336,23 @@ def test_what_an_nrrd_does_not_say_is_asked_for_or_said(tmp_path: Path) -> None:
     assert "taken to be millimeters" in image.notes[0]
 
 
+@pytest.mark.parametrize("centerings", ["", "cell cell cell", "??? cell ???", "node node node"])
+def test_the_least_values_of_the_axes_of_nrrd_place_it(centerings: str, tmp_path: Path) -> None:
+    lines = ["dimension: 3", "sizes: 4 3 2", "spacings: 1 2 3", "axis mins: 10 20 30"]
+    path = nrrd(tmp_path / "x.nrrd", *lines, *([f"centerings: {centerings}"] if centerings else []))
+    assert read_image(path).geometry.origin == SimpleITK.ReadImage(str(path)).GetOrigin()[::-1]
+    assert read_image(path).geometry.origin == ((30, 20, 10) if "node" in centerings else (31.5, 21, 10.5))
+
+
+def test_least_values_that_cannot_be_taken_are_said(tmp_path: Path) -> None:
+    lines = ["dimension: 3", "sizes: 4 3 2", "spacings: 1 2 -3"]
+    image = read_image(nrrd(tmp_path / "x.nrrd", *lines, "axis mins: 10 20 30"))
+    assert image.geometry.origin == (0, 0, 0)
+    assert "axis mins" in image.notes[-1]
+    with pytest.raises(ImageFileError, match="2 axis mins"):
+        read_image(nrrd(tmp_path / "x.nrrd", *lines, "axis mins: 10 20"))
+
+
 def test_the_worlds_of_nrrd_are_turned_into_one(tmp_path: Path) -> None:
     places = {
         space: read_image(

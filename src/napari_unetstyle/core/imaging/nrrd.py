@@ -229,7 +229,29 @@ def _plain_place(path: Path, fields: Fields, letters: str) -> tuple[Affine, str,
     if not all(map(math.isfinite, spacing)) or not all(spacing):
         raise ImageError(f"{path} says that its pixel size is {spacing}, which is none. Export it again.")
     factor, unit, notes = _unit(fields.get("units", ""), is_anatomical=False)
-    return np.diag([*[factor * s for s in spacing], 1.0]), unit, False, notes
+    affine = np.diag([*[factor * s for s in spacing], 1.0])
+    if "axis mins" in fields or "axismins" in fields:
+        first = _first_centers(path, fields, letters, every)
+        if first is None:
+            notes = (*notes, "The file says where its axes begin (axis mins) in a way that was not taken.")
+        else:
+            affine[:-1, -1] = [factor * value for value in first]
+    return affine, unit, False, notes
+
+
+def _first_centers(path: Path, fields: Fields, letters: str, spacings: list[float]) -> list[float] | None:
+    """Where the first voxel lies: half a voxel behind the least value of an axis, unless its nodes are meant.
+
+    None if a value is missing, or an axis runs backward.
+    """
+    mins = _numbers(path, fields.get("axis mins", fields.get("axismins", "")), "axis mins")
+    kinds = fields.get("centerings", fields.get("centers", "")).lower().split() or ["cell"] * len(letters)
+    if not len(mins) == len(kinds) == len(letters):
+        raise _damaged(path, f"it has {len(letters)} axes, {len(mins)} axis mins and {len(kinds)} centerings")
+    spatial = [(m, s, kind) for m, s, kind, a in zip(mins, spacings, kinds, letters, strict=True) if a in "XYZ"]
+    if not all(math.isfinite(m) and s > 0 for m, s, _ in spatial):
+        return None
+    return [m if kind == "node" else m + s / 2 for m, s, kind in spatial]
 
 
 def _unit(text: str, *, is_anatomical: bool) -> tuple[float, str, tuple[str, ...]]:
