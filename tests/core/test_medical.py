@@ -344,6 +344,26 @@ def test_the_least_values_of_the_axes_of_nrrd_place_it(centerings: str, tmp_path
     assert read_image(path).geometry.origin == ((30, 20, 10) if "node" in centerings else (31.5, 21, 10.5))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["spacings: 500 500 2", "units: \"um\" \"µm\" \"mm\"", "axis mins: 1000 2000 3", "centerings: node node node"],
+        ["space dimension: 3", "space directions: (500,0,0) (0,500,0) (0,0,2)", "space origin: (1000,2000,3)",
+         "space units: \"um\" \"um\" \"mm\""],
+    ],
+)  # fmt: skip
+def test_each_axis_of_nrrd_has_its_unit(lines: list[str], tmp_path: Path) -> None:
+    image = read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2", *lines))
+    assert (image.geometry.spacing, image.geometry.unit, image.notes) == ((2000, 500, 500), "um", ())
+    assert image.geometry.origin == (3000, 2000, 1000)
+
+
+def test_a_unit_of_time_says_nothing_of_space(tmp_path: Path) -> None:
+    lines = ["sizes: 4 3 2", "spacings: 2 3 1", "kinds: space space time", 'units: "mm" "cm" "s"']
+    image = read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", *lines))
+    assert (image.axes, image.geometry.spacing, image.geometry.unit, image.notes) == ("TYX", (30, 2), "mm", ())
+
+
 def test_least_values_that_cannot_be_taken_are_said(tmp_path: Path) -> None:
     lines = ["dimension: 3", "sizes: 4 3 2", "spacings: 1 2 -3"]
     image = read_image(nrrd(tmp_path / "x.nrrd", *lines, "axis mins: 10 20 30"))

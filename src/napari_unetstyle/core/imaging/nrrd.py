@@ -214,8 +214,9 @@ def _place(
     signs = _WORLDS.get(space) if dims == 3 else None
     if signs is not None:
         affine = np.diag([*signs, 1.0]) @ affine
-    factor, unit, notes = _unit(fields.get("space units", ""), is_anatomical=signs is not None)
-    affine[:-1] *= factor
+    names = _unit_names(fields.get("space units", ""), len(columns))[:dims]
+    factors, unit, notes = _unit(names, is_anatomical=signs is not None)
+    affine[:-1] *= np.array(factors)[:, None]
     return affine, unit, signs is not None, notes
 
 
@@ -228,14 +229,16 @@ def _plain_place(path: Path, fields: Fields, letters: str) -> tuple[Affine, str,
     spacing = [abs(size) for size, a in zip(every, letters, strict=True) if a in "XYZ"]
     if not all(map(math.isfinite, spacing)) or not all(spacing):
         raise ImageError(f"{path} says that its pixel size is {spacing}, which is none. Export it again.")
-    factor, unit, notes = _unit(fields.get("units", ""), is_anatomical=False)
-    affine = np.diag([*[factor * s for s in spacing], 1.0])
+    names = _unit_names(fields.get("units", ""), len(letters))
+    names = [name for name, a in zip(names, letters, strict=True) if a in "XYZ"]
+    factors, unit, notes = _unit(names, is_anatomical=False)
+    affine = np.diag([*[factor * s for factor, s in zip(factors, spacing, strict=True)], 1.0])
     if "axis mins" in fields or "axismins" in fields:
         first = _first_centers(path, fields, letters, every)
         if first is None:
             notes = (*notes, "The file says where its axes begin (axis mins) in a way that was not taken.")
         else:
-            affine[:-1, -1] = [factor * value for value in first]
+            affine[:-1, -1] = [factor * value for factor, value in zip(factors, first, strict=True)]
     return affine, unit, False, notes
 
 
@@ -254,16 +257,25 @@ def _first_centers(path: Path, fields: Fields, letters: str, spacings: list[floa
     return [m if kind == "node" else m + s / 2 for m, s, kind in spatial]
 
 
-def _unit(text: str, *, is_anatomical: bool) -> tuple[float, str, tuple[str, ...]]:
-    """Factor to a known unit, the unit, and a note where it was not said."""
-    names = {name.strip().lower() for name in re.findall(r'"([^"]*)"', text)} - {""}
+def _unit_names(text: str, count: int) -> list[str]:
+    """The unit of each of `count` axes; of all of them together where there are not as many."""
+    names = [name.strip().lower() for name in re.findall(r'"([^"]*)"', text)]
+    return names if len(names) == count else [" and ".join(sorted({*names} - {""}))] * count
+
+
+def _unit(names: list[str], *, is_anatomical: bool) -> tuple[list[float], str, tuple[str, ...]]:
+    """Factor of each axis to a known unit, the unit, and a note where it was not said."""
+    stated = sorted({*names} - {""})
+    if len(stated) == 1:
+        names = stated * len(names)
     known = [_UNITS[name] for name in names if name in _UNITS]
-    if len(names) == 1 and known:
-        return *known[0], ()
-    if is_anatomical and not names:
-        return 1.0, "mm", ()
-    what = " and ".join(sorted(names)) or "none"
-    return 1.0, "mm", (f"The unit of the file's pixel size is not known ({what}); it was taken to be millimeters.",)
+    if len(known) == len(names):
+        unit = "mm" if all(unit == "mm" for _, unit in known) else "um"
+        return [factor * (1e3 if unit == "um" != one else 1) for factor, one in known], unit, ()
+    if is_anatomical and not stated:
+        return [1.0] * len(names), "mm", ()
+    note = f"The unit of the file's pixel size is not known ({' and '.join(stated) or 'none'}); it was taken to be"
+    return [1.0] * len(names), "mm", (f"{note} millimeters.",)
 
 
 def _dtype(path: Path, fields: Fields) -> np.dtype[Any]:
