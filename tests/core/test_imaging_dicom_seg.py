@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetstyle.core.errors import MissingExtraError, OutputError
+from napari_unetstyle.core.errors import ImageError, MissingExtraError, OutputError
 from napari_unetstyle.core.imaging import dicom
 from napari_unetstyle.core.imaging.dicom_seg import Segment, write_segmentation
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -89,6 +89,19 @@ def test_voxels_keep_their_place(place: Geometry, order: list[int], is_enhanced:
         for i in np.argwhere(volume_back.array)
     }
     assert same(back, labeled(labels, image.geometry))
+
+
+def test_labels_in_the_folder_of_their_series_are_left_out(tmp_path: Path, volume: Any) -> None:
+    place = Geometry(spacing=(3.0, 1.0, 1.0), unit="mm", is_anatomical=True)
+    folder = made.write_volume(tmp_path, volume, place)
+    read = dicom.read_series(folder)
+    segments = [Segment(value=1, name="a", color="#ff0000"), Segment(value=5, name="b", color="#00ff00")]
+    path = write_segmentation(folder / "labels.dcm", labels_like(volume), read.geometry, segments, folder)
+    assert np.array_equal(dicom.read_series(folder).array, read.array)
+    assert len(dicom.find_series(folder)) == 1
+    for named in (path, [path]):
+        with pytest.raises(ImageError, match="holds labels"):
+            dicom.find_series(named)
 
 
 @pytest.fixture

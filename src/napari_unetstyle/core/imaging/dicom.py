@@ -138,7 +138,7 @@ class Series:
 def find_series(folder: Source) -> list[Series]:
     """The series of pictures among DICOM files, without their pixels.
 
-    Files that hold no pictures (reports, plans, directories) and other files are left out. Slices belong together if
+    Files that hold no pictures (reports, plans, directories, labels) and other files are left out. Slices belong together if
     they have the same series, frame of reference, size and direction; acquisitions at the same place (echoes, times,
     b-values) become series of their own.
 
@@ -158,8 +158,9 @@ def find_series(folder: Source) -> list[Series]:
         If a DICOM file is truncated or damaged: without it a volume might look whole.
     """
     groups: list[list[Plane]] = []
+    is_searched = isinstance(folder, (str, os.PathLike)) and Path(folder).is_dir()
     for path in _files(folder):
-        for plane in _planes(path):
+        for plane in _planes(path, is_named=not is_searched):
             group = next((group for group in reversed(groups) if _belong_together(group[0], plane)), None)
             if group is None:
                 groups.append([plane])
@@ -305,7 +306,7 @@ def _is_meant(file: Path) -> bool:
         raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def _planes(path: Path) -> tuple[Plane, ...]:
+def _planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
     try:
         with path.open("rb") as opened:
             start = opened.read(PREAMBLE + 4)
@@ -316,7 +317,7 @@ def _planes(path: Path) -> tuple[Plane, ...]:
     if not is_dicom(start):
         what = "is no DICOM file, or damaged at its start" if start else "is empty"
         raise ImageFileError(f"{path} {what}. Copy or export it again, or take it out of the folder.")
-    return read_planes(path)
+    return read_planes(path, is_named=is_named)
 
 
 # Series ----------------------------------------------------------------------------------------------------------

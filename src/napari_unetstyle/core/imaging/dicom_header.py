@@ -86,8 +86,15 @@ class Plane:
     tells: dict[str, str] = field(repr=False)
 
 
-def read_planes(path: Path) -> tuple[Plane, ...]:
+def read_planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
     """The frames of a DICOM file; empty if it is a whole file of a kind that holds no picture (a report, say).
+
+    Parameters
+    ----------
+    path
+        The file.
+    is_named
+        Whether it was asked for; labels that only lie in the same folder are left out.
 
     Raises
     ------
@@ -106,6 +113,8 @@ def read_planes(path: Path) -> tuple[Plane, ...]:
         where = pixel_element(file, header)
         if where is None:
             _check_is_no_picture(path, header, file)
+            return ()
+        if not is_named and _is_labels(header):
             return ()
         _check_is_picture(path, header)
         stored = read_stored(path, header, *where)
@@ -145,8 +154,12 @@ def _check_is_no_picture(path: Path, header: Header, file: mmap.mmap) -> None:
         raise ImageFileError(f"{path} is truncated or damaged ({name or 'no picture'}). Copy or export it again.")
 
 
+def _is_labels(header: Header) -> bool:
+    return "SegmentSequence" in header or "Segmentation Storage" in _class_name(header)
+
+
 def _check_is_picture(path: Path, header: Header) -> None:
-    if "SegmentSequence" in header or "Segmentation Storage" in _class_name(header):
+    if _is_labels(header):
         raise ImageError(f"{path} holds labels (DICOM-SEG), no picture. Give the pictures that they were made from.")
     if "TotalPixelMatrixRows" in header:
         raise ImageError(f"{path} is a slide in tiles (DICOM whole slide). Export it as TIFF or as the scanner's file.")
