@@ -354,6 +354,15 @@ def test_white_as_zero_is_turned_over_and_said(dtype: str, total: int, tmp_path:
     assert "MONOCHROME1" in " ".join(image.notes)
 
 
+def test_quantities_are_not_turned_over(tmp_path: Path, volume: Any) -> None:
+    def invert(ds: Any, i: int) -> None:
+        ds.PhotometricInterpretation, ds.RescaleSlope, ds.RescaleIntercept = "MONOCHROME1", 1, -1024
+
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=invert))
+    assert np.array_equal(image.array, volume.astype(int) - 1024)
+    assert "values are those that the file states" in " ".join(image.notes)
+
+
 def test_colors_are_the_last_axis(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 255, (4, 6, 3)).astype(np.uint8)
     ds = made.header(modality="US")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging.dicom_file import PREAMBLE, is_dicom
 from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, read_planes
-from napari_unetstyle.core.imaging.dicom_pixels import read_pixels
+from napari_unetstyle.core.imaging.dicom_pixels import is_turned_over, read_pixels
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
 from napari_unetstyle.core.imaging.dicom_stored import Stored
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -138,9 +138,9 @@ class Series:
 def find_series(folder: Source) -> list[Series]:
     """The series of pictures among DICOM files, without their pixels.
 
-    Files that hold no pictures (reports, plans, directories, labels) and other files are left out. Slices belong together if
-    they have the same series, frame of reference, size and direction; acquisitions at the same place (echoes, times,
-    b-values) become series of their own.
+    Files that hold no pictures (reports, plans, directories, labels) and other files are left out. Slices belong
+    together if they have the same series, frame of reference, size and direction; acquisitions at the same place
+    (echoes, times, b-values) become series of their own.
 
     Parameters
     ----------
@@ -249,8 +249,10 @@ def _stated(stack: Stack, series: Series) -> str:
 def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
     stored = series.planes[0].stored
     notes = []
-    if stored.photometric == "MONOCHROME1":
+    if is_turned_over(stored, series.planes):
         notes.append("White is stored as 0 (MONOCHROME1); the values were turned over, so that bright is high.")
+    elif stored.photometric == "MONOCHROME1":
+        notes.append("White is the lowest value (MONOCHROME1); the values are those that the file states.")
     if stored.is_lossy:
         notes.append("The pixels were once compressed with loss.")
     if stored.expected > series.count and not series.part and stored.frames == 1:

@@ -52,7 +52,7 @@ def _stored_values(planes: Sequence[Plane]) -> NDArray[Any]:
                 for (i, _), frame in zip(wanted, frames, strict=True):
                     out = np.empty((len(planes), *frame.shape), frame.dtype) if out is None else out
                     _check_alike(stored, frame, out)
-                    out[i] = _turned(frame, stored)
+                    out[i] = _turned(frame, stored) if is_turned_over(stored, planes) else frame
     assert out is not None
     return out
 
@@ -65,9 +65,13 @@ def _check_alike(stored: Stored, frame: NDArray[Any], out: NDArray[Any]) -> None
         )
 
 
+def is_turned_over(stored: Stored, planes: Sequence[Plane]) -> bool:
+    """Whether bright is low as stored, and nothing says that the values are those of a quantity."""
+    is_plain = stored.kind == "integer" and not stored.has_lookup and _is_unscaled(planes)
+    return stored.photometric == _INVERTED and is_plain
+
+
 def _turned(frame: NDArray[Any], stored: Stored) -> NDArray[Any]:
-    if stored.photometric != _INVERTED or stored.kind != "integer" or stored.has_lookup:
-        return frame
     ends = -1 if stored.is_signed else 2**stored.stored - 1  # lowest + highest
     return (ends - frame.astype(np.int64)).astype(frame.dtype)
 
