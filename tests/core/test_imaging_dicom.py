@@ -439,6 +439,16 @@ def test_headers_that_lie_about_size_allocate_nothing(
     assert "damaged" in refusal(tmp_path)
 
 
+def test_a_length_of_the_header_that_cannot_be_is_refused(tmp_path: Path, volume: Any) -> None:
+    path = tmp_path / "one.dcm"
+    made.enhanced(volume, PLACE).save_as(path, enforce_file_format=True)
+    data = bytearray(path.read_bytes())
+    assert data[132:140] == b"\x02\0\0\0UL\x04\0"  # the length of the file's meta information
+    data[138] = 1
+    path.write_bytes(data)
+    assert "damaged" in refusal(path)
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_mutated_files_are_read_or_refused(data: st.DataObject) -> None:

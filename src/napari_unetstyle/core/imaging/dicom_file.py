@@ -43,11 +43,13 @@ def is_dicom(start: bytes) -> bool:
 @contextlib.contextmanager
 def guarded(path: Path) -> Iterator[None]:
     """Turn whatever a damaged file raises into one kind of error, without the values that it may quote."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
     try:
         yield
     except UnetstyleError:
         raise
-    except DAMAGED as error:
+    except (*DAMAGED, BytesLengthException, InvalidDicomError) as error:
         raise ImageFileError(
             f"{path} is truncated, damaged or of an unknown kind ({type(error).__name__}). Copy or export it again."
         ) from None  # pydicom's messages quote what the file says of the patient
