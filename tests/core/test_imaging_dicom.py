@@ -354,6 +354,12 @@ def test_white_as_zero_is_turned_over_and_said(dtype: str, total: int, tmp_path:
     assert "MONOCHROME1" in " ".join(image.notes)
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "DoseGridScaling"])
+def test_values_that_are_scaled_by_nothing_are_refused(keyword: str, tmp_path: Path, volume: Any) -> None:
+    made.write_volume(tmp_path, volume, PLACE, **{keyword: 0})
+    assert "scaled by 0" in refusal(tmp_path)
+
+
 def test_quantities_are_not_turned_over(tmp_path: Path, volume: Any) -> None:
     def invert(ds: Any, i: int) -> None:
         ds.PhotometricInterpretation, ds.RescaleSlope, ds.RescaleIntercept = "MONOCHROME1", 1, -1024

@@ -191,6 +191,8 @@ def _plane(
     spacing = spacing or at_detector or _found(path, measures, "NominalScannedPixelSpacing", 2)
     thickness = _found(path, measures, "SpacingBetweenSlices", 1) or _found(path, measures, "SliceThickness", 1)
     slope = _found(path, values, "RescaleSlope", 1) or _found(path, [header], "DoseGridScaling", 1) or (1.0,)
+    if slope[0] == 0:
+        raise ImageFileError(f"{path} is damaged: its values are scaled by 0. Export it again.")
     intercept = _found(path, values, "RescaleIntercept", 1) or (0.0,)
     return Plane(
         stored=stored,
