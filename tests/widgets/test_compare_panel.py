@@ -301,6 +301,15 @@ def test_layers_that_do_not_fit_are_told_before_a_click(panel: ComparePanel, cha
     assert panel.measure.isEnabled()
 
 
+def test_a_mirrored_layer_without_a_unit_does_not_fit(panel: ComparePanel) -> None:
+    for layer in panel.viewer.layers:
+        layer.units, layer.translate = ("pixel",) * 3, (0.0, 0.0, 0.0)
+        layer.scale = (-3.0, 0.5, 0.5) if layer.name == "drawing" else (3.0, 0.5, 0.5)
+    assert "different places" in panel.info.text()
+    panel.viewer.layers["drawing"].scale = (3.0, 0.5, 0.5)
+    assert panel.measure.isEnabled()
+
+
 def test_the_same_layer_twice(panel: ComparePanel) -> None:
     panel.truth.setCurrentIndex(panel.prediction.currentIndex())
     assert "the same layer" in panel.info.text()
