@@ -220,6 +220,8 @@ def test_what_imagej_leaves_out_is_as_in_imagej(lines: str, spacing: tuple[float
 def test_printing_resolution_is_mentioned(tmp_path: Path) -> None:
     image = read_image(write(tmp_path / "x.tif", noise(7, 9), resolution=(72, 72), resolutionunit="INCH"))
     assert "72 dots per inch" in image.notes[0]
+    image = read_image(write(tmp_path / "x.tif", noise(7, 9), resolution=(500, 500), resolutionunit="CENTIMETER"))
+    assert "500 dots per centimeter" in image.notes[0]
 
 
 def test_given_pixel_size_wins(tmp_path: Path) -> None:

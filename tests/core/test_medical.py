@@ -358,6 +358,17 @@ def test_each_axis_of_nrrd_has_its_unit(lines: list[str], tmp_path: Path) -> Non
     assert image.geometry.origin == (3000, 2000, 1000)
 
 
+def test_axes_that_an_nrrd_says_nothing_of_are_asked_for_as_those_of_a_volume(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"what they are.*axes='ZYX'"):
+        read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2"))
+
+
+def test_a_plane_of_nrrd_in_a_space_is_not_called_damaged(tmp_path: Path) -> None:
+    lines = ["dimension: 2", "sizes: 4 6", "space dimension: 3", "space directions: (1,0,0) (0,1,0)"]
+    with pytest.raises(ImageError, match="2 axes in a space of 3 dimensions"):
+        read_image(nrrd(tmp_path / "x.nrrd", *lines))
+
+
 def test_a_unit_of_time_says_nothing_of_space(tmp_path: Path) -> None:
     lines = ["sizes: 4 3 2", "spacings: 2 3 1", "kinds: space space time", 'units: "mm" "cm" "s"']
     image = read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", *lines))

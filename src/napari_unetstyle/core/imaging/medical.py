@@ -235,6 +235,11 @@ def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tu
     letters = "".join(a for i, a in enumerate(letters) if i not in dropped)
     if stated:
         return shape, stated
+    if {*letters} == {"?"} and len(letters) < len(AXES):
+        raise ImageError(
+            f"{path} has {len(shape)} axes of lengths {shape} and does not say what they are. State all axes, for "
+            f"example axes={'TZYX'[-len(letters) :]!r}."
+        )
     if "?" in letters:
         example = letters.replace("?", "T", 1).replace("?", "C", 1)
         other = letters.replace("?", "C", 1).replace("?", "T", 1)

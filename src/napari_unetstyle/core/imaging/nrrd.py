@@ -170,7 +170,13 @@ def _vectors(path: Path, fields: Fields, count: int) -> list[list[float] | None]
         return [None] * count
     vectors = [None if word == "none" else _numbers(path, word, "space directions") for word in words]
     dims = {len(vector) for vector in vectors if vector is not None}
-    if len(vectors) != count or len(dims) != 1 or dims != {sum(v is not None for v in vectors)}:
+    stated = sum(v is not None for v in vectors)
+    if len(vectors) == count and len(dims) == 1 and min(dims) > stated:
+        raise ImageError(
+            f"{path} has {stated} axes in a space of {min(dims)} dimensions, which is not supported. Save it as a "
+            "volume, of one slice if it is a plane."
+        )
+    if len(vectors) != count or dims != {stated}:
         raise _damaged(path, f"space directions is {text!r}")
     return [None if v is None or all(map(math.isnan, v)) else v for v in vectors]  # NaN means none in old files
 

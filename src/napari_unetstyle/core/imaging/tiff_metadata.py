@@ -32,8 +32,10 @@ def geometry_in(tiff: Any, series: Any, spatial: str) -> _Found:
         return place, notes
     sizes = _aperio_sizes(series.keyframe) or _resolution_sizes(series.keyframe)
     if sizes and max(size for size, _ in sizes.values()) > _COARSEST:
-        dots = 25400 / sizes["X"][0]
-        note = f"The stored {dots:.0f} dots per inch are for printing and were not taken as the pixel size."
+        unit = _resolution_unit(series.keyframe)
+        dots = _MICROMETERS.get(unit, _MICROMETERS[_INCH]) / sizes["X"][0]
+        per = "centimeter" if unit == _CENTIMETER else "inch"
+        note = f"The stored {dots:.0f} dots per {per} are for printing and were not taken as the pixel size."
         return geo.unknown(len(spatial)), (note,)
     return _physical(sizes, spatial)
 
@@ -92,11 +94,15 @@ def _aperio_sizes(page: Any) -> _Sizes:
 
 
 def _resolution_sizes(page: Any) -> _Sizes:
-    unit = page.tags.get("ResolutionUnit")
-    micrometers = _MICROMETERS.get(int(unit.value) if unit is not None else _INCH)
+    micrometers = _MICROMETERS.get(_resolution_unit(page))
     if micrometers is None:
         return {}
     return {axis: (micrometers / density, "um") for axis, density in _densities(page).items()}
+
+
+def _resolution_unit(page: Any) -> int:
+    unit = page.tags.get("ResolutionUnit")
+    return int(unit.value) if unit is not None else _INCH
 
 
 def _densities(page: Any) -> dict[str, float]:
