@@ -408,6 +408,44 @@ def test_names_are_kept_relative(slides: Path, tmp_path: Path) -> None:
     assert list(names([slides, slides / "a.tif"], out)) == ["a.tif", "b.tif", "more/c.tif"]
 
 
+def test_results_never_leave_the_folder_for_them(
+    slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    picture(tmp_path / "here" / "x.tif")
+    monkeypatch.chdir(tmp_path / "here")
+    out = tmp_path / "out"
+    files = FolderFiles(table=True, geojson=True)
+    report = done([Path("x.tif"), Path("../slides/a.tif")], out, model, files=files)
+    assert states(report) == {"here/x.tif": "done", "slides/a.tif": "done"}
+    assert set(contents(tmp_path / "here")) == {"x.tif"}
+    assert {"here/x.tif", "slides/a.tif", "slides/a.geojson"} <= contents(out).keys()
+    assert set(contents(tmp_path)) == {
+        "here/x.tif", "slides/a.tif", "slides/b.tif", "slides/more/c.tif", *(f"out/{name}" for name in contents(out)),
+    }  # fmt: skip
+
+
+def test_a_picture_named_in_several_ways_is_one(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    plain = Path("slides/a.tif")
+    assert list(names([plain, Path("slides/../slides/a.tif"), slides / "a.tif"], out)) == ["a.tif"]
+    assert list(names([Path("slides"), slides / "a.tif"], out)) == ["a.tif", "b.tif", "more/c.tif"]
+    assert list(names([Path("slides/more/.."), slides / "more"], out)) == ["a.tif", "b.tif", "more/c.tif"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_what_links_are_called_is_kept(slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "links" / "x").mkdir(parents=True)
+    (tmp_path / "links" / "one.tif").symlink_to(slides / "a.tif")
+    (tmp_path / "links" / "more").symlink_to(slides / "more")
+    assert list(names([tmp_path / "links" / "one.tif"], tmp_path / "out")) == ["one.tif"]
+    behind = tmp_path / "links" / "more" / ".." / "b.tif"  # the disk goes up from where the link leads to
+    (entry,) = find_entries([behind], tmp_path / "out")
+    assert (entry.name, entry.path.samefile(slides / "b.tif")) == ("b.tif", True)
+    assert list(names([behind, slides / "b.tif"], tmp_path / "out")) == ["b.tif"]
+
+
 def test_results_are_no_pictures(slides: Path, model: Model) -> None:
     out = slides / "out"
     done([slides], out, model)

@@ -61,13 +61,16 @@ def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None, e
         If there is no picture, two would have the same name, or a result would replace a picture.
     """
     named = [found for given in inputs for found in _expanded(given)]
-    pairs = dict.fromkeys(pair for path in named for pair in _pictures(path, named, out))
+    pairs: dict[Path, tuple[Path, str]] = {}
+    for path in named:
+        for picture, name in _pictures(path, named, out):
+            pairs.setdefault(_whole(picture), (picture, name))  # named in two ways it is one picture
     if not pairs:
         raise OptionError(
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
-    entries = _with_targets(sorted(pairs, key=lambda pair: pair[1]), suffix, ending)
+    entries = _with_targets(sorted(pairs.values(), key=lambda pair: pair[1]), suffix, ending)
     _check_targets(entries, out)
     return entries
 
@@ -83,7 +86,14 @@ def _expanded(given: Path) -> list[Path]:
 def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Path, str]]:
     if path.is_dir():
         return [(found, _name(found, path)) for found in _inside(path, out)]
-    return [(path, _name(path.absolute(), _common_folder(named)))]
+    return [(path, _name(_whole(path), _common_folder(named)))]
+
+
+def _whole(path: Path) -> Path:
+    """A path from the root without ``..``, which behind a link is asked of the disk; links keep their names."""
+    plain = Path(os.path.abspath(path))  # noqa: PTH100 (Path.absolute keeps "..")
+    is_same = ".." not in path.parts or (plain.exists() and path.exists() and plain.samefile(path))
+    return plain if is_same else path.resolve()
 
 
 def _inside(folder: Path, out: Path) -> Iterator[Path]:
@@ -113,12 +123,12 @@ def _walked(folder: Path) -> Iterator[Path]:
 
 def _name(file: Path, below: Path) -> str:
     """What tables and people get to see; bytes that are no text (Linux allows them) are written out."""
-    below = below.parent if file == below else below
-    return file.relative_to(below).as_posix().encode("utf-8", "backslashreplace").decode()
+    name = _whole(file).name if file == below else file.relative_to(below).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:
-    parents = [path.absolute().parent for path in paths if not path.is_dir()]
+    parents = [_whole(path).parent for path in paths if not path.is_dir()]
     common = parents[0]
     while not all(common == parent or common in parent.parents for parent in parents):
         common = common.parent
