@@ -15,9 +15,11 @@ import pytest
 import tifffile
 
 from napari_unetstyle.cli.folder_report import echo_text_summary
-from napari_unetstyle.core import segment
+from napari_unetstyle.cli.values import parse_polygon
+from napari_unetstyle.core import SegmentOptions, segment
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
+from napari_unetstyle.core.segmentation.segment import inside, scope
 from tests.cli.cli_for_tests import Shell
 
 
@@ -84,13 +86,29 @@ def test_a_stack_with_axes_channel_frames_and_pixel_size(
 def test_polygon_from_qupath(shell: Shell, slides: Path, tmp_path: Path, tiny: Model) -> None:
     ring = [[5, 5], [60, 10], [30, 50], [5, 5]]
     feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
-    expected = segment(slides / "a.tif", tiny, polygon=((5, 5), (10, 60), (50, 30))).labels
+    expected = segment(slides / "a.tif", tiny, polygon=((4.5, 4.5), (9.5, 59.5), (49.5, 29.5))).labels
     shapes = [feature, feature["geometry"], [feature], {"type": "FeatureCollection", "features": [feature]}]
     for i, content in enumerate(shapes):
         (tmp_path / "shape.geojson").write_text(json.dumps(content))
         words = ["segment", slides / "a.tif", "-o", tmp_path / f"out{i}", "-m", "tiny"]
         assert shell(*words, "--polygon", tmp_path / "shape.geojson").code == 0
         np.testing.assert_array_equal(tifffile.imread(tmp_path / f"out{i}" / "a.tif"), expected)
+
+
+def test_the_outline_of_an_object_brings_its_own_pixels(shell: Shell, slides: Path, tmp_path: Path) -> None:
+    words = ["segment", slides / "a.tif", "-m", "tiny"]
+    assert shell(*words, "-o", tmp_path / "out", "--geojson").code == 0
+    labels = tifffile.imread(tmp_path / "out" / "a.tif")
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    simple = [f for f in features if f["geometry"]["type"] == "Polygon" and len(f["geometry"]["coordinates"]) == 1]
+    assert simple
+    for feature in simple:
+        (tmp_path / "one.geojson").write_text(json.dumps(feature))
+        options = SegmentOptions(polygon=parse_polygon(str(tmp_path / "one.geojson")))
+        box = scope(options, labels.shape)
+        own = np.zeros(labels.shape, bool)
+        own[box] = inside(options.polygon or (), box)
+        np.testing.assert_array_equal(own, labels == feature["properties"]["measurements"]["label"])
 
 
 def test_what_is_written_on_request(shell: Shell, slides: Path, tmp_path: Path) -> None:

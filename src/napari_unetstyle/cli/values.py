@@ -69,14 +69,14 @@ def _not_allowed(name: str, text: str, allowed: str) -> OptionError:
 
 
 def _polygon_of(file: Path) -> tuple[tuple[float, float], ...]:
-    """The outer ring of the only polygon in a GeoJSON file; there x comes first."""
+    """The outer ring of the only polygon in a GeoJSON file; there x comes first, and corners of pixels are whole."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         shapes = _geometries(content)
         if [shape["type"] for shape in shapes] != ["Polygon"]:
             kinds = ", ".join(str(shape["type"]) for shape in shapes) or "nothing"
             raise OptionError(f"{file} must hold exactly one polygon, but it holds: {kinds}. Export one shape only.")
-        ring = [(float(y), float(x)) for x, y, *_ in shapes[0]["coordinates"][0]]
+        ring = [(float(y) - 0.5, float(x) - 0.5) for x, y, *_ in shapes[0]["coordinates"][0]]
     except OSError as error:
         raise OptionError(f"The polygon file {file} cannot be read: {error.strerror or error}.") from error
     except OptionError:

@@ -47,7 +47,7 @@ class SegmentOptions:
         ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
         Statistics are the whole picture's.
     polygon
-        ``((y, x), ...)`` vertices in pixels: as `box`, for the inside of a polygon.
+        ``((y, x), ...)`` vertices in pixels, whose centers are whole numbers: as `box`, for the inside of a polygon.
     frames
         Indices along the leading label axes (T, Z) to segment; None: all.
     statistics

@@ -298,7 +298,7 @@ def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8]) -> St
     part = out[key]
     nonfinite = yield from scratch.releasing(fitted.iter_bytes(index, box, part), out)
     if fitted.options.polygon is not None:
-        outside = ~_inside(fitted.options.polygon, box)
+        outside = ~inside(fitted.options.polygon, box)
         part[:, outside] = 0
         part[0, outside] = 255
     return nonfinite
@@ -329,7 +329,8 @@ def scope(options: SegmentOptions, shape: tuple[int, ...]) -> Box:
     return box
 
 
-def _inside(polygon: tuple[tuple[float, float], ...], box: Box) -> NDArray[np.bool_]:
+def inside(polygon: tuple[tuple[float, float], ...], box: Box) -> NDArray[np.bool_]:
+    """Which pixels of a box have their center in a polygon of :class:`SegmentOptions`."""
     from skimage import draw
 
     y, x = box[-2:]
