@@ -27,6 +27,8 @@ from napari_unetstyle.core.segmentation import folder_job as module
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport
+from napari_unetstyle.core.style.bank import StyleBank
+from napari_unetstyle.core.style.kept_style import KeptStyle
 from tests.core.networks_for_tests import tiny_model
 from tests.core.test_medical import PLACE
 from tests.core.zarr_for_tests import described, write_picture
@@ -312,6 +314,21 @@ def test_options_decide_what_is_finished(
 ) -> None:
     done([slides], tmp_path / "out", model)
     assert set(states(done([slides], tmp_path / "out", model, options, **more)).values()) == {expected}
+
+
+def test_another_look_under_the_same_name_does_it_again(
+    slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "own"))
+    file, bank = tmp_path / "look.tif", StyleBank()
+    for restyle, seed in itertools.product([str(file), "our-look"], [7, 8]):
+        picture(file, seed)
+        if "our-look" in bank:
+            bank.remove("our-look")
+        bank.add(KeptStyle.of("our-look", [read_image(file)]))
+        for expected in ("done", "skipped"):
+            report = done([slides / "a.tif"], tmp_path / "out", model, SegmentOptions(restyle=restyle))
+            assert states(report) == {"a.tif": expected}
 
 
 def test_another_model_does_it_again(slides: Path, tmp_path: Path, model: Model) -> None:

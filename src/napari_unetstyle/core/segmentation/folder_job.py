@@ -27,8 +27,10 @@ from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.output import write_labels, write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
+from napari_unetstyle.core.segmentation.restyle import MODEL
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 from napari_unetstyle.core.segmentation.segment import iter_segment
+from napari_unetstyle.core.style.given import kept_of
 
 SIDECARS = ".napari-unetstyle"
 _NO_SAY = ("tile", "memory", "device", "backend")  # options that do not change labels
@@ -60,11 +62,11 @@ class FolderJob:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
-            digest = digest_of(entry.path)
+            facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint()}
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             yield Progress(95, 100, "Writing")
-            self._write(entry, digest, result, table)
+            self._write(entry, facts, result, table)
         except _SKIPPABLE as error:
             return self.status(entry, "failed", message=_reason(error), seconds=time.perf_counter() - started)
         seconds = round(time.perf_counter() - started, 3)
@@ -116,7 +118,7 @@ class FolderJob:
             raise RuntimeError("the measured objects are not those that were found")
         return result.objects | {name: column for name, column in measured.items() if name not in result.objects}
 
-    def _write(self, entry: Entry, digest: str, result: SegmentResult, table: Table) -> None:
+    def _write(self, entry: Entry, facts: dict[str, Any], result: SegmentResult, table: Table) -> None:
         outputs = self._outputs(entry)
         staged = outputs.staged()
         try:
@@ -128,7 +130,6 @@ class FolderJob:
                 write_geojson(staged["geojson"], result)
             if "probabilities" in staged:
                 write_probabilities(staged["probabilities"], result)
-            facts = {"picture": digest, "made_by": self._fingerprint()}
             found = {"count": result.count, "output": result.output, "notes": list(result.notes)}
             outputs.put(staged, facts | found, force=self.force)
         finally:
@@ -153,6 +154,7 @@ class FolderJob:
             "program": __version__,
             "model": self.model.sha256,
             "options": options,
+            "restyle": _digest_of_style(self.options.restyle),
             "axes": self.axes,
             "spacing": self.spacing,
             "series": self.series,
@@ -161,6 +163,14 @@ class FolderJob:
             "stains": self.files.stains,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_style(restyle: str | None) -> str | None:
+    """Of the file that pictures are to look like, or of what the bank keeps under that name."""
+    if restyle is None or restyle == MODEL:
+        return None
+    kept = kept_of(restyle)
+    return digest_of(Path(restyle)) if kept is None else hashlib.sha256(kept.model_dump_json().encode()).hexdigest()
 
 
 def _reason(error: BaseException) -> str:

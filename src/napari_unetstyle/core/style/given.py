@@ -64,7 +64,7 @@ def trained_style(style: Any) -> KeptStyle:
     UnetstyleError
         In words, if there is none of that name, or it has no network.
     """
-    kept = _kept(style)
+    kept = kept_of(style)
     if kept is None or kept.network is None:
         called = f"The style {kept.name!r}" if kept is not None else "A picture"
         raise OptionError(
@@ -105,13 +105,13 @@ def _varied(reference: Reference) -> Reference:
 
 def _known(style: Any) -> Reference | None:
     """A style that needs no picture."""
-    kept = _kept(style)
+    kept = kept_of(style)
     if kept is not None:
         return kept.reference
     return style if isinstance(style, Reference) else None
 
 
-def _kept(style: Any) -> KeptStyle | None:
+def kept_of(style: Any) -> KeptStyle | None:
     """Of a name, or of a file that was handed on; a name that is also a file means the file."""
     if isinstance(style, (str, Path)) and str(style).endswith((SUFFIX, NETWORK_SUFFIX)):
         return read_style(style)
