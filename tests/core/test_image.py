@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry, in_known_unit
-from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.imaging.image import Image, as_image
 
 
 @given(axes=st.permutations("TCZYX").flatmap(lambda p: st.integers(0, 3).map(lambda n: "".join(p)[n:])))
@@ -40,6 +40,16 @@ def test_axes_are_stated_or_asked_for():
     assert "YXC" in colored.notes[0]
     with pytest.raises(ImageError, match="State its axes"):
         as_image(np.zeros((3, 4, 5)))
+
+
+def test_a_picture_that_is_restated_keeps_its_place_and_names():
+    place = Geometry(spacing=(2, 1, 1), unit="mm", origin=(5, 6, 7))
+    image = Image(array=np.zeros((2, 3, 4, 5)), axes="CZYX", geometry=place, channel_names=("a", "b"))
+    assert image.restated().channel_names == ("a", "b")
+    assert image.restated(spacing=(10, 20, 20)).geometry.origin == (5000, 6000, 7000)
+    turned = image.restated(axes="zcyx")
+    assert (turned.axes, turned.geometry, turned.channel_names) == ("ZCYX", place, ())
+    assert image.restated(axes="CTYX").geometry.unit == "px"
 
 
 @pytest.mark.parametrize("axes", ["YY", "Y", "CYXX", "ABC", "YXQ"])

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,26 @@ def test_a_polygon_is_segmented_inside_only(picture, model, whole):
     assert not part.labels[20:60, 100:].any()
     inside = part.probability_bytes[0, 100:130, 15:40].astype(int) - whole.probability_bytes[0, 100:130, 15:40]
     assert np.abs(inside).max() <= 1
+
+
+def test_what_is_stated_of_an_image_holds(picture, model, whole):
+    image = as_image(np.stack([picture, picture]), axes="TYX", spacing=(1, 1), unit="mm")
+    stated = segment(image, model, axes="CYX", spacing=(0.5, 0.25), channel=1)
+    np.testing.assert_array_equal(
+        stated.labels, segment(np.stack([picture, picture]), model, axes="CYX", channel=1).labels
+    )
+    assert (stated.label_axes, stated.geometry.spacing, stated.geometry.unit) == ("YX", (0.5, 0.25), "um")
+    assert "area_um2" in segment(as_image(picture), model, spacing=(0.5, 0.5)).objects
+    for wrong in ({"axes": "YX"}, {"spacing": (1, 1, 1)}, {"spacing": (0, 1)}):
+        with pytest.raises(ImageError):
+            segment(image, model, **wrong)
+
+
+def test_a_series_is_of_dicom(picture, model, tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", picture)
+    for image in (picture, as_image(picture), tmp_path / "x.tif"):
+        with pytest.raises(OptionError, match="DICOM"):
+            segment(image, model, series=1)
 
 
 def test_lazy_equals_eager(picture, model, whole):

@@ -66,11 +66,13 @@ def read_image(
     ImageError
         If its axes are not known or its pixels cannot be used.
     OptionError
-        If there is no such level.
+        If there is no such level, or a series is asked for of what is no DICOM.
     MissingExtraError
         If the file is a slide ``.mrxs`` and OpenSlide is not installed.
     """
     file = _found(path)
+    if series is not None and (is_zarr(file) or not (file.is_dir() or is_dicom(_start_of(file)))):
+        raise OptionError(f"Option series={series!r} is for DICOM, which {file} is not. Leave it out.")
     image = _reader(file, series, level)(file, axes)
     if spacing is None:
         return image

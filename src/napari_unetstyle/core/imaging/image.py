@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -69,6 +69,25 @@ class Image:
                 f"{self.axes} have {spatial} spatial ones: give one number for each of "
                 f"{''.join(a for a in 'ZYX' if a in self.axes)}."
             )
+
+    def restated(self, axes: str | None = None, spacing: tuple[float, ...] | None = None) -> Image:
+        """The same pixels with other axes, or another pixel size in micrometers; None: as they are.
+
+        Raises
+        ------
+        ImageError
+            If they do not fit the array.
+        """
+        axes = self.axes if axes is None else axes.upper()
+        place, spatial = self.geometry, [a for a in "ZYX" if a in axes]
+        if spatial != [a for a in "ZYX" if a in self.axes]:
+            place = geo.unknown(len(spatial))
+        if spacing is not None and len(spacing) == len(spatial):
+            place = place.with_spacing(spacing, "um")
+        elif spacing is not None:
+            place = Geometry(spacing=tuple(spacing))  # and is told that it does not fit
+        names = self.channel_names if axes == self.axes else ()
+        return replace(self, axes=axes, geometry=place, channel_names=names)
 
     def size(self, axis: str) -> int:
         """Length along an axis letter; 1 if the picture does not have it."""

@@ -57,7 +57,7 @@ def segment(
     axes
         One letter per axis of an array out of ``T C Z Y X``; needed unless it is 2D or ends in 3 or 4 colors.
     spacing
-        Pixel size ``(Z)YX`` in micrometers, if it is not stored with the picture.
+        Pixel size ``(Z)YX`` in micrometers, if it is not stored with the picture; it wins over what is stored.
     series
         Which series of a DICOM folder, where there are several: its number in the list that the error gives.
     level
@@ -139,13 +139,21 @@ def open_image(
     spacing: tuple[float, ...] | None = None,
     series: int | str | None = None,
 ) -> Image:
-    """An :class:`Image` of whatever a person hands over: path, array or Image."""
+    """An :class:`Image` of whatever a person hands over: path, array or Image.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if it cannot be read, or axes or pixel size do not fit.
+    """
     if isinstance(image, (str, Path)):
         from napari_unetstyle.core.imaging.files import read_image
 
         return read_image(image, axes=axes, spacing=spacing, series=series)
+    if series is not None:
+        raise OptionError(f"Option series={series!r} is for DICOM, and this is no file. Leave it out.")
     if isinstance(image, Image):
-        return image
+        return image.restated(axes, spacing)
     return as_image(image, axes=axes, spacing=spacing)
 
 
