@@ -549,6 +549,25 @@ def test_a_picture_is_never_replaced(slides: Path, tmp_path: Path, model: Model)
     assert contents(slides) == before
 
 
+def test_no_result_of_one_picture_is_that_of_another(tmp_path: Path, model: Model) -> None:
+    for name in ("x.tif", "x_probabilities.tif"):
+        picture(tmp_path / "in" / name)
+    with pytest.raises(OptionError, match="would both become"):
+        done([tmp_path / "in"], tmp_path / "out", model, files=FolderFiles(probabilities=True))
+    assert not (tmp_path / "out").exists()
+    assert set(states(done([tmp_path / "in"], tmp_path / "out", model)).values()) == {"done"}
+
+
+def test_probabilities_never_replace_a_picture(tmp_path: Path, model: Model) -> None:
+    for name in ("x.tif", "x_probabilities.tif"):
+        picture(tmp_path / name)
+    before = contents(tmp_path)
+    files = FolderFiles(probabilities=True, zarr=True)
+    with pytest.raises(OptionError, match="would replace a picture"):
+        done([tmp_path / "*.tif"], tmp_path, model, files=files, force=True)
+    assert contents(tmp_path) == before
+
+
 # What cannot be done at all ----------------------------------------------------------------------------------------
 
 

@@ -90,8 +90,9 @@ def iter_segment_folder(
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
     _check(loaded, options, files)
     entries = find_entries([Path(given) for given in inputs], target, ZARR if files.zarr else None)
-    _check_writable(target)
     job = FolderJob(target, loaded, options, axes, spacing, series, level, files, force)
+    job.check(entries)
+    _check_writable(target)
     ended = yield from _iter_pictures(job, entries)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
 

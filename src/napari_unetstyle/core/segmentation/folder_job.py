@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import OptionError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.model import Model
@@ -50,6 +50,28 @@ class FolderJob:
     level: int | None
     files: FolderFiles
     force: bool = False
+
+    def check(self, entries: Sequence[Entry]) -> None:
+        """Whether every result has a place of its own, before any is made.
+
+        Raises
+        ------
+        OptionError
+            If results of two pictures would have one name, or one would replace a picture.
+        """
+        pictures, first = {entry.path.resolve() for entry in entries}, dict[str, Entry]()
+        for entry in entries:
+            for path in self._outputs(entry).targets.values():
+                other = first.setdefault(path.as_posix().lower(), entry)
+                if other is not entry:
+                    raise OptionError(
+                        f"Results of {other.path} and {entry.path} would both become {path}. "
+                        "Run them with two output folders."
+                    )
+                if path.resolve() in pictures:
+                    raise OptionError(
+                        f"A result of {entry.path} would replace a picture ({path}). Choose another output folder."
+                    )
 
     def status(self, entry: Entry, state: State, **more: Any) -> PictureStatus:
         """Of one picture."""
