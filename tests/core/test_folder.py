@@ -251,6 +251,30 @@ def test_files_of_somebody_else_beside_the_pictures_are_not_replaced(tmp_path: P
     assert states(done([source], tmp_path, model, files=FolderFiles(geojson=True))) == {"b.tiff": "done"}
 
 
+def test_a_table_of_somebody_else_is_not_replaced(slides: Path, tmp_path: Path, model: Model) -> None:
+    """Nor ours, once a person has written into it; a run that goes on, or has more pictures, writes it anew."""
+    out, files = tmp_path / "out", FolderFiles(table=True)
+    table = out / "objects.csv"
+    out.mkdir()
+    table.write_text("mine")
+    with pytest.raises(OutputError, match=r"objects\.csv.*--force"):
+        done([slides], out, model, files=files)
+    assert contents(out) == {"objects.csv": b"mine"}
+    assert set(states(done([slides], out, model)).values()) == {"done"}  # without a table it is not in the way
+    report = done([slides], out, model, files=files, force=True)
+    first = table.read_bytes()
+    assert (report.table, first != b"mine") == (table, True)
+    picture(slides / "d.tif", 5)
+    done([slides], out, model, files=files)
+    assert len(table.read_bytes()) > len(first)
+    with table.open("a") as file:
+        file.write("a note\n")
+    with pytest.raises(OutputError, match="objects"):
+        done([slides], out, model, files=files)
+    assert table.read_text().endswith("a note\n")
+    assert not list(out.rglob(".partial-*"))
+
+
 def test_what_runs_of_other_kinds_left_is_known_as_ours(slides: Path, tmp_path: Path, model: Model) -> None:
     """Outlines that a run in between did not write, and TIFF beside OME-Zarr."""
     out, one = tmp_path / "out", slides / "a.tif"

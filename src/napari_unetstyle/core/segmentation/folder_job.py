@@ -58,7 +58,12 @@ class FolderJob:
         ------
         OptionError
             If results of two pictures would have one name, or one would replace a picture.
+        OutputError
+            If the table of all pictures is not as a run left it.
         """
+        if self.files.table:
+            usual = "areas" if self.model.spec.separation is None else "objects"
+            self._table_of_all(self.options.output or usual).check(force=self.force)
         pictures, first = {entry.path.resolve() for entry in entries}, dict[str, Entry]()
         for entry in entries:
             for path in self._outputs(entry).targets.values():
@@ -122,14 +127,19 @@ class FolderJob:
         for _, part in parts:
             with part.open(newline="", encoding="utf-8") as file:
                 header |= dict.fromkeys(next(csv.reader(file)))
-        target = self.out / f"{good[0][1].output}.csv"
-        with atomic_path(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(header))
-            writer.writeheader()
-            for name, part in parts:
-                with part.open(newline="", encoding="utf-8") as rows:
-                    writer.writerows({"picture": name, **row} for row in csv.DictReader(rows))
-        return target
+        outputs = self._table_of_all(good[0][1].output)
+        staged = outputs.staged()
+        try:
+            with atomic_path(staged["table"]) as new, new.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(header))
+                writer.writeheader()
+                for name, part in parts:
+                    with part.open(newline="", encoding="utf-8") as rows:
+                        writer.writerows({"picture": name, **row} for row in csv.DictReader(rows))
+            outputs.put(staged, {}, force=self.force)
+        finally:
+            discard(staged)
+        return outputs.targets["table"]
 
     def _iter_table(self, result: SegmentResult, image: Image) -> Steps[Table]:
         if not self.files.measure or result.output == "areas":
@@ -168,6 +178,9 @@ class FolderJob:
         }
         targets = {kind: path for kind, (is_wanted, path) in every.items() if is_wanted}
         return Outputs(targets, ours / entry.beside(".json"))
+
+    def _table_of_all(self, output: str) -> Outputs:
+        return Outputs({"table": self.out / f"{output}.csv"}, self.out / SIDECARS / ".tables" / f"{output}.json")
 
     def _fingerprint(self) -> str:
         """What labels and tables follow from, besides the picture; as a sha256."""
