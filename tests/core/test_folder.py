@@ -105,6 +105,9 @@ def test_areas(slides: Path, tmp_path: Path, model: Model) -> None:
     report = done([slides], tmp_path / "out", model, SegmentOptions(output="areas"), files=EVERYTHING)
     assert report.table == tmp_path / "out" / "areas.csv"
     assert len(report.table.read_text().splitlines()) == 1 + 3
+    assert all("of objects only" in picture.notes[-1] for picture in report.pictures)
+    again = done([slides], tmp_path / "out", model, SegmentOptions(output="areas"), files=EVERYTHING)
+    assert [picture.notes for picture in again.pictures] == [picture.notes for picture in report.pictures]
 
 
 def test_columns_of_different_pictures_are_joined(tmp_path: Path, model: Model) -> None:

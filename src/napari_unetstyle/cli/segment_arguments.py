@@ -144,11 +144,11 @@ WithTable = Annotated[
     bool, typer.Option("--csv", help="One table of all pictures' objects or areas.", rich_help_panel=_FILES)
 ]
 Measured = Annotated[
-    bool, typer.Option("--measure", help="In the table, shape and intensity, too.", rich_help_panel=_FILES)
+    bool, typer.Option("--measure", help="In the table of objects, shape and intensity, too.", rich_help_panel=_FILES)
 ]
 Stains = Annotated[
     str | None,
-    typer.Option(help="In the table, the stains of H&E (hed) or DAB (hdx), too.", rich_help_panel=_FILES),
+    typer.Option(help="In the table of objects, the stains of H&E (hed) or DAB (hdx), too.", rich_help_panel=_FILES),
 ]
 Rois = Annotated[bool, typer.Option("--rois", help="Outlines for ImageJ.", rich_help_panel=_FILES)]
 GeoJson = Annotated[bool, typer.Option("--geojson", help="Outlines for QuPath.", rich_help_panel=_FILES)]

@@ -34,6 +34,7 @@ from napari_unetstyle.core.style.given import kept_of
 
 SIDECARS = ".napari-unetstyle"
 _NO_SAY = ("tile", "memory", "device", "backend")  # options that do not change labels
+_UNMEASURED = "Shape, intensity and stains are measured of objects only: the table of areas has none of them."
 _SKIPPABLE = (UnetstyleError, ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, ValueError)
 
 
@@ -91,6 +92,8 @@ class FolderJob:
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
             facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint()}
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
+            if self.files.measure and result.output == "areas":
+                result = result.changed(notes=(*result.notes, _UNMEASURED))
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             yield Progress(95, 100, "Writing")
             self._write(entry, facts, result, table)

@@ -20,7 +20,7 @@ class FolderFiles:
     table
         One CSV of all objects (or areas) with a ``picture`` column, named after `SegmentResult.output`.
     measure
-        The table has shape and intensity, too.
+        The table has shape and intensity of objects, too; that of areas has none, and a note says so.
     stains
         The table has these stains, too (``"hed"`` or ``"hdx"``); needs `measure`.
     rois, geojson, probabilities
