@@ -76,6 +76,7 @@ def test_what_cannot_be_compared(shell: Shell, pair: tuple[Path, Path], tmp_path
     assert "same shape" in done.err
     assert shell("evaluate", pair[0], tmp_path / "gone.tif").code == 2
     assert shell("evaluate", *pair, "--objects", "--areas").code == 2
+    assert "--spacing" in shell("evaluate", *pair, "--unit", "mm").err
 
 
 @pytest.fixture

@@ -77,6 +77,13 @@ def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) ->
         (["--style", "style.tif", "--method", "magic"], "magic"),
         (["--style", "style.tif", "--strength", "3"], "0 to 1"),
         (["--style", "style.tif", "--method", "gatys", "--seed", str(10**20)], "seed=1000"),
+        (["--style", "style.tif", "--steps", "5"], "gatys and --train-fast"),
+        (["--style", "style.tif", "--vgg", "nope"], "gatys and --train-fast"),
+        (["--style", "style.tif", "--method", "any", "--seed", "9"], "gatys and --train-fast"),
+        (
+            ["--style", "style.tif", "--method", "histogram", "--device", "cuda"],
+            "--device is for the methods gatys, any",
+        ),
         (["--style", "gone.tif"], "gone.tif"),
         (["--style", "damaged.style.json"], "is no style that this version reads"),
         (["--style", "flat.tif"], "same value everywhere"),

@@ -181,12 +181,16 @@ def test_a_mask_of_nothing_but_what_is_ignored_teaches_no_class(lessons: list[ob
         ["--try-styles"],
         ["--add-class", "vessel"],  # the model finds objects
         ["--from-scratch", "--classes", "disc", "--add-class", "vessel"],
+        ["--from-scratch", "--classes", "disc", "--replay", "0.3"],
+        ["--from-scratch", "--classes", "disc", "--learn", "decoder"],
+        ["--from-scratch", "--classes", "disc", "-m", "tiny"],
     ],
 )
 def test_options_that_do_not_go_together(
     shell: Shell, lessons: list[object], own: ModelStore, words: list[str]
 ) -> None:
-    done = shell("teach", *lessons, "-m", "tiny", *words)
+    model = [] if {"--from-scratch", "--classes"} <= set(words) else ["-m", "tiny"]
+    done = shell("teach", *lessons, *model, *words)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("Error: ")
 

@@ -274,6 +274,8 @@ def test_a_new_model_needs_pictures_of_one_kind_and_enough_classes(store):
         teach_new([volume(0)], ["dim"], "x", store=store, steps=1, minutes=None)
     with pytest.raises(OptionError, match="names of its classes"):
         teach_new([volume(0)], [], "x", store=store, steps=1, minutes=None)
+    with pytest.raises(OptionError, match="would stay random"):
+        teach_new([picture(0)], ["disc"], "x", store=store, steps=1, minutes=None, learn="decoder")
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((7, 7), "YX"), ((2, 7, 5), "ZYX")])

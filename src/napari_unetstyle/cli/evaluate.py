@@ -53,7 +53,7 @@ def evaluate_labels(
     spacing: Annotated[
         str | None, typer.Option(help="Pixel size of both, Y,X or Z,Y,X, in place of what the files say.")
     ] = None,
-    unit: Annotated[str, typer.Option(help="Of --spacing: um or mm.")] = "um",
+    unit: Annotated[str | None, typer.Option(help="Of --spacing: um or mm. [default: um]")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the scores as a table.")] = None,
     differences: Annotated[
         Path | None, typer.Option(help="Write labels of where the two differ: too much, too little, something else.")
@@ -79,9 +79,11 @@ def evaluate_labels(
             f"--objects and {'--areas' if areas else '--tolerance'} exclude each other: give one of them."
         )
     _check_targets([path for path in (csv, differences) if path is not None], (prediction, truth), force=force)
+    if unit is not None and spacing is None:
+        raise OptionError("--unit is that of --spacing: give that, too, or leave it out.")
     first, second = read_label_pair(prediction, truth, axes)
     sizes = parse_spacing(spacing)
-    place = common_geometry(first, second) if sizes is None else with_sizes(second, sizes, unit)
+    place = common_geometry(first, second) if sizes is None else with_sizes(second, sizes, unit or "um")
     info = label_info(prediction)
     is_areas = areas or (not objects and (tolerance is not None or _holds_areas(info, place)))
     output: Any = "areas" if is_areas else "objects"

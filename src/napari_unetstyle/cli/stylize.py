@@ -114,6 +114,7 @@ def stylize_pictures(
         given = {"weights": vgg, "seed": seed, "device": device, "log": log}
         train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
         return
+    _check_used(method, is_gatys=steps is not None or vgg is not None or seed != 0, is_textured=device != "auto")
     neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
     assert out is not None  # as was checked
@@ -134,6 +135,21 @@ def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_t
         raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
     if train is None and is_timed:
         raise OptionError("--minutes and --log go with --train-fast only: give that, too, or leave them out.")
+
+
+def _check_used(method: str, *, is_gatys: bool, is_textured: bool) -> None:
+    """Whether the method heeds what was given for its like."""
+    from napari_unetstyle.core.errors import OptionError
+    from napari_unetstyle.core.style.change import TEXTURED
+
+    if is_gatys and method != "gatys":
+        raise OptionError(
+            f"--steps, --vgg and --seed are for the method gatys and --train-fast, not for {method!r}: leave them out."
+        )
+    if is_textured and method not in TEXTURED:
+        raise OptionError(
+            f"--device is for the methods {', '.join(TEXTURED)} and --train-fast, not for {method!r}: leave it out."
+        )
 
 
 def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOptions, out: Path, read: Reader) -> None:

@@ -64,7 +64,9 @@ a model that separates objects, else class values; QuPath's GeoJSON is read, too
 def teach_model(
     images: Annotated[Path, typer.Option(help="Folder of pictures.")],
     labels: Annotated[Path, typer.Option(help="Folder of their labels, or masks, or GeoJSON.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Model to start from: name or folder.")] = "nuclei",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model to start from: name or folder. [default: nuclei]")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder for the model. [default: among your models]")
     ] = None,
@@ -93,7 +95,9 @@ def teach_model(
     patience: Annotated[
         int | None, typer.Option(help="End early after so many measurements without a better one. [default: never]")
     ] = None,
-    replay: Annotated[float, typer.Option(help="Share of patches from the model's old pictures.")] = 0.5,
+    replay: Annotated[
+        float | None, typer.Option(help="Share of patches from the model's old pictures. [default: 0.5]")
+    ] = None,
     style: Annotated[
         list[str] | None,
         typer.Option(help="A picture, or a style of the bank, whose look the model also learns to read; or several."),
@@ -129,6 +133,10 @@ def teach_model(
             "--from-scratch and --classes go together (and --areas only with them): name the classes of the new model, "
             "or leave all out to teach a model that is there."
         )
+    if from_scratch and (model is not None or replay is not None or learn != "all"):
+        raise OptionError(
+            "--model, --replay and --learn are for a model that is there: with --from-scratch, leave them out."
+        )
     if from_scratch and add_class:
         raise OptionError("--add-class is for a model that is there: with --from-scratch, name all by --classes.")
     if try_styles and (from_scratch or not style or work is not None):
@@ -145,7 +153,7 @@ def teach_model(
             "bank are kept without texture."
         )
     store = ModelStore()
-    parent = None if from_scratch else store.load(model)
+    parent = None if from_scratch else store.load(model or "nuclei")
     usual = 10.0 if from_scratch else 2.0
     options = FineTuneOptions(
         minutes=usual if minutes is None and steps is None else minutes,
@@ -154,7 +162,7 @@ def teach_model(
         learn=cast("Any", learn),  # checked there
         schedule=cast("Any", schedule),
         patience=patience,
-        replay=replay,
+        replay=0.5 if replay is None else replay,
         name=name or (_name_of(out, classes or []) if from_scratch else None),
         seed=seed,
         device=device,

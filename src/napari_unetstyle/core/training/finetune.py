@@ -199,6 +199,11 @@ def iter_teach_new(
     shelf = store or ModelStore()
     if options.name is None:
         raise OptionError("A new model needs a name. Give one of small letters, digits, '-' and '_'.")
+    if options.learn != "all":
+        raise OptionError(
+            f"Option learn={options.learn!r} is not allowed for a new model: its other layers would stay random. "
+            "Give 'all'."
+        )
     spec = fresh_spec(corrections, options.name, classes)
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
