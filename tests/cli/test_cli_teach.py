@@ -49,14 +49,17 @@ def test_one_that_is_no_better_is_not_kept_unless_asked(
     shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
 ) -> None:
     words = ["teach", *lessons, "-m", "tiny", "--steps", 1, "--rate", 1e-9]
+    tifffile.imwrite(tmp_path / "pictures" / "slide7.tif", np.zeros((20, 20), np.uint8))
     done = shell(*words)
     assert done.code == 1
+    assert "Note: 1 picture has no masks: slide7.tif." in done.err
     assert "the model you had stays" in done.out
     assert "tiny-mine" not in [spec.name for spec in own.list()]
     kept = shell(*words, "--keep", "-o", tmp_path / "out", "--json")
     assert kept.code == 0
     said = json.loads(kept.out)
     assert said["verdict"] == "not better"
+    assert said["notes"][0] == "1 picture has no masks: slide7.tif."
     assert said["places"]["count"] >= 3
     assert ModelStore().load(tmp_path / "out").spec.name == "tiny-mine"
     again = shell(*words, "-o", tmp_path / "out")
@@ -147,10 +150,11 @@ def test_a_class_is_added_and_told_by_itself(
 def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
     from napari_unetstyle.cli.teach import corrections
     from napari_unetstyle.core.annotation.corrections import learned
+    from napari_unetstyle.core.annotation.masks import find_pairs
 
     images, labels = Path(str(lessons[1])), Path(str(lessons[3]))
-    found = corrections(images, labels, 3, is_areas=False, classes=())
-    whole = corrections(images, labels, None, is_areas=False, classes=())
+    found = corrections(find_pairs(images, labels), 3, is_areas=False, classes=())
+    whole = corrections(find_pairs(images, labels), None, is_areas=False, classes=())
     for one, all_ in zip(found, whole, strict=True):
         targets, valid = learned(one)
         np.testing.assert_array_equal(valid, all_.labels != 3)
@@ -159,12 +163,13 @@ def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
 
 def test_a_mask_of_nothing_but_what_is_ignored_teaches_no_class(lessons: list[object]) -> None:
     from napari_unetstyle.cli.teach import corrections
+    from napari_unetstyle.core.annotation.masks import find_pairs
     from napari_unetstyle.core.models.classes import class_specs
 
     images, labels = Path(str(lessons[1])), Path(str(lessons[3]))
     for path in labels.iterdir():
         tifffile.imwrite(path, np.where(tifffile.imread(path) > 0, 255, 0).astype(np.uint8))
-    for one in corrections(images, labels, 255, is_areas=True, classes=class_specs(["disc"])):
+    for one in corrections(find_pairs(images, labels), 255, is_areas=True, classes=class_specs(["disc"])):
         assert not one.labels.any()
         assert one.accepted is not None
         assert not one.accepted.all()

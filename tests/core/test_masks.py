@@ -15,7 +15,14 @@ from scipy import ndimage
 
 from napari_unetstyle.core import read_image, write_image, write_labels
 from napari_unetstyle.core.annotation.corrections import learned
-from napari_unetstyle.core.annotation.masks import Pair, find_pairs, labels_of_geojson, read_areas, read_masks
+from napari_unetstyle.core.annotation.masks import (
+    Pair,
+    find_pairs,
+    labels_of_geojson,
+    read_areas,
+    read_masks,
+    unpaired,
+)
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
@@ -198,6 +205,7 @@ def test_pairs_go_by_name(tmp_path):
     targets, valid = learned(correction)
     assert valid.all()
     assert np.array_equal(targets[1], blobs(1))
+    assert unpaired(pictures, masks, pairs) == ["1 file of masks belongs to no picture: other.tif."]
     tifffile.imwrite(masks / "a.tif", blobs(1))
     with pytest.raises(ImageFileError, match="Both"):
         find_pairs(pictures, masks)
@@ -207,6 +215,12 @@ def test_pictures_and_masks_may_share_a_folder(tmp_path):
     for name in ("a.tif", "a_seg.tif"):
         tifffile.imwrite(tmp_path / name, np.zeros((24, 30), np.uint8))
     assert [(p.picture.name, p.masks.name) for p in find_pairs(tmp_path, tmp_path)] == [("a.tif", "a_seg.tif")]
+    for name in ("b_seg.tif", *(f"x{i}.tif" for i in range(7))):
+        tifffile.imwrite(tmp_path / name, np.zeros((24, 30), np.uint8))
+    assert unpaired(tmp_path, tmp_path, find_pairs(tmp_path, tmp_path)) == [
+        "7 pictures have no masks: x0.tif, x1.tif, x2.tif, x3.tif, x4.tif and 2 more.",
+        "1 file of masks belongs to no picture: b_seg.tif.",
+    ]
 
 
 def test_a_picture_is_not_its_own_masks_however_its_folder_is_spelled(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unetstyle.core.annotation.corrections import Correction
+    from napari_unetstyle.core.annotation.masks import Pair
     from napari_unetstyle.core.models.model import Model
     from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.models.store import ModelStore
@@ -121,6 +122,7 @@ def teach_model(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Teach a model; see HELP."""
+    from napari_unetstyle.core.annotation.masks import find_pairs, unpaired
     from napari_unetstyle.core.models.classes import class_specs
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.options import make_options
@@ -176,12 +178,16 @@ def teach_model(
         known, is_areas = class_specs(classes or []), areas
     else:
         known, is_areas = with_classes(parent.spec, options.add_classes).classes, parent.spec.separation is None
-    lessons = corrections(images, labels, ignore, is_areas=is_areas, classes=known)
+    pairs = find_pairs(images, labels)
+    left_out = unpaired(images, labels, pairs)
+    for sentence in left_out:
+        typer.echo(f"Note: {sentence}", err=True)
+    lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known)
     if parent is not None and not add_class and not as_json:
         _tell_contradictions(lessons, parent, options.segment)
     job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
     candidate = _drained(job, work)
-    _finish(candidate, store, out, keep=keep, as_json=as_json)
+    _finish(candidate, store, out, left_out, keep=keep, as_json=as_json)
 
 
 def _job(
@@ -208,13 +214,11 @@ def _job(
 
 
 def corrections(
-    images: Path, labels: Path, ignore: int | None, *, is_areas: bool, classes: tuple[ClassSpec, ...]
+    pairs: Sequence[Pair], ignore: int | None, *, is_areas: bool, classes: tuple[ClassSpec, ...]
 ) -> Sequence[Correction]:
     """Every picture that has labels, called right as a whole except where the labels say "ignore"."""
-    from napari_unetstyle.core.annotation.masks import find_pairs
-
     output = "areas" if is_areas else "objects"
-    return [pair.correction(output, classes, ignore) for pair in find_pairs(images, labels)]
+    return [pair.correction(output, classes, ignore) for pair in pairs]
 
 
 def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: SegmentOptions) -> None:
@@ -262,7 +266,9 @@ def _drained(job: Steps[Done], work: Path | None) -> Done:
             raise typer.Exit(STOPPED) from stop
 
 
-def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: bool, as_json: bool) -> None:
+def _finish(
+    candidate: Candidate, store: ModelStore, out: Path | None, left_out: Sequence[str], *, keep: bool, as_json: bool
+) -> None:
     """Keep it or not, say so, and exit with a code that means it."""
     comparison = candidate.comparison
     kept = None
@@ -279,7 +285,7 @@ def _finish(candidate: Candidate, store: ModelStore, out: Path | None, *, keep: 
             "added": after.on_added,
         }
         folder = None if kept is None else str(kept.folder)
-        about = {"verdict": comparison.verdict, "model": folder, "notes": candidate.notes}
+        about = {"verdict": comparison.verdict, "model": folder, "notes": [*left_out, *candidate.notes]}
         typer.echo(json.dumps(about | scores))
     else:
         for sentence in (*candidate.notes, comparison.sentence()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_areas, read_masks
+from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_areas, read_masks, unpaired
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.files import read_image
@@ -80,7 +80,7 @@ def iter_add(pictures: Path, masks: Path, project: Project, goal: Goal | None) -
             found["new"] += 1
         except UnetstyleError as error:
             problems.append(str(error))
-    return Added(**found, problems=tuple(problems))
+    return Added(**found, problems=(*problems, *unpaired(pictures, masks, pairs)))
 
 
 def _add(pair: Pair, project: Project, goal: Goal | None) -> bool:

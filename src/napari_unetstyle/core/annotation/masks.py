@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,31 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
             "slide7_mask.tif."
         )
     return [Pair(picture=known[name][0], masks=file) for name, file in sorted(found.items())]
+
+
+def unpaired(pictures: str | os.PathLike[str], masks: str | os.PathLike[str], pairs: Sequence[Pair]) -> list[str]:
+    """Sentences about the files of two folders that :func:`find_pairs` left out, one about each kind."""
+    used = {file.resolve() for pair in pairs for file in (pair.picture, pair.masks)}
+    alone = [file for file in _files(Path(pictures)) if is_image_file(file) and file.resolve() not in used]
+    lost = [file for file in _files(Path(masks)) if _may_be_masks(file) and file.resolve() not in used]
+    if Path(pictures).resolve() == Path(masks).resolve():  # only the ending tells then
+        lost = [file for file in lost if _is_geojson(file) or _stem(file).endswith(_ENDINGS)]
+        alone = [file for file in alone if file not in lost]
+    said = []
+    if alone:
+        said.append(f"{_named(alone, 'picture has', 'pictures have')} no masks: {_listed(alone)}.")
+    if lost:
+        said.append(f"{_named(lost, 'file of masks belongs', 'files of masks belong')} to no picture: {_listed(lost)}.")
+    return said
+
+
+def _named(files: Sequence[Path], one: str, several: str) -> str:
+    return f"{len(files)} {one if len(files) == 1 else several}"
+
+
+def _listed(files: Sequence[Path], most: int = 5) -> str:
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return ", ".join(file.name for file in files[:most]) + more
 
 
 def read_masks(
@@ -341,5 +366,8 @@ def _picture_of(masks: Path, known: Container[str]) -> str | None:
     """Name of the picture that a file of masks belongs to."""
     stem = _stem(masks)
     names = [stem.removesuffix(ending) for ending in _ENDINGS if stem.endswith(ending)] + [stem]
-    is_masks = masks.suffix.lower() in GEOJSON or is_image_file(masks)
-    return next((name for name in names if name in known), None) if is_masks else None
+    return next((name for name in names if name in known), None) if _may_be_masks(masks) else None
+
+
+def _may_be_masks(file: Path) -> bool:
+    return file.suffix.lower() in GEOJSON or is_image_file(file)
