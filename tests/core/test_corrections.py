@@ -122,6 +122,8 @@ def test_rings_stay_in_the_frame_of_the_object(axes, dims, touched_frames):
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"image": np.zeros(SHAPE)},
+        {"labels": [[0]]},
         {"labels": np.zeros((3, 3), int)},
         {"labels": np.zeros(SHAPE)},
         {"labels": np.full(SHAPE, -1)},

@@ -233,6 +233,13 @@ def test_given_pixel_size_wins(tmp_path: Path) -> None:
             read_image(path, spacing=wrong)
 
 
+@pytest.mark.parametrize("stated", [{"axes": ["Y", "X"]}, {"spacing": 0.5}, {"spacing": (0.5,)}])
+def test_what_is_stated_in_another_way_is_refused(stated: dict[str, Any], tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), np.uint8))
+    with pytest.raises(ImageError):
+        read_image(tmp_path / "a.tif", **stated)
+
+
 def test_channel_names(tmp_path: Path) -> None:
     metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "actin"]}}
     image = read_image(write(tmp_path / "x.ome.tif", noise(2, 7, 9), ome=True, metadata=metadata))

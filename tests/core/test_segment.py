@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tifffile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,17 @@ def test_a_polygon_is_segmented_inside_only(picture, model, whole):
     assert not part.labels[20:60, 100:].any()
     inside = part.probability_bytes[0, 100:130, 15:40].astype(int) - whole.probability_bytes[0, 100:130, 15:40]
     assert np.abs(inside).max() <= 1
+
+
+def test_arrays_and_types_of_torch_are_taken(picture, model):
+    plain = {"box": ((5, 90), (10, 100)), "polygon": ((5, 5), (80, 20), (30, 90)), "device": "cpu"}
+    other = {"box": np.array(plain["box"]), "polygon": np.array(plain["polygon"]), "device": torch.device("cpu")}
+    expected, found = segment(picture, model, **plain), segment(torch.from_numpy(picture), model, **other)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.provenance["options"] == expected.provenance["options"]
+    assert SegmentOptions(frames=np.array([[0], [2]])).frames == ((0,), (2,))
+    with pytest.raises(ImageError, match="grad"):
+        segment(torch.zeros((5, 6), requires_grad=True), model)
 
 
 def test_what_is_stated_of_an_image_holds(picture, model, whole):
@@ -240,6 +252,20 @@ def test_progress_goes_forward_to_the_end(picture, model):
         (np.zeros((5, 5), complex), {}, ImageError, "real numbers"),
         (np.array([[None, 1]]), {}, ImageError, "real numbers"),
         (np.full((9, 9), np.nan), {}, ImageError, "no finite pixel"),
+        ([[1, 2], [3]], {}, ImageError, "equally long"),
+        (["a", "picture"], {}, ImageError, "real numbers"),
+        (np.zeros((5, 6)), {"axes": ["Y", "X"]}, ImageError, "as one text"),
+        (np.zeros((5, 6)), {"spacing": 0.5}, ImageError, "one number for each axis"),
+        (np.zeros((5, 6)), {"spacing": ("a", "b")}, ImageError, "one number for each axis"),
+        (np.zeros((5, 6)), {"device": None}, DeviceError, "None"),
+        (np.zeros((5, 6)), {"frames": ()}, OptionError, "at least one"),
+        (np.zeros((5, 6)), {"frames": (0, 1)}, OptionError, "at least one"),
+        (np.zeros((5, 6)), {"object_diameter": "12"}, OptionError, "object_diameter='12'"),
+        (np.zeros((5, 6)), {"threshold": "a"}, OptionError, "threshold='a'"),
+        (np.zeros((5, 6)), {"tile": "a"}, OptionError, "tile='a'"),
+        (np.zeros((5, 6)), {"min_pixels": "3"}, OptionError, "min_pixels='3'"),
+        (np.zeros((5, 6)), {"min_size": 3}, OptionError, "min_size=3"),
+        (np.zeros((5, 6)), {"memory": "1 GB"}, OptionError, "memory='1 GB'"),
         (np.zeros((5, 6, 7)), {}, ImageError, "axes="),
         (np.zeros((5, 6, 7)), {"axes": "YX"}, ImageError, "name 2 axes"),
         (np.zeros((5, 6, 7)), {"axes": "QYX"}, ImageError, "not allowed"),

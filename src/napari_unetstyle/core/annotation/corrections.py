@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.errors import ImageError, OptionError
-from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.image import ArrayLike, Image
 from napari_unetstyle.core.segmentation.result import classes_of_objects
 
 RING = 3
@@ -71,6 +71,11 @@ class Correction:
     known: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image, Image):
+            raise ImageError(
+                f"The picture of a correction has to be an Image, got {type(self.image).__name__}: make one of an "
+                "array with as_image, or of a file with read_image."
+            )
         self._check_grid("labels", self.labels)
         if self.labels.dtype.kind not in "ui":
             raise ImageError(f"Labels have to be integers, got {self.labels.dtype}.")
@@ -94,6 +99,8 @@ class Correction:
             )
 
     def _check_grid(self, name: str, array: NDArray[Any]) -> None:
+        if not isinstance(array, ArrayLike):
+            raise ImageError(f"{name!r} has to be an array, got {type(array).__name__}.")
         if tuple(array.shape) != self.image.label_shape:
             raise ImageError(
                 f"{name!r} has shape {tuple(array.shape)}, but the picture's grid is {self.image.label_shape} "

@@ -11,7 +11,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
 from napari_unetstyle.core.imaging.dicom_file import is_dicom
-from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.image import Image, stated_axes, stated_spacing
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
@@ -73,9 +73,10 @@ def read_image(
     file = _found(path)
     if series is not None and (is_zarr(file) or not (file.is_dir() or is_dicom(_start_of(file)))):
         raise OptionError(f"Option series={series!r} is for DICOM, which {file} is not. Leave it out.")
-    image = _reader(file, series, level)(file, axes)
+    image = _reader(file, series, level)(file, axes if axes is None else stated_axes(axes))
     if spacing is None:
         return image
+    spacing = stated_spacing(spacing)
     spatial = "".join(a for a in "ZYX" if a in image.axes)
     if len(spacing) != len(spatial):
         raise ImageError(

@@ -78,14 +78,14 @@ class Image:
         ImageError
             If they do not fit the array.
         """
-        axes = self.axes if axes is None else axes.upper()
+        axes = self.axes if axes is None else stated_axes(axes)
         place, spatial = self.geometry, [a for a in "ZYX" if a in axes]
         if spatial != [a for a in "ZYX" if a in self.axes]:
             place = geo.unknown(len(spatial))
-        if spacing is not None and len(spacing) == len(spatial):
-            place = place.with_spacing(spacing, "um")
-        elif spacing is not None:
-            place = Geometry(spacing=tuple(spacing))  # and is told that it does not fit
+        if spacing is not None:
+            sizes = stated_spacing(spacing)
+            fits = len(sizes) == len(spatial)
+            place = place.with_spacing(sizes, "um") if fits else Geometry(spacing=sizes)  # which is refused below
         names = self.channel_names if axes == self.axes else ()
         return replace(self, axes=axes, geometry=place, channel_names=names)
 
@@ -180,15 +180,60 @@ def as_image(
     ImageError
         If axes or array are not allowed.
     """
-    if not isinstance(array, ArrayLike):
-        array = np.asarray(array)
+    array = _as_array(array)
     _check_array(array)
     notes: tuple[str, ...] = ()
     if axes is None:
         axes, notes = _plain_axes(array.shape)
-    dims = sum(a in "ZYX" for a in axes.upper())
-    place = geo.in_known_unit(tuple(map(float, spacing)), unit or "um") if spacing is not None else geo.unknown(dims)
-    return Image(array=array, axes=axes.upper(), geometry=place, name=name, notes=notes)
+    axes = stated_axes(axes)
+    dims = sum(a in "ZYX" for a in axes)
+    place = geo.in_known_unit(stated_spacing(spacing), unit or "um") if spacing is not None else geo.unknown(dims)
+    return Image(array=array, axes=axes, geometry=place, name=name, notes=notes)
+
+
+def stated_axes(axes: Any) -> str:
+    """Axes as a person states them, in capitals.
+
+    Raises
+    ------
+    ImageError
+        If they are no text.
+    """
+    if not isinstance(axes, str):
+        raise ImageError(f"Axes {axes!r} are not allowed: give them as one text of the letters {AXES}, such as 'ZYX'.")
+    return axes.upper()
+
+
+def stated_spacing(spacing: Any) -> tuple[float, ...]:
+    """Pixel size as a person states it.
+
+    Raises
+    ------
+    ImageError
+        If it is not one number for each of several axes.
+    """
+    try:
+        return tuple(map(float, spacing))
+    except (TypeError, ValueError) as error:
+        raise ImageError(
+            f"Pixel size {spacing!r} is not allowed: give one number for each axis (Z)YX, such as (0.5, 0.5)."
+        ) from error
+
+
+def _as_array(pixels: Any) -> ArrayLike:
+    """An array as it is; lists, and tensors in the memory of the computer, as numpy has them."""
+    try:
+        if isinstance(pixels, ArrayLike) and np.dtype(pixels.dtype) is not None:
+            return pixels
+    except TypeError:  # a type of its own
+        pass
+    try:
+        return np.asarray(pixels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ImageError(
+            f"A picture cannot be made of this {type(pixels).__name__}: {error}. Give an array of numbers, such as "
+            "numpy's, in which all rows are equally long."
+        ) from error
 
 
 def _plain_axes(shape: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
@@ -203,7 +248,12 @@ def _plain_axes(shape: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
 
 
 def _check_array(array: ArrayLike) -> None:
-    dtype = np.dtype(array.dtype)
+    try:
+        dtype = np.dtype(array.dtype)
+    except (AttributeError, TypeError) as error:
+        raise ImageError(
+            f"A {type(array).__name__} cannot be used as it is: give an array of numpy, dask or zarr, or use as_image."
+        ) from error
     if dtype.kind not in "buif":
         raise ImageError(f"Pixels of type {dtype} cannot be used: give real numbers (bool, integer or float).")
     if math.prod(array.shape) == 0:

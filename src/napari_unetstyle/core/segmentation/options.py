@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import operator
 import re
 from dataclasses import dataclass
@@ -105,21 +106,38 @@ class SegmentOptions:
         _require(self.plane in ("YX", "ZX", "ZY", "all"), "plane", self.plane, "'YX', 'ZX', 'ZY' or 'all'")
         is_open = self.plane != "all" or (self.box is None and self.polygon is None and self.frames is None)
         _require(is_open, "plane", self.plane, "one plane where only a part is segmented")
-        _require(self.threshold is None or 0 < self.threshold < 1, "threshold", self.threshold, "a number in (0, 1)")
-        _require(self.min_pixels is None or self.min_pixels >= 0, "min_pixels", self.min_pixels, "0 or more")
-        _require(self.min_size is None or bool(_SIZE.fullmatch(self.min_size)), "min_size", self.min_size, _SIZE_WORDS)
+        is_within = self.threshold is None or (_is_number(self.threshold) and 0 < self.threshold < 1)
+        _require(is_within, "threshold", self.threshold, "a number in (0, 1)")
+        is_count = self.min_pixels is None or (_is_number(self.min_pixels) and self.min_pixels >= 0)
+        _require(is_count, "min_pixels", self.min_pixels, "0 or more")
+        is_size = self.min_size is None or (isinstance(self.min_size, str) and bool(_SIZE.fullmatch(self.min_size)))
+        _require(is_size, "min_size", self.min_size, _SIZE_WORDS)
         is_one = self.min_size is None or self.min_pixels is None
         _require(is_one, "min_size", self.min_size, "either it or min_pixels, not both")
         for name in ("keep_largest", "fill_holes"):
             is_free = not getattr(self, name) or self.output != "objects"
             _require(is_free, name, getattr(self, name), "it with output='areas' only")
-        _require(self.tile is None or self.tile >= 16, "tile", self.tile, "16 or more")
+        is_tile = self.tile is None or (_is_number(self.tile) and self.tile >= 16)
+        _require(is_tile, "tile", self.tile, "16 or more")
+        _require(self.memory is None or _is_number(self.memory), "memory", self.memory, "a number of bytes")
         _require(self.backend in BACKENDS, "backend", self.backend, " or ".join(map(repr, BACKENDS)))
         diameter = self.object_diameter
-        _require(diameter is None or 1 <= diameter <= 1e5, "object_diameter", diameter, "pixels from 1 to 100000")
+        is_diameter = diameter is None or (_is_number(diameter) and 1 <= diameter <= 1e5)
+        _require(is_diameter, "object_diameter", diameter, "pixels from 1 to 100000")
         _require(self.box is None or _is_box(self.box), "box", self.box, "((y0, y1), (x0, x1)), whole numbers, y0 < y1")
         is_polygon = self.polygon is None or _is_polygon(self.polygon)
         _require(is_polygon, "polygon", self.polygon, "at least three (y, x) vertices of finite numbers")
+        are_frames = self.frames is None or _are_frames(self.frames)
+        _require(are_frames, "frames", self.frames, "at least one index of whole numbers, as in ((0,), (4,))")
+        self._settle()
+
+    def _settle(self) -> None:
+        """Arrays, lists and devices as what they are kept as."""
+        for name, number in (("box", operator.index), ("polygon", float), ("frames", operator.index)):
+            rows = getattr(self, name)
+            if rows is not None:
+                object.__setattr__(self, name, tuple(tuple(map(number, row)) for row in rows))
+        object.__setattr__(self, "device", str(self.device))  # torch has a type of its own
 
     @property
     def has_linked_slices(self) -> bool:
@@ -191,6 +209,17 @@ def _is_box(value: Any) -> bool:
         return len(value) in (2, 3) and all(operator.index(low) < operator.index(high) for low, high in value)
     except (TypeError, ValueError):  # no pairs, or no whole numbers
         return False
+
+
+def _are_frames(value: Any) -> bool:
+    try:
+        return len(value) > 0 and all(operator.index(i) is not None for index in value for i in index)
+    except TypeError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real)
 
 
 def _is_polygon(value: Any) -> bool:
