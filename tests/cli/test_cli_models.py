@@ -64,6 +64,23 @@ def test_two_are_compared_on_pictures(shell: Shell, own_store: Path, tiny: Model
     assert len(list(slides.iterdir())) == 2  # nothing was written
 
 
+def test_a_bad_picture_does_not_stop_a_comparison(shell: Shell, own_store: Path, tiny: Model, slides: Path) -> None:
+    shell("models", "import", tiny.folder)
+    tiny_model(own_store, name="other", seed=3)
+    (slides / "more").mkdir()
+    (slides / "a.tif").rename(slides / "more" / "z.tif")
+    (slides / "a.tif").write_text("no picture")
+    words = ["models", "compare", "tiny", "other", slides]
+    done = shell(*words)
+    assert done.code == 1
+    assert "a.tif: failed. " in done.err
+    heads = [line for line in done.out.splitlines() if not line.startswith(" ")]
+    assert heads == [str(slides / "b.tif"), str(slides / "more" / "z.tif")]
+    said = [json.loads(line) for line in shell(*words, "--json").out.splitlines()]
+    assert ["error" in one for one in said] == [True, False, False]
+    assert shell("models", "compare", "tiny", "other", slides / "a.tif").code == 2
+
+
 def test_models_are_compared_on_the_level_that_segment_takes(
     shell: Shell, own_store: Path, tiny: Model, tmp_path: Path
 ) -> None:

@@ -16,8 +16,11 @@ from napari_unetstyle.cli.values import parse_channel, parse_spacing
 if TYPE_CHECKING:
     from napari_unetstyle.core import Agreement
 
+SOME_FAILED = 1
+ALL_FAILED = 2
+
 _MODEL = typer.Argument(help="Name, name@version, or a model folder.", show_default=False)
-_PICTURES = typer.Argument(help="Files: TIFF, PNG, JPEG, NIfTI, NRRD, MHA; or a DICOM folder.", show_default=False)
+_PICTURES = typer.Argument(help="Files, folders (with subfolders) or patterns, as of segment.", show_default=False)
 
 
 def compare_models(
@@ -33,23 +36,37 @@ def compare_models(
 ) -> None:
     """Run two models on pictures and say how far they agree; neither counts as right, and nothing is written."""
     from napari_unetstyle.core import ModelStore, run
+    from napari_unetstyle.core.errors import UnetstyleError
+    from napari_unetstyle.core.models.comparable import common_output
     from napari_unetstyle.core.progress import share
     from napari_unetstyle.core.segmentation.agreement import iter_compare_models
+    from napari_unetstyle.core.segmentation.folder_inputs import find_pictures
     from napari_unetstyle.core.segmentation.level_choice import read_fitting
     from napari_unetstyle.core.segmentation.options import make_options
 
     store = ModelStore()
     pair = store.load(first), store.load(second)
     options = make_options(channel=parse_channel(channel), device=device)
-    specs, sizes, count = [model.spec for model in pair], parse_spacing(spacing), len(pictures)
+    specs, sizes, failed = [model.spec for model in pair], parse_spacing(spacing), 0
+    common_output(*specs)  # what holds for every picture is said before the first
+    paths = [path for path, _ in find_pictures(pictures)]
     with progress_bar() as (show, say):
-        for i, path in enumerate(pictures):
-            image, chosen = read_fitting(path, specs, options, axes=axes, spacing=sizes, level=level)
-            steps = iter_compare_models(image, *pair, chosen)
-            found = run(share(steps, i / count, (i + 1) / count), lambda step: show(step, step.done))
+        for i, path in enumerate(paths):
+            try:
+                image, chosen = read_fitting(path, specs, options, axes=axes, spacing=sizes, level=level)
+                steps = iter_compare_models(image, *pair, chosen)
+                found = run(share(steps, i / len(paths), (i + 1) / len(paths)), lambda step: show(step, step.done))
+            except UnetstyleError as error:
+                failed += 1
+                if as_json:
+                    say(json.dumps({"picture": str(path), "models": (first, second), "error": str(error)}))
+                typer.echo(f"{path}: failed. {error}", err=True)
+                continue
             say(_json_line(path, (first, second), found) if as_json else _text(path, (first, second), found))
             if not as_json and image.notes:
                 say(f"  Note: {' '.join(image.notes)}")
+    if failed:
+        raise typer.Exit(ALL_FAILED if failed == len(paths) else SOME_FAILED)
 
 
 def _json_line(path: Path, names: tuple[str, str], found: Agreement) -> str:

@@ -60,6 +60,19 @@ def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None, e
     OptionError
         If there is no picture, two would have the same name, or a result would replace a picture.
     """
+    entries = _with_targets(find_pictures(inputs, out), suffix, ending)
+    _check_targets(entries, out)
+    return entries
+
+
+def find_pictures(inputs: Sequence[Path], out: Path | None = None) -> list[tuple[Path, str]]:
+    """The pictures of :func:`find_entries`, each with its name; there need be no output folder.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
     named = [found for given in inputs for found in _expanded(given)]
     pairs: dict[Path, tuple[Path, str]] = {}
     for path in named:
@@ -70,9 +83,7 @@ def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None, e
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
-    entries = _with_targets(sorted(pairs.values(), key=lambda pair: pair[1]), suffix, ending)
-    _check_targets(entries, out)
-    return entries
+    return sorted(pairs.values(), key=lambda pair: pair[1])
 
 
 def _expanded(given: Path) -> list[Path]:
@@ -83,7 +94,7 @@ def _expanded(given: Path) -> list[Path]:
     return sorted(path for path in map(Path, found) if path.is_dir() or is_image_file(path))
 
 
-def _pictures(path: Path, named: Sequence[Path], out: Path) -> Iterable[tuple[Path, str]]:
+def _pictures(path: Path, named: Sequence[Path], out: Path | None) -> Iterable[tuple[Path, str]]:
     if path.is_dir():
         return [(found, _name(found, path)) for found in _inside(path, out)]
     return [(path, _name(_whole(path), _common_folder(named)))]
@@ -96,10 +107,10 @@ def _whole(path: Path) -> Path:
     return plain if is_same else path.resolve()
 
 
-def _inside(folder: Path, out: Path) -> Iterator[Path]:
+def _inside(folder: Path, out: Path | None) -> Iterator[Path]:
     """Picture files, and folders of DICOM slices or OME-Zarr in the place of their files."""
-    ours = out.resolve()
-    found = [path for path in _walked(folder) if ours not in path.resolve().parents]
+    ours = None if out is None else out.resolve()
+    found = [path for path in _walked(folder) if ours is None or ours not in path.resolve().parents]
     files = [path for path in found if path.is_file()]
     yield from (path for path in found if path.is_dir())
     volumes = volume_folders(files)
