@@ -122,7 +122,7 @@ def test_the_new_class_is_described_with_the_next_value_and_a_free_color(plain):
     assert "ring, speck" in spec.card.summary
 
 
-@pytest.mark.parametrize("names", [["Nucleus"], [" "], ["ring", "ring"], ["background"]])
+@pytest.mark.parametrize("names", [["Nucleus"], [" "], ["ring", "ring"], ["background"], ["ri\x1bng"]])
 def test_a_name_that_is_there_already_is_refused(plain, names):
     with pytest.raises(OptionError, match="cannot be called"):
         with_classes(plain.spec, names)

@@ -24,7 +24,7 @@ from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.folder import sealed, to_json
 from napari_unetstyle.core.models.model import Model
-from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.models.spec import Card, Measurement, ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from tests.core.networks_for_tests import tiny_model
 
@@ -260,6 +260,39 @@ def test_nothing_harmful_happens(good: Path, tmp_path: Path) -> None:
     assert set(tmp_path.rglob("*")) - before == {store}
     assert not (tmp_path / "marker").exists()
     assert not Path("/tmp/evil").exists()
+
+
+@pytest.mark.parametrize("part", ["purpose", "summary", "class", "measured", "provenance", "key of provenance"])
+def test_no_text_of_a_model_is_obeyed_by_a_terminal(part: str, good: Path, tmp_path: Path) -> None:
+    spec, text = ModelSpec.model_validate_json((good / "model.json").read_text()), "nice\x1b[2J"
+    row = Measurement.model_construct(data=text, metric="Dice", value=1.0)
+    changed = {
+        "purpose": {"card": spec.card.model_copy(update={"purpose": text})},
+        "summary": {"card": spec.card.model_copy(update={"summary": text.replace("\x1b", "\x9b")})},
+        "measured": {"card": spec.card.model_copy(update={"measured": (row,)})},
+        "class": {"classes": (spec.classes[0].model_copy(update={"name": text}), *spec.classes[1:])},
+        "provenance": {"provenance": {"recipe": text}},
+        "key of provenance": {"provenance": {text: "recipe"}},
+    }[part]
+    shutil.copytree(good, tmp_path / "bad")
+    files = {name: digest for name, digest in spec.files.items() if name != "model.json"}
+    (tmp_path / "bad" / "model.json").write_text(to_json(sealed(spec.model_copy(update=changed), files)))
+    with pytest.raises(ModelFileError, match="control characters") as told:
+        ModelStore(tmp_path / "store").import_(tmp_path / "bad")
+    assert str(told.value).isprintable()
+
+
+def test_neither_is_the_name_of_something_that_no_model_has(good: Path, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path / "bad")
+    content = json.loads((good / "model.json").read_text())
+    (tmp_path / "bad" / "model.json").write_text(json.dumps({**content, "\x1b[2J": 1}))
+    with pytest.raises(ModelFileError) as told:
+        ModelStore(tmp_path / "store").import_(tmp_path / "bad")
+    assert str(told.value).isprintable()
+
+
+def test_a_card_may_have_several_lines() -> None:
+    assert Card(purpose="one", summary="two\n\tlines", training_data="", license="").summary.endswith("lines")
 
 
 def test_mutated_weights_load_or_are_refused(good: Path, tmp_path: Path) -> None:

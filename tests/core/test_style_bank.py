@@ -162,6 +162,8 @@ def test_constant_pictures_and_none_are_refused() -> None:
         KeptStyle.of("flat", [as_image(np.full((40, 40), 7, np.uint8))])
     with pytest.raises(OptionError, match="at least one"):
         KeptStyle.of("none", [])
+    with pytest.raises(OptionError, match="plain text"):
+        KeptStyle.of("none", [], about="nice\x1b[2J")
 
 
 DAMAGES = {
@@ -174,6 +176,7 @@ DAMAGES = {
     "name": lambda content: json.dumps({**content, "name": "../../x"}),
     "thumbnail": lambda content: json.dumps({**content, "thumbnail": "AAAA"}),
     "few": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "quantiles": [[0.1, 0.2]]}}),
+    "control characters": lambda content: json.dumps({**content, "about": "nice\x1b[2J"}),
     "none": lambda content: json.dumps({**content, "statistics": {}}),
     "text": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": ["a", "b", "c"]}}),
     "nan": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": [float("nan")] * 3}}),

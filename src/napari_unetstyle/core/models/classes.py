@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec
+from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec, has_controls
 
 COLORS = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#bbbbbb")  # Paul Tol, bright
 _BACKGROUND = "background"
@@ -17,13 +17,15 @@ def class_specs(names: Sequence[str], before: tuple[ClassSpec, ...] = ()) -> tup
     Raises
     ------
     OptionError
-        If a name is empty, or there already.
+        If a name is empty, or there already, or has control characters in it.
     """
     found = list(before)
     for name in (given.strip() for given in names):
         if not name or name.casefold() in (_BACKGROUND, *(one.name.casefold() for one in found)):
             there = ", ".join(one.name for one in found) or _BACKGROUND
             raise OptionError(f"A class cannot be called {name!r}: give a name that is not there already ({there}).")
+        if has_controls(name):
+            raise OptionError(f"A class cannot be called {name!r}: it has control characters in it.")
         found.append(ClassSpec(value=len(found) + 1, name=name, color=_next_color(found)))
     return tuple(found)
 

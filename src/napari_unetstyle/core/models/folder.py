@@ -160,7 +160,7 @@ def _parsed(path: Path, shown: Path) -> dict[str, Any]:
 
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
-    where = ".".join(map(str, problem["loc"]))
+    where = "".join(c if c.isprintable() else "?" for c in ".".join(map(str, problem["loc"])))  # a key of a stranger
     return f"{where}: {problem['msg']}" if where else problem["msg"]
 
 

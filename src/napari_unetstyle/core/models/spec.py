@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import unicodedata
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napari_unetstyle.core.networks.spec import NetworkSpec
 
@@ -15,6 +16,21 @@ DISCLAIMER = "Research use only, not a medical device."
 class _Part(BaseModel):
     # built when first used, so that the dock opens sooner
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    has_lines: ClassVar[bool] = False
+
+    @field_validator("*")
+    @classmethod
+    def _is_plain(cls, value: Any) -> Any:
+        """No text of a model that somebody handed on does anything to the terminal that shows it."""
+        texts = [*value, *value.values()] if isinstance(value, dict) else [value]
+        if any(has_controls(text, lines=cls.has_lines) for text in texts if isinstance(text, str)):
+            raise ValueError("a text has control characters in it")
+        return value
+
+
+def has_controls(text: str, *, lines: bool = False) -> bool:
+    """Whether there are characters in a text that a terminal obeys; new lines may be in one of several lines."""
+    return any(unicodedata.category(c) == "Cc" and not (lines and c in "\n\t") for c in text)
 
 
 class ClassSpec(_Part):
@@ -83,6 +99,8 @@ class Postprocessing(_Part):
 
 class Card(_Part):
     """What a person must know before trusting the model."""
+
+    has_lines = True
 
     purpose: str
     summary: str

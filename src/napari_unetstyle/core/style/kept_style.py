@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, 
 
 from napari_unetstyle.core.errors import OptionError, StyleFileError
 from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.models.spec import has_controls
 from napari_unetstyle.core.style.network import LARGEST, StyleNetwork, is_packed, packed, unpacked
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import LEVELS, Reference
@@ -74,6 +75,8 @@ class KeptStyle(BaseModel):
         """
         if not NAME.fullmatch(name):
             raise OptionError(f"A style cannot be called {name!r}: use up to 64 small letters, digits, '-' and '_'.")
+        if has_controls(about + license_note, lines=True):
+            raise OptionError("What a style is of and its license are plain text, without control characters.")
         if not pictures:
             raise OptionError("Give at least one picture whose style is to be kept.")
         looks = [channels_first(picture) for picture in pictures]
@@ -107,6 +110,13 @@ class KeptStyle(BaseModel):
         if not NAME.fullmatch(name):
             raise ValueError("use up to 64 small letters, digits, '-' and '_'")
         return name
+
+    @field_validator("about", "license")
+    @classmethod
+    def _is_plain(cls, text: str) -> str:
+        if has_controls(text, lines=True):
+            raise ValueError("a text has control characters in it")
+        return text
 
     @field_validator("statistics")
     @classmethod
