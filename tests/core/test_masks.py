@@ -258,8 +258,12 @@ def test_masks_of_another_shape_or_with_fractions_are_refused(tmp_path):
     with pytest.raises(ImageError, match="one number for each pixel"):
         read_masks(tmp_path / "a.tif", picture())
     tifffile.imwrite(tmp_path / "b.tif", np.full((24, 30), 0.5, np.float32))
-    with pytest.raises(ImageError, match="whole numbers"):
+    with pytest.raises(ImageError, match="fractions"):
         read_masks(tmp_path / "b.tif", picture())
+    for value in (np.nan, np.inf):
+        tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), value, np.float32))
+        with pytest.raises(ImageError, match="NaN or Inf"):
+            read_masks(tmp_path / "c.tif", picture())
     tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), 2, np.float32))
     assert read_masks(tmp_path / "c.tif", picture())[0].dtype == np.int32
 

@@ -183,6 +183,8 @@ def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
         raise _unfit(file, read, image)
     if is_in_one_world:
         _check_place(file, place, image)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ImageError(f"{file} holds NaN or Inf, which number no object and no class. Masks need whole numbers.")
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
     return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels
