@@ -452,6 +452,12 @@ def test_names_are_kept_relative(slides: Path, tmp_path: Path) -> None:
     assert list(names([slides, slides / "a.tif"], out)) == ["a.tif", "b.tif", "more/c.tif"]
 
 
+def test_hidden_folders_are_not_looked_into(slides: Path, tmp_path: Path) -> None:
+    picture(slides / ".git" / "q.tif")
+    assert list(names([slides], tmp_path / "out")) == ["a.tif", "b.tif", "more/c.tif"]
+    assert list(names([slides / ".git"], tmp_path / "out")) == ["q.tif"]
+
+
 def test_results_never_leave_the_folder_for_them(
     slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

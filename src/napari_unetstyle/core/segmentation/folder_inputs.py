@@ -122,13 +122,13 @@ def _inside(folder: Path, out: Path | None) -> Iterator[Path]:
 
 
 def _walked(folder: Path) -> Iterator[Path]:
-    """All files below a folder; OME-Zarr as its folder, whose many files are not looked at."""
+    """All files below a folder, but in hidden ones; OME-Zarr as its folder, whose many files are not looked at."""
     for parent, folders, files in os.walk(folder):
         if is_zarr(Path(parent)):
             folders.clear()
             yield Path(parent)
             continue
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent) / file for file in sorted(files))
 
 
