@@ -176,6 +176,8 @@ def test_an_unknown_voxel_size_is_said(tmp_path):
     model = tiny_volume_model(tmp_path, spacing=(1.0, 1.0, 1.0), unit="mm")
     result = segment(blobs(SHAPE), model, axes="ZYX")
     assert any("does not say how large" in note for note in result.notes)
+    model = tiny_volume_model(tmp_path / "no unit", spacing=(1.0, 1.0, 1.0), unit=None)
+    assert any("1 x 1 x 1 um." in note for note in segment(blobs(SHAPE), model, axes="ZYX").notes)
 
 
 def test_a_picture_is_no_volume(model):

@@ -50,7 +50,7 @@ class InputSpec(_Part):
         ``"rgb"``: three channels, a gray picture is repeated; ``"gray"``: one channel, a color picture is
         turned into its luminance; ``"exact"``: as many as ``network.in_channels``, in their order.
     spacing
-        Pixel size the model was trained at, ``(Z)YX`` in `unit`, or None if it takes any.
+        Pixel size the model was trained at, ``(Z)YX`` in `unit` (None: ``"um"``), or None if it takes any.
     object_diameter
         Diameter in pixels of a typical object in the training pictures, or None.
     object_diameters

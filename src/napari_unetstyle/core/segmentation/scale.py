@@ -132,7 +132,8 @@ def size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelS
     """What a person should know about the scale."""
     if spec.input.spacing is not None and not image.geometry.is_physical:
         size = " x ".join(f"{s:g}" for s in spec.input.spacing)
-        return [f"The picture does not say how large its pixels are; they were taken to be {size} {spec.input.unit}."]
+        unit = spec.input.unit or "um"
+        return [f"The picture does not say how large its pixels are; they were taken to be {size} {unit}."]
     if set(scale) == {1.0}:
         return []
     if options.object_diameter is None or spec.input.spacing is not None:
