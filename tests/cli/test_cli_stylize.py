@@ -48,7 +48,7 @@ def test_a_slide_is_restyled_on_the_level_that_is_asked_for(shell: Shell, pictur
         found, wanted = read_image(pictures / "out" / "slide_restyled.tif"), read_image(path, level=level)
         assert found.geometry.spacing == wanted.geometry.spacing
         assert np.array_equal(found.array[:], stylize(path, pictures / "style.tif", level=level).image.array)
-    assert "has no level 2" in shell(*words, "--level", 2).out
+    assert "has no level 2" in shell(*words, "--level", 2).err
 
 
 def test_what_does_not_fit_into_memory_is_refused_in_words(
@@ -65,7 +65,8 @@ def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) ->
     words = ["stylize", pictures / "in", "--style", pictures / "style.tif", "-o", pictures / "out"]
     done = shell(*words)
     assert done.code == 1
-    assert "a.tif: failed." in done.out
+    assert done.out.startswith("a.tif: failed\nb.tif -> ")
+    assert "a.tif: " in done.err
     assert [p.name for p in (pictures / "out").iterdir()] == ["b_restyled.tif"]
     (pictures / "in" / "b.tif").unlink()
     assert shell(*words).code == 2
@@ -132,14 +133,14 @@ def test_one_channel_of_several(shell: Shell, tmp_path: Path) -> None:
     assert np.array_equal(found.array[:], stylize(one, as_image(other, axes="TYX"), axes="TYX").image.array)
     again = shell(*words[:-1], tmp_path / "more", "--channel", "GFP")
     assert (again.code, (tmp_path / "more").exists()) == (2, False)
-    assert "no channel 'GFP'" in again.out
+    assert "no channel 'GFP'" in again.err
 
 
 def test_a_digit_that_is_no_number_is_no_channel(shell: Shell, pictures: Path) -> None:
     words = ["stylize", pictures / "in", "-o", pictures / "out", "--style", pictures / "style.tif"]
     done = shell(*words, "--channel", "²")
     assert done.code == 2
-    assert "There is no channel '²'" in done.out
+    assert "There is no channel '²'" in done.err
 
 
 def test_help_says_what_it_is_for(shell: Shell) -> None:
@@ -152,7 +153,7 @@ def test_what_others_made_is_not_replaced(shell: Shell, pictures: Path) -> None:
     before, words = mine.read_bytes(), ["--style", pictures / "style.tif", "-o", pictures / "in"]
     done = shell("stylize", pictures / "in" / "a.tif", pictures / "in" / "b.tif", *words)
     assert (done.code, mine.read_bytes()) == (1, before)
-    assert "a.tif: failed. Could not write" in done.out
+    assert "a.tif: Could not write" in done.err
     assert (pictures / "in" / "b_restyled.tif").exists()
     assert shell("stylize", pictures / "in" / "b.tif", *words).code == 0  # it is ours
 

@@ -47,7 +47,7 @@ def compare_models(
     store = ModelStore()
     pair = store.load(first), store.load(second)
     options = make_options(channel=parse_channel(channel), device=device)
-    specs, sizes, failed = [model.spec for model in pair], parse_spacing(spacing), 0
+    specs, sizes, problems = [model.spec for model in pair], parse_spacing(spacing), list[str]()
     common_output(*specs)  # what holds for every picture is said before the first
     paths = [path for path, _ in find_pictures(pictures)]
     with progress_bar() as (show, say):
@@ -57,16 +57,17 @@ def compare_models(
                 steps = iter_compare_models(image, *pair, chosen)
                 found = run(share(steps, i / len(paths), (i + 1) / len(paths)), lambda step: show(step, step.done))
             except UnetstyleError as error:
-                failed += 1
-                if as_json:
-                    say(json.dumps({"picture": str(path), "models": (first, second), "error": str(error)}))
-                typer.echo(f"{path}: failed. {error}", err=True)
+                problems.append(f"{path}: {error}")
+                told = {"picture": str(path), "models": (first, second), "error": str(error)}
+                say(json.dumps(told) if as_json else f"{path}: failed")
                 continue
             say(_json_line(path, (first, second), found) if as_json else _text(path, (first, second), found))
             if not as_json and image.notes:
                 say(f"  Note: {' '.join(image.notes)}")
-    if failed:
-        raise typer.Exit(ALL_FAILED if failed == len(paths) else SOME_FAILED)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(ALL_FAILED if len(problems) == len(paths) else SOME_FAILED)
 
 
 def _json_line(path: Path, names: tuple[str, str], found: Agreement) -> str:

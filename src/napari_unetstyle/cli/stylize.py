@@ -169,11 +169,11 @@ def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOpti
 
 
 def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> int:
-    """One line on stdout for each picture; how many failed."""
+    """One line on stdout for each picture; at the end, on stderr, why some failed. How many did."""
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.progress import Progress, run, share
 
-    failed, count = 0, len(entries)
+    problems, count = list[str](), len(entries)
     with progress_bar() as (show, say):
         for number, entry in enumerate(entries):
 
@@ -184,9 +184,11 @@ def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out
             try:
                 say(run(job, follow))
             except UnetstyleError as error:
-                failed += 1
-                say(f"{entry.name}: failed. {error}")
-    return failed
+                problems.append(f"{entry.name}: {error}")
+                say(f"{entry.name}: failed")
+    for problem in problems:
+        typer.echo(problem, err=True)
+    return len(problems)
 
 
 def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> Steps[str]:
