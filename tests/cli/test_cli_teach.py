@@ -62,6 +62,9 @@ def test_one_that_is_no_better_is_not_kept_unless_asked(
     assert said["notes"][0] == "1 picture has no masks: slide7.tif."
     assert said["places"]["count"] >= 3
     assert ModelStore().load(tmp_path / "out").spec.name == "tiny-mine"
+    told = shell(*words, "--keep", "-o", tmp_path / "told")
+    assert "Not better: " in told.out
+    assert "stays" not in told.out
     again = shell(*words, "-o", tmp_path / "out")
     assert (again.code, again.out) == (2, "")
     assert "exists already" in again.err
@@ -182,6 +185,7 @@ def test_a_mask_of_nothing_but_what_is_ignored_teaches_no_class(lessons: list[ob
         ["--classes", "disc"],
         ["--areas"],
         ["--learn", "head"],
+        ["--name", ""],
         ["--replay", "2"],
         ["--try-styles"],
         ["--add-class", "vessel"],  # the model finds objects

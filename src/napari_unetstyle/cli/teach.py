@@ -165,7 +165,7 @@ def teach_model(
         schedule=cast("Any", schedule),
         patience=patience,
         replay=0.5 if replay is None else replay,
-        name=name or (_name_of(out, classes or []) if from_scratch else None),
+        name=_name_of(out, classes or []) if from_scratch and name is None else name,
         seed=seed,
         device=device,
         folder=work,
@@ -288,7 +288,7 @@ def _finish(
         about = {"verdict": comparison.verdict, "model": folder, "notes": [*left_out, *candidate.notes]}
         typer.echo(json.dumps(about | scores))
     else:
-        for sentence in (*candidate.notes, comparison.sentence()):
+        for sentence in (*candidate.notes, comparison.sentence(is_kept=keep)):
             typer.echo(sentence)
         typer.echo(f"Kept: {kept.spec.name}, version {kept.spec.version} -> {kept.folder}" if kept else _STAYS_WORDS)
     if kept is None:

@@ -244,8 +244,8 @@ class Comparison:
         """Whether the child is used from now on without anybody having looked."""
         return self.verdict in ("better", "new")
 
-    def sentence(self) -> str:
-        """The verdict for a person, with its numbers."""
+    def sentence(self, *, is_kept: bool = False) -> str:
+        """The verdict for a person, with its numbers; of a model that is no better and yet kept, too."""
         was = self.parent or Scores((), ())
         old = f"old pictures {_pair(was.on_old, self.child.on_old)}"
         if self._forgets:
@@ -262,10 +262,11 @@ class Comparison:
         more = f"{missing} more {'area' if missing == 1 else 'areas'} called right would make it checkable"
         if missing <= 0:
             more = f"More of {' and '.join(self.child.added)} in other places would make it checkable"
+        so = "" if is_kept else ", so the model you had stays"
         return {
             "better": f"Better: {new}, {old}.",
-            "not better": f"Not better, so the model you had stays: {new}{little}, {old}.",
-            "forgets": f"It would forget, so the model you had stays: {old}, {new}.",
+            "not better": f"Not better{so}: {new}{little}, {old}.",
+            "forgets": f"It would forget{so}: {old}, {new}.",
             "unchecked": f"Too little to check the result ({old}): look at old and new, then decide. {more}.",
             "new": f"A new model: {new}." if missing <= 0 else f"A new model, not checked: {more}.",
         }[self.verdict]
