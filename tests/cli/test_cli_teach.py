@@ -88,6 +88,17 @@ def test_a_look_that_nobody_labeled_is_learned_too(
     assert "gone.tif" in missing.err
 
 
+def test_stopped_before_it_began(
+    shell: Shell, lessons: list[object], own: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_unetstyle.core.annotation.masks.find_pairs", interrupted)
+    done = shell("teach", *lessons, "-m", "tiny")
+    assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
+
+
 def test_texture_needs_a_picture(shell: Shell, lessons: list[object], own: ModelStore) -> None:
     for style in ([], ["--style", "he-dark"]):
         done = shell("teach", *lessons, "-m", "tiny", "--texture", *style)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from napari_unetstyle import __version__
 from napari_unetstyle.cli import evaluate, models, segment, style_bank, stylize, teach
 from napari_unetstyle.core.errors import UnetstyleError
 
 BAD_INPUT = 2
+STOPPED = 130
 
 HELP = """Segment pictures with a UNet: find nuclei, axons and more, measure them, and compare with the truth.
 
@@ -47,8 +49,22 @@ How good are labels?
 2 nothing could be done, and a sentence says why.
 """
 
+
+class _Commands(TyperGroup):
+    """Whatever a command does when it is stopped from the keyboard and has nothing better to say."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(STOPPED) from stop
+
+
 app = typer.Typer(
     name="napari-unetstyle",
+    cls=_Commands,
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode="markdown",
