@@ -155,7 +155,7 @@ def export(
     card: MakeCard,
     measured: Measure,
     memory: Sequence[Memory],
-    postprocessing: Postprocessing = Postprocessing(),
+    postprocessing: Postprocessing | None = None,
 ) -> None:
     """Write the model folder `target` from the checkpoint in `out`, measure it and put that into its card.
 
@@ -181,7 +181,7 @@ def export(
         network=network,
         input=given,
         classes=classes,
-        postprocessing=postprocessing,
+        postprocessing=postprocessing or Postprocessing(),
         card=card((), training),
         provenance={**recipe, "date": date.today().isoformat()},
     )

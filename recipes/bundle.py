@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -14,7 +15,8 @@ from napari_unetstyle.core.files import atomic_write, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.memory import Memory, write_memory
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.models.weights import save_weights
+from napari_unetstyle.core.models.weights import load_weights, save_weights
+from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.training.fit import Fit
 from napari_unetstyle.core.training.options import FitOptions
 
@@ -36,6 +38,34 @@ def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:
     thin.bias = nn.Parameter(head.bias[list(channels)].detach().clone())
     chosen.head = thin
     return chosen
+
+
+def begin_with(network: UNet, folder: Path) -> None:
+    """Give `network` the weights of the model in `folder`, or of the training whose checkpoint is there.
+
+    A head that the model has fewer logits of begins with zeros for the others.
+    """
+    if not (folder / model_folder.MANIFEST).is_file():
+        network.load_state_dict(averaged(network, folder).average.state_dict())
+        return
+    spec = model_folder.read_spec(folder)
+    known = UNet(spec.network, spec.out_channels)
+    load_weights(known, folder / model_folder.WEIGHTS)
+    body = {name: tensor for name, tensor in known.state_dict().items() if not name.startswith("head.")}
+    network.load_state_dict(body, strict=False)
+    for part, own in zip(network.head.parameters(), known.head.parameters(), strict=True):
+        nn.init.zeros_(part)
+        part.data[: len(own)] = own.data
+
+
+def blend(network: nn.Module, other: nn.Module, share: float) -> None:
+    """Move the weights of `network` by `share` of the way to those of `other` (Wortsman et al. 2022).
+
+    Between weights and what was trained from them lie such as know what is new and are no worse on what was known.
+    """
+    with torch.no_grad():
+        for part, end in zip(network.parameters(), other.parameters(), strict=True):
+            part.lerp_(end, share)
 
 
 def write_model(spec: ModelSpec, network: nn.Module, folder: Path, memory: Sequence[Memory] = ()) -> ModelSpec:

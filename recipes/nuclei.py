@@ -44,7 +44,7 @@ from napari_unetstyle.core.segmentation.objects import objects
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, appear
 from napari_unetstyle.core.training.blanks import background, blank, sparse
-from napari_unetstyle.core.training.floors import set_variance_floors
+from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.targets import near_contact, seed_target
@@ -155,6 +155,13 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
     """Class loss plus the seed maps' mean loss, which weighs what lies between two nuclei."""
     logits = network(batch.images)
     return class_loss(logits[:, :2], batch.classes) + 2 * seed_loss(logits[:, 2:], batch.seeds, 8 * batch.contacts)
+
+
+def loss_with_floors(network: nn.Module, batch: Batch) -> Tensor:
+    """As :func:`loss`, with the floors of the variances in force, as they are when the model is used."""
+    for norm in norms(network):
+        norm.eval()
+    return loss(network, batch)
 
 
 def training_batches(data: Path, counterstained: float = 0.0) -> Batches:
@@ -281,10 +288,14 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
     )
 
 
-def export(data: Path, out: Path, target: Path) -> None:
-    """Write the model folder `target` from the checkpoint in `out`."""
+def export(data: Path, out: Path, target: Path, start: Path | None = None, share: float = 1.0) -> None:
+    """Write the model folder `target` from the checkpoint in `out`, or what lies between `start` and it."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
+    if start is not None:
+        network = UNet(NETWORK, 2 + len(SEPARATIONS))
+        bundle.begin_with(network, start)
+        bundle.blend(network, state.average, share)
     batches = training_batches(data)
     set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
@@ -306,18 +317,20 @@ def export(data: Path, out: Path, target: Path) -> None:
 def main() -> None:
     """Read the command line."""
     parser = options(__doc__, minutes=75)
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of the training in there")
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of this model or training")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default %(default)s)")
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
+    parser.add_argument("--blend", type=float, default=1.0, help="share of the way from --start that is exported")
     given = parsed(parser)
     if given.export:
-        export(given.data, given.out, given.export)
+        export(given.data, given.out, given.export, given.start, given.blend)
     else:
         network = UNet(NETWORK, 2 + len(SEPARATIONS))
-        how: dict[str, float] = {}
         if given.start is not None:
-            network.load_state_dict(bundle.averaged(network, given.start).average.state_dict())
-            how = {"learning_rate": 1e-3}  # half of the usual one
-        train(network, training_batches(given.data, given.counterstained), loss, given, **how)
+            bundle.begin_with(network, given.start)
+        has_floors = any(norm.variance_floor.any() for norm in norms(network))
+        how = loss_with_floors if has_floors else loss
+        train(network, training_batches(given.data, given.counterstained), how, given, learning_rate=given.rate)
 
 
 if __name__ == "__main__":

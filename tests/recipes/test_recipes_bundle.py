@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import bundle
 import nuclei
 import numpy as np
@@ -13,7 +15,7 @@ from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from napari_unetstyle.core.training.options import FitOptions
-from tests.core.networks_for_tests import random_unet
+from tests.core.networks_for_tests import random_unet, tiny_model
 from tests.core.training_for_tests import discs
 
 
@@ -96,3 +98,36 @@ def test_blank_pictures_are_of_five_kinds():
     assert len(pictures) == 10
     assert np.ptp(pictures[0]) == 0
     assert all(np.ptp(p) > 0 for p in pictures[1:5])
+
+
+def test_a_training_begins_with_a_model_and_ends_anywhere_between(tmp_path):
+    model = tiny_model(tmp_path)
+    whole = UNet(model.spec.network, model.spec.out_channels + 2)
+    bundle.begin_with(whole, model.folder)
+    x = torch.randn(1, model.spec.network.in_channels, 32, 32)
+    whole.eval()
+    assert torch.allclose(whole(x)[:, :-2], model.network.eval()(x), atol=1e-5)
+    assert not whole(x)[:, -2:].any()
+    other = UNet(model.spec.network, model.spec.out_channels + 2).eval()
+    for share, expected in ((0.0, whole(x)), (1.0, other(x))):
+        between = copy.deepcopy(whole)
+        bundle.blend(between, other, share)
+        for own, end in zip(between.parameters(), (whole, other)[int(share)].parameters(), strict=True):
+            assert torch.allclose(own, end)
+        assert between(x).shape == expected.shape
+
+
+def test_floors_are_in_force_while_a_model_is_taught_on():
+    network = UNet(NetworkSpec(in_channels=3, widths=(4, 8)), 5).train()
+    batch = batches()(np.random.default_rng(1))
+
+    def both():
+        return [float(how(network.train(), batch).detach()) for how in (nuclei.loss, nuclei.loss_with_floors)]
+
+    free, floored = both()
+    assert floored == pytest.approx(free, rel=1e-4)
+    for norm in norms(network):
+        norm.variance_floor.fill_(1e4)  # calms everything
+    again, calm = both()
+    assert again == pytest.approx(free, rel=1e-4)
+    assert calm != pytest.approx(free, rel=1e-4)
