@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from napari_unetstyle.core import device
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.deciding import refine, relabeled
 from napari_unetstyle.core.segmentation.fitting import iter_fit
@@ -227,6 +229,18 @@ def test_provenance_tells_what_was_done_but_not_who_it_was(model, picture):
     assert result.provenance["options"]["min_pixels"] == 3
     assert "DOE" not in repr(result.provenance)
     assert "not a medical device" in result.provenance["intended_use"]
+
+
+def test_a_model_that_is_deleted_while_it_segments_still_does(picture, tmp_path):
+    short_lived = tiny_model(tmp_path)
+    name = Model(short_lived.spec, short_lived.folder).sha256
+    steps = iter_segment(np.tile(picture, (4, 4)), short_lived, SegmentOptions(tile=64))
+    while next(steps).message != "Segmenting":
+        pass
+    shutil.rmtree(short_lived.folder)
+    result = run(steps)
+    assert result.labels.any()
+    assert name in str(result.provenance)
 
 
 def test_it_can_be_cancelled_after_any_step(picture, model):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unetstyle.core import Reference, as_image, stylize
-from napari_unetstyle.core.errors import OptionError, UnetstyleError
+from napari_unetstyle.core.errors import ImageError, OptionError, UnetstyleError
 
 METHODS = ("automatic", "histogram", "moments")
 
@@ -149,3 +149,9 @@ def test_without_texture_a_style_is_otherwise_the_same():
         assert plain.texture is None
         assert plain.stated() == {name: value for name, value in one.stated().items() if name != "texture"}
     assert list(textured.texture) == [1, 2]
+
+
+def test_a_picture_of_yes_and_no_has_no_look() -> None:
+    mask = np.zeros((20, 24), bool)
+    with pytest.raises(ImageError, match="yes and no"):
+        stylize(mask, np.arange(480, dtype=np.uint8).reshape(20, 24))

@@ -19,7 +19,8 @@ from napari_unetstyle.core import evaluate
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics import differences
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.widgets.compare_panel import ComparePanel
+from napari_unetstyle.widgets.compare_panel import ComparePanel, _iter_compare
+from napari_unetstyle.widgets.comparison_view import PAINTED
 from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.label_pair import DIFFERENCES, METADATA, LabelPair, class_names
 from napari_unetstyle.widgets.scores_table import length, percent, share, signed, volume_sign
@@ -339,11 +340,27 @@ def test_painting_makes_the_numbers_old_ones(panel: ComparePanel, measure: Any) 
     assert "Measure again" not in panel.results.notes.text()
 
 
+def test_what_happens_to_the_layers_meanwhile_is_seen_in_the_numbers(
+    held: ComparePanel, click: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(held.core, "error", None)
+    click(held.measure)
+    qtbot.waitUntil(lambda: bool(held.core.seen), timeout=MS)
+    held.viewer.layers["result"].paint((3, 2, 2), 1)
+    held.viewer.layers.remove("drawing")
+    with qtbot.waitSignal(held._slot.done, timeout=MS):
+        held.core.go.set()
+    assert held.results.isVisibleTo(held)
+    assert held.results.notes.text() == PAINTED
+    assert not held.results.show_differences.isEnabled()
+
+
 class Held:
     """A comparison that waits in the middle."""
 
     def __init__(self) -> None:
         self.go, self.seen, self.is_closed = threading.Event(), [], False
+        self.error: Exception | None = ImageError("No such luck. Try another one.")
 
     def __call__(self, pair: LabelPair, **options: Any) -> Iterator[Progress]:
         self.seen = [pair.prediction.array, pair.truth.array]
@@ -352,7 +369,9 @@ class Held:
                 yield Progress(i, 1000)
                 if self.go.wait(0.01):
                     break
-            raise ImageError("No such luck. Try another one.")
+            if self.error is not None:
+                raise self.error
+            return (yield from _iter_compare(pair, **options))
         finally:
             self.is_closed = True
 

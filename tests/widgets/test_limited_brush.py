@@ -75,7 +75,7 @@ def test_all_channels_have_to_look_alike(make_windowless_dock, run, qtbot, tick,
 def test_a_stroke_that_begins_beside_the_picture_goes_by_what_is_nearest(make_windowless_dock, run, qtbot, tick, start):
     picture = np.full((64, 96), 40, np.uint8)
     picture[4:60, 4:92] = 200  # inside a dark frame
-    dock, corrected = opened(make_windowless_dock, run, qtbot, tick, data=picture)
+    _, corrected = opened(make_windowless_dock, run, qtbot, tick, data=picture)
     layer = corrected.layer
     drag(layer, start, start, start)
     painted = np.asarray(layer.data) == 77

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,16 @@ def test_delete_asks_first(panel: ModelsPanel, foreign: Path, qtbot: Any, click:
     click(panel.message.buttons()["Delete"])
     assert names(panel) == ["bundled"]
     assert foreign.exists()  # only the copy in the store is gone
+
+
+def test_a_folder_that_somebody_removed_is_said(panel: ModelsPanel, foreign: Path, qtbot: Any, click: Any) -> None:
+    import_and_wait(panel, foreign, qtbot)
+    shutil.rmtree(panel.store.folder("foreign"))
+    panel._show_card()
+    assert not panel.delete.isEnabled()
+    click(panel.open_folder)
+    assert "no model" in panel.message.text
+    assert names(panel) == ["bundled"]
 
 
 def test_a_damaged_folder_is_named(panel: ModelsPanel, foreign: Path, qtbot: Any) -> None:

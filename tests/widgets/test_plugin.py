@@ -30,6 +30,14 @@ def test_settings_of_the_preferences_page(plugin: Any, plugin_settings: Any) -> 
     assert read_settings() == Settings(device="cpu", memory=100 * 2**20, model_folder=Path("~/models").expanduser())
 
 
+def test_a_home_of_nobody_is_as_good_as_no_folder(plugin: Any, plugin_settings: Any) -> None:
+    from napari.settings import get_plugin_settings
+
+    page = get_plugin_settings(PLUGIN)
+    page.segmentation.model_folder = page.segmentation.fixes_folder = "~nobody-of-this-name/models"
+    assert (read_settings().model_folder, read_settings().fixes_folder) == (None, None)
+
+
 def test_without_the_manifest_there_are_defaults(npe2pm: Any, plugin_settings: Any) -> None:
     assert read_settings() == Settings()
 

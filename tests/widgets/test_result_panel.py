@@ -14,13 +14,14 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_unetstyle.core.errors import ModelNotFoundError
 from napari_unetstyle.core.progress import run as run_steps
 from napari_unetstyle.core.style.distance import Distance
 from napari_unetstyle.widgets import draft, outputs
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
-from tests.widgets.fake_core import WAIT, blobs, with_options
+from tests.widgets.fake_core import WAIT, FakeStore, blobs, with_options
 
 MS = WAIT * 1000
 
@@ -295,6 +296,31 @@ def test_a_file_that_cannot_be_written_is_said(dock: Any, qtbot: Any, tmp_path: 
     with qtbot.waitSignal(results._saving.done, timeout=MS):
         results.save("labels", tmp_path / "file" / "labels.tif", results.output)
     assert "Could not write" in results.message.text
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save("labels", tmp_path / "labels.tif", results.output)
+    assert not results.message.text
+    assert "Saved labels.tif" in results.box.said.text()
+
+
+def test_results_of_a_model_that_was_deleted_since_can_be_looked_at(
+    make_windowless_dock: Any, core: Any, run: Any
+) -> None:
+    store = FakeStore()
+    dock = make_windowless_dock(with_options(core.calls, store=lambda _: store))
+    for name in ("slide7", "slide8"):
+        dock.viewer.add_image(blobs(), name=name)
+        dock.segment.picture.choose(dock.viewer.layers[name])
+        run(dock)
+
+    def gone(_: str) -> Any:
+        raise ModelNotFoundError("There is no such model.")
+
+    store.spec = gone  # type: ignore[method-assign]
+    first, second = labels_of(dock.viewer)
+    dock.viewer.layers.selection.active = first
+    assert dock.segment.results.output.layer is first
+    dock.viewer.layers.remove(first)
+    assert dock.segment.results.output.layer is second
 
 
 @pytest.fixture

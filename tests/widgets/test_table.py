@@ -96,6 +96,9 @@ def test_the_table_sorts_by_number(table: Any) -> None:
     assert list(table.model.labels()) == [5, 4, 3, 2, 1]
     table.view.selectRow(0)
     assert table.selected_label == 5
+    table.view.sortByColumn(column, Qt.SortOrder.DescendingOrder)
+    assert table.selected_label == 5
+    assert [index.row() for index in table.view.selectionModel().selectedRows()] == [4]
 
 
 def test_the_table_follows_painting(table: Any, layer: Any, qtbot: Any) -> None:

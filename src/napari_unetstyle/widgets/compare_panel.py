@@ -244,6 +244,7 @@ class ComparePanel(Dockable):
             names={} if output == "objects" else class_names(*layers),
         )
         self.progress.begin("measuring…")
+        self.results.watch(*layers)
         self._slot.start(self._iter_compare(pair, output=output, **self._scale(pair.geometry, output)))
         self._show_form()
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
 
 _LINES = 12  # of the legend
+PAINTED = "Painted since: these are the numbers from before. Measure again."
 
 
 def _iter_differences(pair: LabelPair, output: Any) -> Steps[Differences]:
@@ -68,6 +69,8 @@ class ComparisonView(QWidget):
         self._viewer, self.progress, self.message = viewer, progress, message
         self._marking, self._saving = JobSlot(self), JobSlot(self)
         self._followed: WeakSet[Any] = WeakSet()
+        self._watched: tuple[napari.layers.Labels, ...] = ()
+        self._is_painted = False
         self.comparison: Comparison | None = None
         self.title, self.notes, self.legend = Words(), Words(), Words()
         self.table = ScoresTable()
@@ -108,25 +111,26 @@ class ComparisonView(QWidget):
         """Stop marking within one step."""
         self._marking.cancel()
 
+    def watch(self, *layers: napari.layers.Labels) -> None:
+        """From here on what is painted in these layers is not in the numbers that will be shown."""
+        self._watched, self._is_painted = layers, False
+        for layer in layers:
+            if layer not in self._followed:
+                self._followed.add(layer)
+                for event in (layer.events.paint, layer.events.labels_update, layer.events.data):
+                    follow(self, event, self._on_changed)
+
     def show_comparison(self, comparison: Comparison) -> None:
         """Show scores; what was shown before goes."""
         self.comparison = comparison
-        for layer in (comparison.prediction, comparison.truth):
-            self._follow(layer)
         colors = {value: _hex(comparison.prediction.get_color(value)) for value in comparison.scores.get("classes", ())}
         self.title.setText(f"{comparison.prediction.name} against {comparison.truth.name}")
         self.table.show_scores(comparison.scores, comparison.names, colors)
-        self.notes.setText(" ".join(_notes(comparison.scores)))
+        self.notes.setText(PAINTED if self._is_painted else " ".join(_notes(comparison.scores)))
         self.notes.setVisible(bool(self.notes.text()))
         self.legend.hide()
-        self.show_differences.setEnabled(True)
+        self.show_differences.setEnabled(self._is_open(comparison))
         self.show()
-
-    def _follow(self, layer: napari.layers.Labels) -> None:
-        if layer not in self._followed:
-            self._followed.add(layer)
-            for event in (layer.events.paint, layer.events.labels_update, layer.events.data):
-                follow(self, event, self._on_changed)
 
     def _on_removed(self) -> None:
         if self.comparison is not None and not self._is_open(self.comparison):
@@ -135,8 +139,9 @@ class ComparisonView(QWidget):
     def _on_changed(self, event: Any) -> None:
         """What was measured is no longer what is there."""
         done = self.comparison
+        self._is_painted |= event.source in self._watched
         if done is not None and event.source in (done.prediction, done.truth):
-            self.notes.setText("Painted since: these are the numbers from before. Measure again.")
+            self.notes.setText(PAINTED)
             self.notes.show()
 
     def _is_open(self, comparison: Comparison) -> bool:

@@ -150,9 +150,15 @@ class EntryOpening(QObject):
         image = image_from_layer(layer, _statement_of(layer, entry), grid)
         placement = Placement.of(layer, image.axes, grid)
         if image.label_shape != entry.header.shape:
+            is_other = image.axes == axes
+            advice = (
+                f"The picture was changed since; the fixes are kept in {entry.folder}."
+                if is_other
+                else "Say what its axes are, then open the fixes again."
+            )
             raise ImageFileError(
                 f"{layer.name} has shape {image.label_shape} ({image.axes}) here, but {entry.header.shape} ({axes}) "
-                "was corrected. Say what its axes are, then open the fixes again."
+                f"was corrected. {advice}"
             )
         labels = self._viewer.add_labels(
             placement.to_layer(state.labels),

@@ -174,13 +174,24 @@ class ModelsPanel(QWidget):
 
     def _on_open_folder(self) -> None:
         spec = self.spec
-        folder = self.store.folder(reference(spec)) if spec is not None else self.store.root
+        try:
+            folder = self.store.folder(reference(spec)) if spec is not None else self.store.root
+        except UnetstyleError as error:  # somebody removed it since
+            self.message.fail(failure(error))
+            self.refresh()
+            return
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+    def _can_remove(self, name: str) -> bool:
+        try:
+            return not self.store.is_bundled(name)
+        except UnetstyleError:  # somebody removed it since
+            return False
 
     def _show_card(self) -> None:
         place, spec = self.models.place, self.spec
         self.card.setText(card_text(place.spec, place.parent) if place else "No model is installed.")
-        is_own = spec is not None and not self.store.is_bundled(reference(spec))
+        is_own = spec is not None and self._can_remove(reference(spec))
         self.comparison.choose(place)
         self.share.offer(spec)
         self.delete.setEnabled(is_own)

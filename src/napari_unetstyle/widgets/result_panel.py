@@ -223,6 +223,7 @@ class ResultPanel(QWidget):
         if self._saving.is_busy:
             self.message.say("The file before is still being written.")
             return
+        self.message.clear()
         try:
             shown = as_shown(output)
         except UnetstyleError as error:
@@ -327,7 +328,11 @@ def can_be_restyled(request: RunRequest) -> bool:
     """Whether the model carries pictures whose look the run's picture could take, and has not yet."""
     if request.options.restyle is not None:
         return False
-    return any(name.startswith("memory-learn") for name in request.store.spec(request.model).files)
+    try:
+        spec = request.store.spec(request.model)
+    except UnetstyleError:  # it was deleted since
+        return False
+    return any(name.startswith("memory-learn") for name in spec.files)
 
 
 def anywhere(request: RunRequest) -> str:

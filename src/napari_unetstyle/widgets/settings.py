@@ -38,10 +38,17 @@ def read_settings() -> Settings:
         page = get_plugin_settings(PLUGIN).segmentation
     except (AttributeError, KeyError):  # the widget was made without the manifest, as some tests and scripts do
         return Settings()
-    folder, fixes = str(page.model_folder).strip(), str(page.fixes_folder).strip()
     return Settings(
         device=str(getattr(page.device, "value", page.device)),
-        model_folder=Path(folder).expanduser() if folder else None,
-        fixes_folder=Path(fixes).expanduser() if fixes else None,
+        model_folder=_folder(str(page.model_folder)),
+        fixes_folder=_folder(str(page.fixes_folder)),
         memory=int(page.memory) * 2**20,
     )
+
+
+def _folder(text: str) -> Path | None:
+    """A folder as a person typed it; None if it is empty, or in the home of somebody who is not known here."""
+    try:
+        return Path(text.strip()).expanduser() if text.strip() else None
+    except RuntimeError:
+        return None

@@ -184,6 +184,8 @@ class StylePreview(QWidget):
 def _range(pixels: NDArray[Any]) -> tuple[float, float]:
     if pixels.dtype == np.uint8:
         return 0.0, 255.0
+    if pixels.dtype == bool:
+        return 0.0, 1.0
     low, high = np.nanpercentile(pixels[np.isfinite(pixels)] if pixels.size else [0.0], (0.5, 99.5))
     return float(low), float(high if high > low else low + 1)
 

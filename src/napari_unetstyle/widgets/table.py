@@ -66,10 +66,14 @@ class FeaturesModel(QAbstractTableModel):
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; numpy is quicker than Qt's own sorting by a factor of a hundred."""
-        self.beginResetModel()
+        self.layoutAboutToBeChanged.emit()
+        held, before = self.persistentIndexList(), self._order
         self._sorting = (column, order)
         self._put_in_order()
-        self.endResetModel()
+        rows = np.argsort(self._order)  # of each object
+        for index in held:
+            self.changePersistentIndex(index, self.index(int(rows[before[index.row()]]), index.column()))
+        self.layoutChanged.emit()
 
     def _put_in_order(self) -> None:
         column, order = self._sorting

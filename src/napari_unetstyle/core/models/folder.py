@@ -190,8 +190,14 @@ def _check_size(spec: ModelSpec, weights: Path, shown: Path) -> None:
 
     with torch.device("meta"):
         needed = 2 * sum(parameter.numel() for parameter in create_network(spec).parameters())
-    if needed > weights.stat().st_size:
+    try:
+        size = weights.stat().st_size
+    except OSError as error:
+        raise ModelFileError(
+            f"{shown}: {WEIGHTS} cannot be read ({error.strerror}). Import the model again."
+        ) from error
+    if needed > size:
         raise ModelFileError(
             f"{shown}: the network of {MANIFEST} needs {needed} bytes of weights or more, but {WEIGHTS} has "
-            f"{weights.stat().st_size}. Import the model again."
+            f"{size}. Import the model again."
         )

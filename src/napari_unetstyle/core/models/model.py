@@ -47,7 +47,9 @@ class Model:
         ModelFileError
             If a file is missing, edited or does not fit the specification.
         """
-        return model_folder.load_network(self.spec, self.folder)
+        network = model_folder.load_network(self.spec, self.folder)
+        self.__dict__["sha256"] = sha256_of(self.folder / MANIFEST)  # the folder may be deleted while it is in use
+        return network
 
     @classmethod
     def in_memory(cls, spec: ModelSpec, network: UNet) -> Model:

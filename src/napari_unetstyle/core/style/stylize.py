@@ -178,6 +178,10 @@ class Styling:
                 trained_style(style)
         wanted = Reference.mixed([reference_of(style) for style in styles])
         pixels = channels_first(image)
+        if pixels.dtype == bool:
+            raise ImageError(
+                "The picture has only yes and no in it, which look like nothing. Give one with intensities."
+            )
         if not np.isfinite(pixels).any():
             raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
         channels = _common_channels(len(pixels), wanted.channels)
