@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_unetstyle.core.errors import ModelNotFoundError
 from napari_unetstyle.core.progress import run as run_steps
 from napari_unetstyle.core.style.distance import Distance
-from napari_unetstyle.widgets import draft, outputs
+from napari_unetstyle.widgets import draft, measurements, outputs
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
@@ -288,6 +288,24 @@ def test_save_writes_what_is_shown(dock: Any, layer: Any, qtbot: Any, tmp_path: 
         assert len(json.loads(path.read_text())["features"]) == 6
     else:
         assert len(zipfile.ZipFile(path).namelist()) == 6
+
+
+def test_a_table_that_is_saved_after_a_stroke_has_what_was_painted(
+    dock: Any, layer: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    results = dock.segment.results
+    qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
+    layer.data_setitem((np.array([50, 50]), np.array([60, 61])), 7)
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save("table", tmp_path / "objects.csv", results.output)
+    rows = (tmp_path / "objects.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "3", "4", "5", "7"]
+    assert "before you painted" not in results.box.said.text()
+    monkeypatch.setattr(measurements, "MOST", 100)  # this picture is too large to follow
+    layer.data_setitem((np.array([50, 50]), np.array([70, 71])), 8)
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save("table", tmp_path / "objects.csv", results.output)
+    assert "before you painted" in results.box.said.text()
 
 
 def test_a_file_that_cannot_be_written_is_said(dock: Any, qtbot: Any, tmp_path: Any) -> None:

@@ -41,6 +41,7 @@ class Measurements(QObject):
 
     measured = Signal(object)  # Output, whose layer has new features
     failed = Signal(object)  # Failed
+    ended = Signal()  # whatever came of it
 
     def __init__(self, calls: CoreCalls, parent: QObject) -> None:
         super().__init__(parent)
@@ -69,6 +70,15 @@ class Measurements(QObject):
             follow(self, output.layer.events.set_data, self._on_paint)
         self._measure()
 
+    def is_behind(self, output: Output) -> bool:
+        """Whether what was painted in the output's layer is about to be measured."""
+        return output is self._output and (self._rest.isActive() or self._slot.is_busy)
+
+    def is_current(self, output: Output) -> bool:
+        """Whether the features of the output's layer are of what is in it."""
+        is_measured = self._last is not None and self._last.output is output and not self.is_behind(output)
+        return is_measured or not output.is_touched
+
     def _on_paint(self, event: Any) -> None:
         if self._output is not None and event.source is self._output.layer and self._output.is_touched:
             self._rest.start()
@@ -76,6 +86,8 @@ class Measurements(QObject):
     def _measure(self) -> None:
         output = self._output
         if output is None or not output.is_open or output.is_reshaped or is_too_large(output):
+            self._last = None
+            self.ended.emit()
             return
         self._measuring = output
         before = self._last if self._last is not None and self._last.output is output else None
@@ -91,6 +103,7 @@ class Measurements(QObject):
                 self.measured.emit(output)
             case Failed():
                 self.failed.emit(outcome)
+        self.ended.emit()
 
 
 def is_too_large(output: Output) -> bool:

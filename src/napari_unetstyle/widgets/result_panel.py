@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of
 from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
-from napari_unetstyle.widgets.saving import FORMATS, as_shown, files_of, zarr_of
+from napari_unetstyle.widgets.saving import FORMATS, TABLE_FORMAT, as_shown, files_of, zarr_of
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.table import MeasurementTable
 
@@ -53,6 +54,8 @@ class ResultPanel(QWidget):
         self._measurements = Measurements(calls, self)
         self._table: MeasurementTable | None = None
         self._flat_view: Any = None  # center, zoom and point before the volume was turned round
+        self._waiting: Callable[[], None] | None = None  # saves a table once what was painted last is measured
+        self._is_stale = False  # the table that is being saved
         self.box = AfterRun()
         self.message = MessageRow()
         layout = QVBoxLayout(self)
@@ -72,6 +75,7 @@ class ResultPanel(QWidget):
         self.box.restyle_wanted.connect(self._on_restyle)
         self._measurements.measured.connect(self._on_measured)
         self._measurements.failed.connect(self.message.fail)
+        self._measurements.ended.connect(self._on_measuring_ended)
         self._refining.done.connect(self._on_refined)
         follow(self, self._viewer.dims.events.ndisplay, self._on_view)
         follow(self, self._viewer.layers.events.removed, self._on_removed)
@@ -224,6 +228,10 @@ class ResultPanel(QWidget):
             self.message.say("The file before is still being written.")
             return
         self.message.clear()
+        if key == TABLE_FORMAT and self._measurements.is_behind(output):
+            self._waiting = partial(self._save, key, path, output)
+            return
+        self._is_stale = key == TABLE_FORMAT and not self._measurements.is_current(output)
         try:
             shown = as_shown(output)
         except UnetstyleError as error:
@@ -235,7 +243,8 @@ class ResultPanel(QWidget):
     def _on_saved(self, outcome: Outcome) -> None:
         match outcome:
             case Finished(value=path):
-                self.box.say(f"Saved {path.name} in {path.parent}.")
+                stale = " Its numbers are from before you painted." if self._is_stale else ""
+                self.box.say(f"Saved {path.name} in {path.parent}.{stale}")
             case Failed():
                 self.message.fail(outcome)
 
@@ -284,6 +293,12 @@ class ResultPanel(QWidget):
     def _on_view(self) -> None:
         with QSignalBlocker(self.box.volume):
             self.box.volume.setChecked(self._viewer.dims.ndisplay == 3)
+
+    def _on_measuring_ended(self) -> None:
+        """Save the table that waited for what was painted last."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting()
 
     def _on_measured(self, output: Output) -> None:
         if self._table is not None and output is self.output:

@@ -47,13 +47,14 @@ class Format:
         return write(path, result, **more)
 
 
+TABLE_FORMAT = "table"
 FORMATS = {
     "labels": Format("Labels (TIFF)…", ".tif", "write_labels"),
     "volume": Format("Labels (NIfTI)…", ".nii.gz", "write_labels"),
     "zarr": Format("Labels (OME-Zarr)…", ".zarr", "write_labels"),
     "picture": Format("Labels into the picture (OME-Zarr)", ".zarr", "write_labels", into_picture=True),
     "dicom": Format("Labels (DICOM-SEG, names the patient)…", ".dcm", "write_labels", needs_series=True),
-    "table": Format("Table (CSV)…", ".csv", "write_table"),
+    TABLE_FORMAT: Format("Table (CSV)…", ".csv", "write_table"),
     "rois": Format("ImageJ ROIs (zip)…", ".zip", "write_rois"),
     "geojson": Format("QuPath (GeoJSON)…", ".geojson", "write_geojson"),
 }
