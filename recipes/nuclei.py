@@ -279,7 +279,8 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
         attribution="Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 16, 1247 (2019)",
         limits=(
             "Nuclei of about 8 to 75 pixels across; type the diameter for others. 2D only. Phase contrast, "
-            "electron microscopy and immunohistochemistry were not trained. Dense clumps and overlapping nuclei "
+            "electron microscopy and immunohistochemistry were not trained; of the last let it see the hematoxylin "
+            "alone (as the channel). Dense clumps and overlapping nuclei "
             "may merge. Measured on pictures of the same source as the training pictures but not among them; other "
             "microscopes can be worse, so look at the outlines. Touching nuclei in H&E and cytology merge or split "
             "more often than Dice suggests: see AP. Of blank pictures only soft clouds now and then get an object."

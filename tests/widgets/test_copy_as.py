@@ -84,8 +84,9 @@ def test_millimeters_are_given_in_micrometers() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("channel", [None, "hematoxylin"])
 def test_dock_python_and_command_line_make_the_same_labels(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any, channel: str | None
 ) -> None:
     """With the model that comes with the package, on a part of the sample, refined."""
 
@@ -95,6 +96,7 @@ def test_dock_python_and_command_line_make_the_same_labels(
     dock.models.refresh()
     dock.segment.empty.add(SAMPLE)
     viewer.canvas.size, viewer.scene.camera.zoom, viewer.scene.camera.center = (300, 300), 2.5, (0, 90, 90)
+    dock.segment.picture.channel.setCurrentIndex(dock.segment.picture.channel.findData(channel))
     where = dock.segment.where
     where.setCurrentIndex(where.findData(scope.SCREEN))
     with qtbot.waitSignal(dock.segment.run_ended, timeout=WAIT * 3000):

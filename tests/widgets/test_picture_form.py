@@ -77,6 +77,23 @@ def test_a_channel_is_chosen_by_name(dock: Any, core: Any, run: Any) -> None:
     assert core.options[-1].channel == 1
 
 
+def test_a_stain_is_chosen_of_a_picture_in_colors(dock: Any, core: Any, run: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(np.stack([blobs()] * 3, axis=-1).astype(np.uint8), rgb=True, name="slide")
+    assert form.channel.isVisibleTo(dock)
+    words = [form.channel.itemText(i) for i in range(form.channel.count())]
+    assert words == ["all colors", "hematoxylin only", "eosin only", "DAB only"]
+    assert form.channel.currentData() is None
+    form.channel.setCurrentIndex(1)
+    run(dock)
+    assert core.options[-1].channel == "hematoxylin"
+    dock.viewer.add_image(np.stack([blobs()] * 3, axis=-1).astype(np.uint8), rgb=True, name="other")
+    form.choose(dock.viewer.layers["other"])
+    assert form.channel.currentData() is None
+    form.choose(dock.viewer.layers["slide"])
+    assert form.channel.currentData() == "hematoxylin"
+
+
 def test_one_channel_shows_no_choice(dock: Any) -> None:
     dock.viewer.add_image(blobs())
     assert not dock.segment.picture.channel.isVisibleTo(dock)

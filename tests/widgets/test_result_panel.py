@@ -404,6 +404,26 @@ def test_a_foreign_picture_is_said_and_can_be_restyled(dock: Any, core: Any, run
     qtbot.waitUntil(lambda: "restyle='model'" in QApplication.clipboard().text(), timeout=MS)
 
 
+def test_a_foreign_picture_in_colors_can_be_seen_in_its_nuclear_stain(
+    make_windowless_dock: Any, core: Any, run: Any, qtbot: Any
+) -> None:
+    core.distance = Distance(value=3.6, reasons=("its colors are others",), model="nuclei")
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs()] * 3, axis=-1).astype(np.uint8), rgb=True, name="slide")
+    run(dock)
+    row = dock.segment.results.box.foreign
+    qtbot.waitUntil(lambda: bool(row.text), timeout=MS)
+    with qtbot.waitSignal(dock.segment.run_ended, timeout=MS):
+        row.buttons()["Hematoxylin only"].click()
+    assert core.options[-1].channel == "hematoxylin"
+    assert dock.segment.picture.channel.currentText() == "hematoxylin only"  # for what follows, too
+    dock.viewer.add_image(blobs(), name="gray")
+    dock.segment.picture.choose(dock.viewer.layers["gray"])
+    run(dock)
+    qtbot.waitUntil(lambda: bool(row.text), timeout=MS)
+    assert "Hematoxylin only" not in row.buttons()
+
+
 def test_a_picture_like_others_is_not_remarked_on(dock: Any, core: Any, run: Any) -> None:
     core.distance = Distance(value=1.2, reasons=(), model="nuclei")
     run(dock)

@@ -58,7 +58,11 @@ ObjectDiameter = Annotated[
     ),
 ]
 Channel = Annotated[
-    str | None, typer.Option(help="Take one channel only: number from 0, or name.", rich_help_panel=_PICTURE)
+    str | None,
+    typer.Option(
+        help="Take one channel only: number from 0, or name; of colors a stain: hematoxylin, eosin or dab.",
+        rich_help_panel=_PICTURE,
+    ),
 ]
 Axes = Annotated[
     str | None,

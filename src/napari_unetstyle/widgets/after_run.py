@@ -50,6 +50,7 @@ class AfterRun(NamedBox):
     probabilities_wanted = Signal()
     volume_wanted = Signal(bool)
     restyle_wanted = Signal()
+    stain_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -206,6 +207,9 @@ class AfterRun(NamedBox):
             return
         actions = [("Restyle", self.restyle_wanted.emit)] if self._can_restyle else []
         advice = "Look closely; correcting a few places and teaching helps."
+        if self._output is not None and self._output.placement.layer.rgb and result.options.channel is None:
+            advice += " If nuclei are blue beside another stain, let the model see the blue alone."
+            actions.append(("Hematoxylin only", self.stain_wanted.emit))
         self.foreign.say(f"{distance.words} {advice}", *actions)
         self.foreign.setToolTip(f"Distance {distance.value:.1f}; from {FOREIGN:g} on it is said.")
 

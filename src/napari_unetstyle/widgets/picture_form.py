@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.stains import STAINS
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
 from napari_unetstyle.widgets.label_layers import METADATA
@@ -36,7 +37,7 @@ class PictureForm(QWidget):
         self._viewer = viewer
         self._followed: WeakSet[Any] = WeakSet()
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        self._channels: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
+        self._channels: WeakKeyDictionary[Any, int | str | None] = WeakKeyDictionary()
         self.layers = combo()
         self.info = Words()
         self.change = QPushButton("change")
@@ -107,11 +108,18 @@ class PictureForm(QWidget):
             object_diameter=self._diameters.get(layer),
         )
 
-    def channel_of(self, picture: Picture) -> int | None:
-        """The chosen channel of a picture; None takes all."""
-        if picture.layer.rgb or picture.image.size("C") < 2:
+    def channel_of(self, picture: Picture) -> int | str | None:
+        """The chosen channel of a picture, or stain of one in colors; None takes all."""
+        if picture.layer.rgb:
+            return self._channels.get(picture.layer)
+        if picture.image.size("C") < 2:
             return None
         return self._channels.setdefault(picture.layer, current_channel(picture.layer, picture.image, self._viewer))
+
+    def take_channel(self, layer: napari.layers.Image, channel: int | str | None) -> None:
+        """Show a channel as the chosen one of a layer."""
+        self._channels[layer] = channel
+        self.show_picture()
 
     def refresh(self) -> None:
         """List the pictures that are open, and keep the chosen one if it still is."""
@@ -157,16 +165,21 @@ class PictureForm(QWidget):
         return f"{words} · restyled, not as it was taken" if STYLE in picture.layer.metadata else words
 
     def _show_channels(self, picture: Picture | None) -> None:
-        count = 0 if picture is None or picture.layer.rgb else picture.image.size("C")
+        count = 0 if picture is None else picture.image.size("C")
         self._channel_row.setVisible(count > 1)
         if picture is None or count < 2:
             return
         names = picture.image.channel_names
         with QSignalBlocker(self.channel):
             self.channel.clear()
-            for i in range(count):
-                self.channel.addItem(names[i] if i < len(names) else f"channel {i}", i)
-            self.channel.addItem("all channels", None)
+            if picture.layer.rgb:
+                self.channel.addItem("all colors", None)
+                for stain in STAINS:
+                    self.channel.addItem(f"{stain.upper() if stain == 'dab' else stain} only", stain)
+            else:
+                for i in range(count):
+                    self.channel.addItem(names[i] if i < len(names) else f"channel {i}", i)
+                self.channel.addItem("all channels", None)
             self.channel.setCurrentIndex(self.channel.findData(self.channel_of(picture)))
 
     def _on_selected(self) -> None:

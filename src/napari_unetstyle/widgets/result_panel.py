@@ -72,7 +72,8 @@ class ResultPanel(QWidget):
         self.box.probabilities_wanted.connect(self.show_probabilities)
         self.box.table_wanted.connect(self._on_table)
         self.box.volume_wanted.connect(self.show_volume)
-        self.box.restyle_wanted.connect(self._on_restyle)
+        self.box.restyle_wanted.connect(lambda: self._run_again(restyle="model"))
+        self.box.stain_wanted.connect(lambda: self._run_again(channel="hematoxylin"))
         self._measurements.measured.connect(self._on_measured)
         self._measurements.failed.connect(self.message.fail)
         self._measurements.ended.connect(self._on_measuring_ended)
@@ -284,11 +285,10 @@ class ResultPanel(QWidget):
             camera.center, camera.zoom, dims.point = self._flat_view or (camera.center, camera.zoom, dims.point)
             self._flat_view = None
 
-    def _on_restyle(self) -> None:
-        """Ask for the shown run again, its picture in a look that the model knows."""
+    def _run_again(self, **changes: str) -> None:
+        """Ask for the shown run with other options: its picture in a look that the model knows, say."""
         if (request := self.request) is not None:
-            options = request.options.changed(restyle="model")
-            self.rerun_wanted.emit(dataclasses.replace(request, options=options))
+            self.rerun_wanted.emit(dataclasses.replace(request, options=request.options.changed(**changes)))
 
     def _on_view(self) -> None:
         with QSignalBlocker(self.box.volume):

@@ -170,6 +170,8 @@ class SegmentPanel(QWidget):
         self.message.clear()
         self._is_many = False
         self._problems.clear()
+        if request.layer.rgb:
+            self.picture.take_channel(request.layer, request.options.channel)
         self._queue.start([request])
 
     def _start_folder(self) -> None:

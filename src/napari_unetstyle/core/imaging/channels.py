@@ -7,6 +7,7 @@ import re
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.stains import STAINS
 
 INDEX = re.compile(r"[0-9]{1,9}")  # no other digits: int() does not take all that Unicode calls digits
 
@@ -25,7 +26,8 @@ def channel_index(image: Image, channel: int | str | None) -> int | None:
     index = names.index(channel) if channel in names else int(channel) if INDEX.fullmatch(str(channel)) else -1
     if not 0 <= index < count:
         known = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in range(count))
-        raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}.")
+        stains = f"; stains: {', '.join(STAINS)}" if image.axes.endswith("C") and count in (3, 4) else ""
+        raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}{stains}.")
     return index
 
 

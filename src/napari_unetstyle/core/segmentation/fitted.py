@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler
 from napari_unetstyle.core.models.model import Model
@@ -126,12 +127,11 @@ def prepared(
     image: Image, spec: ModelSpec, options: SegmentOptions, scale: Scale, index: Index, intensity: Intensity | None
 ) -> Prepared:
     """A frame as a network sees it; without `intensity` as it is stored, at the model's scale."""
-    channel = options.channel
     return Prepared(
         image.frame(index, spec.network.spatial_dims),
         spec.input,
         spec.network.in_channels,
-        channel=channel if channel is None else int(channel),
+        channel=channel_index(image, options.channel),
         scale=scale,
         intensity=intensity,
     )

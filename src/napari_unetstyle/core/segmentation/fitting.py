@@ -12,6 +12,7 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.stains import in_stain, is_stain
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.progress import Progress, Steps
@@ -50,7 +51,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     """
     dims = model.spec.network.spatial_dims
     check_plane(image, model.spec, options)
-    source, image = image, turned(image, options.plane)
+    source, image = image, turned(in_stain(image, options.channel), options.plane)
     frames = frames_of(image, dims, options)
     notes: list[str] = list(image.notes)
     if options.restyle is not None:
@@ -61,7 +62,9 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         notes.append(said)
     engine = engine_for(options, model.spec, notes)
     spec = model.spec
+    stain = options.channel if is_stain(source, options.channel) else None
     options = resolved(options, spec, image)
+    options = options if stain is None else options.changed(channel=stain)  # its number would name a color
     scale = scale_for(image, spec, options)
     yield Progress(0, 1, "Looking at the picture")
     groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
@@ -52,7 +53,7 @@ def domain_distance(
     picture, chosen = open_image(image, axes=axes), make_options(**options)
     spec = (model if isinstance(model, Model) else (store or ModelStore()).load(model)).spec
     check_plane(picture, spec, chosen)
-    picture = turned(picture, chosen.plane)
+    picture = turned(in_stain(picture, chosen.channel), chosen.plane)
     chosen = resolved(chosen, spec, picture)
     frames = frames_of(picture, spec.network.spatial_dims, chosen)
     shared = tuple(picture.frames(spec.network.spatial_dims)) if chosen.statistics == "picture" else frames[:1]

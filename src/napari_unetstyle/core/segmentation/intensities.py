@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Frame, Image
+from napari_unetstyle.core.imaging.stains import check_range, check_type
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.segmentation.postprocessing import bands
 from napari_unetstyle.core.segmentation.result import Table
@@ -30,11 +31,7 @@ def check_stains(stains: str, image: Image | None) -> None:
         raise ImageError(
             f"Stains are separated in RGB pictures only; this one has {image.size('C') if image else 'no'} channels."
         )
-    if np.dtype(image.array.dtype) not in (np.uint8, np.uint16) and np.dtype(image.array.dtype).kind != "f":
-        raise ImageError(
-            f"Stains need colors of 8 or 16 bits, or from 0 to 1; these are {image.array.dtype}. "
-            "Convert the picture to 8 bits first."
-        )
+    check_type(np.dtype(image.array.dtype))
 
 
 class _Statistics:
@@ -108,11 +105,7 @@ def _separated(pixels: NDArray[Any], stains: str) -> NDArray[np.float64]:
         return np.empty((0, pixels.shape[1]))
     from skimage import color
 
-    if pixels.dtype.kind == "f" and pixels.size and pixels[:3].max() > 1:
-        raise ImageError(
-            f"Stains need colors of 8 or 16 bits, or from 0 to 1; these go up to {pixels[:3].max():.6g}. "
-            "Convert the picture to 8 bits first."
-        )
+    check_range(pixels[:3])
     matrix = color.hed_from_rgb if stains == "hed" else color.hdx_from_rgb
     densities: NDArray[np.float64] = color.separate_stains(pixels[:3].T, matrix).T
     return densities[: len(STAINS[stains])].astype(np.float64)

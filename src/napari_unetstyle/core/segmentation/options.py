@@ -24,7 +24,8 @@ class SegmentOptions:
     Attributes
     ----------
     channel
-        Take this channel only (index from 0, or name).
+        Take this channel only (index from 0, or name); of a picture in colors also a stain: ``"hematoxylin"``,
+        ``"eosin"`` or ``"dab"``, separated by color (Ruifrok and Johnston 2001).
     output
         ``"objects"`` (each object its own id) or ``"areas"`` (each pixel its class); None: objects if the
         model separates them.

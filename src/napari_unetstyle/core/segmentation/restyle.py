@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import ArrayLike, Image
+from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.style.change import StyleOptions, change_of, is_to_invert
@@ -52,6 +53,7 @@ def in_style(image: Image, options: SegmentOptions, *styles: Reference) -> tuple
     ImageError
         If the picture has several channels that are no colors, and none is chosen.
     """
+    image = in_stain(image, options.channel)
     channels = _chosen(image, options)
     samples = _channels_first(image, thinned_key(image))[channels]
     scale = scale_of(samples)

@@ -16,6 +16,7 @@ from napari_unetstyle.core.annotation.known import as_of
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
@@ -141,7 +142,7 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     options
         How pictures are segmented; see :func:`sized`.
     """
-    image, dims = said.correction.image, spec.network.spatial_dims
+    image, dims = in_stain(said.correction.image, options.channel), spec.network.spatial_dims
     scale = scale_for(image, spec, sized(options, said, spec))
     box = _box(said.valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_unetstyle.core.annotation.known import UNKNOWN, as_given
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.restyle import in_style
@@ -50,22 +51,23 @@ def iter_looks(
     found = []
     for number, index in enumerate(pictures, 1):
         here = [place for place in places if place.said == index]
+        own = in_stain(said[index].correction.image, options.channel)
         for style in chosen:
             try:
-                image = in_style(said[index].correction.image, options, style)[0]
+                image = in_style(own, options, style)[0]
             except ImageError:  # of several channels that are no colors; it is taught in them one by one
                 continue
-            kept = tuple(place for place in here if _fits(said[index], image, place))
+            kept = tuple(place for place in here if _fits(said[index], own, image, place))
             if kept:
                 found.append(Look(index, image, kept))
         yield Progress(number, len(pictures), "Looking at your pictures in the other looks")
     return tuple(found)
 
 
-def _fits(said: Said, image: Image, place: Place) -> bool:
+def _fits(said: Said, own: Image, image: Image, place: Place) -> bool:
     """Whether the labels of a place still describe it."""
     dims = said.valid.ndim
-    before, after = (i.frame(said.index, dims).read(*place.box) for i in (said.correction.image, image))
+    before, after = (i.frame(said.index, dims).read(*place.box) for i in (own, image))
     classes, objects = said.targets[(slice(None), *place.box)]
     labels = objects if (objects > 0).any() else as_given(classes)
     return check_content(before, after, np.where(said.valid[place.box], labels, UNKNOWN)).holds
