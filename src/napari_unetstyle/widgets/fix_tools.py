@@ -209,7 +209,8 @@ class FixTools(QGroupBox):
             return
         active.shown_original.show(False)
         layer = active.layer
-        layer.visible = True
+        if not layer.visible:  # napari puts the brush down where a layer that is visible is to be
+            layer.visible = True
         self._viewer.layers.selection.active = layer
         self._target, self._points = active, []
         self._before = (str(layer.mode), layer.mouse_pan)
