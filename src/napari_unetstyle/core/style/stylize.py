@@ -178,7 +178,7 @@ class Styling:
                 trained_style(style)
         wanted = Reference.mixed([reference_of(style) for style in styles])
         pixels = channels_first(image)
-        if pixels.dtype == bool:
+        if pixels.dtype == bool and options.strength > 0:
             raise ImageError(
                 "The picture has only yes and no in it, which look like nothing. Give one with intensities."
             )
