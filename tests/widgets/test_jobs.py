@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QCoreApplication, QObject
 
-from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.errors import ImageFileError, OptionError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, as_steps, failure
 
@@ -151,3 +151,19 @@ def test_words_of_errors() -> None:
     assert "not enough memory" in failure(MemoryError()).sentence
     assert "not enough memory" in failure(RuntimeError("CUDA out of memory. Tried to allocate")).sentence
     assert "ZeroDivisionError" in failure(ZeroDivisionError("x")).sentence
+
+
+def test_details_for_a_report_name_no_picture(tmp_path):
+    picture = tmp_path / "DOE JANE 1960.tif"
+    try:
+        try:
+            picture.read_bytes()
+        except OSError as error:
+            raise ImageFileError(f"{picture} cannot be read: {error}") from error
+    except ImageFileError as error:
+        failed = failure(error)
+    assert "DOE" in failed.sentence  # the person at the screen has to know
+    assert "DOE" not in failed.details
+    assert failed.details.index("FileNotFoundError (No such file") < failed.details.index("ImageFileError")
+    assert "in test_details_for_a_report_name_no_picture" in failed.details
+    assert "ValueError: two and three" in failure(ValueError("two and three")).details

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -43,7 +44,7 @@ class Failed:
     sentence
         What a person reads.
     details
-        The traceback, for a report.
+        The traceback, for a report; it names no picture.
     """
 
     sentence: str
@@ -60,7 +61,7 @@ Outcome = Finished | Failed | Cancelled
 
 def failure(error: BaseException) -> Failed:
     """An error in words; one that was not foreseen says so and keeps its type."""
-    details = "".join(traceback.format_exception(error))
+    details = _details(error)
     if isinstance(error, UnetstyleError):
         return Failed(str(error), details)
     if is_out_of_memory(error):
@@ -70,6 +71,20 @@ def failure(error: BaseException) -> Failed:
         "Nothing was changed; please copy the details into a report.",
         details,
     )
+
+
+def _details(error: BaseException) -> str:
+    """Where it went wrong, the first error first; what names a file is left out, as it may name a patient."""
+    parts: list[str] = []
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, OSError):
+            says = f" ({one.strerror})"
+        else:
+            says = "" if isinstance(one, UnetstyleError) else f": {one}"
+        parts.append("".join(traceback.format_tb(one.__traceback__)) + f"{type(one).__name__}{says}\n")
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return "\n".join(reversed(parts)).replace(str(Path.home()), "~")
 
 
 def as_steps(function: Callable[[], Any], message: str = "") -> Steps[Any]:
