@@ -211,6 +211,7 @@ ANY_JSON = st.recursive(
 
 @given(st.sampled_from(["quantiles", "mean", "std", "polarity", "stains", "amounts", "texture", "name"]), ANY_JSON)
 @example("quantiles", 5)
+@example("quantiles", 3.5e38)
 @example("polarity", None)
 @example("polarity", "x")
 @settings(deadline=None)

@@ -82,7 +82,8 @@ def _details(error: BaseException) -> str:
             says = f" ({one.strerror})"
         else:
             says = "" if isinstance(one, UnetstyleError) else f": {one}"
-        parts.append("".join(traceback.format_tb(one.__traceback__)) + f"{type(one).__name__}{says}\n")
+        places = "".join(traceback.format_tb(one.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{places}{type(one).__name__}{says}\n")
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return "\n".join(reversed(parts)).replace(str(Path.home()), "~")
 

@@ -126,7 +126,9 @@ class Reference:
     def of_stated(cls, stated: Mapping[str, Any]) -> Reference:
         """The inverse of :meth:`stated`."""
         names = (*_ARRAYS, *(name for name in _SOME if stated.get(name) is not None))
-        return cls(**{**stated, **{name: np.asarray(stated[name], np.float32) for name in names}})
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused as such
+            numbers = {name: np.asarray(stated[name], np.float32) for name in names}
+        return cls(**{**stated, **numbers})
 
     def inverted(self) -> Reference:
         """The style of the same picture with bright and dark exchanged."""
