@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -61,7 +61,7 @@ def find_entries(inputs: Sequence[Path], out: Path, suffix: str | None = None, e
         If there is no picture, two would have the same name, or a result would replace a picture.
     """
     entries = _with_targets(find_pictures(inputs, out), suffix, ending)
-    _check_targets(entries, out)
+    check_places(entries, lambda entry: [out / entry.target])
     return entries
 
 
@@ -170,18 +170,25 @@ def _stem_and_suffix(path: Path, name: str) -> tuple[str, str]:
     return stem[:-4] if stem.lower().endswith(".ome") else stem, ".tif"
 
 
-def _check_targets(entries: Sequence[Entry], out: Path) -> None:
+def check_places(entries: Sequence[Entry], places: Callable[[Entry], Iterable[Path]]) -> None:
+    """Whether every result of every picture has a place of its own.
+
+    Raises
+    ------
+    OptionError
+        If results of two pictures would have one name, or one would replace a picture.
+    """
     first: dict[str, Entry] = {}
     pictures = {entry.path.resolve() for entry in entries}
     for entry in entries:
-        other = first.setdefault(entry.target.as_posix().lower(), entry)
-        if other is not entry:
-            raise OptionError(
-                f"{other.path} and {entry.path} would both become {out / entry.target}. "
-                "Run them with two output folders."
-            )
-        if (out / entry.target).resolve() in pictures:
-            raise OptionError(
-                f"What comes of {entry.path} would replace a picture ({out / entry.target}). "
-                "Choose another output folder."
-            )
+        for path in places(entry):
+            other = first.setdefault(path.as_posix().lower(), entry)  # some file systems do not tell A from a
+            if other is not entry:
+                raise OptionError(
+                    f"Results of {other.path} and {entry.path} would both become {path}. "
+                    "Run them with two output folders."
+                )
+            if path.resolve() in pictures:
+                raise OptionError(
+                    f"A result of {entry.path} would replace a picture ({path}). Choose another output folder."
+                )

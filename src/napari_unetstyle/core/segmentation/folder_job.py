@@ -8,18 +8,19 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core.errors import OptionError, UnetstyleError
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
-from napari_unetstyle.core.segmentation.folder_inputs import Entry
+from napari_unetstyle.core.segmentation.folder_inputs import Entry, check_places
 from napari_unetstyle.core.segmentation.folder_outputs import Outputs, digest_of, discard
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, PictureStatus, State
 from napari_unetstyle.core.segmentation.level_choice import read_fitting
@@ -65,19 +66,7 @@ class FolderJob:
         if self.files.table:
             usual = "areas" if self.model.spec.separation is None else "objects"
             self._table_of_all(self.options.output or usual).check(force=self.force)
-        pictures, first = {entry.path.resolve() for entry in entries}, dict[str, Entry]()
-        for entry in entries:
-            for path in self._outputs(entry).targets.values():
-                other = first.setdefault(path.as_posix().lower(), entry)
-                if other is not entry:
-                    raise OptionError(
-                        f"Results of {other.path} and {entry.path} would both become {path}. "
-                        "Run them with two output folders."
-                    )
-                if path.resolve() in pictures:
-                    raise OptionError(
-                        f"A result of {entry.path} would replace a picture ({path}). Choose another output folder."
-                    )
+        check_places(entries, lambda entry: self._outputs(entry).targets.values())
 
     def status(self, entry: Entry, state: State, **more: Any) -> PictureStatus:
         """Of one picture."""
@@ -90,7 +79,7 @@ class FolderJob:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
-            facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint()}
+            facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint}
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
@@ -109,7 +98,7 @@ class FolderJob:
         known = outputs.known()
         try:
             same = (
-                known["made_by"] == self._fingerprint()
+                known["made_by"] == self._fingerprint
                 and known["picture"] == digest_of(entry.path)
                 and outputs.targets.keys() <= known["files"].keys()
                 and all(digest_of(path) == known["files"][kind] for kind, path in outputs.targets.items())
@@ -185,8 +174,9 @@ class FolderJob:
     def _table_of_all(self, output: str) -> Outputs:
         return Outputs({"table": self.out / f"{output}.csv"}, self.out / SIDECARS / ".tables" / f"{output}.json")
 
+    @cached_property
     def _fingerprint(self) -> str:
-        """What labels and tables follow from, besides the picture; as a sha256."""
+        """What labels and tables follow from, besides the picture, as a sha256: of one time for the whole run."""
         options = {name: value for name, value in self.options.stated().items() if name not in _NO_SAY}
         content = {
             "program": __version__,
