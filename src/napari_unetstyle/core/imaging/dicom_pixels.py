@@ -67,8 +67,8 @@ def _check_alike(stored: Stored, frame: NDArray[Any], out: NDArray[Any]) -> None
 
 def is_turned_over(stored: Stored, planes: Sequence[Plane]) -> bool:
     """Whether bright is low as stored, and nothing says that the values are those of a quantity."""
-    is_plain = stored.kind == "integer" and not stored.has_lookup and _is_unscaled(planes)
-    return stored.photometric == _INVERTED and is_plain
+    is_inverted = stored.photometric == _INVERTED and stored.kind == "integer" and not stored.has_lookup
+    return is_inverted and _is_unscaled(planes)
 
 
 def _turned(frame: NDArray[Any], stored: Stored) -> NDArray[Any]:
