@@ -12,10 +12,8 @@ from typer.core import TyperGroup
 
 from napari_unetstyle import __version__
 from napari_unetstyle.cli import evaluate, models, segment, style_bank, stylize, teach
+from napari_unetstyle.cli.exit_codes import BAD_INPUT, STOPPED
 from napari_unetstyle.core.errors import UnetstyleError
-
-BAD_INPUT = 2
-STOPPED = 130
 
 HELP = """Segment pictures with a UNet: find nuclei, axons and more, measure them, and compare with the truth.
 

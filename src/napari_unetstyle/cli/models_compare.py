@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unetstyle.cli import segment_arguments as arguments
+from napari_unetstyle.cli.exit_codes import ALL_FAILED, SOME_FAILED
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_channel, parse_spacing
 
 if TYPE_CHECKING:
     from napari_unetstyle.core import Agreement
 
-SOME_FAILED = 1
-ALL_FAILED = 2
 
 _MODEL = typer.Argument(help="Name, name@version, or a model folder.", show_default=False)
 _PICTURES = typer.Argument(help="Files, folders (with subfolders) or patterns, as of segment.", show_default=False)

@@ -9,6 +9,7 @@ import typer
 
 from napari_unetstyle.cli import folder_report
 from napari_unetstyle.cli import segment_arguments as arguments
+from napari_unetstyle.cli.exit_codes import ALL_FAILED, SOME_FAILED, STOPPED
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_box, parse_channel, parse_frames, parse_polygon, parse_spacing
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder_report import FolderProgress, FolderReport, PictureStatus
 
-SOME_FAILED = 1
-ALL_FAILED = 2
-STOPPED = 130
 
 HELP = """Segment pictures and write their labels, and what else is asked for, into a folder.
 

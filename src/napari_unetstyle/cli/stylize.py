@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_unetstyle.cli.exit_codes import ALL_FAILED, SOME_FAILED, STOPPED
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.train_fast import train_fast
 from napari_unetstyle.cli.values import parse_channel
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     Reader = Callable[[Path], Image]
 
-SOME_FAILED = 1
-ALL_FAILED = 2
-STOPPED = 130
 _ENDING = "_restyled"
 
 HELP = """Make pictures look like others: nothing moves, so their labels stay true.

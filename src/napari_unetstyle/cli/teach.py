@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from napari_unetstyle.cli.exit_codes import STOPPED
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.values import parse_channel
 from napari_unetstyle.core.errors import OptionError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Done = TypeVar("Done")
 STAYS = 1
 _STAYS_WORDS = "Nothing was kept; --keep keeps it all the same."
-STOPPED = 130
 
 HELP = """Teach a model with labeled pictures, and compare it with the one it came from.
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import typer
 
+from napari_unetstyle.cli.exit_codes import STOPPED
 from napari_unetstyle.cli.progress_bar import progress_bar
-
-STOPPED = 130
 
 
 def train_fast(
