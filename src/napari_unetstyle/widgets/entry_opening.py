@@ -150,10 +150,9 @@ class EntryOpening(QObject):
         image = image_from_layer(layer, _statement_of(layer, entry), grid)
         placement = Placement.of(layer, image.axes, grid)
         if image.label_shape != entry.header.shape:
-            is_other = image.axes == axes
             advice = (
                 f"The picture was changed since; the fixes are kept in {entry.folder}."
-                if is_other
+                if image.axes == axes
                 else "Say what its axes are, then open the fixes again."
             )
             raise ImageFileError(

@@ -125,7 +125,7 @@ def _iter_table(
     calls: CoreCalls, image: Image, result: SegmentResult, labels: NDArray[Any], only: set[int] | None
 ) -> Steps[Table]:
     """The core's measurements; each object has the class that the run gave to it."""
-    is_color = image.axes.endswith("C") and image.size("C") in (3, 4) and image.array.dtype in ("uint8", "uint16")
+    is_color = image.is_color and image.array.dtype in ("uint8", "uint16")
     classes = dict(zip(result.objects["label"].tolist(), result.objects["class_name"].tolist(), strict=True))
     dims = labels.ndim - len(result.frames[0])  # what was segmented slice by slice is measured slice by slice
     if result.output == "areas" and "Z" in result.label_axes:

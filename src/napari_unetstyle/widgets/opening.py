@@ -30,7 +30,7 @@ def layer_data(image: Image, path: Path | None = None) -> LayerData:
     """A picture as napari's layer data: along its own axes; how these lie in the patient is kept in the metadata."""
     from napari_unetstyle.widgets.layers import place_of, translate_of
 
-    colors = "C" if image.axes.endswith("C") and image.size("C") in (3, 4) else ""
+    colors = "C" if image.is_color else ""
     axes = image.axes.removesuffix(colors) if colors else image.axes
     place = image.geometry
     spatial = dict(zip(place.axes, place.spacing, strict=True))

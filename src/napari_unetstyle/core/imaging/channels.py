@@ -26,7 +26,7 @@ def channel_index(image: Image, channel: int | str | None) -> int | None:
     index = names.index(channel) if channel in names else int(channel) if INDEX.fullmatch(str(channel)) else -1
     if not 0 <= index < count:
         known = ", ".join(f"{i} ({names[i]})" if i < len(names) else str(i) for i in range(count))
-        stains = f"; stains: {', '.join(STAINS)}" if image.axes.endswith("C") and count in (3, 4) else ""
+        stains = f"; stains: {', '.join(STAINS)}" if image.is_color else ""
         raise ImageError(f"There is no channel {channel!r}. Channels of this picture: {known}{stains}.")
     return index
 

@@ -89,6 +89,11 @@ class Image:
         names = self.channel_names if axes == self.axes else ()
         return replace(self, axes=axes, geometry=place, channel_names=names)
 
+    @property
+    def is_color(self) -> bool:
+        """Whether the last axis holds red, green and blue, and perhaps opacity."""
+        return self.axes.endswith("C") and self.size("C") in (3, 4)
+
     def size(self, axis: str) -> int:
         """Length along an axis letter; 1 if the picture does not have it."""
         return self.array.shape[self.axes.index(axis)] if axis in self.axes else 1

@@ -21,8 +21,7 @@ _LEAST = 1e-6  # of light, which is how dark scikit-image takes black to be
 
 def is_stain(image: Image, channel: int | str | None) -> bool:
     """Whether this names a stain, the picture is in colors, and no channel of its own is called so."""
-    is_color = image.axes.endswith("C") and image.size("C") in (3, 4)
-    return is_color and str(channel).lower() in STAINS and channel not in image.channel_names
+    return image.is_color and str(channel).lower() in STAINS and channel not in image.channel_names
 
 
 def in_stain(image: Image, channel: int | str | None) -> Image:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Frame, Image
+from napari_unetstyle.core.imaging.stains import STAINS as HED
 from napari_unetstyle.core.imaging.stains import check_range, check_type
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.segmentation.postprocessing import bands
@@ -19,7 +20,7 @@ from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
 from napari_unetstyle.core.segmentation.shapes import MeasuredObjects
 
-STAINS = {"hed": ("hematoxylin", "eosin", "dab"), "hdx": ("hematoxylin", "dab")}
+STAINS = {"hed": HED, "hdx": ("hematoxylin", "dab")}
 """Separations by scikit-image's matrices (Ruifrok and Johnston 2001), and the stains that each gives."""
 
 

@@ -153,7 +153,7 @@ class _Written:
             owners = dict(zip(labels.objects.get("label", []), labels.objects.get("class", []), strict=True))
         else:
             array = labels if is_lazy and isinstance(labels, ArrayLike) else np.asanyarray(labels)
-            axes = axes.upper() if axes else "TZYX"[-len(array.shape) :]
+            axes = axes.upper() if axes else _AXES[-len(array.shape) :]
             geometry = geometry or geo.unknown(sum(a in "ZYX" for a in axes))
             info = {"output": output, **info} if output else info
         _check_fit(file, tuple(array.shape), axes, geometry)
