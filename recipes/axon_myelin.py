@@ -120,7 +120,7 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
         limits=(
             "Myelin brighter than axon and ground, axons of about 8 to 80 pixels across; transmission EM and light "
             "microscopy were not trained. Touching sheaths are one area. Areas of less than 20 pixels are left out. "
-            "Of pictures with nothing in them soft clouds get areas, 1 % of the picture on average, up to 6 %. Few "
+            "Of pictures with nothing in them soft clouds get areas, 1 % of the picture on average, up to 5 %. Few "
             "animals were measured, so the interval says little about other laboratories; look at the outlines."
         ),
         measured=table,

@@ -8,7 +8,8 @@ writes a model folder from the latest checkpoint, also while the training goes o
 ``--minutes`` it is the same training each time. The bundled weights are those of ``--steps 7600``, except that the
 first 2200 steps followed the learning rate of a training of 9000 (then 7800) steps. ``--counterstained 0.3`` draws
 some of the nuclei beside a second stain, for immunohistochemistry and fluorescence of several channels, and ``--start``
-begins with the weights of another training; the bundled weights have seen neither (`docs/explanation/measured.md`).
+begins with the weights of a model or another training, of which ``--blend`` exports what lies between them and what
+was trained; the bundled weights have seen none of it (`docs/explanation/measured.md`).
 
 The network is taught three seed maps at once, because what tells touching nuclei apart in one tells them apart in
 the others; the model keeps the first (``"depth"``), which together with the distance to the foreground's edge is
