@@ -1,7 +1,7 @@
 """What the nuclei model is measured against: classical segmentation and two peers trained on the same split.
 
 Both peers learn three classes (background, inside, boundary), the usual way to separate touching nuclei with
-a plain segmentation network, and each is trained as its own project does it.
+a plain segmentation network, and each is trained as its own project does it. Times are those of a clock that is given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 Pixels = NDArray[Any]
 Objects = NDArray[np.int32]
 Pair = tuple[Pixels, Objects]
+Judged = tuple[Pixels, NDArray[np.uint8]]
 PATCH, BATCH = 192, 8
+IGNORED = 3  # the class after the last one, as nnU-Net has it
 
 
 def otsu_watershed(picture: Pixels) -> Objects:
@@ -98,7 +100,14 @@ class Peer:
     overlap: float
     margin: float = 1.0
 
-    def trained(self, domains: Sequence[Sequence[Pair]], minutes: float, work: Path, seed: int = 0) -> nn.Module:
+    def trained(
+        self,
+        domains: Sequence[Sequence[Pair]],
+        minutes: float,
+        work: Path,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> nn.Module:
         """The network after `minutes` of training; kept in `work`, so it is trained once."""
         from safetensors.torch import load_model, save_model
 
@@ -108,21 +117,43 @@ class Peer:
         if path.exists():
             load_model(network, str(path))
             return network.eval()
-        self._train(network, domains, minutes, seed)
+        judged = [[(p, three_classes(t)) for p, t in known] for known in domains]
+        self._train(network, judged, minutes, seed, clock)
         work.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         save_model(network, str(partial))
         partial.replace(path)
         return network.eval()
 
-    def _train(self, network: nn.Module, domains: Sequence[Sequence[Pair]], minutes: float, seed: int) -> None:
+    def tuned(
+        self, parent: nn.Module, lesson: Sequence[Judged], minutes: float, seed: int, clock: Callable[[], float]
+    ) -> nn.Module:
+        """A network that begins with another's weights, but for its last layer (nnU-Net's ``-pretrained_weights``).
+
+        `lesson` are pictures with the three classes and ``IGNORED``.
+        """
+        torch.manual_seed(seed)
+        network = self.network()
+        known = {k: v for k, v in parent.state_dict().items() if ".seg_layers." not in k}
+        network.load_state_dict(network.state_dict() | known)
+        self._train(network, [lesson], minutes, seed, clock)
+        return network.eval()
+
+    def _train(
+        self,
+        network: nn.Module,
+        domains: Sequence[Sequence[Judged]],
+        minutes: float,
+        seed: int,
+        clock: Callable[[], float],
+    ) -> None:
         optimizer, loss, augment = self.optimizer(network), self.loss(), self.augment()
         rate = optimizer.param_groups[0]["lr"]
         batches = self._batches(domains, augment, np.random.default_rng(seed))
-        start = time.monotonic()
+        start = clock()
         network.train()
         steps = 0
-        while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
+        while (done := (clock() - start) / (60 * minutes)) < 1:
             optimizer.param_groups[0]["lr"] = rate * self.decay(done)
             images, classes = next(batches)
             value = loss(network(images), classes)
@@ -134,9 +165,12 @@ class Peer:
         print(f"{self.name}: {steps} steps of {BATCH} x {PATCH} x {PATCH}, loss {value.item():.3f}", flush=True)
 
     def _batches(
-        self, domains: Sequence[Sequence[Pair]], augment: Callable[..., tuple[Tensor, Tensor]], rng: np.random.Generator
+        self,
+        domains: Sequence[Sequence[Judged]],
+        augment: Callable[..., tuple[Tensor, Tensor]],
+        rng: np.random.Generator,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        ready = [[(normalized(p), three_classes(t)) for p, t in known] for known in domains]
+        ready = [[(normalized(p), classes) for p, classes in known] for known in domains]
         side = round(PATCH * self.margin)
         while True:
             samples = []
@@ -158,13 +192,18 @@ class Peer:
 def crop(
     image: NDArray[np.float32], classes: NDArray[np.uint8], side: int, rng: np.random.Generator, focus: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A square of both, padded by mirroring if need be; `focus`: around an object pixel (nnU-Net's third)."""
+    """A square of both, padded by mirroring if need be; around an object pixel if `focus` (nnU-Net's third).
+
+    Where pixels are ignored, it is around one that is not, as nnU-Net does it.
+    """
     short = [max(0, side - n) for n in classes.shape]
     pads = [(s // 2, s - s // 2) for s in short]
     image, classes = np.pad(image, [(0, 0), *pads], mode="symmetric"), np.pad(classes, pads, mode="symmetric")
     room = np.array(classes.shape) - side
     corner = rng.integers(0, room + 1)
-    inside = np.argwhere(classes > 0) if focus else np.zeros((0, 2), int)
+    inside = np.zeros((0, 2), int)
+    if focus or (classes == IGNORED).any():
+        inside = np.argwhere((classes > 0) & (classes < IGNORED)) if focus else np.argwhere(classes < IGNORED)
     if len(inside):
         corner = np.clip(inside[rng.integers(len(inside))] - side // 2, 0, room)
     y, x = corner
@@ -257,6 +296,7 @@ def _nnunet_loss() -> Callable[[Tensor, Tensor], Tensor]:
     return DC_and_CE_loss(
         {"batch_dice": True, "smooth": 1e-5, "do_bg": False, "ddp": False},
         {},
+        ignore_label=IGNORED,
         dice_class=MemoryEfficientSoftDiceLoss,
     )
 

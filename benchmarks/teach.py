@@ -20,13 +20,16 @@ step       the same with the classic rate: 1e-4, a tenth every 50 epochs
 plateau    the same with 1e-4, a tenth whenever the held-out places are no better
 plain      the same network and corrections, all layers, Adam 1e-4, Dice (MONAI) and cross entropy, MONAI's
            augmentation, no replay
+nnunet     nnU-Net's network, loss and augmentation: trained on the old domains as long as the parent, then taught as
+           its ``-pretrained_weights`` does it (a new last layer, rate 1e-2 falling to zero), for as long; what nobody
+           judged is its ignore label
 scratch    ``teach_new`` on the same corrections, for as long
 full       the parent taught on all training pictures of the new domain, five times as long: the gap to be closed
 
 Times of teaching are the process's own, per thread, so that other programs take no steps away.
 
 A line is written for each cell as soon as it is measured; started again with the same ``--work``, finished cells are
-read, not measured. MONAI: `pip install --group bench`.
+read, not measured. MONAI and nnU-Net: `pip install --group bench`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,9 +53,11 @@ import nuclei
 from cells import Cells, Row, busy, options
 from measure import score
 from nuclei import Picture, pictures
+from numpy.typing import NDArray
+from quality_peers import IGNORED, PEERS, Judged, three_classes
 
 from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, run, segment
-from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.training.drawing import Drawing
@@ -61,6 +67,7 @@ from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.lessons import lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions, FitOptions
 
+Segmenter = Callable[[NDArray[Any]], NDArray[np.int32]]
 STROKE, BUDGET, LOOKED_AT = 7, 0.03, 10
 
 
@@ -140,9 +147,10 @@ def parent_of(domains: Sequence[str], data: Path, work: Path, minutes: float) ->
     return store.load(name)
 
 
-def quality(model: Model, data: Path, domain: str) -> tuple[float, float]:
+def quality(model: Model | Segmenter, data: Path, domain: str) -> tuple[float, float]:
     """Mean Dice and AP at IoU 0.5 over a domain's test pictures."""
-    found = [score(segment(p, model).labels, truth) for p, truth in pictures(data, domain, "test")]
+    objects = (lambda picture: segment(picture, model).labels) if isinstance(model, Model) else model
+    found = [score(objects(picture), truth) for picture, truth in pictures(data, domain, "test")]
     return float(np.mean([s.dice for s in found])), float(np.mean([s.precision for s in found]))
 
 
@@ -185,6 +193,21 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
     return Model.in_memory(spec, network.eval())
 
 
+def nnunet(
+    case: Case, lessons: Sequence[Correction], seed: int, given: argparse.Namespace, clock: Callable[[], float]
+) -> Segmenter:
+    """nnU-Net's network, taught by its own recipe: from a picture to objects."""
+    peer = next(peer for peer in PEERS if peer.name.startswith("nnunet"))
+    known = [pictures(given.data, domain, "train") for domain in case.old]
+    parent = peer.trained(known, given.parent_minutes, given.work / "-".join(case.old), clock=clock)
+    judged: list[Judged] = []
+    for said in lessons:
+        valid = learned(said)[1]
+        classes = np.where(valid, three_classes(np.asarray(said.labels)), IGNORED)
+        judged.append((np.asarray(said.image.array), classes.astype(np.uint8)))
+    return partial(peer.objects, peer.tuned(parent, judged, case.minutes * given.scale, seed, clock))
+
+
 def worst(training: Sequence[Picture], parent: Model, rng: np.random.Generator, count: int) -> list[Picture]:
     """Of ten pictures those where a model is worst."""
     looked_at = [training[int(i)] for i in rng.permutation(len(training))[:LOOKED_AT]]
@@ -203,6 +226,7 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
     else:
         lessons = [case.correct(picture, parent, rng) for picture in chosen]
     row: Row = {}
+    model: Model | Segmenter
     started = time.monotonic()
     minutes, clock = case.minutes * given.scale, busy(given.threads)
     match method:
@@ -219,8 +243,10 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
                 "verdict": candidate.comparison.verdict,
                 "places": len(candidate.places),
                 "says": candidate.comparison.sentence(),
-                "recipe": model.spec.provenance["recipe"],
+                "recipe": candidate.model.spec.provenance["recipe"],
             }
+        case "nnunet":
+            model = nnunet(case, lessons, seed, given, clock)
         case "scratch":
             how = FineTuneOptions(minutes=minutes, name="scratch", seed=seed)
             model = run(iter_teach_new(lessons, ["nucleus"], how, store=store, clock=clock)).model
@@ -233,7 +259,7 @@ def measured(case: Case, method: str, seed: int, given: argparse.Namespace) -> R
     return row
 
 
-METHODS = ("parent", "ours", "step", "plateau", "plain", "scratch", "full")
+METHODS = ("parent", "ours", "step", "plateau", "plain", "nnunet", "scratch", "full")
 
 
 def main() -> None:
