@@ -90,14 +90,18 @@ def stub_model(root: Path) -> Model:
 def cubes_road(folder: Path) -> dict[str, Any]:
     """Segment the OME-Zarr, write and compare, and say what it took."""
     from napari_unetstyle.core.segmentation.fitting import iter_fit
+    from napari_unetstyle.core.segmentation.memory import predict_memory
     from napari_unetstyle.core.segmentation.segment import iter_preview
 
     image, model = read_image(folder / "volume.zarr"), stub_model(folder / "models")
+    options = SegmentOptions(device="cpu", output="areas")
     with measured() as took:
+        forecast, before = predict_memory(image, model, options), held("VmRSS")
         result = segment(image, model, device="cpu", output="areas")
+        of_run = held("VmHWM") - before
         write_labels(folder / "labels.zarr", result)
     side, written = len(result.labels), read_image(folder / "labels.zarr").array
-    fitted = run(iter_fit(image, model, SegmentOptions(device="cpu", output="areas")))
+    fitted = run(iter_fit(image, model, options))
     for box in places(side):
         alone = run(iter_preview(fitted, (), box))
         same = np.array_equal(alone, result.labels[box]) and np.array_equal(alone, written[box])
@@ -106,7 +110,7 @@ def cubes_road(folder: Path) -> dict[str, Any]:
     counts = sum(np.bincount(np.ravel(result.labels[i : i + 8]), minlength=3) for i in range(0, side, 8))
     if counts[1:].tolist() != [int(n) for n in result.objects["area"]]:
         raise SystemExit(f"the table counts {result.objects['area']}, but there are {counts[1:]}")
-    return {**took, "voxels": side**3}
+    return {**took, "voxels": side**3, "forecast_gb": forecast / 2**30, "run_gb": of_run}
 
 
 def write_scan(folder: Path, slices: int) -> None:

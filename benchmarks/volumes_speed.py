@@ -39,7 +39,8 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     print(
         f"{options.side} cubed, {large['voxels']:.3g} voxels ({math.log2(large['voxels']):.1f} bits), lazy, exact: "
         f"peak memory {large['peak_gb']:.2f} GB (goal < 1.5) / {small['peak_gb']:.2f} at 260 cubed, "
-        f"{each[1]:.0f} ns of CPU per voxel / {each[0]:.0f}, {large['seconds']:.0f} s on this machine as it was",
+        f"{each[1]:.0f} ns of CPU per voxel / {each[0]:.0f}, {large['seconds']:.0f} s on this machine as it was; "
+        f"the run took {large['run_gb']:.2f} GB, foretold were {large['forecast_gb']:.2f}",
         flush=True,
     )
     return {"what": "memory", **large, "cpu_ns_per_voxel": each[1], "cpu_ns_per_voxel_small": each[0]}
