@@ -357,9 +357,31 @@ def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
     assert read_journal(corrected.recorder.folder).said == {"touched": [1]}
     corrected.history.undo()
     assert not (kept(corrected).labels == 99).any()
+    assert corrected.correction().is_empty
     assert isinstance(corrected.image, Image)
     assert corrected.recorder.folder.parent.parent == user_folder()
     assert corrected.recorder.folder.parent.name.startswith("stack-")
+    assert corrected.close(WAIT)
+
+
+def test_strokes_of_several_slices_are_taken_back_from_any_slice(make_windowless_dock, run):
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
+    run(dock)
+    (corrected,) = dock.corrections.layers
+    layer, states = corrected.layer, [np.array(corrected.labels)]
+    for z in (0, 2, 1):
+        dock.viewer.dims.set_point(0, z)
+        layer.paint((z, 40, 8), 50 + z)
+        states.append(np.array(corrected.labels))
+    dock.viewer.dims.set_point(0, 0)
+    for state in reversed(states[:-1]):
+        corrected.history.undo()
+        assert np.array_equal(corrected.labels, state)
+        assert np.array_equal(kept(corrected).labels, state)
+    for state in states[1:]:
+        corrected.history.redo()
+        assert np.array_equal(kept(corrected).labels, state)
     assert corrected.close(WAIT)
 
 

@@ -126,6 +126,34 @@ def test_two_objects_become_one_and_two_again(corrected, fix, mouse, click):
     assert set(state.said["touched"]) >= {corrected.labels[first], corrected.labels[second]}
 
 
+@pytest.mark.parametrize(
+    ("tool", "clicks"),
+    [
+        ("merge", [((24, 10),), ((24, 26),)]),
+        ("split", [((16, 10), (32, 10))]),
+        ("add", [(FAINT,)]),
+        ("delete", [((24, 10),)]),
+    ],
+    ids=["merge", "split", "add", "delete"],
+)
+def test_what_is_taken_back_teaches_nothing(corrected, fix, mouse, click, tool, clicks):
+    before = np.array(corrected.labels)
+    click(fix.buttons[tool])
+    for places in clicks:
+        mouse(*places)
+    after, learns = np.array(corrected.labels), learned(corrected.correction())[1]
+    assert not np.array_equal(after, before)
+    assert learns.any()
+    for _ in range(2):
+        click(fix.undo)
+        assert np.array_equal(corrected.labels, before)
+        assert corrected.correction().is_empty or not learned(corrected.correction())[1].any()
+        assert kept(corrected).said.get("touched", []) == []
+        click(fix.redo)
+        assert np.array_equal(corrected.labels, after)
+        assert np.array_equal(learned(corrected.correction())[1], learns)
+
+
 def test_a_line_across_an_object_parts_it(dock, corrected, fix, mouse, click):
     before = np.array(corrected.labels)
     click(fix.buttons["split"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from napari_unetstyle.widgets.object_classes import ObjectClasses
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.scope import current_frame
 from napari_unetstyle.widgets.shown_original import ShownOriginal
-from napari_unetstyle.widgets.undo_history import Accepted, UndoHistory
+from napari_unetstyle.widgets.undo_history import Said, UndoHistory
 
 if TYPE_CHECKING:
     import napari.layers
@@ -120,7 +121,7 @@ class CorrectedLayer(QObject):
         self._accepted: Mask | None = None if state is None else state.accepted.copy()
         self._original: Changes | None = None
         self.foreground: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None
-        self.history = UndoHistory(layer, self._accept)
+        self.history = UndoHistory(layer)
         self.shown_original = ShownOriginal(viewer, layer, placement, self.original)
         self._report = QTimer(self)
         self._report.setInterval(REPORT)
@@ -240,7 +241,10 @@ class CorrectedLayer(QObject):
         self._accept(there)
         after = self.accepted[index]
         offset = changed_places(np.zeros(self.accepted.shape, bool), index, np.ones(after.shape, bool), True).start[0]
-        self.history.remember(Accepted(there, Changes.between(after, before, int(offset)), has_stroke))
+        back = Changes.between(after, before, int(offset))
+        self.history.remember(
+            Said(again=partial(self._accept, there), back=partial(self._accept, back), has_stroke=has_stroke)
+        )
 
     def edit(self, indices: tuple[NDArray[Any], ...], values: Any, touched: frozenset[int] = frozenset()) -> None:
         """Set labels at indices in the order T Z Y X, as one step that Ctrl+Z takes back.
@@ -254,11 +258,19 @@ class CorrectedLayer(QObject):
         touched
             Objects that a person worked on, besides those whose pixels change.
         """
-        if touched:
-            self.say(**{TOUCHED: sorted({*map(int, self.facts.get(TOUCHED, ())), *touched})})
-        if len(indices[0]):
+        has_stroke = bool(np.any(self.labels[indices] != values))
+        before = frozenset(map(int, self.facts.get(TOUCHED, ())))
+        if touched - before:
+            self._touch(before | touched)
+        if has_stroke:
             with self.layer.block_history():
                 self.layer.data_setitem(self._to_layer(indices), values)
+        if touched - before:
+            back, again = partial(self._touch, before), partial(self._touch, before | touched)
+            self.history.remember(Said(again=again, back=back, has_stroke=has_stroke))
+
+    def _touch(self, numbers: frozenset[int]) -> None:
+        self.say(**{TOUCHED: sorted(numbers)})
 
     def _to_layer(self, indices: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
         """The same places in the order of the layer's axes."""

@@ -1,4 +1,4 @@
-"""One Ctrl+Z for all that a person does to labels: napari's own strokes and what was called right, in one order."""
+"""One Ctrl+Z for all that a person does to labels: napari's own strokes and what was said of them, in one order."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unetstyle.core.annotation.changes import Changes
-
 if TYPE_CHECKING:
     import napari.layers
 
 _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """A change of what is right, and the one that takes it back."""
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Something that was said of labels: how it is said again, and how it is taken back."""
 
-    there: Changes
-    back: Changes
+    again: Callable[[], None]
+    back: Callable[[], None]
     has_stroke: bool = False
     """Whether a step of napari's own history goes with it."""
 
 
-Step = Accepted | None
+Step = Said | None
 """Something that Ctrl+Z takes back; None is a step of napari's own history."""
 
 
@@ -35,12 +33,10 @@ class UndoHistory:
     ----------
     layer
         The labels.
-    accept
-        Changes what is right.
     """
 
-    def __init__(self, layer: napari.layers.Labels, accept: Callable[[Changes], None]) -> None:
-        self._layer, self._accept = layer, accept
+    def __init__(self, layer: napari.layers.Labels) -> None:
+        self._layer = layer
         self._done: list[Step] = []
         self._undone: list[Step] = []
         self.is_replaying = False
@@ -56,12 +52,12 @@ class UndoHistory:
         self._undone.clear()
 
     def undo(self) -> None:
-        """Take back the last step, a stroke or what was called right."""
-        self._move(self._done, self._undone, self._layer.undo, lambda step: step.back)
+        """Take back the last step, a stroke or what was said."""
+        self._move(self._done, self._undone, self._layer.undo, lambda step: step.back())
 
     def redo(self) -> None:
         """Do again what was taken back last."""
-        self._move(self._undone, self._done, self._layer.redo, lambda step: step.there)
+        self._move(self._undone, self._done, self._layer.redo, lambda step: step.again())
 
     def close(self) -> None:
         """Give the keys back."""
@@ -69,7 +65,7 @@ class UndoHistory:
             self._layer.bind_key(key, None, overwrite=True)
 
     def _move(
-        self, source: list[Step], target: list[Step], own: Callable[[], Any], changes: Callable[[Accepted], Changes]
+        self, source: list[Step], target: list[Step], own: Callable[[], Any], say: Callable[[Said], None]
     ) -> None:
         step = source.pop() if source else None  # what was done before a dock was here is in napari's history
         if step is None or step.has_stroke:
@@ -79,5 +75,5 @@ class UndoHistory:
             finally:
                 self.is_replaying = False
         if step is not None:
-            self._accept(changes(step))
+            say(step)
         target.append(step)
