@@ -133,10 +133,23 @@ def test_styles_are_tried_and_what_helps_is_used(
 
 
 def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
-    done = shell("teach", "--from-scratch", "--classes", "disc", *lessons, "-o", tmp_path / "Disc model", "--steps", 3)
+    done = shell(
+        "teach",
+        "--from-scratch",
+        "--classes",
+        "disc",
+        *lessons,
+        "-o",
+        tmp_path / "Disc model",
+        "--steps",
+        3,
+        "--mirror",
+        "X",
+    )
     assert (done.code, done.out[:11]) == (0, "A new model")
     spec = own.load(tmp_path / "Disc model").spec
     assert (spec.name, [c.name for c in spec.classes], spec.parent) == ("disc-model", ["disc"], None)
+    assert spec.input.mirror == "X"
 
 
 def test_a_class_is_added_and_told_by_itself(

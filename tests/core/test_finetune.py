@@ -219,6 +219,7 @@ def test_patience_ends_a_teaching_that_gets_no_better(store):
         {"learn": "head"},
         {"schedule": "linear"},
         {"patience": 0},
+        {"mirror": "XY"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(bad):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
+from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.patches import (
     UNKNOWN,
     Example,
@@ -16,6 +19,7 @@ from napari_unetstyle.core.training.patches import (
     touching,
     unit_range,
 )
+from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 from tests.core.training_for_tests import discs
 
 WILD = Warp(zoom=(0.5, 2.0), turn=1.0, bend=1.0, amplitude=6.0, focus=0.5)
@@ -154,6 +158,23 @@ def test_numbers_without_gaps_stay_and_those_with_gaps_keep_their_order():
 def test_where_two_objects_touch():
     objects = np.array([[1, 1, 2, 0, 3, 3]], np.int32)
     assert touching(objects).tolist() == [[False, True, True, False, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("dims", "stated", "signs", "is_exchanged"),
+    [(2, None, "YX", True), (2, "X", "X", False), (2, "", "", False), (3, None, "", False), (3, "ZX", "ZX", False)],
+)
+def test_teaching_mirrors_only_what_the_model_allows(tmp_path, dims, stated, signs, is_exchanged):
+    spec = (tiny_volume_model if dims == 3 else tiny_model)(tmp_path).spec
+    spec = spec.model_copy(update={"input": spec.input.model_copy(update={"mirror": stated})})
+    warp = Drawing(spec=spec, lessons=[]).warp
+    assert warp.angle == pytest.approx(np.deg2rad(15))
+    flipped, exchanged = set(), False
+    for seed in range(40):
+        linear = _linear_map(dims, replace(warp, turn=0.0), np.random.default_rng(seed))
+        exchanged |= not np.diagonal(linear)[-1]
+        flipped |= {"ZYX"[-dims:][i] for i in np.flatnonzero(linear.sum(axis=0) < 0)}
+    assert (flipped, exchanged) == (set(signs), is_exchanged)
 
 
 def test_a_volume_is_tilted_only_as_far_as_asked():

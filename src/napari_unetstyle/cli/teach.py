@@ -110,6 +110,10 @@ def teach_model(
         bool,
         typer.Option("--try-styles", help="Teach twice, with the styles and without, and use the better of the two."),
     ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(help="Axes along which pictures may be mirrored, e.g. YX, or none. [default: as the model says]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides which places are held out, and every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     work: Annotated[
@@ -171,6 +175,7 @@ def teach_model(
         folder=work,
         styles=styles,
         remember=not forget_pictures,
+        mirror="" if mirror == "none" else mirror,
         add_classes=tuple(add_class or ()),
         segment=make_options(channel=parse_channel(channel), object_diameter=object_diameter),
     )

@@ -57,6 +57,9 @@ class InputSpec(_Part):
         Smallest and largest typical diameter in pixels that the model was trained to handle as they are.
     region
         Side in pixels of the regions that statistics are taken from; about the patch size of the training.
+    mirror
+        Axes of the picture along which teaching may mirror it, ``""`` for none; None: both of a picture, none of a
+        volume, whose left is not its right.
     """
 
     channels: Literal["rgb", "gray", "exact"] = "exact"
@@ -65,6 +68,7 @@ class InputSpec(_Part):
     object_diameter: Annotated[float, Field(gt=0)] | None = None
     object_diameters: tuple[float, float] | None = None
     region: Annotated[int, Field(ge=16, le=4096)] = 256
+    mirror: Annotated[str, Field(pattern=r"^Z?Y?X?$")] | None = None
 
 
 class Measurement(_Part):
@@ -177,6 +181,12 @@ class ModelSpec(_Part):
     def out_channels(self) -> int:
         """Channels of the network's logits."""
         return 1 + len(self.classes) + (self.separation is not None)
+
+    @property
+    def mirrored(self) -> str:
+        """Axes along which teaching may mirror a picture."""
+        stated = self.input.mirror
+        return stated if stated is not None else "YX" if self.network.spatial_dims == 2 else ""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:

@@ -24,7 +24,7 @@ from napari_unetstyle.core.training.targets import IGNORE, near_contact, seed_ta
 T = TypeVar("T", bound=np.generic)
 
 WARP = Warp(zoom=(0.85, 1.18), turn=0.5, angle=np.pi / 12, bend=0.15, amplitude=4.0, focus=0.8)
-"""Rotation within 15 degrees, scale within a sixth, elastic deformation; mirrored as the model allows."""
+"""Rotation within 15 degrees, scale within a sixth, elastic deformation."""
 
 _SIDES = {2: (192, 4), 3: (40, 3)}  # side of a patch and patches in a batch, by dimensions
 _BLANK = 0.04
@@ -88,7 +88,13 @@ class Drawing:
         drawn = [
             self.lessons[int(rng.integers(len(self.lessons)))] for _ in range(_SIDES[self.spec.network.spatial_dims][1])
         ]
-        return _stack([draw_patch(example, self.shape, WARP, rng) for example in drawn])
+        return _stack([draw_patch(example, self.shape, self.warp, rng) for example in drawn])
+
+    @property
+    def warp(self) -> Warp:
+        """How patches are cut: mirrored only as the model allows, by right angles where both ways are alike."""
+        mirror = self.spec.mirrored
+        return replace(WARP, mirror=mirror, exchange=mirror == "YX" and self.spec.network.spatial_dims == 2)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +117,7 @@ class Drawing:
         is_old = bool(self.old) and rng.random() < self.replay
         pictures = self.old if is_old else self.lessons
         picture = pictures[int(rng.integers(len(pictures)))]
-        patch = draw_patch(picture, self.shape, WARP, rng)
+        patch = draw_patch(picture, self.shape, self.warp, rng)
         if picture.style is not None and (styled == 1 or rng.random() < styled):
             patch = replace(patch, image=picture.style(patch.image, rng, picture.look))
         change = rng.random()

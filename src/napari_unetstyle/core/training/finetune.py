@@ -131,7 +131,7 @@ def iter_fine_tune(
     """
     shelf = store or ModelStore()
     model = parent if isinstance(parent, Model) else shelf.load(parent)
-    spec = with_classes(model.spec, options.add_classes)
+    spec = _mirroring(with_classes(model.spec, options.add_classes), options)
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
     _check_shown(learned, spec, options.add_classes)
@@ -204,7 +204,7 @@ def iter_teach_new(
             f"Option learn={options.learn!r} is not allowed for a new model: its other layers would stay random. "
             "Give 'all'."
         )
-    spec = fresh_spec(corrections, options.name, classes)
+    spec = _mirroring(fresh_spec(corrections, options.name, classes), options)
     said = _something(sayings(corrections, spec))
     learned, places = hold_out(said, np.random.default_rng(options.seed))
     spec = with_size(spec, learned)
@@ -237,6 +237,15 @@ def _checked(corrections: Sequence[Correction], said: Sequence[Said], places: Se
     numbers = {id(correction): i for i, correction in enumerate(corrections)}
     found = [(said[place.said], place.box) for place in places]
     return tuple(Checked(numbers[id(one.correction)], one.index, box) for one, box in found)
+
+
+def _mirroring(spec: ModelSpec, options: FineTuneOptions) -> ModelSpec:
+    """The model, mirrored as it was asked for."""
+    if options.mirror is None:
+        return spec
+    if len(options.mirror) > len(set(options.mirror) & set("ZYX"[-spec.network.spatial_dims :])):
+        raise OptionError(f"Option mirror={options.mirror!r} is not allowed for pictures: give axes out of 'YX'.")
+    return spec.model_copy(update={"input": spec.input.model_copy(update={"mirror": options.mirror})})
 
 
 def _something(said: list[Said]) -> list[Said]:

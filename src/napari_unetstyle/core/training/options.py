@@ -15,6 +15,7 @@ from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.schedule import SCHEDULES, Schedule
 
 LEARN = ("all", "decoder", "encoder")
+MIRROR = re.compile("Z?Y?X?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -109,6 +110,9 @@ class FineTuneOptions:
         Looks that it also learns to read: the training pictures are shown in them, too, as far as their labels fit.
     remember
         Whether the model keeps small crops of the pictures for its next teaching; these never travel with it.
+    mirror
+        Axes along which pictures may be mirrored while it learns, e.g. ``"YX"``, ``""`` for none; kept in the model.
+        None: as the model says; a new one of pictures both, of volumes none, as their left is not their right.
     add_classes
         Names of classes that the model gets besides those it knows, with the next values; for models of areas.
     """
@@ -127,6 +131,7 @@ class FineTuneOptions:
     folder: Path | None = None
     styles: tuple[Reference, ...] = ()
     remember: bool = True
+    mirror: str | None = None
     add_classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -150,6 +155,10 @@ class FineTuneOptions:
             raise OptionError(f"Option replay={self.replay!r} is not allowed: give a share from 0 to below 1.")
         if self.learn not in LEARN:
             raise OptionError(f"Option learn={self.learn!r} is not allowed: give 'all', 'decoder' or 'encoder'.")
+        if self.mirror is not None and not MIRROR.fullmatch(self.mirror):
+            raise OptionError(
+                f"Option mirror={self.mirror!r} is not allowed: give axes out of 'ZYX' in this order, or '' for none."
+            )
         if self.add_classes and self.learn == "encoder":
             raise OptionError("An added class is learned by the last layers: give learn='all' or 'decoder'.")
         check_seed(self.seed)

@@ -103,16 +103,16 @@ class Warp:
     zoom
         Smallest and largest scale factor, drawn log-uniformly.
     turn
-        Chance of a rotation by any angle (in the plane of the last two axes); flips are always drawn, and right
-        angles unless `exchange` is false.
+        Chance of a rotation (in the plane of the last two axes); flips are always drawn, and right angles unless
+        `exchange` is false.
     bend
         Chance of an elastic deformation (Simard et al. 2003).
     amplitude
         Largest elastic displacement in pixels of the patch.
     focus
         Chance that the patch is centered on a random object or labeled area instead of anywhere.
-    mirror_depth
-        Whether the first axis of a volume may be flipped.
+    mirror
+        Axes that may be flipped, out of ``ZYX``.
     exchange
         Whether the last two axes may be exchanged.
     angle
@@ -126,7 +126,7 @@ class Warp:
     bend: float = 0.15
     amplitude: float = 4.0
     focus: float = 0.25
-    mirror_depth: bool = True
+    mirror: str = "ZYX"
     exchange: bool = True
     angle: float = np.pi / 4
     tilt: float = 0.0
@@ -189,8 +189,7 @@ def _linear_map(dims: int, warp: Warp, rng: np.random.Generator) -> NDArray[np.f
     for plane in [(0, 1), (0, 2)] if dims == 3 and is_turned and warp.tilt else []:
         turn = turn @ _rotation(dims, plane, rng.uniform(-warp.tilt, warp.tilt))
     flips = rng.choice([-1.0, 1.0], dims)
-    if dims > 2 and not warp.mirror_depth:
-        flips[0] = 1.0
+    flips[[axis not in warp.mirror for axis in "ZYX"[-dims:]]] = 1.0
     axes = np.eye(dims)
     if warp.exchange and rng.random() < 0.5:
         axes[-2:] = axes[[-1, -2]]
