@@ -109,7 +109,7 @@ class FakeCore:
     def release(self) -> None:
         self._gate.set()
 
-    def iter_segment(self, image: Image, model: str, options: SegmentOptions, _store: Any) -> Steps[SegmentResult]:
+    def iter_segment(self, image: Image, model: Any, options: SegmentOptions, _store: Any) -> Steps[SegmentResult]:
         self.runs += 1
         self.options.append(options)
         try:
@@ -120,7 +120,9 @@ class FakeCore:
                     raise self.error
                 yield Progress(i, self.steps, "strip")
             result = yield from iter_decide(undecided(image, options))
-            result.provenance["model"] = {"name": model.partition("@")[0]}
+            result.provenance["model"] = {
+                "name": model.partition("@")[0] if isinstance(model, str) else model.spec.name
+            }
             return result if options.restyle else result.changed(distance=self.distance)
         finally:
             self.closed += 1

@@ -449,7 +449,6 @@ def test_one_key_flips_old_and_new_in_a_window_with_two_docks(dock, core, click,
     ("comparison", "words"),
     [
         (FORGETS, "would forget"),
-        (UNCHECKED, "3 more areas called right"),
         (LOSES_A_CLASS, "one class worse (0.80 → 0.50)"),
     ],
 )
@@ -467,6 +466,41 @@ def test_one_that_is_no_better_is_not_used_unless_a_person_says_so(dock, teacher
     assert dock.segment.model.reference == "nuclei-mine@1"
     assert len(labels_of(dock)) == 2
     assert teacher.forgotten == 0
+
+
+def test_one_that_nobody_can_check_is_looked_at_before_it_is_used(dock, teacher, click, qtbot):
+    teacher.comparison = UNCHECKED
+    old = painted(dock, qtbot)
+    before = np.array(old.data)
+    taught(dock, click, qtbot)
+    run = dock.teach.run
+    assert "3 more areas called right" in run.box.verdict.text()
+    assert dock.segment.model.reference == "nuclei@1"
+    (new,) = (layer for layer in labels_of(dock) if layer is not old)
+    assert (old.visible, new.visible, new.editable) == (True, False, False)
+    assert dock.viewer.layers.selection.active is old
+    assert not run.box.use.isEnabled()
+    click(run.box.flip)
+    assert (old.visible, new.visible) == (False, True)
+    click(run.box.use)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert dock.segment.model.reference == "nuclei-mine@1"
+    assert new not in dock.viewer.layers
+    assert len(labels_of(dock)) == 2
+    assert np.array_equal(old.data, before)
+    assert teacher.forgotten == 0
+
+
+def test_labels_that_were_only_looked_at_go_with_the_next_teaching(dock, teacher, click, qtbot):
+    teacher.comparison = UNCHECKED
+    old = painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    click(dock.teach.run.box.flip)
+    teacher.comparison = FORGETS
+    taught(dock, click, qtbot)
+    assert labels_of(dock) == [old]
+    assert old.visible
+    assert teacher.forgotten == 1
 
 
 def test_stop_while_a_taken_model_segments_again_gives_up_at_once(dock, teacher, core, click, qtbot):

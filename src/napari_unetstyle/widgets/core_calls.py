@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.style_preview import StylePreviewed, StyleRequest
 
 
-def _iter_segment(image: Image, model: str, options: SegmentOptions, store: ModelStore) -> Steps[SegmentResult]:
+def _iter_segment(image: Image, model: str | Model, options: SegmentOptions, store: ModelStore) -> Steps[SegmentResult]:
     from napari_unetstyle.core.segmentation.segment import iter_segment
 
     return (yield from iter_segment(image, model, options, store=store))

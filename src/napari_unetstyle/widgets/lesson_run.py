@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.annotation.project import Entry
     from napari_unetstyle.core.imaging.image import Image
+    from napari_unetstyle.core.models.model import Model
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.style.kept_style import KeptStyle
@@ -123,7 +124,8 @@ class Taught:
     kept
         The model under its own name; None while it is not in use.
     again
-        The pictures with the new model.
+        The pictures with the new model; before it is in use only where nobody can tell whether it is better, so that
+        a person looks first.
     left_out
         What could not be learned from, and why.
     seconds
@@ -197,9 +199,13 @@ def iter_teach(
         looks=len(looks),
         trial=trial,
     )
-    if not candidate.comparison.takes_over:
-        return taught
-    return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
+    match candidate.comparison:
+        case comparison if comparison.takes_over:
+            return (yield from share(iter_use(calls, taught, store), _TAUGHT, 1.0))
+        case comparison if comparison.verdict == "unchecked":
+            looked = yield from share(_iter_all_again(calls, taught, candidate.model, store), _TAUGHT, 1.0)
+            return dataclasses.replace(taught, again=looked)
+    return taught
 
 
 def _iter_taught(
@@ -254,11 +260,19 @@ def _opened(material: Sequence[Material]) -> tuple[list[Material], list[Correcti
 def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taught]:
     """Give a taught model its name, and segment the open pictures with it."""
     spec = taught.candidate.keep(store).spec
-    runs = _runs(taught, reference(spec), store)
-    again = []
+    again = yield from _iter_all_again(calls, taught, reference(spec), store)
+    return dataclasses.replace(taught, kept=spec, again=again)
+
+
+def _iter_all_again(
+    calls: CoreCalls, taught: Taught, model: str | Model, store: ModelStore
+) -> Steps[tuple[Again, ...]]:
+    """The open pictures with a model, be it one that has no name yet."""
+    name = model if isinstance(model, str) else reference(model.spec)
+    runs, again = _runs(taught, name, store), []
     for i, run in enumerate(runs):
-        again.append((yield from share(_iter_again(calls, run), i / len(runs), (i + 1) / len(runs))))
-    return dataclasses.replace(taught, kept=spec, again=tuple(again))
+        again.append((yield from share(_iter_again(calls, run, model), i / len(runs), (i + 1) / len(runs))))
+    return tuple(again)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -285,9 +299,9 @@ def _runs(taught: Taught, model: str, store: ModelStore) -> list[_Run]:
     return [dataclasses.replace(r, request=dataclasses.replace(r.request, model=model, store=store)) for r in runs]
 
 
-def _iter_again(calls: CoreCalls, run: _Run) -> Steps[Again]:
+def _iter_again(calls: CoreCalls, run: _Run, model: str | Model) -> Steps[Again]:
     request, before = run.request, run.labels
-    result = yield from calls.iter_segment(request.image, request.model, request.options, request.store)
+    result = yield from calls.iter_segment(request.image, model, request.options, request.store)
     if run.latest:
         from napari_unetstyle.core.segmentation.deciding import relabeled
 

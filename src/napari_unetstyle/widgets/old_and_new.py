@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
 
 from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
-from napari_unetstyle.widgets.label_layers import helper_metadata
+from napari_unetstyle.widgets.label_layers import helper_metadata, is_helper
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class OldAndNew:
     changes: NDArray[np.uint8]
 
 
-class Pairs:
+class Pairs(QObject):
     """All of them; layers that a person has removed do not count.
 
     Parameters
@@ -50,7 +51,10 @@ class Pairs:
         Where the layers are.
     """
 
-    def __init__(self, viewer: napari.viewer.ViewerModel) -> None:
+    flipped = Signal()
+
+    def __init__(self, viewer: napari.viewer.ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._viewer = viewer
         self._all: list[OldAndNew] = []
         self._marks: list[napari.layers.Labels] = []
@@ -58,8 +62,12 @@ class Pairs:
         """When they were made, or flipped the last time."""
 
     def replace(self, pairs: list[OldAndNew]) -> None:
-        """Forget those before."""
+        """Forget those before, whose labels go where they were only to be looked at."""
         self.mark(False)
+        for pair in self.open:
+            if is_helper(pair.new):
+                self._show(pair, is_new=False)
+                self._viewer.layers.remove(pair.new)
         self._all, self.since = pairs, time.monotonic()
 
     @property
@@ -77,6 +85,7 @@ class Pairs:
         self.since = time.monotonic()
         for pair in self.open:
             self._show(pair, is_new=not pair.new.visible)
+        self.flipped.emit()
 
     def show_old(self) -> None:
         """Show the labels as they were before."""

@@ -23,6 +23,7 @@ HOW_SURE = (
     "Dice on {} places that neither model learned from; in parentheses what looking at other such places could make of "
     "the difference, in 95 of 100 cases"
 )
+USE = "For new runs, and to look at old and new; Go back undoes it"
 DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
 
 
@@ -49,7 +50,6 @@ class TaughtBox(NamedBox):
         self.flip = QPushButton(f"Flip old/new {FLIP_KEY}")
         self.changes = QPushButton("Show changes")
         self.changes.setCheckable(True)
-        self.use.setToolTip("For new runs, and to look at old and new; Go back undoes it")
         self.back.setToolTip("Use the model before for new runs; this one stays among your models")
         self.flip.setToolTip("Show the old labels in place of the new ones, or the other way round")
         buttons = QHBoxLayout()
@@ -84,8 +84,9 @@ class TaughtBox(NamedBox):
         self.old.setText(_line("old pictures", comparison, "on_old", "better", _loss(comparison)))
         self.old.setVisible(comparison.child.on_old is not None)
         self._show_trial(taught.trial)
-        self.verdict.setText(_verdict(taught))
+        self.verdict.setText(_verdict(taught, can_flip=can_flip))
         self.use.setVisible(taught.kept is None)
+        self.let_use(not (can_flip and comparison.verdict == "unchecked"))
         self.back.setVisible(taught.kept is not None and taught.candidate.parent is not None)
         self.share.offer(taught.kept)
         self.share.setVisible(taught.kept is not None)
@@ -95,6 +96,11 @@ class TaughtBox(NamedBox):
         self.changes.setEnabled(is_changed)
         self.changes.setToolTip(DIFFERENT if is_changed else "No object looks different on the open pictures")
         self.show()
+
+    def let_use(self, is_allowed: bool = True) -> None:
+        """Offer the model; where nobody can tell whether it is better, only once a person has looked."""
+        self.use.setEnabled(is_allowed)
+        self.use.setToolTip(USE if is_allowed else f"First look at old and new: {FLIP_KEY}")
 
     def _show_trial(self, trial: StyleTrial | None) -> None:
         self.trial.setVisible(trial is not None)
@@ -149,12 +155,13 @@ def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> 
     return f"{what}: {before:.{digits}f} → {after:.{digits}f}, {change}"
 
 
-def _verdict(taught: Taught) -> str:
+def _verdict(taught: Taught, *, can_flip: bool) -> str:
     comparison = taught.candidate.comparison
     if taught.kept is not None:
         return "✓ In use for new runs."
     more = ENOUGH - len(comparison.child.places)
     added = " and ".join(comparison.child.added)
+    look = "Flip to look at old and new, then decide." if can_flip else "Use it to look at it; Go back undoes that."
     if comparison.verdict == "not better" and added:
         return (
             f"{added} is not found, or what it knew is found worse, so the model you had stays. More of it painted, or "
@@ -167,13 +174,11 @@ def _verdict(taught: Taught) -> str:
             "or more minutes, may help."
         )
     if comparison.verdict == "unchecked" and more <= 0:
-        return (
-            f"Too little to check it: paint {added} in more places. Use it to look at old and new; Go back undoes that."
-        )
+        return f"Too little to check it: paint {added} in more places. {look}"
     return {
         "forgets": "It would forget what it knew, so the model you had stays. You can use this one all the same.",
         "not better": "It is not better on places that it did not learn from, so the model you had stays. More fixes, "
         "or more minutes, may help.",
-        "unchecked": f"Too little to check it: {more} more area{'' if more == 1 else 's'} called right would do. Use "
-        "it to look at old and new; Go back undoes that.",
+        "unchecked": f"Too little to check it: {more} more area{'' if more == 1 else 's'} called right would do. "
+        f"{look}",
     }.get(comparison.verdict, "")
