@@ -16,11 +16,12 @@ import tifffile
 
 from napari_unetstyle.cli.folder_report import echo_text_summary
 from napari_unetstyle.cli.values import parse_polygon
-from napari_unetstyle.core import SegmentOptions, segment
+from napari_unetstyle.core import SegmentOptions, read_image, segment
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
 from napari_unetstyle.core.segmentation.segment import inside, scope
 from tests.cli.cli_for_tests import Shell
+from tests.core.slides_for_tests import stained, write_mrxs
 
 
 def test_labels_are_those_of_python(shell: Shell, slides: Path, tmp_path: Path, tiny: Model) -> None:
@@ -36,6 +37,20 @@ def test_labels_are_those_of_python(shell: Shell, slides: Path, tmp_path: Path, 
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(result.count for result in expected.values())
     assert done.out.splitlines()[-1] == f"2 done. Table: {tmp_path / 'out' / 'objects.csv'}"
+
+
+def test_a_folder_with_a_slide_of_mirax(shell: Shell, tmp_path: Path, tiny: Model) -> None:
+    """The folder beside the slide, which belongs to it, holds no pictures."""
+    pytest.importorskip("openslide")
+    (tmp_path / "scans").mkdir()
+    path = write_mrxs(tmp_path / "scans" / "slide.mrxs", stained((128, 192)), missing={(0, 0)}, mpp=(0.5, 0.5))
+    done = shell("segment", tmp_path / "scans", "-o", tmp_path / "out", "-m", "tiny", "--object-diameter", "60")
+    assert done.code == 0, done.err
+    written = read_image(tmp_path / "out" / "slide.tif")
+    np.testing.assert_array_equal(written.array, segment(path, tiny, object_diameter=60).labels)
+    assert written.geometry.spacing == pytest.approx((1.0, 1.0))
+    assert "level 1" in done.err
+    assert done.out.splitlines()[-1] == "1 done."
 
 
 @pytest.mark.parametrize(

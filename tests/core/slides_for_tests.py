@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 from scipy.ndimage import gaussian_filter
@@ -59,3 +62,105 @@ def write_huge_ndpi(path: Path, array: np.ndarray, at: int) -> Path:
         file.seek(at)
         file.write(array.tobytes() + directory)
     return path
+
+
+def write_mrxs(
+    path: Path,
+    finest: np.ndarray,
+    *,
+    missing: Collection[tuple[int, int]] = (),
+    levels: int = 3,
+    tile: int = 64,
+    overlap: int = 0,
+    mpp: tuple[float, float] = (0.5, 0.25),
+    kind: str = "PNG",
+    glass: tuple[int, int, int] = (255, 255, 255),
+) -> Path:
+    """A slide as scanners of MIRAX write it: photos, each a `tile` wide, of all but the `missing` rows and columns.
+
+    A coarser level is made of 2 x 2 photos of the one before, halved and set side by side, even where they overlap.
+    Each level has a data file of its own.
+    """
+    step = tile - overlap
+    rows, columns = ((n - overlap) // step for n in finest.shape[:2])
+    photos = {
+        (row, column): finest[row * step : row * step + tile, column * step : column * step + tile]
+        for row, column in itertools.product(range(rows), range(columns))
+        if (row, column) not in missing
+    }
+    folder = path.with_suffix("")
+    folder.mkdir()
+    pages = []
+    for level in range(levels):
+        encoded = [_ENCODERS[kind](photo) for photo in photos.values()]
+        ends = np.cumsum([len(_SLIDE_ID), *map(len, encoded)])
+        places = zip(photos, ends, encoded, strict=False)
+        pages.append([(row * columns + column, end, len(data), level) for (row, column), end, data in places])
+        (folder / f"Data{level:04}.dat").write_bytes(b"".join([_SLIDE_ID.encode(), *encoded]))
+        photos = _in_fours(photos, 2**level, glass)
+    (folder / "Index.dat").write_bytes(_mirax_index(pages))
+    groups: dict[str, dict[str, Any]] = {
+        "GENERAL": {
+            "SLIDE_VERSION": "01.02",
+            "SLIDE_ID": _SLIDE_ID,
+            "IMAGENUMBER_X": columns,
+            "IMAGENUMBER_Y": rows,
+            "OBJECTIVE_MAGNIFICATION": 20,
+        },
+        "HIERARCHICAL": {
+            "HIER_COUNT": 1,
+            "NONHIER_COUNT": 0,
+            "INDEXFILE": "Index.dat",
+            "HIER_0_NAME": "Slide zoom level",
+            "HIER_0_COUNT": levels,
+            **{f"HIER_0_VAL_{level}_SECTION": f"LEVEL_{level}" for level in range(levels)},
+        },
+        "DATAFILE": {"FILE_COUNT": levels, **{f"FILE_{level}": f"Data{level:04}.dat" for level in range(levels)}},
+    }
+    for level in range(levels):
+        groups[f"LEVEL_{level}"] = {
+            "OVERLAP_X": overlap / 2**level,
+            "OVERLAP_Y": overlap / 2**level,
+            "MICROMETER_PER_PIXEL_X": mpp[1] * 2**level,
+            "MICROMETER_PER_PIXEL_Y": mpp[0] * 2**level,
+            "IMAGE_FORMAT": kind,
+            "IMAGE_FILL_COLOR_BGR": int.from_bytes(glass, "little"),
+            "DIGITIZER_WIDTH": tile,
+            "DIGITIZER_HEIGHT": tile,
+            "IMAGE_CONCAT_FACTOR": min(level, 1),  # as a power of two, beyond the level before
+        }
+    sections = (f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in group.items()) for name, group in groups.items())
+    (folder / "Slidedat.ini").write_text("".join(sections), "utf-8")
+    path.write_bytes(imagecodecs.jpeg_encode(shrunk(finest, 4)))
+    return path
+
+
+_SLIDE_ID = "0123456789ABCDEF0123456789ABCDEF"
+_ENCODERS = {"PNG": imagecodecs.png_encode, "JPEG": imagecodecs.jpeg_encode}
+
+
+def _in_fours(
+    photos: dict[tuple[int, int], np.ndarray], step: int, glass: tuple[int, int, int]
+) -> dict[tuple[int, int], np.ndarray]:
+    """The photos of the next level; those of this one are at multiples of `step`."""
+    fours: dict[tuple[int, int], np.ndarray] = {}
+    for (row, column), photo in photos.items():
+        blank = np.broadcast_to(np.array(glass, np.uint8), photo.shape)
+        four = fours.setdefault((row - row % (2 * step), column - column % (2 * step)), blank.copy())
+        height, width = (n // 2 for n in photo.shape[:2])
+        top, left = row // step % 2 * height, column // step % 2 * width
+        four[top : top + height, left : left + width] = shrunk(photo, 2)
+    return fours
+
+
+def _mirax_index(levels: list[list[tuple[int, int, int, int]]]) -> bytes:
+    """Of each level a chain of pages, the first one empty: how many photos, where the next page is, and the photos."""
+    head = f"01.02{_SLIDE_ID}".encode()
+    table, pages = [], b""
+    for photos in levels:
+        at, half = len(head) + 8 + 4 * len(levels) + len(pages), len(photos) // 2
+        table.append(at)
+        for following, page in ((at + 8, []), (at + 16 + 16 * half, photos[:half]), (0, photos[half:])):
+            pages += np.array([len(page), following, *itertools.chain(*page)], "<i4").tobytes()
+    roots = len(head) + 8, 0  # there is nothing besides levels
+    return head + np.array([*roots, *table], "<i4").tobytes() + pages

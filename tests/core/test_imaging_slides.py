@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from napari_unetstyle.core.imaging.tiff import TiffBlocks
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from tests.core.networks_for_tests import tiny_model
-from tests.core.slides_for_tests import shrunk, stained, write_huge_ndpi, write_svs
+from tests.core.slides_for_tests import shrunk, stained, write_huge_ndpi, write_mrxs, write_svs
 
 
 @pytest.fixture(scope="module")
@@ -136,67 +134,139 @@ def test_a_folder_of_slides(slide: tuple[Path, list[np.ndarray]], model: Model, 
 
 # MIRAX ---------------------------------------------------------------------------------------------------------------
 
-
-class FakeSlide:
-    """What OpenSlide gives, of arrays with alpha."""
-
-    levels: tuple[np.ndarray, ...] = ()
-    properties: dict[str, str] = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.5"}  # noqa: RUF012
-
-    def __init__(self, path: str) -> None:
-        if Path(path).stat().st_size == 0:
-            raise FakeError("Not a slide")
-        self.level_dimensions = [level.shape[1::-1] for level in self.levels]
-        self.level_downsamples = [self.levels[0].shape[0] / level.shape[0] for level in self.levels]
-
-    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
-        left, top = (round(p / self.level_downsamples[level]) for p in place)
-        return self.levels[level][top : top + size[1], left : left + size[0]]
-
-
-class FakeError(Exception):
-    pass
+UNSCANNED = {(0, 0), (0, 1), (1, 0), (1, 1), (2, 4)}
 
 
 @pytest.fixture
-def mirax(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
-    colors = stained((64, 96))
-    scanned = np.full((64, 96, 1), 255, np.uint8)
-    scanned[:16] = 0
-    finest = np.concatenate([colors, scanned], axis=2)
-    monkeypatch.setattr(FakeSlide, "levels", (finest, finest[::4, ::4]))
-    monkeypatch.setitem(sys.modules, "openslide", SimpleNamespace(OpenSlide=FakeSlide, OpenSlideError=FakeError))
-    path = tmp_path / "slide.mrxs"
-    path.write_bytes(b"x")
-    return path, np.where(scanned > 0, colors, 255)
+def openslide() -> Any:
+    return pytest.importorskip("openslide")
 
 
-def test_mirax_is_read_through_openslide(mirax: tuple[Path, np.ndarray]) -> None:
+@pytest.fixture
+def mirax(tmp_path: Path, openslide: Any) -> tuple[Path, np.ndarray]:
+    """Five times four photos, the upper left four of them and one at the right not taken."""
+    colors = stained((256, 320))
+    path = write_mrxs(tmp_path / "slide.mrxs", colors, missing=UNSCANNED)
+    for row, column in UNSCANNED:
+        colors[64 * row : 64 * (row + 1), 64 * column : 64 * (column + 1)] = 255
+    return path, colors
+
+
+def on_white(slide: Any, level: int) -> np.ndarray:
+    """All of a level as OpenSlide gives it to other programs."""
+    region = slide.read_region((0, 0), level, slide.level_dimensions[level])
+    glass = region.copy()
+    glass.paste("white", (0, 0, *region.size))
+    glass.alpha_composite(region)
+    return np.asarray(glass)[..., :3]
+
+
+def test_mirax_is_read_in_all_its_levels(mirax: tuple[Path, np.ndarray], openslide: Any) -> None:
     path, colors = mirax
-    image = read_image(path)
-    assert (image.axes, image.geometry.spacing, image.geometry.unit) == ("YXC", (0.5, 0.25), "um")
-    for key in (np.s_[:], np.s_[3], np.s_[10:50, ::-3, 1], np.s_[60:2:-7, 5], np.s_[4:4]):
-        np.testing.assert_array_equal(image.array[key], colors[key])
-    coarse = read_image(path, level=1)
-    assert coarse.geometry.spacing == (2.0, 1.0)
-    np.testing.assert_array_equal(np.asarray(coarse.array), colors[::4, ::4])
-    assert [grid.factor[0] for grid in read_levels(path)] == [1, 4]
+    slide = openslide.OpenSlide(str(path))
+    assert slide.properties["openslide.vendor"] == "mirax"
+    assert is_image_file(path)
+    for level, factor in enumerate((1, 2, 4)):
+        image = read_image(path, level=level)
+        expected = shrunk(colors, factor) if factor < 4 else shrunk(shrunk(colors, 2), 2)
+        np.testing.assert_array_equal(np.asarray(image.array), expected)
+        np.testing.assert_array_equal(np.asarray(image.array), on_white(slide, level))
+        assert (image.axes, image.name, image.notes) == ("YXC", "slide", ())
+        assert (image.geometry.spacing, image.geometry.unit) == ((0.5 * factor, 0.25 * factor), "um")
+        assert image.geometry.origin == (0.25 * (factor - 1), 0.125 * (factor - 1))
+    assert [grid.factor for grid in read_levels(path)] == [(1, 1, 1), (2, 2, 1), (4, 4, 1)]
     with pytest.raises(ImageError, match="has the axes YXC"):
         read_image(path, axes="CYX")
-    with pytest.raises(OptionError, match="has no level 2"):
-        read_image(path, level=2)
+    with pytest.raises(OptionError, match="has no level 3"):
+        read_image(path, level=3)
 
 
-def test_a_damaged_mirax_is_refused(mirax: tuple[Path, np.ndarray], tmp_path: Path) -> None:
-    empty = tmp_path / "empty.mrxs"
-    empty.touch()
-    with pytest.raises(ImageFileError, match="needs the folder of the same name"):
-        read_image(empty)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("overlap", [0, 6])
+def test_mirax_is_what_openslide_gives(kind: str, overlap: int, tmp_path: Path, openslide: Any) -> None:
+    """Where photos overlap, coarser levels have pixels that are covered in part."""
+    step = 64 - overlap
+    colors = stained((4 * step + overlap, 5 * step + overlap))
+    path = write_mrxs(tmp_path / "slide.mrxs", colors, missing=UNSCANNED, overlap=overlap, kind=kind)
+    slide = openslide.OpenSlide(str(path))
+    for level in range(3):
+        given = read_image(path, level=level).array
+        assert given.shape[1::-1] == slide.level_dimensions[level]
+        np.testing.assert_allclose(np.asarray(given), on_white(slide, level), atol=1 if overlap else 0)
+
+
+KEYS = (np.s_[3], np.s_[10:50, ::-3, 1], np.s_[60:2:-7, 5], np.s_[4:4], np.s_[20:21, 30:45], np.s_[-1, -1, -1])
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_part_of_a_mirax_is_that_of_the_whole(mirax: tuple[Path, np.ndarray], level: int) -> None:
+    array = read_image(mirax[0], level=level).array
+    whole = np.asarray(array)
+    for key in KEYS:
+        np.testing.assert_array_equal(array[key], whole[key])
+
+
+def test_what_was_not_scanned_has_the_color_of_the_glass(tmp_path: Path, openslide: Any) -> None:
+    """White where the scanner says so, and black in fluorescence."""
+    colors = stained((256, 320))
+    for glass in ((255, 255, 255), (0, 0, 0), (200, 220, 240)):
+        path = write_mrxs(tmp_path / f"{sum(glass)}.mrxs", colors, missing=UNSCANNED, glass=glass)
+        for level in range(3):
+            pixels = np.asarray(read_image(path, level=level).array)
+            side = 128 >> level
+            assert (pixels[:side, :side] == glass).all()
+            assert not (pixels[side:, : 2 * side] == glass).all(axis=-1).any()
+
+
+def test_mirax_without_a_pixel_size_leaves_it_unknown(tmp_path: Path, openslide: Any) -> None:
+    path = write_mrxs(tmp_path / "slide.mrxs", stained((64, 64)), levels=1, mpp=(0, 0))
+    assert read_image(path).geometry.unit == "px"
+    assert read_levels(path) == ()
+
+
+def _read_whole(path: Path) -> None:
+    for level in range(3):
+        np.asarray(read_image(path, level=level).array)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_damaged_mirax_is_refused(kind: str, tmp_path: Path, openslide: Any) -> None:
+    path = write_mrxs(tmp_path / "slide.mrxs", stained((256, 320)), missing=UNSCANNED, kind=kind)
+    for name in ("Slidedat.ini", "Index.dat", "Data0000.dat", "Data0002.dat"):
+        file = tmp_path / "slide" / name
+        data = file.read_bytes()
+        for at in np.random.default_rng(0).integers(0, len(data) - 1, 20):
+            file.write_bytes(data[:at])
+            with pytest.raises(ImageFileError, match=r"slide\.mrxs is .*Copy both again\."):
+                _read_whole(path)
+        file.unlink()
+        with pytest.raises(ImageFileError, match=r"slide\.mrxs is .*the folder of the same name"):
+            _read_whole(path)
+        file.write_bytes(data)
+    _read_whole(path)
+
+
+def test_a_mirax_without_its_folder_is_refused(tmp_path: Path, openslide: Any) -> None:
+    for name, data in (("empty.mrxs", b""), ("lone.mrxs", b"x")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ImageFileError, match="needs the folder of the same name"):
+            read_image(tmp_path / name)
     with pytest.raises(ImageFileError, match="There is no file"):
         read_image(tmp_path / "missing.mrxs")
 
 
-def test_without_openslide_the_extra_is_named(mirax: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirax_is_segmented_on_the_level_that_fits(mirax: tuple[Path, np.ndarray], model: Model) -> None:
+    path, colors = mirax
+    result = segment(path, model, object_diameter=60)
+    assert result.geometry.spacing == (1.0, 0.5)
+    assert any("level 1" in note for note in result.notes)
+    options = _deciding(result.options) | {"spacing": (1.0, 0.5)}
+    np.testing.assert_array_equal(result.labels, segment(shrunk(colors, 2), model, **options).labels)
+
+
+def test_without_openslide_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "slide.mrxs"
+    path.touch()
     real = builtins.__import__
 
     def without(name: str, *args: Any, **more: Any) -> Any:
@@ -206,4 +276,4 @@ def test_without_openslide_the_extra_is_named(mirax: tuple[Path, np.ndarray], mo
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=r"napari-unetstyle\[slides\]"):
-        read_image(mirax[0])
+        read_image(path)
