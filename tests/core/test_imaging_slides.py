@@ -224,26 +224,33 @@ def test_mirax_without_a_pixel_size_leaves_it_unknown(tmp_path: Path, openslide:
     assert read_levels(path) == ()
 
 
-def _read_whole(path: Path) -> None:
-    for level in range(3):
-        np.asarray(read_image(path, level=level).array)
-
-
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_damaged_mirax_is_refused(kind: str, tmp_path: Path, openslide: Any) -> None:
+def test_a_damaged_mirax_is_refused_before_a_pixel_is_read(kind: str, tmp_path: Path, openslide: Any) -> None:
     path = write_mrxs(tmp_path / "slide.mrxs", stained((256, 320)), missing=UNSCANNED, kind=kind)
     for name in ("Slidedat.ini", "Index.dat", "Data0000.dat", "Data0002.dat"):
         file = tmp_path / "slide" / name
         data = file.read_bytes()
-        for at in np.random.default_rng(0).integers(0, len(data) - 1, 20):
+        for at in (*np.random.default_rng(0).integers(0, len(data) - 2, 20), len(data) - 2):
             file.write_bytes(data[:at])
-            with pytest.raises(ImageFileError, match=r"slide\.mrxs is .*Copy both again\."):
-                _read_whole(path)
+            for look in (read_image, read_levels):
+                with pytest.raises(ImageFileError, match=r"slide\.mrxs is .*[^.]\. .*Copy both again\."):
+                    look(path)
         file.unlink()
         with pytest.raises(ImageFileError, match=r"slide\.mrxs is .*the folder of the same name"):
-            _read_whole(path)
+            read_image(path)
         file.write_bytes(data)
-    _read_whole(path)
+    assert len(read_levels(path)) == 3
+
+
+def test_a_photo_that_cannot_be_decoded_is_refused_when_it_is_read(tmp_path: Path, openslide: Any) -> None:
+    for kind in ("PNG", "JPEG"):
+        path = write_mrxs(tmp_path / f"{kind}.mrxs", stained((128, 192)), kind=kind)
+        file = tmp_path / kind / "Data0000.dat"
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+        image = read_image(path)
+        with pytest.raises(ImageFileError, match=r"\.mrxs is incomplete, damaged"):
+            np.asarray(image.array)
 
 
 def test_a_mirax_without_its_folder_is_refused(tmp_path: Path, openslide: Any) -> None:

@@ -17,11 +17,13 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
 from napari_unetstyle.core.imaging.levels import LevelGrid
+from napari_unetstyle.core.imaging.mirax import check_promised
 
 SUFFIXES = (".mrxs",)
 AXES = "YXC"
 _SIZES = ("openslide.mpp-y", "openslide.mpp-x")
 _BACKGROUND = "openslide.background-color"
+_VENDOR, _MIRAX = "openslide.vendor", "mirax"
 
 
 def is_slide(path: Path) -> bool:
@@ -121,7 +123,10 @@ def _open(path: Path) -> Any:
             f"{path} needs OpenSlide to be read. Install it with: pip install 'napari-unetstyle[slides]'."
         ) from error
     with _damage_in_words(path):
-        return openslide.OpenSlide(str(path))
+        slide = openslide.OpenSlide(str(path))
+    if slide.properties[_VENDOR] == _MIRAX:  # else it is another kind under a wrong name
+        check_promised(path, slide.properties, slide.level_count)
+    return slide
 
 
 @contextlib.contextmanager
@@ -131,8 +136,9 @@ def _damage_in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except openslide.OpenSlideError as error:
+        reason = str(error).rstrip(".")
         raise ImageFileError(
-            f"{path} is incomplete, damaged or not a slide: {error}. A slide .mrxs needs the folder of the same name "
+            f"{path} is incomplete, damaged or not a slide: {reason}. A slide .mrxs needs the folder of the same name "
             "beside it. Copy both again."
         ) from error
 
