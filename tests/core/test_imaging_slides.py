@@ -11,7 +11,7 @@ import pytest
 
 from napari_unetstyle.core import SegmentOptions, read_image, run, segment
 from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError
-from napari_unetstyle.core.imaging import tiff
+from napari_unetstyle.core.imaging import slides, tiff
 from napari_unetstyle.core.imaging.files import is_image_file, read_levels
 from napari_unetstyle.core.imaging.tiff import TiffBlocks
 from napari_unetstyle.core.models.model import Model
@@ -204,6 +204,29 @@ def test_a_part_of_a_mirax_is_that_of_the_whole(mirax: tuple[Path, np.ndarray], 
     whole = np.asarray(array)
     for key in KEYS:
         np.testing.assert_array_equal(array[key], whole[key])
+
+
+def test_a_level_is_decoded_piece_by_piece(
+    mirax: tuple[Path, np.ndarray], openslide: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far apart the pixels lie that are asked for: whoever looks at a slide from afar takes few of many."""
+    path, colors = mirax
+    sizes: list[tuple[int, int]] = []
+    read_region = openslide.OpenSlide.read_region
+
+    def watched(self: Any, place: tuple[int, int], level: int, size: tuple[int, int]) -> Any:
+        sizes.append(size)
+        return read_region(self, place, level, size)
+
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", watched)
+    monkeypatch.setattr(slides, "PIECE", 50)
+    array = read_image(path).array
+    for key in (*KEYS, np.s_[:], np.s_[::40, ::64], np.s_[::-7, 3:300:60, ::-1], np.s_[200:3:-49, -1]):
+        np.testing.assert_array_equal(array[key], colors[key])
+    assert max(map(max, sizes)) <= 50
+    sizes.clear()
+    assert array[::100, ::100].shape == (3, 4, 3)
+    assert sizes == [(1, 1)] * 12
 
 
 def test_what_was_not_scanned_has_the_color_of_the_glass(tmp_path: Path, openslide: Any) -> None:

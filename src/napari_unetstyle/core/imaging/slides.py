@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from napari_unetstyle.core.imaging.mirax import check_promised
 
 SUFFIXES = (".mrxs",)
 AXES = "YXC"
+PIECE = 1024  # sides of what is decoded at once
 _SIZES = ("openslide.mpp-y", "openslide.mpp-x")
 _BACKGROUND = "openslide.background-color"
 _VENDOR, _MIRAX = "openslide.vendor", "mirax"
@@ -96,21 +98,27 @@ class SlideLevel(LazyArray):
     def __getitem__(self, key: Any) -> NDArray[Any]:
         given = completed(key, self.ndim)
         rows, columns = (indices(k, n) for k, n in zip(given[:2], self.shape[:2], strict=True))
-        block = self._block(rows, columns)
-        steps = zip((rows, columns), given[:2], strict=True)
-        return block[(*(slice(None, None, r.step) if isinstance(k, slice) else 0 for r, k in steps), given[2])]
+        out = np.empty((len(rows), len(columns), 3), np.uint8)
+        for down, across in itertools.product(_pieces(rows), _pieces(columns)):
+            out[down, across] = self._block(rows[down], columns[across])
+        return out[(*(slice(None) if isinstance(k, slice) else 0 for k in given[:2]), given[2])]
 
     def _block(self, rows: range, columns: range) -> NDArray[np.uint8]:
-        """All pixels between the first and the last of two ranges."""
-        if not rows or not columns:
-            return np.zeros((len(rows), len(columns), 3), np.uint8)
+        """The pixels of two ranges; all between the first and the last of them are decoded."""
         top, left = min(rows), min(columns)
         size = max(columns) - left + 1, max(rows) - top + 1
         step = self._slide.level_downsamples[self._level]
         with _damage_in_words(self._path):
             read = np.asarray(self._slide.read_region((round(left * step), round(top * step)), self._level, size))
-        colors, alpha = read[..., :3].astype(np.uint16), read[..., 3:].astype(np.uint16)
+        chosen = read[:: rows.step, :: columns.step]
+        colors, alpha = chosen[..., :3].astype(np.uint16), chosen[..., 3:].astype(np.uint16)
         return ((colors * alpha + self._glass * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _pieces(chosen: range) -> list[slice]:
+    """Parts of a range, none of which reaches over more than a piece."""
+    count = max(1, PIECE // abs(chosen.step))
+    return [slice(start, start + count) for start in range(0, len(chosen), count)]
 
 
 def _open(path: Path) -> Any:
