@@ -285,6 +285,14 @@ def test_a_mirax_without_its_folder_is_refused(tmp_path: Path, openslide: Any) -
         read_image(tmp_path / "missing.mrxs")
 
 
+def test_a_mirax_in_capitals_is_to_be_renamed(mirax: tuple[Path, np.ndarray]) -> None:
+    """OpenSlide says of it only that it is no slide, which would have one copy it again."""
+    path = mirax[0].rename(mirax[0].with_suffix(".MRXS"))
+    for look in (read_image, read_levels):
+        with pytest.raises(ImageFileError, match=r"Rename it to slide\.mrxs\.$"):
+            look(path)
+
+
 def test_a_mirax_is_segmented_on_the_level_that_fits(mirax: tuple[Path, np.ndarray], model: Model) -> None:
     path, colors = mirax
     result = segment(path, model, object_diameter=60)

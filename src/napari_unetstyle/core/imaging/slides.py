@@ -130,6 +130,11 @@ def _open(path: Path) -> Any:
         raise MissingExtraError(
             f"{path} needs OpenSlide to be read. Install it with: pip install 'napari-unetstyle[slides]'."
         ) from error
+    if path.suffix not in SUFFIXES:
+        raise ImageFileError(
+            f"{path} ends in {path.suffix}, but OpenSlide reads {SUFFIXES[0]} in small letters only. "
+            f"Rename it to {path.stem}{SUFFIXES[0]}."
+        )
     with _damage_in_words(path):
         slide = openslide.OpenSlide(str(path))
     if slide.properties[_VENDOR] == _MIRAX:  # else it is another kind under a wrong name
