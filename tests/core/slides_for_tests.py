@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -46,22 +46,49 @@ def write_svs(
     return path
 
 
-def write_huge_ndpi(path: Path, array: np.ndarray, at: int) -> Path:
-    """A file as scanners of Hamamatsu write it, its pixels `at` a position beyond four bytes."""
-    height, width = array.shape
-    values = [
-        (256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, at), (277, 3, 1),
-        (278, 4, height), (279, 4, array.size), (65420, 4, 1), (65421, 11, int(np.float32(20).view(np.uint32))),
-    ]  # fmt: skip
-    entries = b"".join(np.array([tag, kind], "<u2").tobytes() + np.array([1, v % 2**32], "<u4").tobytes()
-                       for tag, kind, v in values)  # fmt: skip
-    upper = np.array([v >> 32 for _, _, v in values], "<u4").tobytes()
-    directory = np.array([len(values)], "<u2").tobytes() + entries + np.array([0], "<u8").tobytes() + upper
+def write_ndpi(path: Path, levels: list[np.ndarray], *, mpp: float = 0.5, at: int = 12) -> Path:
+    """A file as scanners of Hamamatsu write it, its pixels from `at` on, be that a position beyond four bytes."""
     with path.open("wb") as file:
-        file.write(b"II*\0" + np.array([at + array.size], "<u8").tobytes())
+        file.write(b"II*\0" + bytes(8))
+        link = 4  # where the position of the next directory is to be written
         file.seek(at)
-        file.write(array.tobytes() + directory)
+        for number, level in enumerate(levels):
+            pixels, place = imagecodecs.jpeg_encode(level, level=95), file.tell()
+            file.write(pixels)
+            height, width = level.shape[:2]
+            density = 10_000_000, round(1000 * mpp * 2**number)  # pixels per centimeter
+            fields = [
+                (256, 4, width), (257, 4, height), (258, 3, 8, 8, 8), (259, 3, 7), (262, 3, 6), (273, 4, place),
+                (277, 3, 3), (278, 4, height), (279, 4, len(pixels)), (282, 5, *density), (283, 5, *density),
+                (296, 3, 3), (65420, 4, 1), (65421, 11, 20 / 2**number), (65422, 9, 0), (65423, 9, 0), (65424, 9, 0),
+            ]  # fmt: skip
+            link = _write_ndpi_directory(file, fields, link)
     return path
+
+
+_NDPI_TYPES = {3: "<u2", 4: "<u8", 5: "<u4", 9: "<i4", 11: "<f4"}  # 4: its upper half lies behind the directory
+
+
+def _write_ndpi_directory(file: BinaryIO, fields: list[tuple[Any, ...]], link: int) -> int:
+    """The place for the position of the next one; that of this one is written to `link`."""
+    entries, upper = b"", b""
+    for tag, kind, *values in fields:
+        data = np.array(values, _NDPI_TYPES[kind]).tobytes()
+        if len(data) > 4 and kind != 4:
+            place = file.tell()
+            file.write(data)
+            data = np.array(place, "<u8").tobytes()
+        count = 1 if kind == 5 else len(values)  # a fraction has two numbers
+        data = data.ljust(8, b"\0")
+        entries += np.array([tag, kind], "<u2").tobytes() + np.array(count, "<u4").tobytes() + data[:4]
+        upper += data[4:]
+    start = file.tell()
+    file.write(np.array(len(fields), "<u2").tobytes() + entries + bytes(8) + upper)
+    end = file.tell()
+    file.seek(link)
+    file.write(np.array(start, "<u8").tobytes())
+    file.seek(end)
+    return start + 2 + len(entries)
 
 
 def write_mrxs(

@@ -17,7 +17,7 @@ from napari_unetstyle.core.imaging.tiff import TiffBlocks
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from tests.core.networks_for_tests import tiny_model
-from tests.core.slides_for_tests import shrunk, stained, write_huge_ndpi, write_mrxs, write_svs
+from tests.core.slides_for_tests import shrunk, stained, write_mrxs, write_ndpi, write_svs
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,51 @@ def test_a_cut_slide_is_refused(slide: tuple[Path, list[np.ndarray]]) -> None:
             read_image(path)
 
 
+@pytest.fixture
+def openslide() -> Any:
+    return pytest.importorskip("openslide")
+
+
+def on_white(slide: Any, level: int) -> np.ndarray:
+    """All of a level as OpenSlide gives it to other programs."""
+    region = slide.read_region((0, 0), level, slide.level_dimensions[level])
+    glass = region.copy()
+    glass.paste("white", (0, 0, *region.size))
+    glass.alpha_composite(region)
+    return np.asarray(glass)[..., :3]
+
+
+@pytest.mark.parametrize("large", [2**27, 1000])
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "jpeg", 33003, 33005, "ndpi"])
+def test_tiff_of_scanners_is_what_openslide_gives(
+    compression: Any, large: int, tmp_path: Path, openslide: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiff, "LARGE", large)
+    finest = stained((302, 351))
+    levels = [finest, shrunk(finest, 2), shrunk(finest, 4)]
+    if compression == "ndpi":
+        path, vendor = write_ndpi(tmp_path / "slide.ndpi", levels), "hamamatsu"
+    else:
+        path, vendor = write_svs(tmp_path / "slide.svs", levels, compression=compression), "aperio"
+    slide = openslide.OpenSlide(str(path))
+    assert slide.properties["openslide.vendor"] == vendor
+    grids = read_levels(path)
+    assert [grid.factor[0] for grid in grids] == pytest.approx(slide.level_downsamples, rel=0.01)
+    for level in range(3):
+        image = read_image(path, level=level)
+        np.testing.assert_array_equal(np.asarray(image.array), on_white(slide, level))
+        np.testing.assert_array_equal(image.array[-40:, 3:60:7], on_white(slide, level)[-40:, 3:60:7])
+    finest_size = [float(slide.properties[f"openslide.mpp-{axis}"]) for axis in "yx"]
+    assert read_image(path).geometry.spacing == pytest.approx(finest_size)
+
+
 def test_positions_beyond_four_bytes(tmp_path: Path) -> None:
-    array = stained((50, 60))[..., 0]
-    path = write_huge_ndpi(tmp_path / "huge.ndpi", array, 2**32 + 4096)
-    np.testing.assert_array_equal(read_image(path).array, array)
+    levels = [stained((50, 60)), stained((25, 30))]
+    path = write_ndpi(tmp_path / "huge.ndpi", levels, at=2**32 + 4096)
+    for level, array in enumerate(levels):
+        np.testing.assert_allclose(np.asarray(read_image(path, level=level).array, float), array, atol=8)
     with path.open("r+b") as file:
-        file.truncate(2**32 + 5000)
+        file.truncate(2**32 + 4200)
     with pytest.raises(ImageFileError, match=r"huge\.ndpi is truncated"):
         read_image(path)
 
@@ -138,11 +177,6 @@ UNSCANNED = {(0, 0), (0, 1), (1, 0), (1, 1), (2, 4)}
 
 
 @pytest.fixture
-def openslide() -> Any:
-    return pytest.importorskip("openslide")
-
-
-@pytest.fixture
 def mirax(tmp_path: Path, openslide: Any) -> tuple[Path, np.ndarray]:
     """Five times four photos, the upper left four of them and one at the right not taken."""
     colors = stained((256, 320))
@@ -150,15 +184,6 @@ def mirax(tmp_path: Path, openslide: Any) -> tuple[Path, np.ndarray]:
     for row, column in UNSCANNED:
         colors[64 * row : 64 * (row + 1), 64 * column : 64 * (column + 1)] = 255
     return path, colors
-
-
-def on_white(slide: Any, level: int) -> np.ndarray:
-    """All of a level as OpenSlide gives it to other programs."""
-    region = slide.read_region((0, 0), level, slide.level_dimensions[level])
-    glass = region.copy()
-    glass.paste("white", (0, 0, *region.size))
-    glass.alpha_composite(region)
-    return np.asarray(glass)[..., :3]
 
 
 def test_mirax_is_read_in_all_its_levels(mirax: tuple[Path, np.ndarray], openslide: Any) -> None:
