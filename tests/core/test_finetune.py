@@ -287,7 +287,8 @@ def test_a_new_model_needs_pictures_that_a_network_can_halve(store, shape, axes)
 
     with pytest.raises(ImageError, match=r"7( x 7| x 5) pixels large, and a new model needs 8 or more"):
         teach_new([lesson(shape)] * 2, ["disc"], "x", store=store, steps=1, minutes=None)
-    fresh_spec([lesson((*shape[:-1], 8))], "x", ["disc"])
+    spec = fresh_spec([lesson((*shape[:-1], 8))], "x", ["disc"])
+    assert spec.network.strides == ((*(1 for _ in shape[:-1]), 2),)
 
 
 def test_a_place_is_held_out_of_all_corrections_of_its_picture():

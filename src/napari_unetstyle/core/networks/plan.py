@@ -9,6 +9,7 @@ from napari_unetstyle.core.networks.spec import Kernel, Stride
 
 SMALLEST = 4
 """An axis is halved while at least this many pixels are left."""
+_ALONE = 3 * SMALLEST  # an axis is halved alone only from this many pixels on
 _ALIKE = 2.0  # spacings within this factor count as equally fine
 
 
@@ -19,7 +20,9 @@ def plan(
 
     Each step halves the axes that are about as fine as the finest one that can still be halved; a convolution
     looks along an axis as soon as its spacing is about as fine as the finest. So thick slices are treated in
-    their plane until the pixels in the plane are as large as the slices are thick.
+    their plane until the pixels in the plane are as large as the slices are thick. It ends when no axis can be
+    halved, or when one would be halved alone that has fewer than three times the smallest size: nnU-Net's rule,
+    step for step.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def plan(
     Returns
     -------
     strides
-        For each pooling step, top first.
+        For each pooling step, top first; none if nothing is to be halved.
     kernels
         For each level: one more; the lowest level's are 3 along every axis.
     """
@@ -54,4 +57,4 @@ def _halved(size: NDArray[np.float64], pitch: NDArray[np.float64]) -> NDArray[np
     """The axes that the next pooling step halves."""
     finest = np.min(pitch, where=size >= 2 * SMALLEST, initial=np.inf)
     halved: NDArray[np.bool_] = (size >= 2 * SMALLEST) & (pitch < _ALIKE * finest)
-    return halved
+    return halved if halved.sum() > 1 else halved & (size >= _ALONE)

@@ -13,19 +13,22 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import SMALLEST, plan
-from napari_unetstyle.core.networks.spec import NetworkSpec
+from napari_unetstyle.core.networks.spec import Kernel, NetworkSpec, Stride
 from napari_unetstyle.core.training.lessons import Said, label_diameter
 
 WIDTHS = (16, 32, 64, 128, 256)
-_REGION = {2: 256, 3: 48}
+"""Feature channels of the levels, as the bundled models have them: four pooling steps at most."""
+_REGION = {2: 256, 3: 48}  # side of the patches that the plan is for, in pixels: what a training sees at once
 _SIZES = (0.4, 2.5)  # of the typical object, that are segmented as they are
 
 
 def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[str]) -> ModelSpec:
     """What a new model is, so that it suits the pictures.
 
-    A volume gets a network of volumes whose strides and kernels follow from its spacing; pictures of three channels
-    are color, others are taken as they are. Objects are told apart if the labels are objects.
+    A volume gets a network of volumes whose strides and kernels follow from its spacing, as nnU-Net plans them for
+    patches of at most 48 voxels a side and at most four pooling steps; nnU-Net's own patches are as large as a GPU
+    holds. Pictures of three channels are color, others are taken as they are. Objects are told apart if the labels
+    are objects.
 
     Parameters
     ----------
@@ -137,7 +140,7 @@ def _spacing(images: Sequence[Image], dims: int) -> tuple[tuple[float, ...] | No
 
 def _plan(
     images: Sequence[Image], spacing: tuple[float, ...] | None, dims: int
-) -> tuple[tuple[tuple[Literal[1, 2], ...], ...], tuple[tuple[Literal[1, 3], ...], ...]]:
+) -> tuple[tuple[Stride, ...], tuple[Kernel, ...]]:
     side = _REGION[dims]
     extents = np.median([image.label_shape[-dims:] for image in images], axis=0)
     shape = tuple(int(min(side, n)) for n in extents)
@@ -146,4 +149,9 @@ def _plan(
             f"The pictures are {' x '.join(map(str, shape))} pixels large, and a new model needs {2 * SMALLEST} or "
             "more along a side to learn from. Give larger ones."
         )
-    return plan(spacing or (1.0,) * dims, shape, deepest=len(WIDTHS) - 1)
+    strides, kernels = plan(spacing or (1.0,) * dims, shape, deepest=len(WIDTHS) - 1)
+    if not strides:  # a UNet has one pooling step at least
+        once: Stride = tuple(2 if n >= 2 * SMALLEST else 1 for n in shape)
+        even: Kernel = tuple(3 for _ in shape)
+        return (once,), (even, even)
+    return strides, kernels
