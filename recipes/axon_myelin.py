@@ -119,9 +119,11 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
         attribution="Zaimi et al., AxonDeepSeg, Scientific Reports 8, 3816 (2018); data doi:10.5281/zenodo.5498378",
         limits=(
             "Myelin brighter than axon and ground, axons of about 8 to 80 pixels across; transmission EM and light "
-            "microscopy were not trained. Touching sheaths are one area. Areas of less than 20 pixels are left out. "
-            "Of pictures with nothing in them soft clouds get areas, 1 % of the picture on average, up to 5 %. Few "
-            "animals were measured, so the interval says little about other laboratories; look at the outlines."
+            "microscopy were not trained. Touching sheaths are one area. Areas of less than 20 pixels are left out, "
+            "because that was measured to help: of 200 pictures with nothing in them 169 instead of 127 stay empty, "
+            "and no Dice on the validation picture and both test pictures changes by more than 0.0004. Of pictures "
+            "with nothing in them soft clouds get areas, 1 % of the picture on average, up to 5 %. Few animals were "
+            "measured, so the interval says little about other laboratories; look at the outlines."
         ),
         measured=table,
     )

@@ -284,7 +284,11 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
             "alone (as the channel). Dense clumps and overlapping nuclei "
             "may merge. Measured on pictures of the same source as the training pictures but not among them; other "
             "microscopes can be worse, so look at the outlines. Touching nuclei in H&E and cytology merge or split "
-            "more often than Dice suggests: see AP. Of blank pictures only soft clouds now and then get an object."
+            "more often than Dice suggests: see AP. Of blank pictures only soft clouds now and then get an object. "
+            "Objects of less than 1/32 of the typical area are left out unless a smallest size is given, and holes of "
+            "up to 1/8 of a nucleus are filled; on 30 validation pictures neither changes the Dice of a domain by "
+            "0.001, filling adds 0.004 to AP@0.5 on average (0.013 in purple H&E, no domain loses), and leaving out "
+            "takes 0.001 (0.012 less in large dim fluorescence, 0.009 more in purple H&E)."
         ),
         measured=table,
     )

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import copy
 
+import axon_myelin
 import bundle
+import hippocampus
 import nuclei
 import numpy as np
 import pytest
 import torch
 
-from napari_unetstyle.core.models.spec import NetworkSpec
-from napari_unetstyle.core.models.store import ModelStore
+from napari_unetstyle.core.models.folder import read_spec
+from napari_unetstyle.core.models.spec import NetworkSpec, Postprocessing
+from napari_unetstyle.core.models.store import BUNDLED, ModelStore
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.fit import fit
@@ -77,6 +80,21 @@ def test_a_written_model_folder_is_loaded_and_found_whole(tmp_path):
     x = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(model.network(x), thin.eval()(x), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"), [(nuclei, "nuclei"), (axon_myelin, "axon-myelin"), (hippocampus, "hippocampus")]
+)
+def test_a_bundled_card_is_what_its_recipe_writes_and_says_what_is_done_unasked_and_was_measured(recipe, name):
+    spec = read_spec(BUNDLED / name)
+    written = recipe.card(spec.card.measured, "")
+    assert written.model_copy(update={"training_data": spec.card.training_data}) == spec.card
+    assert spec.card.training_data.startswith(written.training_data.strip())
+    if spec.postprocessing != Postprocessing():
+        assert "was measured to help" in spec.card.limits
+    if spec.separation is not None:
+        assert "1/32" in spec.card.limits
+        assert "1/8" in spec.card.limits
 
 
 def test_the_averaged_network_of_a_checkpoint(tmp_path):

@@ -35,8 +35,8 @@ class SegmentOptions:
     threshold
         Foreground probability in (0, 1) from which a pixel counts; None: the model's.
     min_pixels
-        Objects (or connected areas of a class) with fewer pixels are dropped. None: for objects a small part of
-        the typical object's area, if the model knows it; nothing for areas.
+        Objects (or connected areas of a class) with fewer pixels are dropped; 0: none. None: for objects 1/32 of the
+        typical object's area (volume), if the model knows it; for areas what the model was measured with, else none.
     min_size
         The same as a size with its unit, which the picture's pixel size turns into `min_pixels`: ``"30 mm3"`` for
         volumes, ``"12.5 um2"`` or ``"2 mm2"`` for pictures. None: the model's, if it was measured to help.
@@ -44,7 +44,8 @@ class SegmentOptions:
         Of areas, keep only the largest connected one of each class (in each picture, or in the whole volume if it is
         decided as one). None: off, unless the model was measured to be better with it.
     fill_holes
-        Of areas, give background that one class encloses to that class. None: as for `keep_largest`.
+        Of areas, give background that one class encloses to that class. None: as for `keep_largest`. Of objects,
+        holes of at most 1/8 of what is around them are always filled: that is how they are found.
     box
         ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
         Statistics are the whole picture's.
