@@ -36,6 +36,13 @@ def test_the_most_probable_class_counts_even_if_background_is_more_probable_than
     assert areas(values, threshold=0.65) == 0
 
 
+@given(random=st.integers(0, 2**20), thresholds=st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)))
+def test_a_lower_threshold_only_adds_foreground_and_changes_no_class(random, thresholds) -> None:
+    values = softmax_bytes(np.random.default_rng(random).normal(size=(4, 12, 12)))
+    more, fewer = (areas(values, threshold=threshold) for threshold in sorted(thresholds))
+    np.testing.assert_array_equal(more[fewer > 0], fewer[fewer > 0])
+
+
 def test_of_tied_classes_the_first_counts() -> None:
     values = np.array([15, 80, 80, 80], np.uint8).reshape(4, 1, 1)
     assert areas(values) == 1

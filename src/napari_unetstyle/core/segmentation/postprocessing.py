@@ -31,6 +31,11 @@ def areas(
     has the most probable of the other classes, the first of them if several tie. For one class and threshold
     0.5 this is the argmax over background and class (an exact tie is background in both).
 
+    For several classes it is not the argmax over all: where background is the most probable alone, but less
+    probable than the classes together, the pixel gets the best class. So whether a pixel is any structure does not
+    depend on how many classes share it, while an argmax cuts a notch where two meet at the edge; and a lower
+    threshold only adds foreground and changes no pixel's class. Thresholds and cards were measured with it.
+
     Parameters
     ----------
     values
