@@ -93,7 +93,11 @@ def fitting_grid(grids: tuple[LevelGrid, ...], image: Image, spec: ModelSpec, op
 
 
 def wanted_pixels(image: Image, spec: ModelSpec, options: SegmentOptions) -> tuple[float, ...] | None:
-    """How many pixels of the finest level the model takes for one, along each of its axes; None if it does not say."""
+    """How many pixels of the finest level the model takes for one, along each of its axes; None if it does not say.
+
+    A size of objects that nobody stated does not count, and is not looked for on a coarse level: clumps look like
+    objects there.
+    """
     dims = spec.network.spatial_dims
     diameter, known = options.object_diameter, spec.input.object_diameter
     if diameter is not None and known is not None:
