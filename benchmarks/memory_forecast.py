@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,21 @@ import numpy as np
 from large_volumes import held
 
 COLORS, BLOB = 3, 8
-CASES: dict[str, tuple[str, str, tuple[int, ...]]] = {
-    "picture": ("nuclei", "YXC", (1024, 1024, 3)),
-    "large picture": ("nuclei", "YXC", (2048, 2048, 3)),
-    "areas": ("axon-myelin", "YX", (1500, 1500)),
-    "volume": ("hippocampus", "ZYX", (96, 128, 128)),
-    "wide volume": ("hippocampus", "ZYX", (32, 384, 384)),
+OBJECTS = "hippocampus, objects"
+SIZED = {"object_diameter": 24.0}  # found out from the picture it could be any
+CASES: dict[str, tuple[str, str, tuple[int, ...], dict[str, Any]]] = {
+    "picture": ("nuclei", "YXC", (1024, 1024, 3), {}),
+    "large picture": ("nuclei", "YXC", (2048, 2048, 3), {}),
+    "areas": ("axon-myelin", "YX", (1500, 1500), {}),
+    "flipped": ("axon-myelin", "YX", (1024, 1024), {"flip": True}),
+    "slices": ("nuclei", "ZYX", (40, 256, 256), SIZED),
+    "linked": ("nuclei", "ZYX", (40, 256, 256), SIZED | {"link": True}),
+    "along ZX": ("nuclei", "ZYX", (40, 256, 256), SIZED | {"plane": "ZX"}),
+    "all planes": ("nuclei", "ZYX", (40, 256, 256), SIZED | {"plane": "all"}),
+    "volume": ("hippocampus", "ZYX", (96, 128, 128), {}),
+    "wide volume": ("hippocampus", "ZYX", (32, 384, 384), {}),
+    "flipped volume": ("hippocampus", "ZYX", (48, 112, 112), {"flip": True}),
+    "objects of a volume": (OBJECTS, "ZYX", (96, 128, 128), {}),
 }
 
 
@@ -37,19 +47,43 @@ def blobs(shape: tuple[int, ...]) -> np.ndarray:
     return zoom(coarse.astype(np.uint8), steps, order=1)[tuple(slice(0, n) for n in shape)]
 
 
+def load(name: str) -> Any:
+    """A model by its name; of volumes no model tells objects apart, so one takes its classes for their depth."""
+    import torch
+
+    from napari_unetstyle.core import ModelStore
+    from napari_unetstyle.core.networks.unet import UNet
+
+    model = ModelStore().load(name.split(",")[0])
+    if name != OBJECTS:
+        return model
+    spec, weights = model.spec.model_copy(update={"name": "objects", "separation": "depth"}), model.network.state_dict()
+    for key in ("head.weight", "head.bias"):
+        values = weights[key]
+        weights[key] = torch.cat([values, (values[1:2] - values[:1]) / 4])
+    network = UNet(spec.network, spec.out_channels)
+    network.load_state_dict(weights)
+    with tempfile.TemporaryDirectory() as folder:
+        store = ModelStore(folder)
+        store.save(spec, network)
+        other = store.load(spec.name)
+        _ = other.network  # read, before the folder goes
+    return other
+
+
 def go(case: str, threads: int) -> dict[str, float]:
     """Run a case in this process."""
     import torch
     from scipy import sparse  # noqa: F401 (libraries that come with the first run are not of this one)
 
-    from napari_unetstyle.core import ModelStore, SegmentOptions, as_image, segment
+    from napari_unetstyle.core import SegmentOptions, as_image, segment
     from napari_unetstyle.core.segmentation.memory import predict_memory
 
     torch.set_num_threads(threads)
-    name, axes, shape = CASES[case]
+    name, axes, shape, more = CASES[case]
     spacing, unit = ((1.0,) * 3, "mm") if "Z" in axes else ((0.5, 0.5), "um")
-    image, model = as_image(blobs(shape), axes=axes, spacing=spacing, unit=unit), ModelStore().load(name)
-    options: dict[str, Any] = {"device": "cpu", "amp": False}
+    image, model = as_image(blobs(shape), axes=axes, spacing=spacing, unit=unit), load(name)
+    options: dict[str, Any] = {"device": "cpu", "amp": False} | more
     foretold, before = predict_memory(image, model, SegmentOptions(**options)) / 2**30, held("VmRSS")
     segment(image, model, **options)
     return {"foretold_gb": foretold, "taken_gb": held("VmHWM") - before}
@@ -70,7 +104,7 @@ def main() -> None:
     for case in options.only.split(","):
         command = [sys.executable, __file__, "--alone", case, "--threads", str(options.threads)]
         took = json.loads(subprocess.check_output(command, text=True).splitlines()[-1])
-        name, _, shape = CASES[case]
+        name, _, shape, _ = CASES[case]
         ratio = took["foretold_gb"] / took["taken_gb"]
         what = f"{case}: {name} on {' x '.join(map(str, shape))}"
         print(

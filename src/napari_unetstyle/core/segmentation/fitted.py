@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.averaging import Average
 from napari_unetstyle.core.segmentation.flips import Box, Index, Mirrored, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared
@@ -99,7 +101,7 @@ class Fitted:
         resampler = Resampler(picture.shape, self.image.frame(index, self.dims).shape)
         inner = resampler.needs(box)
         small = out if picture.shape == resampler.target else _scratch(self, inner)
-        yield from self._iter_flips(index, picture, inner, small)
+        yield from scratch.releasing(self._iter_flips(index, picture, inner, small), small)
         if small is not out:
             _bring_back(resampler, small, inner, box, out)
         return _clear_nonfinite(picture, box, out) if picture.has_nonfinite else 0
@@ -111,16 +113,15 @@ class Fitted:
         if not self.options.flip:
             yield from iter_probabilities(network, picture, out, box, self.engine, seeds=seeds)
             return
-        total = np.zeros(out.shape, np.uint16)
-        flips = flips_of(self.dims)
+        average, flips = Average(out.shape, self.options.memory), flips_of(self.dims)
+        piece = scratch.zeros(out.shape, np.uint8, self.options.memory)
         for i, flip in enumerate(flips):
             seen = Mirrored(picture, flip)
-            piece = np.empty_like(out)
             steps = iter_probabilities(network, seen, piece, seen.box(box), self.engine, seeds=seeds)
-            for progress in steps:
+            for progress in scratch.releasing(steps, piece):
                 yield Progress(i * progress.total + progress.step, len(flips) * progress.total, progress.message)
-            total += mirrored(piece, flip)
-        np.copyto(out, (total + len(flips) // 2) // len(flips), casting="unsafe")
+            average.add(mirrored(piece, flip))
+        average.write(out)
 
 
 def prepared(
@@ -138,8 +139,6 @@ def prepared(
 
 
 def _scratch(fitted: Fitted, box: Box) -> NDArray[np.uint8]:
-    from napari_unetstyle.core import scratch
-
     shape = (fitted.channels, *(s.stop - s.start for s in box))
     return scratch.zeros(shape, np.uint8, fitted.options.memory)
 
@@ -151,6 +150,8 @@ def _bring_back(resampler: Resampler, small: NDArray[np.uint8], inner: Box, box:
         there = tuple(slice(n.start - i.start, n.stop - i.start) for n, i in zip(needs, inner, strict=True))
         values = resampler.apply(small[(slice(None), *there)], part)
         out[:, part[0].start - box[0].start : part[0].stop - box[0].start] = np.rint(values).astype(np.uint8)
+        scratch.release(small)
+        scratch.release(out)
 
 
 def _clear_nonfinite(picture: Prepared, box: Box, out: NDArray[np.uint8]) -> int:

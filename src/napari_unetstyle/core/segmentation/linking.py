@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.planes import seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.runs import Runs
 
 LEAST_OVERLAP = 0.25  # IoU
 
@@ -111,13 +112,14 @@ def _iter_renumber(
     number = np.zeros(int(group.max(initial=0)) + 1, np.int32)
     last = first_id - 1
     for part, progress in bands(out.shape, None, "Writing labels"):
-        found = group[out[part]]
+        block = out[part]
+        found = group[Runs.of(block).value]
         ids, position = np.unique(found, return_index=True)
         for one in ids[np.argsort(position)].tolist():
             if one and not number[one]:
                 last += 1
                 number[one] = last
-        out[part] = number[found]
+        out[part] = number[group][block]
         yield progress
     votes = np.zeros((last - first_id + 1, int(kind.max(initial=0)) + 1), np.int64)
     kept = group > 0

@@ -20,6 +20,7 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import DISCLAIMER, ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
+from napari_unetstyle.core.segmentation.averaging import Average
 from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.fitted import Fitted
 from napari_unetstyle.core.segmentation.fitting import iter_fit
@@ -165,14 +166,9 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     is_large = math.prod(first.source.label_shape) >= _LARGE
     if is_large:
         give_back()  # what fitting took
-    values, nonfinite = yield from share(_iter_bytes(first), 0.0, 0.9 / count)
-    if count > 1:
-        total = scratch.zeros(values.shape, np.uint16, first.options.memory)
-        _add(total, values)
-        for i, other in enumerate(fitted[1:], 1):
-            values, _ = yield from share(_iter_bytes(other), 0.9 * i / count, 0.9 * (i + 1) / count)
-            _add(total, values)
-        _share_out(total, count, values)
+    shape = (first.channels, *first.source.label_shape)
+    values = scratch.zeros(shape, np.uint8, first.options.memory)
+    nonfinite = yield from share(_iter_average(fitted, values), 0.0, 0.9)
     notes = dict.fromkeys(note for one in fitted for note in (*one.notes, *one.engine.said))  # each once, in order
     if nonfinite:
         notes[f"{nonfinite} pixels are NaN or Inf; they count as background."] = None
@@ -184,31 +180,30 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
     return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
 
 
-def _iter_bytes(fitted: Fitted) -> Steps[tuple[NDArray[np.uint8], int]]:
-    """Probability bytes of the whole source, and how many pixels are not finite."""
-    shape = (fitted.channels, *fitted.source.label_shape)
-    values = scratch.zeros(shape, np.uint8, fitted.options.memory)
-    for part, _ in bands(shape[1:]):
-        values[0, part] = 255
-        scratch.release(values)
+def _iter_average(fitted: Sequence[Fitted], out: NDArray[np.uint8]) -> Steps[int]:
+    """Fill `out` with the mean of what each gives; returns how many pixels of the picture are not finite."""
+    count = len(fitted)
+    if count == 1:
+        return (yield from _iter_bytes(fitted[0], out))
+    average, nonfinite = Average(out.shape, fitted[0].options.memory), 0
+    for i, one in enumerate(fitted):
+        nonfinite = yield from share(_iter_bytes(one, out), i / count, (i + 1) / count)
+        average.add(out)
+    average.write(out)
+    return nonfinite
+
+
+def _iter_bytes(fitted: Fitted, out: NDArray[np.uint8]) -> Steps[int]:
+    """Fill `out` with the probability bytes of the whole source; returns how many pixels are not finite."""
+    for part, _ in bands(out.shape[1:]):
+        out[:, part], out[0, part] = 0, 255
+        scratch.release(out)
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
-        steps = iter_frame_bytes(fitted, index, seen(values, fitted.options.plane))
+        steps = iter_frame_bytes(fitted, index, seen(out, fitted.options.plane))
         counted = (i + 1, count) if count > 1 else None
         nonfinite += yield from share(steps, i / count, (i + 1) / count, counted)
-    return values, nonfinite
-
-
-def _add(total: NDArray[np.uint16], values: NDArray[np.uint8]) -> None:
-    for part, _ in bands(total.shape[1:]):
-        total[:, part] += values[:, part]
-        scratch.release(total)
-
-
-def _share_out(total: NDArray[np.uint16], count: int, out: NDArray[np.uint8]) -> None:
-    for part, _ in bands(total.shape[1:]):
-        out[:, part] = (total[:, part] + count // 2) // count
-        scratch.release(out)
+    return nonfinite
 
 
 def _volumes(fitted: Fitted) -> tuple[Index, ...]:
