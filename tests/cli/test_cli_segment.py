@@ -16,7 +16,7 @@ import tifffile
 
 from napari_unetstyle.cli.folder_report import echo_text_summary
 from napari_unetstyle.cli.values import parse_polygon
-from napari_unetstyle.core import SegmentOptions, read_image, segment
+from napari_unetstyle.core import SegmentOptions, free_memory, read_image, segment
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
 from napari_unetstyle.core.segmentation.segment import inside, scope
@@ -237,6 +237,21 @@ def test_stopped_by_the_keyboard(shell: Shell, slides: Path, tmp_path: Path, mon
 
 
 # For machines ------------------------------------------------------------------------------------------------------
+
+
+def test_much_memory_is_said_before_it_begins_and_again_only_where_it_is_more(
+    shell: Shell, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(slides / "c.tif", np.tile(tifffile.imread(slides / "b.tif"), (2, 2)))
+    words = ["segment", slides, "-m", "tiny", "-o"]
+    assert "of memory" not in shell(*words, tmp_path / "plenty").err
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 3 * 10**8)
+    done = shell(*words, tmp_path / "out")
+    found = re.findall(r"(.*): Needs about 0\.\d GB of memory; 0\.3 GB are free\.", done.err)
+    assert found[0] == "a.tif"
+    assert "b.tif" not in found  # as large as the first
+    assert "of memory" not in done.out
+    assert "of memory" not in shell(*words, tmp_path / "json", "--json").err
 
 
 def test_json(shell: Shell, slides: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from napari_unetstyle.core import segment
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.segmentation.memory import _finding, predict_memory
+from napari_unetstyle.core.segmentation.memory import _finding, memory_words, predict_memory
 from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.relief import DEEPEST
@@ -77,6 +77,12 @@ def test_finding_objects_takes_what_was_predicted(shape, diameter):
     _, taken = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken * 0.8 < _finding(shape, diameter, 1.0) < taken * 1.2
+
+
+def test_plenty_is_not_worth_a_word():
+    assert memory_words(10**9, 4 * 10**9) == ""
+    assert memory_words(11 * 10**8, 4 * 10**9) == "Needs about 1.1 GB of memory; 4.0 GB are free."
+    assert memory_words(5 * 10**9, 4 * 10**9) == "Needs about 5.0 GB of memory, but only 4.0 GB are free."
 
 
 def test_objects_take_more_than_areas_and_small_ones_more_than_large_ones(tmp_path):

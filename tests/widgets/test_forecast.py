@@ -9,16 +9,9 @@ import pytest
 
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.widgets import forecast, scope
-from napari_unetstyle.widgets.forecast import words_for
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
-
-
-def test_plenty_is_not_worth_a_word() -> None:
-    assert words_for(10**9, 4 * 10**9) == ""
-    assert words_for(11 * 10**8, 4 * 10**9) == "Needs about 1.1 GB of memory; 4.0 GB are free."
-    assert words_for(5 * 10**9, 4 * 10**9) == "Needs about 5.0 GB of memory, but only 4.0 GB are free."
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Progress
 
 Show = Callable[["Progress", str], None]
-Print = Callable[[str], None]
+
+
+class Print(Protocol):
+    """Prints a line on stdout, or on stderr."""
+
+    def __call__(self, text: str, *, err: bool = False) -> None:
+        """Print it."""
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[tuple[Show, Print]]:
-    """What moves the bar on (a step, and how far it is in words), and what prints a line beside it on stdout."""
+    """What moves the bar on (a step, and how far it is in words), and what prints a line beside it."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -31,8 +37,8 @@ def progress_bar() -> Iterator[tuple[Show, Print]]:
         def show(step: Progress, done: str) -> None:
             bar.update(task, completed=step.step, total=step.total, what=step.message[:60], done=done)
 
-        def say(text: str) -> None:
-            if console.is_terminal and sys.stdout.isatty():
+        def say(text: str, *, err: bool = False) -> None:
+            if err or (console.is_terminal and sys.stdout.isatty()):
                 bar.print(text, markup=False, highlight=False, soft_wrap=True)
             else:
                 typer.echo(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,7 +14,7 @@ from napari_unetstyle.cli.values import parse_box, parse_channel, parse_frames, 
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.segmentation.folder_report import FolderProgress, FolderReport, PictureStatus
+    from napari_unetstyle.core.segmentation.folder_report import FolderProgress, FolderReport
 
 
 HELP = """Segment pictures and write their labels, and what else is asked for, into a folder.
@@ -145,7 +144,7 @@ def _output(*, objects: bool, areas: bool) -> str | None:
 def _finish(steps: Steps[FolderReport], *, as_json: bool) -> None:
     """Run to the end, say what became of every picture, and exit with a code that means it."""
     try:
-        report = _drained(steps, folder_report.json_line if as_json else folder_report.text_line)
+        report = _drained(steps, as_json=as_json)
     except KeyboardInterrupt as stop:
         typer.echo("Stopped. What is finished is kept; the same command goes on from there.", err=True)
         raise typer.Exit(STOPPED) from stop
@@ -154,15 +153,27 @@ def _finish(steps: Steps[FolderReport], *, as_json: bool) -> None:
         raise typer.Exit(ALL_FAILED if len(failed) == len(report.pictures) else SOME_FAILED)
 
 
-def _drained(steps: Steps[FolderReport], line: Callable[[PictureStatus], str]) -> FolderReport:
-    """Run with a bar; one line on stdout for each picture."""
-    from napari_unetstyle.core.progress import run
+def _drained(steps: Steps[FolderReport], *, as_json: bool) -> FolderReport:
+    """Run with a bar; one line on stdout for each picture.
 
+    Much memory is said on stderr before it is taken, for a program that reads JSON not, and of several pictures again
+    only where it is more.
+    """
+    from napari_unetstyle.core.free_memory import free_memory
+    from napari_unetstyle.core.progress import run
+    from napari_unetstyle.core.segmentation.memory import memory_words
+
+    line, most = folder_report.json_line if as_json else folder_report.text_line, 0
     with progress_bar() as (show, say):
 
         def follow(progress: Any) -> None:
+            nonlocal most
             step: FolderProgress = progress
             show(step, step.done)
+            if step.picture is not None and step.picture.memory > most and not as_json:
+                most = step.picture.memory
+                if words := memory_words(most, free_memory()):
+                    say(f"{step.picture.name}: {words}", err=True)
             if step.picture is not None and step.picture.state != "running":
                 say(line(step.picture))
 

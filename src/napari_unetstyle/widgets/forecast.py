@@ -16,7 +16,6 @@ from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.run_request import RunRequest
 
 REST = 400  # milliseconds without a change
-MUCH = 1 / 4  # of what is free
 
 
 class Forecast(QWidget):
@@ -68,17 +67,8 @@ class Forecast(QWidget):
         )
 
     def _on_done(self, outcome: Outcome) -> None:
-        sentence = words_for(outcome.value, free_memory()) if isinstance(outcome, Finished) else ""
+        from napari_unetstyle.core.segmentation.memory import memory_words
+
+        sentence = memory_words(outcome.value, free_memory()) if isinstance(outcome, Finished) else ""
         self.words.setText(sentence)
         self.setVisible(bool(sentence))
-
-
-def words_for(needed: int, free: int) -> str:
-    """What a person should know of a run that needs so many bytes; nothing where there is plenty."""
-    from napari_unetstyle.core.segmentation.memory import gigabytes
-
-    if needed <= free * MUCH:
-        return ""
-    if needed <= free:
-        return f"Needs about {gigabytes(needed)} of memory; {gigabytes(free)} are free."
-    return f"Needs about {gigabytes(needed)} of memory, but only {gigabytes(free)} are free."

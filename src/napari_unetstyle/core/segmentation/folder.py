@@ -123,7 +123,8 @@ class _Place:
         """A step of the picture as one of the run."""
         done = self.start + int(progress.fraction * self.size)
         message = f"{picture.name}: {progress.message}"
-        return FolderProgress(done, self.total, message, self.counted or progress.counted, picture)
+        said = progress.picture if isinstance(progress, FolderProgress) else None
+        return FolderProgress(done, self.total, message, self.counted or progress.counted, said or picture)
 
     def after(self, picture: PictureStatus) -> FolderProgress:
         """The step at the end of the picture."""

@@ -22,9 +22,10 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, check_places
 from napari_unetstyle.core.segmentation.folder_outputs import Outputs, digest_of, discard
-from napari_unetstyle.core.segmentation.folder_report import FolderFiles, PictureStatus, State
+from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, PictureStatus, State
 from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
+from napari_unetstyle.core.segmentation.memory import predict_memory
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.output import write_labels, write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
@@ -79,6 +80,8 @@ class FolderJob:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
+            needed = predict_memory(image, self.model, options)
+            yield FolderProgress(0, 100, "Starting", picture=self.status(entry, "running", memory=needed))
             facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint}
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             if self.files.measure and result.output == "areas":

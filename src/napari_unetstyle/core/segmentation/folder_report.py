@@ -60,6 +60,8 @@ class PictureStatus:
         Why it failed.
     notes
         Sentences that a person should read.
+    memory
+        Bytes of main memory that it will take, said once before it begins; 0 otherwise.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class PictureStatus:
     seconds: float = 0.0
     message: str = ""
     notes: tuple[str, ...] = ()
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.networks.unet import UNet
 
 _FLOAT = 4
+_MUCH = 1 / 4  # of what is free
 _ALWAYS = 3 * 2**25  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
@@ -96,6 +97,15 @@ def check_memory(image: Image, model: Model, options: SegmentOptions) -> None:
             f"This run needs about {gigabytes(needed)} of memory, and {gigabytes(free)} are free. "
             "Close other programs, or segment a part of the picture. Nothing was changed."
         )
+
+
+def memory_words(needed: int, free: int) -> str:
+    """What a person should know of a run that needs so many bytes; nothing where there is plenty."""
+    if needed <= free * _MUCH:
+        return ""
+    if needed <= free:
+        return f"Needs about {gigabytes(needed)} of memory; {gigabytes(free)} are free."
+    return f"Needs about {gigabytes(needed)} of memory, but only {gigabytes(free)} are free."
 
 
 def gigabytes(size: int) -> str:
