@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import InputSpec
+from napari_unetstyle.core.segmentation import preprocessing
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared, select_channels
 
 
@@ -120,6 +122,49 @@ def test_no_more_than_a_chunk_is_held_while_the_next_one_is_read():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 1.5 * chunked.array[:8].nbytes
+
+
+@pytest.mark.parametrize(
+    "chunks", [(60, 8, 8), (60, 16, 64), (16, 16, 16), (1, 64, 64), (7, 64, 5), (60, 64, 64)], ids=str
+)
+@pytest.mark.parametrize("held", [2**30, 2**14])
+def test_a_lazy_volume_is_never_one_piece_and_chunks_are_unpacked_once(chunks, held, monkeypatch):
+    piece = 2**14  # bytes; the volume has 15 times as many
+    monkeypatch.setattr(preprocessing, "_PIECE", piece)
+    monkeypatch.setattr(preprocessing, "_IN_MEMORY", held)
+    array = np.random.default_rng(0).integers(0, 99, (60, 64, 64)).astype(np.uint8)
+    chunked = _Counting(array, chunks)
+    prepared = Prepared(as_image(chunked, axes="ZYX").frame((), 3), InputSpec(channels="gray"), 1)
+    for start in range(0, 60, 4):
+        box = (slice(start, min(start + 4, 60)), slice(0, 64), slice(0, 64))
+        np.testing.assert_array_equal(prepared.stored(*box)[0], array[box])
+    assert chunked.largest <= max(piece, math.prod(chunks))
+    assert (chunked.unpacked == 1).all()
+
+
+def test_what_would_be_too_much_to_unpack_is_unpacked_a_few_times(monkeypatch):
+    monkeypatch.setattr(preprocessing, "_MOST_AHEAD", 20 * 64 * 64)
+    chunked = _Counting(np.zeros((60, 64, 64), np.uint8), (60, 8, 8))
+    prepared = Prepared(as_image(chunked, axes="ZYX").frame((), 3), InputSpec(channels="gray"), 1)
+    for start in range(0, 60, 4):
+        prepared.stored(slice(start, start + 4))
+    assert chunked.largest <= 20 * 64 * 64
+    assert (chunked.unpacked == 3).all()
+
+
+class _Counting:
+    """Like a zarr array, which counts how often each chunk is unpacked, and the pixels of the largest piece."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks, self.shape, self.dtype = array, chunks, array.shape, array.dtype
+        self.unpacked = np.zeros([-(-n // c) for n, c in zip(array.shape, chunks, strict=True)], int)
+        self.largest = 0
+
+    def __getitem__(self, key):
+        ranges = [s.indices(n) for s, n in zip(key, self.shape, strict=True)]
+        self.unpacked[tuple(slice(a // c, -(-b // c)) for (a, b, _), c in zip(ranges, self.chunks, strict=True))] += 1
+        self.largest = max(self.largest, math.prod(b - a for a, b, _ in ranges))
+        return self.array[key].copy()
 
 
 class _Chunked:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import Frame
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
@@ -17,7 +20,8 @@ from napari_unetstyle.core.models.spec import InputSpec
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TAILS = (0.1, 99.9)
 _LIMIT = 10.0
-_MOST_AHEAD = 2**28  # bytes of a lazy volume that are held at once
+_MOST_AHEAD = 2**31  # bytes of a lazy volume that are unpacked at once, to disk
+_IN_MEMORY, _PIECE = 2**26, 2**25  # of these are in memory, and are read at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +85,14 @@ def select_channels(pixels: NDArray[Any], spec: InputSpec, in_channels: int) -> 
 
 
 class _Ahead:
-    """Reads the slices of a lazy volume in whole chunks, so that thin slabs do not unpack each chunk many times."""
+    """Reads the slices of a lazy volume in whole chunks, so that thin slabs do not unpack each chunk many times.
+
+    What is unpacked lies on disk where it is much (chunks that span the volume), and is read in pieces, each of whole
+    chunks: more than a piece, or one chunk, is never in memory.
+    """
 
     def __init__(self, frame: Frame) -> None:
-        self._frame, self._height = frame, _chunk_height(frame)
+        self._frame, self._height = frame, _held_height(frame)
         self._across: tuple[slice, ...] = ()
         self._held: list[tuple[int, NDArray[Any]]] = []  # where each begins, in order without gaps
         self._stop = 0
@@ -99,16 +107,33 @@ class _Ahead:
             self._stop = start // self._height * self._height
         while self._stop < stop:
             self._extend(start)
+        for _, held in self._held:
+            scratch.release(held)
         parts = [piece[:, max(0, start - first) : stop - first] for first, piece in self._held if first < stop]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _extend(self, start: int) -> None:
         """Read the next chunks, after what lies before `start` was let go of."""
         tails = ((first, piece[:, max(0, start - first) :]) for first, piece in self._held)
-        self._held = [(max(first, start), tail.copy()) for first, tail in tails if tail.shape[1]]
+        self._held = [(max(first, start), np.array(tail)) for first, tail in tails if tail.shape[1]]
         end = min(self._stop + self._height, self._frame.shape[0])
-        self._held.append((self._stop, self._frame.read(slice(self._stop, end), *self._across)))
+        self._held.append((self._stop, self._unpacked(slice(self._stop, end))))
         self._stop = end
+
+    def _unpacked(self, along: slice) -> NDArray[Any]:
+        """Some slices, of the part of the other axes that is looked at."""
+        given = [*self._across, *[slice(None)] * (2 - len(self._across))]
+        across = [slice(*s.indices(n)) for s, n in zip(given, self._frame.shape[1:], strict=True)]
+        pieces = list(_pieces(self._frame, along, across))
+        if len(pieces) == 1:
+            return self._frame.read(along, *across)
+        sides = [s.stop - s.start for s in (along, *across)]
+        held = scratch.zeros((self._frame.channels, *sides), self._frame.image.array.dtype, _IN_MEMORY)
+        for rows, columns in pieces:
+            there = (slice(s.start - a.start, s.stop - a.start) for s, a in zip((rows, columns), across, strict=True))
+            held[(slice(None), slice(None), *there)] = self._frame.read(along, rows, columns)
+            scratch.release(held)
+        return held
 
 
 def ahead_bytes(frame: Frame, across: tuple[slice, ...]) -> int:
@@ -121,20 +146,47 @@ def ahead_bytes(frame: Frame, across: tuple[slice, ...]) -> int:
     across
         The part of its other axes that is read.
     """
-    height = _chunk_height(frame)
-    each = math.prod(s.stop - s.start for s in across) * frame.channels * np.dtype(frame.image.array.dtype).itemsize
-    return height * each if height > 1 else 0
+    height = _held_height(frame)
+    if height <= 1:
+        return 0
+    held = height * math.prod(s.stop - s.start for s in across) * _pixel_bytes(frame)
+    return held if held <= _IN_MEMORY else _PIECE
 
 
-def _chunk_height(frame: Frame) -> int:
-    """Slices in a chunk of a lazy volume; 1 where nothing is gained by reading them together."""
-    chunks = getattr(frame.image.array, "chunks", None)
-    if frame.dims != 3 or not chunks:
+def _held_height(frame: Frame) -> int:
+    """Slices of a lazy volume that are unpacked together: a chunk of them, or part of one that would be too much."""
+    if frame.dims != 3:
         return 1
-    along = chunks[frame.image.axes.index(frame.axes[0])]
-    height = int(max(along)) if isinstance(along, tuple) else int(along)
-    plane = frame.channels * math.prod(frame.shape[1:]) * np.dtype(frame.image.array.dtype).itemsize
-    return height if height * plane <= _MOST_AHEAD else 1
+    return max(1, min(_chunk(frame, 0), _MOST_AHEAD // (math.prod(frame.shape[1:]) * _pixel_bytes(frame))))
+
+
+def _pieces(frame: Frame, along: slice, across: Sequence[slice]) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns to read at once: as many whole chunks as fit, at least one."""
+    rows, columns = across
+    each = (along.stop - along.start) * _pixel_bytes(frame)
+    chunk = _chunk(frame, 1), _chunk(frame, 2)
+    high = max(1, _PIECE // (each * (columns.stop - columns.start)) // chunk[0]) * chunk[0]
+    wide = max(1, _PIECE // (each * min(high, rows.stop - rows.start)) // chunk[1]) * chunk[1]
+    return itertools.product(_steps(rows, high), _steps(columns, wide))
+
+
+def _steps(whole: slice, step: int) -> Iterator[slice]:
+    """A range in parts that end on multiples of `step`."""
+    edges = [whole.start, *range((whole.start // step + 1) * step, whole.stop, step), whole.stop]
+    return (slice(a, b) for a, b in itertools.pairwise(edges))
+
+
+def _chunk(frame: Frame, axis: int) -> int:
+    """Length of the chunks of a lazy picture along one of its spatial axes; 1 where it has none."""
+    chunks = getattr(frame.image.array, "chunks", None)
+    if not chunks:
+        return 1
+    along = chunks[frame.image.axes.index(frame.axes[axis])]
+    return int(max(along)) if isinstance(along, tuple) else int(along)
+
+
+def _pixel_bytes(frame: Frame) -> int:
+    return frame.channels * np.dtype(frame.image.array.dtype).itemsize
 
 
 class Prepared:
