@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from napari_unetstyle.core import device
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.inference import probability
+from napari_unetstyle.core.inference.statistics import fold
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.deciding import refine, relabeled
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import _margin, iter_preview, iter_segment, segment
-from tests.core.networks_for_tests import tiny_model
+from tests.core.networks_for_tests import random_unet, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -307,15 +309,7 @@ def test_bad_input_gets_a_sentence(image, options, error, words, model):
 
 
 def test_running_out_of_memory_takes_smaller_strips_and_gives_the_same(picture, model, whole, monkeypatch):
-    from napari_unetstyle.core.inference import probability
-
-    class Tight(probability.Stream):
-        def push(self, rows, turn, *, last):
-            if rows.shape[2] > 16:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
-            return super().push(rows, turn, last=last)
-
-    monkeypatch.setattr(probability, "Stream", Tight)
+    monkeypatch.setattr(probability, "Stream", tight(16, 1000))
     messages = []
     result = segment(picture, model, on_progress=lambda progress: messages.append(progress.message))
     np.testing.assert_array_equal(result.labels, whole.labels)
@@ -324,9 +318,83 @@ def test_running_out_of_memory_takes_smaller_strips_and_gives_the_same(picture, 
     assert probability.SHORT not in whole.notes
 
 
-def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypatch):
-    from napari_unetstyle.core.inference import probability
+def test_a_step_down_gives_the_same_logits(monkeypatch):
+    network = fold(random_unet(), torch.randn(1, 2, 64, 64, generator=torch.Generator().manual_seed(1)))
+    x = torch.randn(1, 2, 90, 70, generator=torch.Generator().manual_seed(2))
+    box, out = (slice(0, 90), slice(0, 70)), np.zeros((3, 90, 70), np.float32)
+    with torch.inference_mode():
+        expected = network(x)[0].numpy()
+    engine = probability.Engine(device=torch.device("cpu"), tile=64)
+    monkeypatch.setattr(probability, "to_bytes", lambda logits, *, seeds: logits[0].numpy())  # as they are
+    monkeypatch.setattr(probability, "Stream", tight(8, 62))
+    run(probability.iter_probabilities(network, Pixels(x[0].numpy()), out, box, engine, seeds=False))
+    assert engine.said == [probability.SHORT]
+    np.testing.assert_allclose(out, expected, atol=1e-5, rtol=1e-5)
 
+
+def tight(rows, columns):
+    """A stream with the memory for so many pixels only."""
+
+    class Tight(probability.Stream):
+        def push(self, pixels, turn, *, last):
+            if pixels.shape[2] > rows or pixels.shape[3] > columns:
+                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
+            return super().push(pixels, turn, last=last)
+
+    return Tight
+
+
+class Pixels:
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape[1:]
+
+    def read(self, *slices):
+        return self.array[(slice(None), *slices)]
+
+
+def test_looking_goes_on_region_by_region_where_memory_is_short(model, monkeypatch):
+    picture = blobs((600, 500))  # too large to be looked at as a whole
+    usual = segment(picture, model, object_diameter=20)
+
+    def short(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(probability, "fold_and_answer", short)
+    result = segment(picture, model, object_diameter=20)
+    assert result.notes.count(probability.SHORT) == 1
+    difference = np.abs(result.probability_bytes.astype(int) - usual.probability_bytes)
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= 1e-3 * difference.size
+    monkeypatch.setattr(probability, "fold_in_turn", short)
+    with pytest.raises(DeviceError, match=r"to look at .* pixels"):
+        segment(picture, model)
+
+
+@pytest.mark.parametrize("output", ["objects", "areas"])
+def test_deciding_goes_on_in_lower_bands_where_memory_is_short(output, picture, model, monkeypatch):
+    from napari_unetstyle.core.segmentation import objects, postprocessing
+
+    usual = segment(picture, model, object_diameter=20, output=output)
+
+    def short(rows):
+        def only(background, threshold):
+            if len(background) > rows:
+                raise MemoryError
+            return background <= 255 - np.ceil(threshold * 255 - 1e-6)
+
+        for module in (objects, postprocessing):
+            monkeypatch.setattr(module, "foreground", only)
+
+    short(40)
+    result = segment(picture, model, object_diameter=20, output=output)
+    np.testing.assert_array_equal(result.labels, usual.labels)
+    assert result.notes.count(probability.SHORT) == 1
+    short(3)
+    with pytest.raises(DeviceError, match="memory to find"):
+        segment(picture, model, object_diameter=20, output=output)
+
+
+def test_other_errors_are_not_taken_for_missing_memory(picture, model, monkeypatch):
     class Broken(probability.Stream):
         def push(self, rows, turn, *, last):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from napari_unetstyle.core.inference.statistics import REGIONS_PIXELS, choose_regions, fold
+from napari_unetstyle.core.inference.statistics import (
+    REGIONS_PIXELS,
+    choose_regions,
+    fold,
+    fold_and_answer,
+    fold_in_turn,
+)
 from tests.core.networks_for_tests import random_unet
 
 
@@ -78,3 +85,14 @@ def test_the_floor_keeps_a_blank_picture_quiet():
     quiet = fold(network, noise)(noise)
     inside = (..., slice(8, -8), slice(8, -8))
     assert (quiet[inside].std((2, 3)) < 0.2 * loud[inside].std((2, 3))).all()
+
+
+@pytest.mark.parametrize(("dims", "side"), [(2, 40), (3, 12)])
+def test_regions_in_turn_have_the_statistics_of_regions_together(dims, side):
+    network = random_unet(dims=dims, widths=(4, 6, 8))
+    generator = torch.Generator().manual_seed(0)
+    regions = torch.arange(1, 4).view(-1, 1, *(1,) * dims) * torch.randn(3, 2, *(side,) * dims, generator=generator)
+    (together, answers), (in_turn, same) = (how(network, regions) for how in (fold_and_answer, fold_in_turn))
+    torch.testing.assert_close(same, answers, atol=1e-5, rtol=1e-5)
+    for (name, one), other in zip(together.named_parameters(), in_turn.parameters(), strict=True):
+        torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-5, msg=name)

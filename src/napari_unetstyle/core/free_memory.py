@@ -6,9 +6,11 @@ import ctypes
 import sys
 from pathlib import Path
 
+SHORT = "Memory was short, so the run went on in smaller parts: slower, with the same result."
 _GROUP = Path("/sys/fs/cgroup")  # of Linux, where containers and batch systems set limits
 _MISSING = (
     "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",  # of Windows
     "CUDA out of memory",
     "CUDA error: out of memory",
     "MPS backend out of memory",

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unetstyle.core.errors import DeviceError
-from napari_unetstyle.core.free_memory import give_back, is_out_of_memory
+from napari_unetstyle.core.free_memory import SHORT, give_back, is_out_of_memory
 from napari_unetstyle.core.inference.line import Turn, in_order
-from napari_unetstyle.core.inference.statistics import Picture
+from napari_unetstyle.core.inference.statistics import Picture, fold_and_answer, fold_in_turn
 from napari_unetstyle.core.inference.streaming import Band, Reach, Stream, bands, stream_bytes
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, Steps
@@ -26,7 +26,6 @@ from napari_unetstyle.core.side_by_side import workers
 Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
 _STRIP_PIXELS_GPU = 2**21
-SHORT = "Memory was short, so the run went on in smaller parts: slower, with the same result."
 _WIDEST = {2: 2**13, 3: 2**20}  # longer rows and larger slices are cut, so that memory does not grow with the picture
 
 
@@ -256,6 +255,32 @@ def _release(device: torch.device) -> None:
     give_back()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def folded(network: UNet, regions: Tensor, engine: Engine) -> tuple[UNet, Tensor]:
+    """As :func:`~napari_unetstyle.core.inference.statistics.fold_and_answer`; region by region where memory is short.
+
+    Raises
+    ------
+    DeviceError
+        If there is not even the memory for one region.
+    """
+    try:
+        return fold_and_answer(network, regions)
+    except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
+        if not is_out_of_memory(error):
+            raise
+    _release(engine.device)
+    engine.said.append(SHORT)
+    try:
+        return fold_in_turn(network, regions)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"Not enough memory on {engine.device} to look at {' x '.join(map(str, regions.shape[2:]))} pixels of the "
+            "picture. Close other programs, choose device 'cpu', or take a smaller model."
+        ) from error
 
 
 def regions_tensor(pieces: Iterator[NDArray[Any]], engine: Engine) -> Tensor:

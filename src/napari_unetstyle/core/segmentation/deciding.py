@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
+from napari_unetstyle.core.errors import DeviceError
+from napari_unetstyle.core.free_memory import SHORT, give_back
 from napari_unetstyle.core.progress import Steps, run, share
 from napari_unetstyle.core.segmentation.flips import Index
 from napari_unetstyle.core.segmentation.holes import iter_fill_holes
 from napari_unetstyle.core.segmentation.linking import iter_linked
 from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.postprocessing import iter_areas
+from napari_unetstyle.core.segmentation.postprocessing import iter_areas, shared_rows
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 from napari_unetstyle.core.segmentation.table import area_table, object_table
+
+_FEWEST = 16  # rows of a band: what is looked at around lower ones would be most of it
 
 
 def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
@@ -26,37 +31,71 @@ def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
 
     Object ids go on from frame to frame. Labels become a scratch array, and a file only when that is written: of a run
     that is stopped no half file is left, *fewer - more* decides anew what is on screen, and areas that nothing is
-    done to would be the only ones that need no whole.
+    done to would be the only ones that need no whole. Where memory is short it is done in lower bands, to the same
+    labels.
+
+    Raises
+    ------
+    DeviceError
+        If there is not even the memory for those.
     """
     objects, options = result.output == "objects", result.options
     labels = scratch.zeros(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8, options.memory)
-    tables, used, count = [], 0, len(result.frames)
+    tables, used, count, bands = [], 0, len(result.frames), _Bands()
     for i, index in enumerate(result.frames):
-        steps = _iter_decide_frame(result, index, labels[index], first_id=used + 1)
+        steps = bands.iter_decide_frame(result, index, labels[index], first_id=used + 1)
         steps = scratch.releasing(steps, labels, result.probability_bytes)
         table = yield from share(steps, i / count, (i + 1) / count)
         tables.append(_with_frame(table, index, result.label_axes))
         used += len(table["label"])
-    return result.changed(labels=labels, objects=_concatenated(tables))
+    notes = result.notes if bands.rows is None else tuple(dict.fromkeys((*result.notes, SHORT)))
+    return result.changed(labels=labels, objects=_concatenated(tables), notes=notes)
 
 
-def _iter_decide_frame(result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int) -> Steps[Table]:
+@dataclass
+class _Bands:
+    """Rows that are decided at once: as many as are usual (None), and fewer from where memory was short."""
+
+    rows: int | None = None
+
+    def iter_decide_frame(
+        self, result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int
+    ) -> Steps[Table]:
+        """Decide one frame, again in lower bands until it fits."""
+        while True:
+            try:
+                return (yield from _iter_decide_frame(result, index, out, first_id=first_id, band=self.rows))
+            except MemoryError as error:
+                usual = min(shared_rows(out.shape), out.shape[0])
+                if (self.rows or usual) <= _FEWEST:
+                    raise DeviceError(
+                        "Not enough memory to find what is in the picture. Close other programs, or segment a smaller "
+                        "part."
+                    ) from error
+                self.rows = max(_FEWEST, (self.rows or usual) // 4)
+            give_back()
+
+
+def _iter_decide_frame(
+    result: SegmentResult, index: Index, out: NDArray[Any], *, first_id: int, band: int | None
+) -> Steps[Table]:
     key: Any = (slice(None), *index)
     values, options = result.probability_bytes[key], result.options
     threshold = options.threshold or 0.5
     if result.output == "areas":
         classes = values[: 1 + len(result.classes)]
-        yield from share(_iter_areas(classes, out, threshold, options), 0.0, 0.9)
-        return area_table(out, result.classes, result.geometry)
-    find = partial(iter_objects, foreground_threshold=threshold, seed_rise=result.seed_rise, zoom=result.zoom)
+        yield from share(_iter_areas(classes, out, threshold, options, band), 0.0, 0.9)
+        return area_table(out, result.classes, result.geometry, band=band)
+    rise, zoom = result.seed_rise, result.zoom
+    find = partial(iter_objects, foreground_threshold=threshold, seed_rise=rise, zoom=zoom, band=band)
     if options.link and options.plane != "all":
         find = partial(iter_linked, find=find, plane=options.plane)
     owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)
-    return object_table(out, owners, result.classes, result.geometry, first_id=first_id)
+    return object_table(out, owners, result.classes, result.geometry, first_id=first_id, band=band)
 
 
 def _iter_areas(
-    values: NDArray[np.uint8], out: NDArray[np.uint8], threshold: float, options: SegmentOptions
+    values: NDArray[np.uint8], out: NDArray[np.uint8], threshold: float, options: SegmentOptions, band: int | None
 ) -> Steps[None]:
     decide = iter_areas(
         values,
@@ -64,10 +103,11 @@ def _iter_areas(
         threshold=threshold,
         min_pixels=options.min_pixels or 0,
         keep_largest=bool(options.keep_largest),
+        band=band,
     )
     yield from share(decide, 0.0, 0.6 if options.fill_holes else 1.0)
     if options.fill_holes:
-        yield from share(iter_fill_holes(out), 0.6, 1.0)
+        yield from share(iter_fill_holes(out, band), 0.6, 1.0)
 
 
 def _with_frame(table: Table, index: Index, label_axes: str) -> Table:

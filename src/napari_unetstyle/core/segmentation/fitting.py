@@ -76,7 +76,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         if set(scale) != {1.0}:
             groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
-    notes += size_notes(image, scale, options, spec)
+    notes += [*size_notes(image, scale, options, spec), *dict.fromkeys(engine.said)]
     return Fitted(
         image=image,
         source=source,
@@ -107,8 +107,7 @@ def _iter_fit_groups(
 def _fit_group(
     image: Image, model: Model, options: SegmentOptions, scale: Scale, group: tuple[Index, ...], engine: Engine
 ) -> Group:
-    from napari_unetstyle.core.inference.probability import regions_tensor
-    from napari_unetstyle.core.inference.statistics import fold_and_answer
+    from napari_unetstyle.core.inference.probability import folded, regions_tensor
 
     dims = model.spec.network.spatial_dims
     pieces = pieces_of(image, model.spec, options, scale, group)
@@ -117,7 +116,7 @@ def _fit_group(
         raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
     flips = flips_of(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
-    network, logits = fold_and_answer(model.network.to(engine.device), batch)
+    network, logits = folded(model.network.to(engine.device), batch, engine)
     return Group(
         network=engine.network(network),
         intensity=intensity,

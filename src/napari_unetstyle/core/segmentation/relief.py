@@ -26,6 +26,7 @@ HOLE_SHARE = 1 / 8
 """Holes of at most this part of the area around them are filled: a pale middle is no hole in a nucleus."""
 _SIGMA, _REACH = 1.5, 5  # of the smoothing, in pixels
 _TALL = 512  # rows of a band of a wide picture
+_WIDE = BAND_PIXELS // _TALL  # columns
 
 
 def relief(inside: NDArray[np.bool_], seed_map: NDArray[np.uint8], zoom: float = 1.0) -> NDArray[np.uint8]:
@@ -60,7 +61,7 @@ def iter_relief(
     Nothing that is more than ``DEEPEST`` and the reach of the smoothing away changes a pixel. The bands of wide
     pictures are cut: many low ones would mostly look at what is around them.
     """
-    rows, columns = (band, out.shape[-1]) if band else piece_shape(out.shape)
+    rows, columns = (band, _WIDE) if band else piece_shape(out.shape)
 
     def one(banded: tuple[slice, Progress]) -> Progress:
         part, progress = banded
@@ -81,7 +82,7 @@ def piece_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     rows = shared_rows(shape)
     if len(shape) != 2 or rows >= min(_TALL, shape[0]):
         return rows, shape[-1]
-    return _TALL, BAND_PIXELS // _TALL
+    return _TALL, _WIDE
 
 
 def _around(part: slice, size: int, zoom: float) -> tuple[slice, slice]:
