@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], dict[str, Any]]] = {
     "all planes": ("nuclei", "ZYX", (40, 256, 256), SIZED | {"plane": "all"}),
     "volume": ("hippocampus", "ZYX", (96, 128, 128), {}),
     "wide volume": ("hippocampus", "ZYX", (32, 384, 384), {}),
-    "flipped volume": ("hippocampus", "ZYX", (48, 112, 112), {"flip": True}),
+    "flipped volume": ("hippocampus", "ZYX", (32, 80, 80), {"flip": True}),
     "objects of a volume": (OBJECTS, "ZYX", (96, 128, 128), {}),
 }
 

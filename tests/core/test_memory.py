@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
 import tracemalloc
@@ -19,10 +21,10 @@ from napari_unetstyle.core.segmentation.relief import DEEPEST
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 
 RUN = """
-import sys
+import json, sys
 import numpy as np, torch
 from scipy import ndimage, sparse
-from napari_unetstyle.core import ModelStore, segment
+from napari_unetstyle.core import ModelStore, SegmentOptions, segment
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.segmentation.memory import predict_memory
 
@@ -31,12 +33,18 @@ def held(what):
 
 torch.set_num_threads(1)  # each thread has buffers of its own
 model = ModelStore(sys.argv[1]).load(sys.argv[2])
-shape = tuple(map(int, sys.argv[3].split(",")))
-image = as_image(np.random.default_rng(0).integers(0, 999, shape).astype(np.int16), axes="ZYX"[-len(shape):])
-predicted, before = predict_memory(image, model), held("VmRSS")
-segment(image, model, device="cpu", amp=False)
+shape, options = json.loads(sys.argv[3])
+coarse = np.random.default_rng(0).integers(0, 256, [-(-n // 8) for n in shape]).astype(np.uint8)
+image = as_image(ndimage.zoom(coarse, 8, order=1)[tuple(slice(0, n) for n in shape)], axes="ZYX"[-len(shape):])
+options = {"device": "cpu", "amp": False} | options
+predicted, before = predict_memory(image, model, SegmentOptions(**options)), held("VmRSS")
+segment(image, model, **options)
 print(predicted, held("VmHWM") - before)
 """
+WITHIN = 0.7, 1.4
+"""Predicted by taken. Measured were 0.87 to 1.17 here and in the benchmark, which wants a fifth; but what the C library
+keeps of freed arrays differs by a tenth from run to run, and from one version of it to the next."""
+SIZED = {"object_diameter": 24.0}
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +52,46 @@ def volumes(tmp_path_factory):
     return tiny_volume_model(tmp_path_factory.mktemp("models"), strides=None, kernels=None, widths=(16, 32, 64))
 
 
+@pytest.fixture(scope="module")
+def separating(tmp_path_factory):
+    axes = {"strides": None, "kernels": None, "widths": (16, 32, 64)}
+    return tiny_volume_model(tmp_path_factory.mktemp("models"), separation="depth", **axes)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-@pytest.mark.parametrize("shape", [(20, 256, 256), (70, 90, 80), (150, 64, 200)])
-def test_a_run_takes_what_was_predicted(shape, volumes):
-    words = [str(volumes.folder.parent), volumes.spec.name, ",".join(map(str, shape))]
-    tried = []
-    for _ in range(4):  # what the allocator gives back in between differs from run to run
-        done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
-        predicted, taken = map(int, done.stdout.split())
-        tried.append(predicted / taken)
-        if taken * 0.8 < predicted < taken * 1.2:
-            return
-    pytest.fail(f"foretold / taken: {tried}")
+@pytest.mark.parametrize(
+    ("model", "shape", "options"),
+    [
+        ("volumes", (20, 256, 256), {}),
+        ("volumes", (70, 90, 80), {}),
+        ("volumes", (20, 96, 96), {"flip": True}),
+        ("separating", (40, 96, 96), {}),
+        ("pictures", (96, 256, 256), SIZED | {"link": True}),
+        ("pictures", (60, 200, 200), SIZED | {"plane": "all", "output": "areas"}),
+    ],
+    ids=["wide", "deep", "flips", "objects", "linked", "planes"],
+)
+def test_a_run_takes_what_was_predicted(model, shape, options, request):
+    model = request.getfixturevalue(model)
+    words = [str(model.folder.parent), model.spec.name, json.dumps([shape, options])]
+    done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
+    predicted, taken = map(int, done.stdout.split())
+    assert WITHIN[0] < predicted / taken < WITHIN[1]
+
+
+@pytest.mark.parametrize("options", [{"plane": "all"}, {"flip": True}], ids=str)
+def test_sums_that_lie_on_disk_are_not_counted(options, pictures):
+    image, small = lazy(60, 300, 300), SegmentOptions(device="cpu", output="areas", **options)
+    if "flip" in options:
+        image = lazy(3000, 3000)
+    in_memory, on_disk = (predict_memory(image, pictures, small.changed(memory=m)) for m in (2**40, 2**20))
+    pixels = math.prod(image.label_shape) * pictures.spec.out_channels
+    assert in_memory - on_disk == pytest.approx((3 + ("flip" in options)) * pixels, rel=0.05)
 
 
 def full_of_objects(shape, diameter):

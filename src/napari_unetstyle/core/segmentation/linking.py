@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.planes import seen
-from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.postprocessing import bands, listed_rows
 from napari_unetstyle.core.segmentation.runs import Runs
 
 LEAST_OVERLAP = 0.25  # IoU
@@ -57,7 +57,7 @@ def iter_linked(
     for i in range(total):
         kinds = run(find(slices[:, i], labels[i], first_id=count + 1))
         chain.add(labels[i - 1] if i else None, labels[i], len(kinds))
-        sizes.append(np.bincount(labels[i].ravel(), minlength=count + 1 + len(kinds))[count + 1 :])
+        sizes.append(np.bincount(np.maximum(labels[i] - count, 0).ravel(), minlength=1 + len(kinds))[1:])
         owners.append(kinds)
         count += len(kinds)
         yield Progress(i + 1, 2 * total, "Linking slices", (i + 1, total))
@@ -111,7 +111,7 @@ def _iter_renumber(
     """Write groups as ids in raster order; returns the class of each."""
     number = np.zeros(int(group.max(initial=0)) + 1, np.int32)
     last = first_id - 1
-    for part, progress in bands(out.shape, None, "Writing labels"):
+    for part, progress in bands(out.shape, listed_rows(out.shape), "Writing labels"):
         block = out[part]
         found = group[Runs.of(block).value]
         ids, position = np.unique(found, return_index=True)

@@ -14,7 +14,7 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.scratch import IN_MEMORY
 from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.planes import turned
+from napari_unetstyle.core.segmentation.planes import PLANES, turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
 from napari_unetstyle.core.segmentation.relief import piece_shape, reach
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 _FLOAT = 4
 _MUCH = 1 / 4  # of what is free
-_ALWAYS = 3 * 2**25  # code and buffers that come with the first run
+_ALWAYS = 5 * 2**23  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
-_SCATTERED = 1.7  # memory by what is in use of it, of pictures: the C library (glibc) keeps freed arrays below 32 MB
+_SCATTERED = {2: 2.6, 3: 1.15}  # memory by what is in use of it: the C library (glibc) keeps freed arrays below 32 MB
 _STRIPS = 120  # after so many strips it is twice as much, of volumes
+_LOOKED = {2: 1.0, 3: 1.4}  # the same of looking
+_SUM = 2  # bytes of a sum of probability bytes
+_FINDING = 5 * 2**23  # code and buffers that come with the first objects
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 50}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
@@ -62,20 +65,25 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     """
     options = asked = options or SegmentOptions()
     check_plane(image, model.spec, options)
-    plane = "YX" if options.plane == "all" else options.plane
-    options, seen = options.changed(plane=plane), turned(image, plane)
-    engine, scale = engine_for(options, model.spec, []), scale_for(seen, model.spec, options)
-    frame = seen.frame(seen.frames(engine.dims)[0], engine.dims)
-    shape = frame.shape
-    pixels, network = math.prod(image.label_shape), model.network
-    probabilities = _kept(model.spec.out_channels * pixels, options)
+    engine, pixels, network = engine_for(options, model.spec, []), math.prod(image.label_shape), model.network
+    channels = model.spec.out_channels
+    probabilities = _kept(channels * pixels, options)
     labels = _kept((_FLOAT if model.spec.separation else 1) * pixels, options)
-    looking = _looking(network, scaled_shape(shape, scale), len(seen.frames(engine.dims)), options)
-    running = probabilities + _running(network, frame, scale, options, engine)
+    looking = running = 0
+    for plane in PLANES if asked.plane == "all" else (asked.plane,):
+        options, seen = asked.changed(plane=plane), turned(image, plane)
+        scale, frames = scale_for(seen, model.spec, options), seen.frames(engine.dims)
+        frame = seen.frame(frames[0], engine.dims)
+        shape = frame.shape
+        looking = max(looking, _looking(network, scaled_shape(shape, scale), len(frames), options))
+        running = max(running, _running(network, frame, scale, options, engine))
+    running += probabilities + (_kept(_SUM * channels * pixels, options) if asked.plane == "all" else 0)
     if (options.output or "objects") == "objects" and model.spec.separation:
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
         decided = image.label_shape[-3:] if is_whole else shape
-        deciding = _finding(decided, _diameter(model.spec, scale, options), math.prod(scale) ** (1 / len(scale)))
+        deciding = _FINDING + _finding(
+            decided, _diameter(model.spec, scale, options), math.prod(scale) ** (1 / len(scale))
+        )
     else:
         deciding = _DECIDING * min(pixels, BAND_PIXELS) + _cleaning(image.label_shape, options)
     return _ALWAYS + max(looking, running, probabilities + labels + deciding)
@@ -148,7 +156,7 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     flips = 2 ** len(shape) if options.flip else 1
     inputs, width = _widths(network)
     pixels = min(REGIONS_PIXELS[len(shape)], frames * math.prod(shape)) * flips
-    return pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs)
+    return round(_LOOKED[len(shape)] * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
 
 
 def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions, engine: Engine) -> int:
@@ -163,15 +171,17 @@ def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions,
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
     strips = sum(len(cut.strips()) for cut in cuts)
-    scattered = _SCATTERED if len(shape) == 2 else 1 + min(1, strips / _STRIPS)
+    scattered = _SCATTERED[len(shape)] * (1 if len(shape) == 2 else 1 + min(1, strips / _STRIPS))
     each = []
     for cut in cuts:
         streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
         around = engine.at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
         read = ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
         each.append(round(scattered * (streamed + around)) + read)
-    small = _kept(logits * math.prod(s.stop - s.start for s in box), options) if resampler.source != shape else 0
-    return small + max(each)
+    answer = logits * math.prod(s.stop - s.start for s in box)
+    small = _kept(answer, options) if resampler.source != shape else 0
+    mirrored = _kept(answer, options) + _kept(_SUM * answer, options) if options.flip else 0
+    return small + mirrored + max(each)
 
 
 def _widths(network: UNet) -> tuple[int, int]:

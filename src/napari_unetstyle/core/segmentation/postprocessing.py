@@ -19,6 +19,7 @@ from napari_unetstyle.core.segmentation.runs import Runs, components
 from napari_unetstyle.core.side_by_side import workers
 
 BAND_PIXELS = 2**21  # looked at at once
+_LISTED = 2**19  # at once where each run of pixels takes a hundred bytes
 _LOWEST = 256  # rows of a band that is lower than usual: what is looked at beside it is work, too
 
 
@@ -139,6 +140,11 @@ def bands(shape: tuple[int, ...], rows: int | None = None, message: str = "") ->
     total = math.ceil(shape[0] / step)
     for i in range(total):
         yield slice(i * step, min((i + 1) * step, shape[0])), Progress(i + 1, total, message)
+
+
+def listed_rows(shape: tuple[int, ...]) -> int:
+    """Height of bands whose objects are listed, however many runs of pixels they are."""
+    return max(1, _LISTED // max(1, math.prod(shape[1:])))
 
 
 def shared_rows(shape: tuple[int, ...]) -> int:

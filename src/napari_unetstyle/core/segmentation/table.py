@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
-from napari_unetstyle.core.segmentation.postprocessing import bands
+from napari_unetstyle.core.segmentation.postprocessing import bands, listed_rows
 from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
 
@@ -47,7 +47,7 @@ def object_table(
     """
     count, axes = len(owners), "TZYX"[-labels.ndim :]
     shape = _Shapes(count, labels.shape)
-    for part, _ in bands(labels.shape, band):
+    for part, _ in bands(labels.shape, band or listed_rows(labels.shape)):
         shape.add(Runs.of(np.asarray(labels[part]), part.start), first_id)
         scratch.release(labels)
     owners = np.asarray(owners)
