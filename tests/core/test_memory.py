@@ -88,10 +88,10 @@ def test_a_run_takes_what_was_predicted(model, shape, options, request):
 def test_sums_that_lie_on_disk_are_not_counted(options, pictures):
     image, small = lazy(60, 300, 300), SegmentOptions(device="cpu", output="areas", **options)
     if "flip" in options:
-        image = lazy(3000, 3000)
+        image = lazy(9000, 9000)
     in_memory, on_disk = (predict_memory(image, pictures, small.changed(memory=m)) for m in (2**40, 2**20))
     pixels = math.prod(image.label_shape) * pictures.spec.out_channels
-    assert in_memory - on_disk == pytest.approx((3 + ("flip" in options)) * pixels, rel=0.05)
+    assert in_memory - on_disk == pytest.approx((3 + ("flip" in options)) * pixels, rel=0.1)
 
 
 def full_of_objects(shape, diameter):

@@ -34,7 +34,8 @@ _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, r
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
 _SCATTERED = {2: 2.6, 3: 1.15}  # memory by what is in use of it: the C library (glibc) keeps freed arrays below 32 MB
 _STRIPS = 120  # after so many strips it is twice as much, of volumes
-_LOOKED = {2: 1.0, 3: 1.4}  # the same of looking
+_LOOKED, _LOOKED_LARGE = {2: 1.0, 3: 1.4}, 1.1  # the same of looking, and where its arrays are larger
+_KEPT_FREE = 2**25  # bytes of arrays that are kept
 _SUM = 2  # bytes of a sum of probability bytes
 _FINDING = 5 * 2**23  # code and buffers that come with the first objects
 _DECIDING = 24  # bytes for each pixel that is decided at once
@@ -51,8 +52,8 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     The largest of three: looking at the picture (layer statistics), the network with what it keeps of the picture,
     and deciding; the probabilities and labels count while they are below ``options.memory``, beyond it they lie on
     disk. On a GPU the network's part is the GPU's. It is foretold within a fifth (``benchmarks/memory_forecast.py``),
-    of objects for a picture full of them: fewer take less. The picture itself is not counted, but what is read of it
-    is.
+    of objects for a picture full of them, each apart: fewer take less, and one lump that fills a volume takes more.
+    The picture itself is not counted, but what is read of it is.
 
     Parameters
     ----------
@@ -156,7 +157,8 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     flips = 2 ** len(shape) if options.flip else 1
     inputs, width = _widths(network)
     pixels = min(REGIONS_PIXELS[len(shape)], frames * math.prod(shape)) * flips
-    return round(_LOOKED[len(shape)] * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
+    scattered = _LOOKED[len(shape)] if pixels * width * _FLOAT <= _KEPT_FREE else _LOOKED_LARGE
+    return round(scattered * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
 
 
 def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions, engine: Engine) -> int:
