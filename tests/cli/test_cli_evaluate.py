@@ -39,6 +39,11 @@ def test_areas(shell: Shell, pair: tuple[Path, Path]) -> None:
     assert "11" in json.loads(shell("evaluate", *pair, "--areas", "--json").out)["classes"]
 
 
+def test_with_a_spacing_values_are_classes_unless_a_word_says_otherwise(shell: Shell, pair: tuple[Path, Path]) -> None:
+    assert "class 11" in shell("evaluate", *pair, "--spacing", "0.5,0.5").out
+    assert "AP at" in shell("evaluate", *pair, "--spacing", "0.5,0.5", "--objects").out
+
+
 def test_areas_are_known_from_the_file(shell: Shell, slides: Path, tmp_path: Path) -> None:
     shell("segment", slides / "a.tif", "-o", tmp_path / "out", "-m", "tiny", "--areas")
     done = shell("evaluate", tmp_path / "out" / "a.tif", tmp_path / "out" / "a.tif")

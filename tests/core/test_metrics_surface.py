@@ -344,6 +344,9 @@ def test_lazy_labels_are_never_read_whole(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({"output": "objects", "spacing": (1, 1)}, "output='areas'"),
         ({"output": "objects", "tolerance": 1}, "output='areas'"),
+        ({"tolerance": 1}, "output='areas'"),
+        ({"spacing": "areas"}, "one number for each axis"),
+        ({"spacing": 1.0}, "one number for each axis"),
         ({"output": "areas", "tolerance": 1}, "needs the spacing"),
         ({"output": "areas", "spacing": (1, 1, 1)}, "last of the 2 axes"),
         ({"output": "areas", "spacing": (1, 0)}, "positive"),
@@ -357,6 +360,23 @@ def test_lazy_labels_are_never_read_whole(monkeypatch: pytest.MonkeyPatch) -> No
 def test_options_that_cannot_be(options: Any, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         evaluate(np.ones((3, 3), int), np.ones((3, 3), int), **options)
+
+
+@given(prediction=labels, truth=labels, spacing=spacings)
+def test_with_a_spacing_values_are_classes_whatever_they_are(prediction: Any, truth: Any, spacing: Any) -> None:
+    sizes = spacing[-truth.ndim :]
+    expected = evaluate(prediction, truth, output="areas", spacing=sizes)
+    assert evaluate(prediction, truth, sizes) == evaluate(prediction, truth, spacing=sizes) == expected
+    assert "panoptic_quality" in evaluate(prediction, truth)
+
+
+def test_numbers_of_objects_are_not_taken_as_classes_in_silence() -> None:
+    many = np.arange(257).reshape(1, 257)
+    with pytest.raises(OptionError, match=r"256 different ones: leave the spacing out .* or say output='areas'"):
+        evaluate(many, many, (1.0, 1.0))
+    assert len(evaluate(many, many, (1.0, 1.0), output="areas")["classes"]) == 256
+    assert len(evaluate(many, many % 256, (1.0, 1.0), classes=(3,), ignore=0)["classes"]) == 255
+    assert evaluate(many, many)["objects_matched"] == 256
 
 
 def test_far_apart_surfaces_do_not_take_for_ever() -> None:

@@ -85,7 +85,9 @@ def evaluate_labels(
     sizes = parse_spacing(spacing)
     place = common_geometry(first, second) if sizes is None else with_sizes(second, sizes, unit or "um")
     info = label_info(prediction)
-    is_areas = areas or (not objects and (tolerance is not None or _holds_areas(info, place)))
+    is_areas = areas or (
+        not objects and (tolerance is not None or _holds_areas(info, place, is_sized=sizes is not None))
+    )
     output: Any = "areas" if is_areas else "objects"
     # before the scores, which take long for ids that this refuses
     found = None if differences is None else _differences((first, second), output, ignore)
@@ -122,9 +124,9 @@ def _check_targets(targets: Sequence[Path], compared: Sequence[Path], *, force: 
             )
 
 
-def _holds_areas(info: dict[str, Any], place: Geometry) -> bool:
-    """As the file says; if it does not, labels of scans are classes and those of slides objects."""
-    return info["output"] == "areas" if "output" in info else place.unit == "mm"
+def _holds_areas(info: dict[str, Any], place: Geometry, *, is_sized: bool) -> bool:
+    """As the file says; if it does not, labels of scans or of a stated size are classes and those of slides objects."""
+    return info["output"] == "areas" if "output" in info else is_sized or place.unit == "mm"
 
 
 def _differences(pair: tuple[Image, Image], output: Any, ignore: int | None) -> Differences:

@@ -17,6 +17,7 @@ from napari_unetstyle.core.progress import Progress, Steps, run, share
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 UNITS = ("mm", "um", "px")
+MOST_CLASSES = 255  # that labels may have which nobody called classes
 
 Output = Literal["objects", "areas"]
 
@@ -24,10 +25,10 @@ Output = Literal["objects", "areas"]
 def evaluate(
     prediction: Any,
     truth: Any,
-    *,
-    output: Output = "objects",
-    ignore: int | None = None,
     spacing: Sequence[float] | None = None,
+    *,
+    output: Output | None = None,
+    ignore: int | None = None,
     unit: str = "mm",
     tolerance: float | None = None,
     classes: Sequence[int] = (),
@@ -39,15 +40,17 @@ def evaluate(
     prediction, truth
         Integer labels of the same shape, any number of axes; 0 is background. Lazy arrays (zarr, dask) are
         read in pieces and never whole.
-    output
-        ``"objects"``: values are object ids, which may be numbered differently in the two; ``"areas"``:
-        values are classes.
-    ignore
-        Pixels with this value in `truth` do not count, and their edge is no surface.
     spacing
         Distance between pixels along the last axes, ``(Z)YX``, in `unit`; for areas only. With it come the
         distances and volumes below. Axes before those are frames: distances are taken inside each frame and
         put together.
+    output
+        ``"objects"``: values are object ids, which may be numbered differently in the two; ``"areas"``:
+        values are classes. If not given, they are classes where there is a `spacing`, and objects where there
+        is none, whatever the values are; more than 255 different ones are refused as classes unless
+        ``"areas"`` is given.
+    ignore
+        Pixels with this value in `truth` do not count, and their edge is no surface.
     unit
         Of `spacing` and of the distances: ``"mm"``, ``"um"`` or ``"px"``.
     tolerance
@@ -92,14 +95,14 @@ def evaluate(
     ImageError
         If the shapes differ or labels are no integers.
     OptionError
-        If spacing, unit or tolerance are not allowed.
+        If spacing, unit or tolerance are not allowed, or values taken as classes are too many.
     """
     steps = iter_evaluate(
         prediction,
         truth,
+        spacing,
         output=output,
         ignore=ignore,
-        spacing=spacing,
         unit=unit,
         tolerance=tolerance,
         classes=classes,
@@ -110,17 +113,18 @@ def evaluate(
 def iter_evaluate(
     prediction: Any,
     truth: Any,
-    *,
-    output: Output = "objects",
-    ignore: int | None = None,
     spacing: Sequence[float] | None = None,
+    *,
+    output: Output | None = None,
+    ignore: int | None = None,
     unit: str = "mm",
     tolerance: float | None = None,
     classes: Sequence[int] = (),
 ) -> Steps[dict[str, Any]]:
     """Like :func:`evaluate`, as a job."""
     prediction, truth = (a if hasattr(a, "dtype") else np.asarray(a) for a in (prediction, truth))
-    scale = None if spacing is None else _Scale(spacing=tuple(map(float, spacing)), unit=unit, tolerance=tolerance)
+    scale = None if spacing is None else _Scale(spacing=_numbers(spacing), unit=unit, tolerance=tolerance)
+    is_stated, output = output is not None, output or ("objects" if scale is None else "areas")
     _check(output, scale, tolerance, len(truth.shape))
     pair = Pair(
         prediction=prediction, truth=truth, dims=len(scale.spacing) if scale else len(truth.shape), ignore=ignore
@@ -129,6 +133,11 @@ def iter_evaluate(
     if output == "objects":
         return _objects(found.overlap)
     rows = _areas(found.overlap, classes)
+    if not is_stated and len(rows) > MOST_CLASSES:
+        raise OptionError(
+            f"With a spacing, values are taken as classes, but there are {len(rows)} different ones: leave the spacing "
+            "out if they are numbers of objects, or say output='areas'."
+        )
     if scale is None:
         return {**_means(rows, ("dice", "iou")), "classes": rows}
     for i, (value, row) in enumerate(rows.items()):
@@ -237,16 +246,26 @@ def _agreement(predicted: int, true: int, common: int) -> dict[str, float]:
     return {"dice": 2 * common / (predicted + true), "iou": common / (predicted + true - common)}
 
 
+def _numbers(spacing: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(size) for size in spacing)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"Spacing {spacing!r} is not allowed: give one number for each axis, (Z)YX, as (3.0, 1.0, 1.0)."
+        ) from None
+
+
 def _check(output: Output, scale: _Scale | None, tolerance: float | None, ndim: int) -> None:
     if output not in ("objects", "areas"):
         raise OptionError(f"Output {output!r} is not allowed: use 'objects' or 'areas'.")
     if output == "objects" and (scale is not None or tolerance is not None):
         raise OptionError(
-            "Distances and volumes are of classes: use output='areas', or leave spacing and tolerance out."
+            "Distances and volumes are of classes, not of objects: use output='areas', or leave spacing and tolerance "
+            "out."
         )
     if scale is None:
         if tolerance is not None:
-            raise OptionError(f"A tolerance of {tolerance} needs the spacing of the pixels: give it, too.")
+            raise OptionError(f"A tolerance of {tolerance} needs the spacing of the pixels: give spacing=, too.")
         return
     if not 1 <= len(scale.spacing) <= min(ndim, 3) or not all(math.isfinite(s) and s > 0 for s in scale.spacing):
         raise OptionError(
