@@ -58,6 +58,37 @@ def test_objects_agree_with_a_slow_implementation(prediction: NDArray[Any], trut
     assert scores["panoptic_quality"] == pytest.approx(scores["segmentation_quality"] * scores["recognition_quality"])
 
 
+@given(prediction=labels, truth=labels.filter(lambda labels: labels.ndim > 1))
+def test_panoptic_quality_agrees_with_monai(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
+    metrics = pytest.importorskip("monai.metrics")
+    import torch
+
+    scores = evaluate(prediction, truth)
+    pair = [torch.from_numpy(labels) for labels in (prediction, truth)]
+    if not prediction.any() and not truth.any():  # MONAI: 0; here they agree
+        assert scores["panoptic_quality"] == scores["segmentation_quality"] == scores["recognition_quality"] == 1
+        assert metrics.compute_panoptic_quality(*pair) == 0
+        return
+    for name, theirs in (("panoptic", "pq"), ("segmentation", "sq"), ("recognition", "rq")):
+        value = metrics.compute_panoptic_quality(
+            *pair, metric_name=theirs, smooth_numerator=0 if theirs != "sq" else 1e-9
+        )
+        assert scores[f"{name}_quality"] == pytest.approx(float(value), rel=1e-6), name
+
+
+def test_panoptic_quality_of_many_objects_agrees_with_monai() -> None:
+    metrics = pytest.importorskip("monai.metrics")
+    import torch
+
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.permutation(37)[:36].reshape(6, 6), np.ones((8, 8), np.int32)).astype(np.int32)
+    prediction = np.roll(truth, 2, axis=1)
+    prediction[rng.random(truth.shape) < 0.1] = 0
+    theirs = metrics.compute_panoptic_quality(torch.from_numpy(prediction), torch.from_numpy(truth))
+    assert evaluate(prediction, truth)["panoptic_quality"] == pytest.approx(float(theirs), rel=1e-5)
+    assert 0.1 < float(theirs) < 0.9
+
+
 @given(prediction=labels, truth=labels)
 def test_areas_agree_with_a_slow_implementation(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
     scores = evaluate(prediction, truth, output="areas")

@@ -172,21 +172,43 @@ def test_degenerate_masks_agree_with_simpleitk(name: str) -> None:
     assert_agrees_with_itk(*DEGENERATE[name], (3.0, 0.8, 0.5))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_overlap_and_volumes_agree_with_simpleitk(seed: int) -> None:
+def assert_overlap_and_volumes_agree_with_itk(prediction: NDArray[Any], truth: NDArray[Any], spacing: Any) -> None:
     sitk = pytest.importorskip("SimpleITK")
-    prediction, truth = blobs((14, 25, 31), seed)
     images = [sitk.GetImageFromArray(a) for a in (prediction, truth)]
     for image in images:
-        image.SetSpacing((0.9, 0.7, 3.0))
+        image.SetSpacing(spacing[-truth.ndim :][::-1])
     overlap, shape = sitk.LabelOverlapMeasuresImageFilter(), sitk.LabelShapeStatisticsImageFilter()
-    overlap.Execute(*images[::-1])
-    ours = scores_of(prediction, truth, (3.0, 0.7, 0.9))
-    assert ours["dice"] == pytest.approx(overlap.GetDiceCoefficient())
-    assert ours["iou"] == pytest.approx(overlap.GetJaccardCoefficient())
-    for name, image in zip(("volume_predicted", "volume_true"), images, strict=True):
+    ours = scores_of(prediction, truth, spacing)
+    if prediction.any() or truth.any():
+        overlap.Execute(*images[::-1])
+        assert ours["dice"] == pytest.approx(overlap.GetDiceCoefficient())
+        assert ours["iou"] == pytest.approx(overlap.GetJaccardCoefficient())
+    volumes = []
+    for image in images:
         shape.Execute(image)
-        assert ours[name] == pytest.approx(shape.GetPhysicalSize(1) / 1000)  # mm3 to ml
+        found = shape.GetPhysicalSize(1) if shape.HasLabel(1) else 0.0
+        volumes.append(found / 1000 if truth.ndim == 3 else found)  # mm3 to ml
+    assert [ours["volume_predicted"], ours["volume_true"]] == pytest.approx(volumes)
+    assert ours["volume_difference"] == pytest.approx(volumes[0] - volumes[1])
+    if volumes[1]:
+        assert ours["volume_difference_relative"] == pytest.approx(volumes[0] / volumes[1] - 1)
+    else:
+        assert ours["volume_difference_relative"] == (math.inf if volumes[0] else 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_overlap_and_volumes_agree_with_simpleitk(seed: int) -> None:
+    assert_overlap_and_volumes_agree_with_itk(*blobs((14, 25, 31), seed), (3.0, 0.7, 0.9))
+
+
+@given(prediction=masks, truth=masks, spacing=spacings)
+def test_volumes_of_noise_agree_with_simpleitk(prediction: NDArray[Any], truth: NDArray[Any], spacing: Any) -> None:
+    assert_overlap_and_volumes_agree_with_itk(prediction, truth, spacing)
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_volumes_of_degenerate_masks_agree_with_simpleitk(name: str) -> None:
+    assert_overlap_and_volumes_agree_with_itk(*DEGENERATE[name], (3.0, 0.8, 0.5))
 
 
 # By reason -------------------------------------------------------------------------------------------------------
