@@ -21,7 +21,7 @@ from napari_unetstyle.core.segmentation.objects import iter_objects
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.postprocessing import iter_areas, shared_rows
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
-from napari_unetstyle.core.segmentation.table import area_table, object_table
+from napari_unetstyle.core.segmentation.table import iter_area_table, object_table
 
 _FEWEST = 16  # rows of a band: what is looked at around lower ones would be most of it
 
@@ -85,7 +85,7 @@ def _iter_decide_frame(
     if result.output == "areas":
         classes = values[: 1 + len(result.classes)]
         yield from share(_iter_areas(classes, out, threshold, options, band), 0.0, 0.9)
-        return area_table(out, result.classes, result.geometry, band=band)
+        return (yield from share(iter_area_table(out, result.classes, result.geometry, band=band), 0.9, 1.0))
     rise, zoom = result.seed_rise, result.zoom
     find = partial(iter_objects, foreground_threshold=threshold, seed_rise=rise, zoom=zoom, band=band)
     if options.link and options.plane != "all":
@@ -182,7 +182,7 @@ def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, 
     for index in np.ndindex(labels.shape[: len(result.frames[0])]):
         if result.output == "areas":
             out[index] = labels[index]
-            table = area_table(out[index], result.classes, result.geometry)
+            table = run(scratch.releasing(iter_area_table(out[index], result.classes, result.geometry), out))
         else:
             out[index], before = _in_raster_order(labels[index], used)
             known = np.array([said.get(int(i), result.classes[0].value) for i in before], np.uint8)

@@ -37,7 +37,7 @@ class SegmentResult:
         ``"objects"`` or ``"areas"``.
     objects
         One row per object (or per class, for areas): columns ``label``, ``class``, ``class_name``,
-        ``centroid_y``, ``centroid_x``, ``area`` (pixels), … of equal length.
+        ``centroid_y``, ``centroid_x``, ``area`` (pixels), … of equal length; of areas in a volume ``surface_mm2``, too.
     probability_bytes
         uint8 ``(channels, *labels.shape)``, ``round(255 p)``: background, the classes, then the seed map if
         the model separates objects. The labels follow from these bytes alone.

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.segmentation.postprocessing import bands, listed_rows
 from napari_unetstyle.core.segmentation.result import Table
 from napari_unetstyle.core.segmentation.runs import Runs
+from napari_unetstyle.core.segmentation.surface import iter_surface_areas
 
 
 def object_table(
@@ -60,21 +62,40 @@ def object_table(
     return columns
 
 
-def area_table(
+def iter_area_table(
     labels: NDArray[Any], classes: Sequence[ClassSpec], geometry: Geometry, *, band: int | None = None
-) -> Table:
-    """A row for each class, from class values; columns as in :func:`object_table`, without places.
+) -> Steps[Table]:
+    """A row for each class, from class values; columns as in :func:`object_table`, without places. A job.
 
-    ``share`` is the part of the picture's pixels. A value that is no class, as a person may paint it, has no row.
+    ``share`` is the part of the picture's pixels; of a volume there is ``surface_mm2`` or the like (``surface`` if the
+    pixel size is not known), see :func:`~napari_unetstyle.core.segmentation.surface.surface_area`. A value that is no
+    class, as a person may paint it, has no row.
     """
+    from scipy import ndimage
+
     values = np.array([c.value for c in classes], np.int32)
-    area = np.zeros(int(values.max()) + 1, np.int64)
-    for part, _ in bands(labels.shape, band):
-        runs = Runs.of(np.asarray(labels[part]))
+    most = int(values.max())
+    area = np.zeros(most + 1, np.int64)
+    low = np.repeat(np.array(labels.shape)[:, np.newaxis], most + 1, axis=1)
+    high = np.zeros_like(low)
+    for part, step in bands(labels.shape, band or listed_rows(labels.shape), "Measuring"):
+        stored = np.asarray(labels[part])
+        runs = Runs.of(stored)
         area += np.bincount(runs.value, runs.length, minlength=len(area))[: len(area)].astype(np.int64)
-        scratch.release(labels)
+        for value, box in enumerate(ndimage.find_objects(stored, most) if labels.ndim == 3 else (), 1):
+            if box is not None:
+                first = part.start, 0, 0
+                low[:, value] = np.minimum(low[:, value], [s.start + f for s, f in zip(box, first, strict=True)])
+                high[:, value] = np.maximum(high[:, value], [s.stop + f for s, f in zip(box, first, strict=True)])
+        yield step
     columns: Table = {"label": values, "class": values.astype(np.uint8), "class_name": _names(values, classes)}
     columns |= {"area": area[values], **sizes(area[values], geometry, labels.ndim)}
+    if labels.ndim == 3:
+        low[:, high[0] == 0] = 0  # of a class that is nowhere
+        name = f"surface_{geometry.unit}2" if geometry.is_physical else "surface"
+        columns[name] = yield from iter_surface_areas(
+            labels, values, low[:, values], high[:, values], geometry.spacing[-3:]
+        )
     return columns | {"share": area[values] / labels.size}
 
 
