@@ -10,6 +10,8 @@ The weights stand under the license of the data, CC BY-SA 4.0.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +21,13 @@ import numpy as np
 import seen
 import splits
 import volumes
+from areas import Labels
+from measure import interval
 from torch import Tensor
 from training import arguments, train
 from volumes import Case
 
-from napari_unetstyle.core import segment
+from napari_unetstyle.core import evaluate, segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.unet import UNet
@@ -48,6 +52,7 @@ CLASSES = (
     ClassSpec(value=2, name="posterior", color="#ee6677"),
 )
 SPACING = (1.0, 1.0, 1.0)
+TOLERANCE = 1.0
 SIDES = (32, 48, 32)
 STRIDES, KERNELS = plan(SPACING, SIDES)
 INPUT = InputSpec(channels="gray", spacing=SPACING, unit="mm", region=48)
@@ -114,13 +119,34 @@ def memorable(data: Path, part: splits.Part) -> list[memories.Picture]:
 
 
 def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
-    """Dice of each class, through the whole program."""
+    """Dice of each class, and of the test cases distances, through the whole program."""
 
-    def of(part: splits.Part) -> tuple[Measurement, ...]:
-        found = [(segment(case.image, model=model).labels, case.truth) for case in cases(data, part).values()]
-        return areas.dice_rows(found, CLASSES, f"hippocampus, {part} cases")
+    def of(part: splits.Part) -> list[tuple[Labels, Labels]]:
+        return [(segment(case.image, model=model).labels, case.truth) for case in cases(data, part).values()]
 
-    return (*of("val"), *of("test"))
+    val, test = of("val"), of("test")
+    rows = (
+        areas.dice_rows(found, CLASSES, f"hippocampus, {part} cases") for part, found in (("val", val), ("test", test))
+    )
+    return (*itertools.chain(*rows), *distance_rows(test, "hippocampus, test cases"))
+
+
+def distance_rows(found: Sequence[tuple[Labels, Labels]], data: str) -> tuple[Measurement, ...]:
+    """Mean HD95 and NSD of each class over pairs of class values (found, true), and how sure they are."""
+    classes = [c.value for c in CLASSES]
+    scores = [
+        evaluate(labels, np.asarray(truth), SPACING, tolerance=TOLERANCE, classes=classes)["classes"]
+        for labels, truth in found
+    ]
+    rows = []
+    for known in CLASSES:
+        for name, metric in (("hd95", "HD95 in mm"), ("nsd", f"NSD at {TOLERANCE:g} mm")):
+            values = [score[known.value][name] for score in scores]
+            low, high = interval(values)
+            row = {"value": float(np.mean(values)), "low": low, "high": high}
+            rounded = {key: round(value, 4) for key, value in row.items()}
+            rows.append(Measurement(data=f"{data}, {known.name}", metric=metric, count=len(values), **rounded))
+    return tuple(rows)
 
 
 def card(table: tuple[Measurement, ...], training: str) -> Card:

@@ -63,3 +63,15 @@ def test_dice_of_each_class_with_its_interval():
     one, two = areas.dice_rows([(np.array([0, 1, 0, 2, 2]), truth), (truth, truth)], classes, "here")
     assert one.value == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
     assert (two.value, two.low, two.high, two.count) == (1, 1, 1, 2)
+
+
+def test_distances_of_each_class_with_their_intervals():
+    truth = np.zeros((6, 12, 12), np.uint8)
+    truth[2:4, 2:6, 2:6], truth[2:4, 7:11, 7:11] = 1, 2
+    shifted = np.roll(truth, 2, axis=0)
+    rows = hippocampus.distance_rows([(truth, truth), (shifted, truth)], "two cases")
+    assert [(row.data, row.metric) for row in rows] == [
+        (f"two cases, {name}", metric) for name in ("anterior", "posterior") for metric in ("HD95 in mm", "NSD at 1 mm")
+    ]
+    assert (rows[0].value, rows[0].low, rows[0].high, rows[0].count) == (1, 0, 2, 2)
+    assert rows[1].low < rows[1].value < rows[1].high == 1
