@@ -69,10 +69,16 @@ def blend(network: nn.Module, other: nn.Module, share: float) -> None:
 
 
 def write_model(spec: ModelSpec, network: nn.Module, folder: Path, memory: Sequence[Memory] = ()) -> ModelSpec:
-    """Write ``weights.safetensors`` (float16) and the pictures to carry, then the ``model.json`` that seals them."""
+    """Write ``weights.safetensors`` (float16) and the pictures to carry, then the ``model.json`` that seals them.
+
+    A ``LICENSE.txt`` that is in the folder is sealed, too.
+    """
     weights = folder / model_folder.WEIGHTS
     save_weights(network, weights)
-    files = {model_folder.WEIGHTS: sha256_of(weights), **write_memory(memory, folder)}
+    files = {model_folder.WEIGHTS: sha256_of(weights)}
+    if (folder / model_folder.LICENSE).is_file():
+        files[model_folder.LICENSE] = sha256_of(folder / model_folder.LICENSE)
+    files |= write_memory(memory, folder)
     written = model_folder.sealed(spec, files)
     atomic_write(folder / model_folder.MANIFEST, model_folder.to_json(written))
     return written

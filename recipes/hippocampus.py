@@ -28,7 +28,10 @@ from training import arguments, train
 from volumes import Case
 
 from napari_unetstyle.core import evaluate, segment
+from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.models.folder import LICENSE
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec
+from napari_unetstyle.core.models.store import BUNDLED
 from napari_unetstyle.core.networks.plan import plan
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.training.augmentation import (
@@ -174,7 +177,8 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 
 def export(data: Path, out: Path, target: Path) -> None:
-    """Write the model folder `target` from the checkpoint in `out`."""
+    """Write the model folder `target` from the checkpoint in `out`, with the text of the license."""
+    atomic_write(target / LICENSE, (BUNDLED / "hippocampus" / LICENSE).read_bytes())
     areas.export(
         name="hippocampus",
         network=NETWORK,

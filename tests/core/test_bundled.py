@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +56,33 @@ def test_hippocampus_does_not_care_for_a_factor_of_a_thousand():
 
 def test_licenses_that_differ_from_the_program_s_lie_beside_the_weights():
     assert "CC BY-SA 4.0" in (BUNDLED / "hippocampus" / "LICENSE.txt").read_text("utf-8")
+
+
+def test_the_package_names_the_license_of_every_model_and_takes_their_texts_along():
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {"MIT", *(spec.card.license for spec in MODELS)} <= set(project["license"].split(" AND "))
+    listed = {path for pattern in project["license-files"] for path in root.glob(pattern)}
+    assert listed == {root / "LICENSE", *root.glob("src/**/LICENSE.txt")}
+    assert all(spec.card.license in ("CC0-1.0", "MIT") or "LICENSE.txt" in spec.files for spec in MODELS)
+
+
+def test_a_model_that_is_handed_on_keeps_the_text_of_its_license(tmp_path):
+    ours = ModelStore(tmp_path / "ours")
+    text = (BUNDLED / "hippocampus" / "LICENSE.txt").read_text("utf-8")
+    file = ours.share("hippocampus", tmp_path)
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("hippocampus@1/LICENSE.txt").decode() == text
+    theirs = ModelStore(tmp_path / "theirs", bundled=tmp_path / "none")
+    theirs.import_(file)
+    assert (theirs.folder("hippocampus") / "LICENSE.txt").read_text("utf-8") == text
+    assert theirs.load("hippocampus").license_text == text
+
+
+def test_what_is_made_of_a_model_keeps_the_text_of_its_license(tmp_path):
+    parent, store = ModelStore().load("hippocampus"), ModelStore(tmp_path)
+    spec = parent.spec.model_copy(update={"name": "of-our-lab", "files": {}})
+    store.save(spec, parent.network, license_text=parent.license_text)
+    assert store.load("of-our-lab").license_text == parent.license_text != ""
+    store.save(spec.model_copy(update={"version": 2}), parent.network)
+    assert store.load("of-our-lab@2").license_text == ""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.store import ModelStore
 
 
-def save_aside(store: ModelStore, spec: ModelSpec, network: nn.Module, *, memory: Sequence[Memory] = ()) -> Model:
+def save_aside(
+    store: ModelStore, spec: ModelSpec, network: nn.Module, *, memory: Sequence[Memory] = (), license_text: str = ""
+) -> Model:
     """Write a complete model that no list shows, until it is taken in; forgotten a day later.
 
     Parameters and errors as those of :meth:`ModelStore.save`.
@@ -32,7 +34,7 @@ def save_aside(store: ModelStore, spec: ModelSpec, network: nn.Module, *, memory
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         aside = type(store)(folder, bundled=folder)
-        aside.save(spec, network, memory=memory)
+        aside.save(spec, network, memory=memory, license_text=license_text)
         model = aside.load(spec.name)
         undo.pop_all()
     return model

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.networks.unet import UNet
 
 MANIFEST = "model.json"
+LICENSE = "LICENSE.txt"
 WEIGHTS = "weights.safetensors"
 LARGEST_MANIFEST = 2**20
 MOST_FILES = 100

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models import folder as model_folder
-from napari_unetstyle.core.models.folder import MANIFEST
+from napari_unetstyle.core.models.folder import LICENSE, MANIFEST
 from napari_unetstyle.core.models.memory import Memory, read_memory
 from napari_unetstyle.core.models.own import read_own
 from napari_unetstyle.core.models.spec import Card, ModelSpec
@@ -62,6 +62,12 @@ class Model:
     def sha256(self) -> str:
         """Names the exact contents: of ``model.json``, which holds the hashes of all other files; empty in memory."""
         return sha256_of(self.folder / MANIFEST)
+
+    @property
+    def license_text(self) -> str:
+        """What the file ``LICENSE.txt`` in its folder says; empty where there is none."""
+        path = self.folder / LICENSE
+        return path.read_text("utf-8") if LICENSE in self.spec.files and path.is_file() else ""
 
     @property
     def memory(self) -> tuple[Memory, ...]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError
 from napari_unetstyle.core.files import atomic_write, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
-from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
+from napari_unetstyle.core.models.folder import LICENSE, MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory, write_memory
 from napari_unetstyle.core.models.missing_pictures import with_pictures_from
 from napari_unetstyle.core.models.model import Model, reference
@@ -99,7 +99,13 @@ class ModelStore:
         return self._bundled in self.folder(name_or_folder).parents
 
     def save(
-        self, spec: ModelSpec, network: nn.Module, *, half: bool = True, memory: Sequence[Memory] = ()
+        self,
+        spec: ModelSpec,
+        network: nn.Module,
+        *,
+        half: bool = True,
+        memory: Sequence[Memory] = (),
+        license_text: str = "",
     ) -> ModelSpec:
         """Write a new model folder in one step; weights as float16 unless `half` is false.
 
@@ -111,6 +117,8 @@ class ModelStore:
             Fits `spec`.
         memory
             Pictures for it to carry, and crops of a person's own for it to remember.
+        license_text
+            Goes into a file ``LICENSE.txt``, for weights whose license has to go along.
 
         Returns
         -------
@@ -130,6 +138,9 @@ class ModelStore:
         with partial_folder(self.root) as partial:
             save_weights(network, partial / WEIGHTS, half=half)
             files = {WEIGHTS: sha256_of(partial / WEIGHTS), **write_memory(memory, partial)}
+            if license_text:
+                atomic_write(partial / LICENSE, license_text)
+                files[LICENSE] = sha256_of(partial / LICENSE)
             write_own([one for one in memory if one.picture], partial)
             written = model_folder.sealed(spec, files)
             atomic_write(partial / MANIFEST, model_folder.to_json(written))

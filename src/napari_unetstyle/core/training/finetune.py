@@ -163,7 +163,8 @@ def iter_fine_tune(
     own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
 
     def aside(network: UNet, part: float) -> Model:
-        return save_aside(shelf, taught_spec(spec, options, teaching, lessons, part), network, memory=[*own, *memory])
+        taught = taught_spec(spec, options, teaching, lessons, part)
+        return save_aside(shelf, taught, network, memory=[*own, *memory], license_text=model.license_text)
 
     def scored(child: Model) -> Steps[Scores]:
         scores = yield from iter_scores(child, said, places, check, options.segment, looks)
