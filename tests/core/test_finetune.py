@@ -77,6 +77,14 @@ def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
     assert torch.equal(weights(store.load("tiny-mine@1").network), weights(first.network))
 
 
+def test_a_taught_model_has_the_license_of_its_parent(store):
+    tiny = store.load("tiny")
+    store.save(tiny.spec.model_copy(update={"name": "shared-alike"}), tiny.network, license_text="Share alike.\n")
+    kept = fine_tune([picture(0)], "shared-alike", store=store, **QUICK | {"steps": 1}).keep(store)
+    assert kept.license_text == "Share alike.\n"
+    assert store.load("tiny").license_text == ""
+
+
 def test_two_that_are_kept_at_the_same_time_are_both_kept(store):
     one, two = (fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": s}) for s in (1, 2))
     assert {one.keep(store).spec.version, two.keep(ModelStore(store.root)).spec.version} == {1, 2}
