@@ -19,9 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, UnetstyleError
-from napari_unetstyle.core.imaging import dicom, dicom_decoder, dicom_pixels
+from napari_unetstyle.core import read_image
+from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError, UnetstyleError
+from napari_unetstyle.core.imaging import dicom, dicom_decoder, dicom_file, dicom_pixels
+from napari_unetstyle.core.imaging.files import read_levels
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
 from tests.core import dicom_for_tests as made
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries
 
@@ -595,17 +598,57 @@ def test_packaged_files_are_read_as_pydicom_reads_them_or_refused(path: Path, mo
             dicom_pixels, "_SAFE", [pydicom.dcmread(path, force=True).file_meta.get("TransferSyntaxUID")]
         )
     if path.name in REFUSED:
-        assert len(refusal(path)) > 40
+        with pytest.raises(UnetstyleError) as caught:
+            read_image(path)
+        assert len(str(caught.value)) > 40
         return
-    image = dicom.read_series(path)
+    image = read_image(path)
     reference = pydicom.dcmread(path, force=True)
     if reference.PhotometricInterpretation == "PALETTE COLOR":
         assert (image.axes, image.array.shape[-1]) == ("YXC", 3)
         return
-    stored = reference.pixel_array.astype(np.float64)
+    values = values_of(reference)
+    assert np.allclose(np.asarray(image.array).reshape(values.shape), values, rtol=1e-6)
+
+
+def values_of(reference: Any) -> Any:
     slope, intercept = float(reference.get("RescaleSlope", 1)), float(reference.get("RescaleIntercept", 0))
-    slope = float(reference.get("DoseGridScaling", slope))
-    assert np.allclose(np.asarray(image.array).reshape(stored.shape), stored * slope + intercept, rtol=1e-6)
+    return reference.pixel_array.astype(np.float64) * float(reference.get("DoseGridScaling", slope)) + intercept
+
+
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*", b"II+\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"NRRD0004"])
+def test_a_preamble_may_hold_anything(start: bytes, tmp_path: Path, volume: Any) -> None:
+    folder = made.write_volume(tmp_path, volume, PLACE)
+    for path in folder.iterdir():
+        path.write_bytes((start + b"\x08\0\0\0" * 32)[: dicom_file.PREAMBLE] + path.read_bytes()[dicom_file.PREAMBLE :])
+    assert np.array_equal(np.asarray(read_image(folder).array), volume)
+    for path in folder.iterdir():
+        assert read_image(path).array.shape == (1, *volume.shape[1:])
+        assert read_image(path, series=1).axes == "ZYX"
+        assert read_levels(path) == ()
+        with pytest.raises(OptionError, match="no level"):
+            read_image(path, level=1)
+
+
+MEDIA = [path for path in (TEST_FILES / "dicomdirtests").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("folder", sorted(MEDIA), ids=lambda path: path.name)
+def test_packaged_media_are_read_or_refused_by_the_front_door(folder: Path) -> None:
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        if (image := read_or_refused(path)) is not None:
+            assert np.allclose(np.asarray(image.array).squeeze(), values_of(pydicom.dcmread(path)), rtol=1e-6)
+    read_or_refused(folder)
+
+
+def read_or_refused(path: Path) -> Image | None:
+    try:
+        return read_image(path)
+    except UnetstyleError as error:
+        said = str(error)
+    assert len(said) > 40
+    assert "directory" not in said, "it is no TIFF"
+    return None
 
 
 def test_speed_of_a_series(tmp_path: Path) -> None:

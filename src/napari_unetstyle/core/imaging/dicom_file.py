@@ -30,9 +30,14 @@ DAMAGED = (
 )
 
 
+def is_marked(start: bytes) -> bool:
+    """Whether the mark of DICOM is there; before it may stand anything, such as the header of a TIFF (PS3.10, 7.1)."""
+    return start[PREAMBLE : PREAMBLE + len(MARK)] == MARK
+
+
 def is_dicom(start: bytes) -> bool:
     """Whether the first 132 bytes (or more) of a file are those of DICOM; old files may lack the preamble."""
-    if start[PREAMBLE : PREAMBLE + 4] == MARK:
+    if is_marked(start):
         return True
     group, element = start[:2], start[2:4]
     return (group in (b"\x08\0", b"\x02\0") and element[1:] == b"\0" and element[0] < 0x70) or (

@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
-from napari_unetstyle.core.imaging.dicom_file import is_dicom
+from napari_unetstyle.core.imaging.dicom_file import is_dicom, is_marked
 from napari_unetstyle.core.imaging.image import Image, stated_axes, stated_spacing
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
@@ -101,7 +101,7 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
     elif slides.is_slide(file):
         grids = slides.slide_levels(file)
     else:
-        grids = tiff_levels(file) if not file.is_dir() and _start_of(file).startswith(_TIFF) else ()
+        grids = tiff_levels(file) if not file.is_dir() and _is_tiff(_start_of(file)) else ()
     return grids if len(grids) > 1 else ()
 
 
@@ -123,14 +123,14 @@ def _reader(file: Path, series: int | str | None, level: int) -> Reader:
     if slides.is_slide(file):
         return lambda path, axes: slides.read_slide(path, axes, level)
     start = b"" if file.is_dir() else _start_of(file)
-    if start.startswith(_TIFF):
+    if _is_tiff(start):
         return lambda path, axes: read_tiff(path, axes, level)
     if level:
         raise OptionError(f"{file} has no level {level}: only OME-Zarr, slides and TIFF have several. Leave it out.")
-    if start.startswith((PNG, JPEG)):
-        return read_raster
     if file.is_dir() or is_dicom(start):
         return lambda path, axes: read_series(path, series, axes)
+    if start.startswith((PNG, JPEG)):
+        return read_raster
     volume = medical.header_reader(first_bytes(file, medical.SNIFFED))
     if volume is not None:
         return lambda path, axes: medical.image_of(path, volume(path), axes)
@@ -138,6 +138,10 @@ def _reader(file: Path, series: int | str | None, level: int) -> Reader:
     raise ImageFileError(
         f"{file} {what}. Give a TIFF, slide, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file, or OME-Zarr."
     )
+
+
+def _is_tiff(start: bytes) -> bool:
+    return start.startswith(_TIFF) and not is_marked(start)
 
 
 def _start_of(file: Path) -> bytes:
