@@ -552,6 +552,37 @@ def test_an_unknown_transfer_syntax_is_named(tmp_path: Path, volume: Any) -> Non
         dicom.read_series(tmp_path)
 
 
+@pytest.mark.parametrize("names", ["IM{}", "IM.{}", "1.2.840.{}", "slice{}.img"])
+@pytest.mark.parametrize("preamble", [b"\0" * 128, b"II*\0" + b"x" * 124])
+def test_a_slice_cut_before_its_mark_is_missed(names: str, preamble: bytes, tmp_path: Path, volume: Any) -> None:
+    folder = made.write_volume(tmp_path, volume, PLACE)
+    for number, path in enumerate(sorted(folder.glob("*.dcm"))):
+        path.write_bytes(preamble + path.read_bytes()[dicom_file.PREAMBLE :])
+        path.rename(folder / names.format(number))
+    assert np.array_equal(np.asarray(read_image(folder).array), volume)
+    last = max(folder.iterdir(), key=lambda path: pydicom.dcmread(path).ImagePositionPatient[2])
+    data = last.read_bytes()
+    for cut in (*(data[:length] for length in (0, 1, 50, 128, 131, 132, 140, 300, len(data) - 1)), bytes(len(data))):
+        last.write_bytes(cut)
+        with pytest.raises(ImageFileError, match=last.name):
+            read_image(folder)
+        with pytest.raises(ImageFileError, match=last.name):
+            dicom.find_series(folder)
+
+
+def test_other_files_beside_slices_stop_nothing(tmp_path: Path, volume: Any) -> None:
+    folder = made.write_volume(tmp_path, volume, PLACE)
+    for number, path in enumerate(sorted(folder.glob("*.dcm"))):
+        path.rename(folder / f"IM{number}")
+    (folder / "README").write_text("Head, without contrast.")
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(500))
+    (folder / "._IM3").write_bytes(b"")
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(500))
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "mask.raw").write_bytes(bytes(500))
+    assert np.array_equal(np.asarray(read_image(folder).array), volume)
+
+
 def test_folders_without_pictures_say_so(tmp_path: Path) -> None:
     assert "holds no DICOM pictures" in refusal(tmp_path)
     assert "no file" in refusal(tmp_path / "missing.dcm")

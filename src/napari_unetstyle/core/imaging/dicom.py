@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
-from napari_unetstyle.core.imaging.dicom_file import PREAMBLE, is_dicom
+from napari_unetstyle.core.imaging.dicom_file import MARK, PREAMBLE, is_dicom
 from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, read_planes
 from napari_unetstyle.core.imaging.dicom_pixels import is_turned_over, read_pixels
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
@@ -293,29 +293,51 @@ def _files(source: Source) -> Iterable[Path]:
     path = Path(source)
     if not path.is_dir():
         return [path]
-    inside = sorted(path.rglob("*"))
-    return [file for file in inside if file.is_file() and not file.name.startswith(".") and _is_meant(file)]
+    return _meant([file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")])
+
+
+def _meant(files: Sequence[Path]) -> list[Path]:
+    """The files of a folder that are DICOM, or ought to be: without one of them a volume might look whole."""
+    starts = {file: _start(file) for file in files if file.suffix.lower() not in SUFFIXES}
+    preambles: dict[tuple[Path, str], set[bytes]] = {}
+    for file, start in starts.items():
+        if is_dicom(start):
+            preambles.setdefault(_kind(file), set()).add(start[:PREAMBLE])
+    return [
+        file
+        for file in files
+        if file not in starts or is_dicom(starts[file]) or _is_cut(starts[file], preambles.get(_kind(file), set()))
+    ]
+
+
+def _kind(file: Path) -> tuple[Path, str]:
+    """What files that lie and are called alike have in common: their folder and suffix, which may be a number."""
+    return file.parent, ".0" if file.suffix[1:].isdigit() else file.suffix.lower()
+
+
+def _is_cut(start: bytes, preambles: Collection[bytes]) -> bool:
+    """Whether a file beside slices is one that lost its mark: empty, zeros, or beginning as one of them does."""
+    is_begun = any(preamble.startswith(start[:PREAMBLE]) for preamble in preambles)
+    return is_begun or (bool(preambles) and not start.strip(b"\0"))
 
 
 def _is_meant(file: Path) -> bool:
-    """Whether a file in a folder is DICOM, or ought to be."""
-    if file.suffix.lower() in SUFFIXES:
-        return True
+    """Whether a file in a folder is DICOM by its suffix or its first bytes."""
+    return file.suffix.lower() in SUFFIXES or is_dicom(_start(file))
+
+
+def _start(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            return is_dicom(opened.read(PREAMBLE + 4))
+            return opened.read(PREAMBLE + len(MARK))
+    except FileNotFoundError as error:
+        raise ImageFileError(f"There is no file {file}. Check the name and the folder.") from error
     except OSError as error:
         raise ImageFileError(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
 def _planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
-    try:
-        with path.open("rb") as opened:
-            start = opened.read(PREAMBLE + 4)
-    except FileNotFoundError as error:
-        raise ImageFileError(f"There is no file {path}. Check the name and the folder.") from error
-    except OSError as error:
-        raise ImageFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    start = _start(path)
     if not is_dicom(start):
         what = "is no DICOM file, or damaged at its start" if start else "is empty"
         raise ImageFileError(f"{path} {what}. Copy or export it again, or take it out of the folder.")
