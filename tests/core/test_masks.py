@@ -6,6 +6,7 @@ import contextlib
 import json
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unetstyle.core import read_image, write_image, write_labels
-from napari_unetstyle.core.annotation.corrections import learned
+from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.annotation.masks import (
     Pair,
     find_pairs,
@@ -258,14 +259,28 @@ def test_masks_of_another_shape_or_with_fractions_are_refused(tmp_path):
     with pytest.raises(ImageError, match="one number for each pixel"):
         read_masks(tmp_path / "a.tif", picture())
     tifffile.imwrite(tmp_path / "b.tif", np.full((24, 30), 0.5, np.float32))
-    with pytest.raises(ImageError, match="fractions"):
+    with pytest.raises(ImageError, match="no whole numbers"):
         read_masks(tmp_path / "b.tif", picture())
     for value in (np.nan, np.inf):
         tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), value, np.float32))
-        with pytest.raises(ImageError, match="NaN or Inf"):
+        with pytest.raises(ImageError, match="no whole numbers"):
             read_masks(tmp_path / "c.tif", picture())
     tifffile.imwrite(tmp_path / "c.tif", np.full((24, 30), 2, np.float32))
-    assert read_masks(tmp_path / "c.tif", picture())[0].dtype == np.int32
+    assert read_masks(tmp_path / "c.tif", picture())[0].dtype.kind == "i"
+
+
+def test_large_numbers_stay_what_they_are_or_are_refused(tmp_path):
+    large = 2**32 + 1
+    for name, dtype in (("a.nii", np.float64), ("b.nii", np.int64), ("c.nii", np.uint64)):
+        nibabel.save(nibabel.Nifti1Image(np.full((30, 24), large, dtype), np.eye(4), dtype=dtype), tmp_path / name)
+        labels, _ = read_masks(tmp_path / name, picture())
+        assert labels.dtype.kind in "iu"
+        assert np.unique(labels).tolist() == [large]
+        with pytest.raises(ImageError, match=f"{large}"):
+            Correction(image=picture(), labels=labels, rest_is_right=True)
+    tifffile.imwrite(tmp_path / "d.tif", np.full((24, 30), large, np.float32))
+    with pytest.raises(ImageError, match="no whole numbers up to 16777216"):
+        read_masks(tmp_path / "d.tif", picture())
 
 
 PLACE = Geometry(

@@ -23,7 +23,7 @@ from napari_unetstyle.widgets import writers
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.label_layers import add_labels
 from napari_unetstyle.widgets.layers import PLACE, geometry_of, image_from_layer, placed_geometry, statement_of
-from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.opening import add_labels_file, layer_data
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.writers import write_volume
@@ -282,6 +282,32 @@ def test_ids_of_a_layer_survive(viewer: ViewerModel, tmp_path: Path) -> None:
     labels.data = np.array([[[2**53 + 1]]])
     with pytest.raises(OutputError, match="label ids"):
         write_volume(str(tmp_path / "x.nrrd"), *labels.as_layer_data_tuple()[:2])
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".zarr"])
+@pytest.mark.parametrize("is_run_again", [True, False])
+def test_ids_survive_being_opened_painted_and_saved(
+    suffix: str, is_run_again: bool, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    large = 2**32 + 1
+    stored = np.zeros((9, 14, 23), np.int64)
+    stored[4, 5, 6], stored[4, 5, 7] = large, 7
+    path = write_labels(tmp_path / f"x{suffix}", stored, axes="ZYX", geometry=TILTED)
+    picture = volume()
+    viewer.add_layer(picture)
+    layer = add_labels_file(viewer, path, picture) if is_run_again else viewer.add_layer(opened(path))
+    layer.selected_label, layer.brush_size = large + 1, 1
+    layer.paint((4, 9, 9), large + 1)
+    write_volume(str(tmp_path / f"y{suffix}"), *layer.as_layer_data_tuple()[:2])
+    stored[4, 9, 9] = large + 1
+    assert np.array_equal(np.asarray(read_image(tmp_path / f"y{suffix}").array), stored)
+
+
+def test_an_id_that_a_small_file_does_not_have_can_be_painted(viewer: ViewerModel, tmp_path: Path) -> None:
+    path = write_labels(tmp_path / "x.nii.gz", np.full((9, 14, 23), 255), axes="ZYX", geometry=TILTED)
+    layer = add_labels_file(viewer, path, viewer.add_layer(volume()))
+    layer.paint((4, 9, 9), 256)
+    assert np.unique(layer.data).tolist() == [255, 256]
 
 
 def test_napari_itself_reads_and_saves(viewer: ViewerModel, tmp_path: Path) -> None:

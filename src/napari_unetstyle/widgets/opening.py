@@ -80,6 +80,7 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
     from napari_unetstyle.core.errors import ImageFileError
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.models.spec import ClassSpec
+    from napari_unetstyle.core.segmentation.compare import whole_labels
     from napari_unetstyle.core.segmentation.output import label_info
     from napari_unetstyle.widgets.label_layers import class_colors, object_colors
     from napari_unetstyle.widgets.layers import image_from_layer
@@ -89,11 +90,13 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
     classes = tuple(ClassSpec(**row) for row in info.get("classes", ()))
     colors = class_colors(classes) if info.get("output") == "areas" else object_colors()
     labels, image = read_image(path), image_from_layer(like)
-    array = np.asarray(labels.array)
+    array = np.asarray(whole_labels(labels, f"file {path}"))
     if array.size != math.prod(image.label_shape):
         raise ImageFileError(f"{path} has shape {array.shape}, which does not fit the picture {like.name!r}.")
     placement = Placement.of(like, image.axes)
-    data = placement.to_layer(array.reshape(image.label_shape).astype(np.int32))
+    if array.dtype.itemsize <= 4:  # ids that are painted may be larger than those that are there
+        array = array.astype(np.promote_types(array.dtype, np.int32))
+    data = placement.to_layer(array.reshape(image.label_shape))
     return viewer.add_labels(
         data, name=f"{path.stem} labels", colormap=colors, metadata=placement.metadata, **placement.arguments
     )

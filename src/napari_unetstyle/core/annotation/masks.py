@@ -19,6 +19,7 @@ from napari_unetstyle.core.imaging.files import is_image_file, read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
+from napari_unetstyle.core.segmentation.compare import whole_numbers
 
 GEOJSON = (".geojson", ".json")
 _ENDINGS = (
@@ -183,11 +184,9 @@ def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
         raise _unfit(file, read, image)
     if is_in_one_world:
         _check_place(file, place, image)
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ImageError(f"{file} holds NaN or Inf, which number no object and no class. Masks need whole numbers.")
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
-        raise ImageError(f"{file} holds fractions ({labels.dtype}). Masks need whole numbers.")
-    return labels.astype(np.int32) if labels.dtype.kind in "fb" else labels
+    if labels.dtype.kind == "f":
+        return whole_numbers(labels, str(file))
+    return labels.astype(np.int32) if labels.dtype.kind == "b" else labels
 
 
 def _with_axes_of(image: Image, read: Image) -> Image:

@@ -165,15 +165,22 @@ def whole_labels(image: Image, name: str) -> Any:
         if "C" in image.axes:
             stored = stored.take(0, axis=image.axes.index("C"))
         array = stored.transpose([kept.index(axis) for axis in image.label_axes])
-    return array if np.dtype(array.dtype).kind != "f" else _whole(np.asarray(array), name)
+    return array if np.dtype(array.dtype).kind != "f" else whole_numbers(np.asarray(array), f"The {name}")
 
 
-def _whole(values: NDArray[Any], name: str) -> NDArray[np.int64]:
+def whole_numbers(values: NDArray[Any], what: str) -> NDArray[np.int64]:
+    """Labels that a program stored as floats, exactly; `what` begins the message.
+
+    Raises
+    ------
+    ImageError
+        If one is a fraction, no number, or so large that its type does not hold each whole number.
+    """
     exact = 2 ** (np.finfo(values.dtype).nmant + 1)
     if not (np.isfinite(values).all() and (np.abs(values) <= exact).all() and (values == np.rint(values)).all()):
         raise ImageError(
-            f"The {name} has values of type {values.dtype} that are no whole numbers; labels are whole numbers. "
-            "Is it a picture or a probability map?"
+            f"{what} has values of type {values.dtype} that are no whole numbers up to {exact}; labels are whole "
+            "numbers. Is it a picture or a probability map?"
         )
     return values.astype(np.int64)
 
