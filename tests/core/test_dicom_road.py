@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 
-from napari_unetstyle.core import read_image, run, segment, write_labels
+from napari_unetstyle.core import ModelStore, read_image, run, segment, write_labels
+from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -21,11 +26,14 @@ from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from napari_unetstyle.core.segmentation.folder_inputs import find_entries
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.output import write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output import label_info, write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
+from napari_unetstyle.core.training.finetune import fine_tune
 from tests.core import dicom_for_tests as made
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
-from tests.core.networks_for_tests import tiny_volume_model
+from tests.core.networks_for_tests import tiny_model, tiny_volume_model
+from tests.core.teaching_for_tests import QUICK
+from tests.core.training_for_tests import discs
 
 CLASSES = (ClassSpec(value=1, name="one", color="#e41a1c"), ClassSpec(value=2, name="two", color="#377eb8"))
 SIDES = AXIS_ORIENTATIONS[::6]
@@ -213,17 +221,83 @@ def x_ray(number: int) -> Any:
     return ds
 
 
-def test_errors_do_not_quote_the_patient(tmp_path: Path) -> None:
-    folder = planted(tmp_path / "in")
+def test_nothing_that_is_said_of_damage_quotes_the_patient(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    warnings.simplefilter("always")
+    caplog.set_level(logging.DEBUG)
+    folder, rng = planted(tmp_path / "in"), np.random.default_rng(0)
+    said, errors = [], 0
     for path in list(folder.iterdir())[:3]:
         data = path.read_bytes()
-        for length in range(200, len(data), 997):
-            path.write_bytes(data[:length])
-            with pytest.raises(UnetstyleError) as caught:
+        cut = [data[:length] for length in range(200, len(data), 997)]
+        for damaged in (*cut, *(with_other_bytes(data, rng) for _ in range(150))):
+            path.write_bytes(damaged)
+            try:
                 read_image(path)
-            chain = f"{caught.value} {caught.value.__cause__}"
-            assert [word for word in CANARIES if word in chain.lower()] == []
+            except UnetstyleError as error:
+                errors += 1
+                said.append(f"{error} {error.__cause__}")
         path.write_bytes(data)
+    assert errors > 20
+    said += [caplog.text, *(str(warning.message) for warning in recwarn)]
+    assert [word for word in CANARIES if word in "".join(said).lower()] == []
+    logging.getLogger("pydicom").warning("said by somebody else")
+    assert "said by somebody else" in caplog.text
+
+
+def with_other_bytes(data: bytes, rng: np.random.Generator) -> bytes:
+    changed = bytearray(data)
+    for place in rng.integers(132, 1500, rng.integers(1, 4)):
+        changed[place] = rng.integers(256)
+    return bytes(changed)
+
+
+def test_no_log_names_a_damaged_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    path, rng = tmp_path / "canary nominata.tif", np.random.default_rng(0)
+    tifffile.imwrite(path, np.zeros((64, 64), np.uint8), compression="zlib")
+    data = path.read_bytes()
+    for _ in range(300):
+        changed = bytearray(data)
+        changed[rng.integers(min(len(data), 400))] = rng.integers(256)
+        path.write_bytes(changed)
+        with contextlib.suppress(UnetstyleError):
+            read_image(path)
+        label_info(path)
+    assert [word for word in CANARIES if word in caplog.text.lower()] == []
+
+
+def test_nothing_of_the_patient_is_in_a_taught_model_its_card_or_what_is_shared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    store = ModelStore(tmp_path / "models")
+    tiny_model(store.root, channels="gray")
+    example = discs((96, 96), count=8)
+    ds = made.header(modality="DX")
+    made.set_pixels(ds, (4000 * example.image[0]).astype(np.uint16))
+    ray = next(made.write(tmp_path / "in" / "canary nominata", [ds]).iterdir())
+    assert told(ray)
+    correction = Correction(image=read_image(ray), labels=example.labels[1], rest_is_right=True)
+    candidate = fine_tune([correction], "tiny", store=store, **QUICK)
+    kept = candidate.keep(store)
+    shared = store.share(kept.spec.name, tmp_path / "shared", pictures=True)
+    written = [path for path in (*kept.folder.rglob("*"), shared) if path.is_file()]
+    assert len(written) >= 3
+    assert {path.name: told(path) for path in written if told(path)} == {}
+    said = f"{candidate.notes} {kept.spec!r} {caplog.text} {[str(warning.message) for warning in recwarn]}"
+    assert [word for word in CANARIES if word in said.lower()] == []
+
+
+def test_readers_side_by_side_leave_warnings_as_they_were(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "in")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(read_image, [*folder.iterdir()] * 4))) == 36
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="heard"):
+        warnings.warn_explicit("heard", UserWarning, "dataelem.py", 1, module="pydicom.dataelem")
 
 
 def test_only_dicom_seg_carries_the_patient(model: Any, tmp_path: Path) -> None:

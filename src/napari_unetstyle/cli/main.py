@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from typing import Annotated, Any
 
@@ -89,7 +88,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs is said in words, or harmless
+    """Options that stand before a command."""
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
+from napari_unetstyle.core.imaging.unheard import unheard
 
 PREAMBLE, MARK = 128, b"DICM"
 
@@ -47,11 +48,15 @@ def is_dicom(start: bytes) -> bool:
 
 @contextlib.contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file raises into one kind of error, without the values that it may quote."""
+    """Turn whatever a damaged file raises into one kind of error, without the values that it may quote.
+
+    What pydicom logs and warns of quotes them, too, and is not heard.
+    """
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
-        yield
+        with unheard("pydicom"):
+            yield
     except UnetstyleError:
         raise
     except (*DAMAGED, BytesLengthException, InvalidDicomError) as error:

@@ -6,7 +6,6 @@ It refers to the pictures of the source series, and has its study, patient and f
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from napari_unetstyle.core.imaging.dicom import Series, Source, series_of
 from napari_unetstyle.core.imaging.dicom_file import guarded, opened
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, stacked
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.unheard import unheard
 
 SUFFIX = ".dcm"
 MOST_SEGMENTS = 1000
@@ -102,8 +102,7 @@ def write_segmentation(
     _check_segments(path, labels, segments)
     headers, frames = _headers(stack)
     masks = _on_frames(labels, stack, frames)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote what the source says of the patient
+    with unheard("pydicom"):
         segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
         with atomic_path(path) as temporary:
             segmentation.save_as(temporary)

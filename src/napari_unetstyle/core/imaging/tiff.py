@@ -23,6 +23,7 @@ from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
 from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in, whole_axes
 from napari_unetstyle.core.imaging.tiff_structure import check_structure
+from napari_unetstyle.core.imaging.unheard import unheard
 
 LARGE = 2**27
 LARGEST_BLOCK = 2**31
@@ -245,7 +246,8 @@ def _guarded(path: Path, work: Callable[[], _R]) -> _R:
     import tifffile
 
     try:
-        return work()
+        with unheard("tifffile"):
+            return work()
     except UnetstyleError:
         raise
     except (*_DAMAGED, tifffile.TiffFileError) as error:

@@ -25,6 +25,7 @@ from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
 from napari_unetstyle.core.imaging.tiff_metadata import kept_info
+from napari_unetstyle.core.imaging.unheard import unheard
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
 from napari_unetstyle.core.segmentation.label_bands import bands, planes, smallest_type
 from napari_unetstyle.core.segmentation.output_tiff import IMAGEJ_LIMIT, imagej_options, ome_metadata, write_tiff
@@ -312,7 +313,7 @@ def _kept_info(path: Path) -> dict[str, Any]:
             return ome_zarr_info(path)
         if medical_suffix(path):
             return volume_info(path)
-        with tifffile.TiffFile(path) as tiff:
+        with unheard("tifffile"), tifffile.TiffFile(path) as tiff:
             return kept_info(tiff)
     except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
