@@ -180,7 +180,7 @@ def _across_channels(data: Any, place: int, arguments: dict[str, Any]) -> Any:
     if isinstance(data, np.ndarray):
         return np.expand_dims(data, place)
     levels = data if isinstance(data, list) else [data]
-    widened = [da.expand_dims(da.from_array(level, chunks=level.chunks), place) for level in levels]
+    widened = [da.expand_dims(da.from_array(level, chunks=level.chunks, fancy=False), place) for level in levels]
     return widened if isinstance(data, list) else widened[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,29 +35,45 @@ class LazyArray(ABC):
         """Number of values."""
         return math.prod(self.shape)
 
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        given = completed(key, self.ndim)
+        ranges = [indices(k, n) for k, n in zip(given, self.shape, strict=True)]
+        rising = [wanted if wanted.step > 0 else wanted[::-1] for wanted in ranges]
+        read = self._read(rising) if all(map(len, ranges)) else np.empty([*map(len, ranges)], self.dtype)
+        turned = read[tuple(slice(None, None, 1 if wanted.step > 0 else -1) for wanted in ranges)]
+        return turned[tuple(slice(None) if isinstance(k, slice) else 0 for k in given)]
+
     @abstractmethod
-    def __getitem__(self, key: Any) -> NDArray[Any]: ...
+    def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
+        """The values at rising indices, a range for each axis; none is empty."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[(slice(None),) * self.ndim], dtype)
+        return np.asarray(self[...], dtype)
 
 
 def completed(key: Any, ndim: int) -> tuple[Any, ...]:
-    """A key with one slice or integer for each axis; axes that are not named are taken whole.
+    """A key with one slice or integer for each axis; axes that are not named, or by ``...``, are taken whole.
 
     Raises
     ------
     IndexError
         If it has anything else in it, or too many.
     """
-    given = key if isinstance(key, tuple) else (key,)
-    given = (*given, *[slice(None)] * (ndim - len(given)))
-    if len(given) > ndim or not all(isinstance(k, (slice, int, np.integer)) for k in given):
-        raise IndexError(f"index with integers and slices, one for each of {ndim} axes; got {key!r}")
-    return given
+    given = list(key) if isinstance(key, tuple) else [key]
+    rest = [i for i, k in enumerate(given) if k is Ellipsis] or [len(given)]
+    given[rest[0] : rest[0] + 1] = [slice(None)] * (ndim - len(given) + (rest[0] < len(given)))
+    are_plain = all(isinstance(k, (slice, int, np.integer)) and not isinstance(k, bool) for k in given)
+    if len(given) != ndim or len(rest) > 1 or not are_plain:
+        raise IndexError(f"index with integers, slices and one ..., at most one for each of {ndim} axes; got {key!r}")
+    return tuple(given)
 
 
 def indices(key: slice | int, length: int) -> range:
     """The indices of an axis that a slice or an integer takes."""
     index = range(length)[key]
     return index if isinstance(index, range) else range(index, index + 1)
+
+
+def as_slice(wanted: range) -> slice:
+    """The slice that takes rising indices."""
+    return slice(wanted.start, wanted.stop, wanted.step)

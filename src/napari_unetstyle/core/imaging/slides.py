@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtr
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
+from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.mirax import check_promised
 
@@ -95,18 +95,17 @@ class SlideLevel(LazyArray):
         self.shape: tuple[int, ...] = (height, width, 3)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = completed(key, self.ndim)
-        rows, columns = (indices(k, n) for k, n in zip(given[:2], self.shape[:2], strict=True))
+    def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
+        rows, columns, colors = ranges
         out = np.empty((len(rows), len(columns), 3), np.uint8)
         for down, across in itertools.product(_pieces(rows), _pieces(columns)):
             out[down, across] = self._block(rows[down], columns[across])
-        return out[(*(slice(None) if isinstance(k, slice) else 0 for k in given[:2]), given[2])]
+        return out[..., as_slice(colors)]
 
     def _block(self, rows: range, columns: range) -> NDArray[np.uint8]:
-        """The pixels of two ranges; all between the first and the last of them are decoded."""
-        top, left = min(rows), min(columns)
-        size = max(columns) - left + 1, max(rows) - top + 1
+        """The pixels of two rising ranges; all between the first and the last of them are decoded."""
+        top, left = rows[0], columns[0]
+        size = columns[-1] - left + 1, rows[-1] - top + 1
         step = self._slide.level_downsamples[self._level]
         with _damage_in_words(self._path):
             read = np.asarray(self._slide.read_region((round(left * step), round(top * step)), self._level, size))
@@ -117,7 +116,7 @@ class SlideLevel(LazyArray):
 
 def _pieces(chosen: range) -> list[slice]:
     """Parts of a range, none of which reaches over more than a piece."""
-    count = max(1, PIECE // abs(chosen.step))
+    count = max(1, PIECE // chosen.step)
     return [slice(start, start + count) for start in range(0, len(chosen), count)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.image import ArrayLike, Image
-from napari_unetstyle.core.imaging.lazy import LazyArray, completed
+from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
 
 STAINS = ("hematoxylin", "eosin", "dab")
 """Those of scikit-image's matrix ``hed_from_rgb``, in its order."""
@@ -68,8 +69,8 @@ class StainArray(LazyArray):
         self.shape = (*source.shape[:-1], 1)
         self.dtype = np.dtype(np.float32)
 
-    def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        *place, channel = completed(key, self.ndim)
+    def _read(self, ranges: Sequence[range]) -> NDArray[np.float32]:
+        *place, channel = map(as_slice, ranges)
         colors = np.asarray(self._source[(*place, slice(0, 3))])
         amount = sum(self._densities(colors[..., i]) * weight for i, weight in enumerate(self._weights))
         densities: NDArray[np.float32] = np.maximum(amount, 0).astype(np.float32)[..., np.newaxis]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
-from napari_unetstyle.core.imaging.lazy import LazyArray, completed, indices
+from napari_unetstyle.core.imaging.lazy import LazyArray
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
 from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in, whole_axes
@@ -194,16 +194,12 @@ class TiffBlocks(LazyArray):
             )
         self._block = functools.lru_cache(maxsize=max(4, _CACHE // block))(self._decode)
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = completed(key, self.ndim)
-        ranges = [_rising(indices(k, n)) for k, n in zip(given, self.shape, strict=True)]
+    def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
         out = np.empty([len(r) for r in ranges], self.dtype)
         touched = [_touched(r, c) for r, c in zip(ranges, self._chunks, strict=True)]
         for numbers in itertools.product(*touched):
             self._copy(numbers, ranges, out)
-        backward = tuple(slice(None, None, -1 if isinstance(k, slice) and (k.step or 1) < 0 else 1) for k in given)
-        squeezed = tuple(0 if not isinstance(k, slice) else slice(None) for k in given)
-        return out[backward][squeezed]
+        return out
 
     def _copy(self, numbers: tuple[int, ...], ranges: Sequence[range], out: NDArray[Any]) -> None:
         source, target = [], []
@@ -228,14 +224,8 @@ class TiffBlocks(LazyArray):
         return tuple(lengths)
 
 
-def _rising(chosen: range) -> range:
-    return chosen if chosen.step > 0 else chosen[::-1]
-
-
 def _touched(wanted: range, chunk: int) -> list[int]:
     """Numbers of the blocks that hold some of the indices."""
-    if not wanted:
-        return []
     if wanted.step >= chunk:
         return sorted({i // chunk for i in wanted})
     return list(range(wanted[0] // chunk, wanted[-1] // chunk + 1))

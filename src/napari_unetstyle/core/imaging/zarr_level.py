@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
-from napari_unetstyle.core.imaging.lazy import LazyArray
+from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which one is in the folder of each group and array."""
@@ -62,9 +62,9 @@ class StoredLevel(LazyArray):
                 "Save it with smaller chunks."
             )
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
+    def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
         with damage_in_words(self._where):
-            return np.asarray(self._array[key])
+            return np.asarray(self._array[tuple(map(as_slice, ranges))])
 
 
 @contextlib.contextmanager
