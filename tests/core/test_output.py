@@ -88,6 +88,15 @@ def test_ids_are_kept_in_the_smallest_type(highest: int, dtype: str, stored: Any
     np.testing.assert_array_equal(image.array, labels)
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.svs", "x.foo", "x", "x.tif.png", ".tif"])
+def test_no_file_is_called_what_it_is_not(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"ends in \.tif, \.nii\.gz, \.nii, \.nrrd, \.mha, \.zarr or \.dcm\."):
+        write_labels(tmp_path / name, np.ones((4, 5), np.uint8))
+    with pytest.raises(OutputError, match=r"ends in \.tif\."):
+        write_probabilities(tmp_path / name, result_of(np.ones((4, 5), np.int32)))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("labels", [np.array([[2**32]]), np.array([[-1]]), np.array([[2**53 + 1]]), np.array([[1.0]])])
 def test_ids_that_do_not_fit_are_refused_before_writing(labels: NDArray[Any], tmp_path: Path) -> None:
     write_labels(tmp_path / "x.tif", np.ones((3, 3), int))

@@ -31,6 +31,7 @@ from napari_unetstyle.core.segmentation.label_bands import bands, planes, smalle
 from napari_unetstyle.core.segmentation.output_tiff import IMAGEJ_LIMIT, imagej_options, ome_metadata, write_tiff
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
 
+TIFF = (".tif", ".tiff")
 _TYPES = (np.uint8, np.uint16, np.uint32)
 _VOLUME_TYPES = (*_TYPES, np.int64)
 _ZARR_TYPES = (*_TYPES, np.uint64)
@@ -65,7 +66,7 @@ def write_labels(
     ``.dcm`` is DICOM-SEG: it refers to the series that was segmented (`source`) and carries its patient and frame of
     reference, which no other format does.
 
-    Everything else becomes TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
+    ``.tif`` (or ``.tiff``) is TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
     (uint32), as ImageJ has no larger integers. Both keep the pixel size, and as JSON (``Image > Show Info`` in ImageJ,
     the image description in OME) the names and colors of the classes, how the labels were made, and their axes, so that
     :func:`~napari_unetstyle.core.read_image` gives back those of length 1, too.
@@ -92,13 +93,15 @@ def write_labels(
     Raises
     ------
     OutputError
-        If an id cannot be stored, axes, shape and pixel size do not fit each other, or the file cannot be written;
-        what was there before is whole.
+        If the suffix is none of these, an id cannot be stored, axes, shape and pixel size do not fit each other, or the
+        file cannot be written; what was there before is whole.
     MissingExtraError
         If DICOM-SEG is asked for and highdicom is not installed.
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if suffix not in (ZARR, dicom_seg.SUFFIX) and not medical_suffix(file):
+        _check_suffix(file, ".nii.gz", ".nii", ".nrrd", ".mha", ZARR, dicom_seg.SUFFIX)
     written = _Written.of(file, labels, axes, geometry, classes, output, is_lazy=suffix == ZARR)
     if suffix == dicom_seg.SUFFIX:
         return _write_segmentation(file, written, source, series)
@@ -107,6 +110,14 @@ def write_labels(
     if name is not None:
         raise OutputError(f"Could not write {path}: only labels in an OME-Zarr picture have a name. Leave it out.")
     return _write_volume(file, written) if medical_suffix(file) else _write_tiff(file, written)
+
+
+def _check_suffix(file: Path, *others: str) -> None:
+    """Whether the name is that of a TIFF, so that none is called something else; `others` may be given, too."""
+    if file.suffix.lower() not in TIFF:
+        *names, last = (".tif", *others)
+        allowed = f"{', '.join(names)} or {last}" if names else last
+        raise OutputError(f"Could not write {file}: give a name that ends in {allowed}. Nothing was written.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,8 +265,9 @@ def write_probabilities(path: str | os.PathLike[str], result: SegmentResult) -> 
     Raises
     ------
     OutputError
-        If the file cannot be written; what was there before is whole.
+        If its name does not end in ``.tif``, or it cannot be written; what was there before is whole.
     """
+    _check_suffix(Path(path))
     names = ["background", *[c.name for c in result.classes], "seeds"][: len(result.probability_bytes)]
     info = {"program": f"napari-unetstyle {__version__}", "intended_use": DISCLAIMER, "meaning": "255 is probability 1"}
     axes = f"C{result.label_axes}"
