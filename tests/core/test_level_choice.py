@@ -23,6 +23,18 @@ def test_the_smallest_object_is_as_large_on_every_level(axes, factor, pixels):
     assert on_grid(SegmentOptions(min_pixels=80), grid, image).min_pixels == pixels
 
 
+@pytest.mark.parametrize(
+    ("plane", "box", "frames"),
+    [("YX", ((4, 5), (3, 6)), ((9,),)), ("ZX", ((8, 10), (3, 6)), ((4,),)), ("ZY", ((8, 10), (3, 6)), ((4,),))],
+)
+def test_a_part_of_a_slice_is_the_same_place_on_every_level(plane, box, frames):
+    image = as_image(np.zeros((16, 8, 8)), axes="ZYX")
+    grid = LevelGrid(index=1, factor=(1.0, 2.0, 2.0), offset=(0.0, 0.5, 0.5))
+    options = SegmentOptions(plane=plane, box=((8, 10), (6, 12)), frames=((9,),))
+    found = on_grid(options, grid, image)
+    assert (found.box, found.frames) == (box, frames)
+
+
 def test_models_that_fit_different_levels_are_given_the_finer_one(tmp_path):
     finest = stained((80, 96))
     path = write_svs(tmp_path / "slide.svs", [finest, shrunk(finest, 2), shrunk(finest, 4)])

@@ -5,8 +5,11 @@ import pytest
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import as_image
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.fitting import iter_fit
+from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import PLANES, seen, turned
-from napari_unetstyle.core.segmentation.segment import segment
+from napari_unetstyle.core.segmentation.segment import iter_preview, segment
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 from tests.core.test_segment_volumes import blobs
 
@@ -68,6 +71,30 @@ def test_linked_slices_are_fewer_objects_of_the_same_pixels(model, volume):
     assert 0 < result.count < apart.count
     assert result.labels.max() == result.count
     np.testing.assert_array_equal(result.objects["area"], np.bincount(result.labels.ravel())[1:])
+
+
+@pytest.mark.parametrize("plane", ["ZX", "ZY"])
+def test_one_slice_of_another_plane_is_a_picture(plane, model, volume):
+    options = {"axes": "ZYX", "object_diameter": 20}
+    one = segment(volume, model, plane=plane, link=True, frames=((7,),), **options)
+    turn = volume.transpose(ORDERS[plane])
+    alone = segment(turn, model, frames=((7,),), **options)
+    np.testing.assert_array_equal(seen(one.labels, plane), alone.labels)
+    assert one.options.min_pixels == alone.options.min_pixels  # not a part of a ball that one slice cannot hold
+
+
+@pytest.mark.parametrize("given", [{"plane": "YX", "link": True}, {"plane": "ZX", "link": True}])
+def test_a_part_of_a_slice_is_that_of_the_linked_run(given, model, volume):
+    options = SegmentOptions(object_diameter=20, **given)
+    whole = segment(volume, model, axes="ZYX", object_diameter=20, min_pixels=0, **given)
+    fitted = run(iter_fit(as_image(volume, axes="ZYX"), model, options))
+    assert fitted.options.min_pixels > 0
+    labels = run(iter_preview(fitted, (7,), (slice(2, 16), slice(1, 20))))
+    expected = seen(whole.labels, given["plane"])[7, 2:16, 1:20]
+    np.testing.assert_array_equal(labels > 0, expected > 0)
+    edges = (expected[1:] != expected[:-1]), (expected[:, 1:] != expected[:, :-1])
+    np.testing.assert_array_equal(labels[1:] != labels[:-1], edges[0])
+    np.testing.assert_array_equal(labels[:, 1:] != labels[:, :-1], edges[1])
 
 
 def test_thick_slices_are_stretched_where_they_are_cut_across(model, volume):

@@ -85,11 +85,12 @@ class FakeCore:
     def store(self, _root: Any) -> FakeStore:
         return FakeStore()
 
-    def iter_preview(self, image: Image, _model: str, options: SegmentOptions, *_: Any) -> Steps[NDArray[Any]]:
-        self.previews.append(options)
+    def iter_preview(
+        self, image: Image, _model: str, options: SegmentOptions, _store: Any, _kept: Any, index: Any, box: Any
+    ) -> Steps[NDArray[Any]]:
+        self.previews.append(options.changed(box=box))
         result = yield from iter_decide(undecided(image, options.changed(box=None)))
-        (y0, y1), (x0, x1) = options.box
-        return result.labels[(*(options.frames or [()])[0], slice(y0, y1), slice(x0, x1))]
+        return result.labels[(*index, *(slice(*sides) for sides in box))]
 
     def iter_measure(self, *arguments: Any, only: set[int] | None = None, **options: Any) -> Steps[Any]:
         self.measured.append(only)

@@ -69,8 +69,8 @@ def test_this_slice_of_a_time_series(viewer: ViewerModel) -> None:
 
 
 @pytest.mark.parametrize("key", [scope.SLICE, scope.SHAPE, scope.SCREEN])
-def test_a_slice_across_rows_and_columns_is_none_of_the_picture(viewer: ViewerModel, key: str) -> None:
-    layer = viewer.add_image(np.zeros((5, 40, 50)), axis_labels=("z", "y", "x"))
+def test_a_slice_across_time_is_none_of_the_picture(viewer: ViewerModel, key: str) -> None:
+    layer = viewer.add_image(np.zeros((5, 40, 50)), axis_labels=("t", "y", "x"))
     viewer.add_shapes([np.array([(1, 10, 10), (1, 10, 20), (3, 10, 20)])], shape_type="polygon")
     viewer.dims.order = (1, 0, 2)
     with pytest.raises(OptionError, match="not what is on screen"):
@@ -78,6 +78,28 @@ def test_a_slice_across_rows_and_columns_is_none_of_the_picture(viewer: ViewerMo
     viewer.dims.order = (0, 2, 1)
     if key == scope.SLICE:
         assert narrowed(viewer, layer, key).frames == ((2,),)
+
+
+@pytest.mark.parametrize(("order", "plane"), [((1, 0, 2), "ZX"), ((2, 1, 0), "ZY"), ((2, 0, 1), "ZY")])
+def test_a_slice_of_a_volume_is_the_one_on_screen(viewer: ViewerModel, order: tuple[int, ...], plane: str) -> None:
+    layer = viewer.add_image(np.zeros((8, 40, 50)), axis_labels=("z", "y", "x"), scale=(5, 1, 1))
+    viewer.dims.order = order
+    viewer.dims.set_current_step(order[0], 30)
+    viewer.scene.camera.zoom = 100 / 8  # 16 units high, 32 wide
+    viewer.scene.camera.center = (0, 20, 20)
+    image = image_from_layer(layer)
+    assert scope.plane_in_sight(layer, image, viewer) == plane
+    flat = narrowed(viewer, layer, scope.SLICE)
+    assert (flat.plane, flat.link, flat.frames, flat.box) == (plane, True, ((30,),), None)
+    rows, columns = ((2, 7), (4, 37)) if order[1] == 0 else ((1, 8), (12, 29))
+    assert narrowed(viewer, layer, scope.SCREEN).box == (rows, columns)
+    deep = scope.narrowed(SegmentOptions(), scope.SCREEN, layer, image, viewer, dims=3)
+    ranges = dict(zip(plane, (rows, columns), strict=True)) | {"Y" if plane == "ZX" else "X": (30, 31)}
+    assert deep.box == tuple(ranges[axis] for axis in "ZYX")
+    assert (deep.plane, deep.link, deep.frames) == ("YX", False, None)
+    viewer.add_shapes([np.array([(1, 10, 10), (1, 10, 20), (3, 10, 20)])], shape_type="polygon")
+    with pytest.raises(OptionError, match="not what is on screen"):
+        narrowed(viewer, layer, scope.SHAPE)
 
 
 def test_a_selected_shape_is_a_polygon_in_pixels(viewer: ViewerModel) -> None:

@@ -35,6 +35,7 @@ from napari_unetstyle.widgets.live_preview import Sight, iter_watched
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
 from napari_unetstyle.widgets.overlay import outline_mask
+from napari_unetstyle.widgets.part_in_sight import PartInSight
 from napari_unetstyle.widgets.run_request import RunRequest
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec
 
@@ -163,11 +164,11 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
         corrected.close(WAIT)
 
 
-def request() -> RunRequest:
-    """A run of a part of a picture."""
-    options = SegmentOptions(box=((0, 2), (0, 2)))
+def in_sight() -> PartInSight:
+    """A part of a picture."""
     given = {"placement": None, "model": "nuclei@1", "store": FakeStore(), "scope": "screen"}
-    return RunRequest(image=as_image(blobs()), options=options, **given)
+    request = RunRequest(image=as_image(blobs()), options=SegmentOptions(), **given)
+    return PartInSight(request=request, plane="YX", at=(), sides=((0, 2), (0, 2)), is_slab=False)
 
 
 def painted(dock: MainDock, qtbot: Any, labels: Any = None) -> Any:
@@ -751,7 +752,7 @@ def test_what_it_has_come_to_is_seen_while_it_learns(dock, teacher, core, click,
 
 
 def test_a_look_that_fails_or_is_dear_does_not_hold_up_the_teaching():
-    time, looks, sight = [0.0], [], Sight(wanted=request())
+    time, looks, sight = [0.0], [], Sight(wanted=in_sight())
 
     def iter_preview(_image, model, *_):
         looks.append((time[0], model))

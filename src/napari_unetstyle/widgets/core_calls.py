@@ -47,26 +47,39 @@ def _iter_refine(result: SegmentResult, **wanted: Any) -> Steps[SegmentResult]:
 
 
 def _iter_preview(
-    image: Image, model: str | Model, options: SegmentOptions, store: ModelStore, kept: dict[Any, Any]
+    image: Image,
+    model: str | Model,
+    options: SegmentOptions,
+    store: ModelStore,
+    kept: dict[Any, Any],
+    index: tuple[int, ...],
+    box: tuple[tuple[int, int], ...],
 ) -> Steps[NDArray[Any]]:
-    """Labels of ``options.box``; `kept` holds the fitted model, and what was computed, between calls."""
+    """Labels of a part of a run; `kept` holds the fitted model, and what was computed, between calls."""
     from napari_unetstyle.core.progress import share
     from napari_unetstyle.core.segmentation.fitting import iter_fit
     from napari_unetstyle.core.segmentation.remembered import Remembered
     from napari_unetstyle.core.segmentation.segment import iter_preview
 
-    whole = options.changed(box=None, frames=None)
+    whole = options.changed(box=None, polygon=None, frames=_fitted_frames(image, options, index))
     key = (id(image.array), image.axes, image.geometry, model if isinstance(model, str) else id(model), whole)
     if key not in kept:
         loaded = store.load(model) if isinstance(model, str) else model
         fitted = yield from share(iter_fit(image, loaded, whole), 0.0, 0.5)
         kept.clear()
         kept[key] = Remembered.of(fitted)
-    fitted = kept[key]
-    index = (options.frames or image.frames(fitted.dims))[0]
-    box = tuple(slice(*sides) for sides in options.box or ())
-    labels = yield from share(iter_preview(fitted, index, box), 0.5, 1.0)
-    return labels[0] if fitted.dims == 3 else labels  # of a volume, the slice in sight
+    part = tuple(slice(*sides) for sides in box)
+    return (yield from share(iter_preview(kept[key], index, part), 0.5, 1.0))
+
+
+def _fitted_frames(image: Image, options: SegmentOptions, index: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
+    """The frames of a run that decide what it gives in one of them; None where it is the same for all."""
+    from napari_unetstyle.core.segmentation.planes import turned
+
+    if options.statistics == "frame":  # the first tells the size of objects, and whether there are several matters
+        run = options.frames or turned(image, options.plane).frames(len(image.label_axes) - len(index))
+        return tuple(sorted({run[0], run[-1], index}))
+    return options.frames if options.has_linked_slices else None
 
 
 def _iter_predict(
@@ -214,8 +227,8 @@ class CoreCalls:
     iter_refine
         ``(result, threshold=, min_pixels=, keep_largest=, fill_holes=)`` to a job that decides the result anew.
     iter_preview
-        ``(image, model or its reference, options, store, kept)`` to a job that returns the labels ``YX`` of
-        ``options.box``.
+        ``(image, model or its reference, options, store, kept, index, box)`` to a job that returns the labels of a
+        box of one frame of a run.
     iter_predict
         ``(image, model reference, options, store, kept)`` to a job that returns the bytes of memory of a run.
     iter_folder

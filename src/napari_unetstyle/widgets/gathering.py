@@ -11,9 +11,9 @@ from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.lesson_run import Material, Untouched
-from napari_unetstyle.widgets.level_grid import seen
+from napari_unetstyle.widgets.part_in_sight import PartInSight
 from napari_unetstyle.widgets.run_request import RunRequest, run_like
-from napari_unetstyle.widgets.scope import SCREEN, WHOLE, narrowed
+from napari_unetstyle.widgets.scope import WHOLE
 from napari_unetstyle.widgets.settings import read_settings
 
 if TYPE_CHECKING:
@@ -76,18 +76,15 @@ class Gathering:
             scope=WHOLE,
         )
 
-    def in_sight(self, goal: Goal | None) -> RunRequest | None:
-        """A run for what is on screen of the picture that is corrected."""
+    def in_sight(self, goal: Goal | None) -> PartInSight | None:
+        """What is on screen of the picture that is corrected."""
         corrected = self.learns.active
         if corrected is None or goal is None or corrected.placement.changes(self.viewer):
             return None
         request = self.results.request_of(corrected.layer) or self._request_for(corrected)
         options = request.options.changed(box=None, frames=None, polygon=None, plane="YX", link=False)
-        layer = seen(corrected.placement)
         dims = corrected.header.dims if goal.parent is None else goal.dims
-        return dataclasses.replace(
-            request, options=narrowed(options, SCREEN, layer, corrected.image, self.viewer, dims=dims)
-        )
+        return PartInSight.of(dataclasses.replace(request, options=options), dims, self.viewer)
 
     def untouched(self, material: list[Material]) -> Untouched | None:
         """An open picture that nobody corrected: one with labels of the same model, or one of the same kind."""

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
@@ -16,17 +15,15 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.train_progress import TrainProgress
-from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import failure
-from napari_unetstyle.widgets.level_grid import seen
-from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
+from napari_unetstyle.widgets.overlay import Drawing
 from napari_unetstyle.widgets.preview import COLOR, LARGEST
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_unetstyle.widgets.run_request import RunRequest
+    from napari_unetstyle.widgets.part_in_sight import PartInSight
 
 T = TypeVar("T")
 KEY, WORDS = "teaching", "Preview while it learns"
@@ -42,15 +39,15 @@ class Sight:
     Attributes
     ----------
     wanted
-        The run for what is on screen; None where nothing is to be shown.
+        What is on screen of a run; None where nothing is to be shown.
     outlines
-        What came of it: the run, and a mask of its box.
+        What came of it: the part, and its mask.
     problem
         Why there is none.
     """
 
-    wanted: RunRequest | None = None
-    outlines: tuple[RunRequest, NDArray[Any]] | None = None
+    wanted: PartInSight | None = None
+    outlines: tuple[PartInSight, NDArray[Any]] | None = None
     problem: str = ""
 
 
@@ -78,29 +75,25 @@ def iter_watched(
         steps.close()
 
 
-def _version(progress: Progress, wanted: RunRequest | None) -> Any:
+def _version(progress: Progress, wanted: PartInSight | None) -> Any:
     """Names what would be seen; None where that is nothing. The best model changes when it is measured."""
     if wanted is None or not isinstance(progress, TrainProgress) or progress.so_far is None:
         return None
     known = progress.step if progress.score is None else progress.score
-    return known, _slice(wanted), wanted.options.box
+    return known, wanted.slice, wanted.sides
 
 
-def _slice(request: RunRequest) -> tuple[Any, ...]:
-    """Names what outlines may be drawn on."""
-    return id(request.image.array), request.options.frames, (request.options.box or ())[:-2]
-
-
-def _iter_look(progress: Progress, request: RunRequest, sight: Sight, calls: CoreCalls) -> Steps[None]:
+def _iter_look(progress: Progress, part: PartInSight, sight: Sight, calls: CoreCalls) -> Steps[None]:
     try:
         model = progress.so_far()  # type: ignore[attr-defined]
-        steps = calls.iter_preview(request.image, model, request.options, request.store, {})
+        run = part.request
+        steps = calls.iter_preview(run.image, model, run.options, run.store, {}, part.index, part.box)
         with contextlib.closing(steps):
             while sight.wanted is not None:  # else nobody looks any more
                 try:
                     next(steps)
                 except StopIteration as end:
-                    sight.outlines = request, outline_mask(end.value)
+                    sight.outlines = part, part.mask(end.value)
                     return
                 yield progress
     except Exception as error:  # noqa: BLE001 (a look that fails is no reason to end the teaching)
@@ -118,11 +111,11 @@ class LivePreview(QWidget):
     viewer
         Whose camera is followed.
     ask
-        Gives the run for the part on screen.
+        Gives what is on screen of a run.
     """
 
     def __init__(
-        self, viewer: napari.viewer.ViewerModel, ask: Callable[[], RunRequest | None], parent: QWidget | None = None
+        self, viewer: napari.viewer.ViewerModel, ask: Callable[[], PartInSight | None], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer, self._ask = viewer, ask
@@ -165,30 +158,19 @@ class LivePreview(QWidget):
         if sight.problem:
             self.box.setToolTip(sight.problem)
         drawn = sight.outlines
-        if drawn is None or wanted is None or _slice(drawn[0]) != _slice(wanted):
+        if drawn is None or wanted is None or drawn[0].slice != wanted.slice:
             self.drawing.show(None)
         elif self.drawing.outlines is None or self.drawing.outlines.mask is not drawn[1]:
-            self._draw(*drawn)
+            part, mask = drawn
+            self.drawing.show(part.outlines(mask, COLOR, self._viewer))
 
-    def _on_screen(self) -> tuple[RunRequest | None, str]:
+    def _on_screen(self) -> tuple[PartInSight | None, str]:
         if self.sight.problem:
             return None, "not possible here"
         try:
-            request = self._ask()
+            part = self._ask()
         except UnetstyleError:  # as when nothing of the picture is on screen
             return None, ""
-        if request is None:
+        if part is None:
             return None, ""
-        (y0, y1), (x0, x1) = (request.options.box or ((0, 0), (0, 0)))[-2:]
-        return (None, "zoom in") if (y1 - y0) * (x1 - x0) > LARGEST else (request, "")
-
-    def _draw(self, request: RunRequest, mask: NDArray[Any]) -> None:
-        (y0, _), (x0, _) = (request.options.box or ((0, 0), (0, 0)))[-2:]
-        self.drawing.show(
-            Outlines(
-                mask=mask,
-                origin=(y0, x0),
-                color=COLOR,
-                canvas_map=partial(scope.canvas_map, seen(request.placement), request.image, self._viewer),
-            )
-        )
+        return (None, "zoom in") if part.pixels > LARGEST else (part, "")

@@ -9,11 +9,9 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.level_grid import seen
-from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
+from napari_unetstyle.widgets.overlay import Drawing
 from napari_unetstyle.widgets.parts import Words, follow
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.widgets.run_request import RunRequest
+    from napari_unetstyle.widgets.part_in_sight import PartInSight
 
 REST = 150  # milliseconds in which the camera does not move
 LARGEST = 10**6  # pixels in view
@@ -39,14 +37,14 @@ class Preview(QWidget):
     calls
         The core's functions.
     ask
-        Gives the run that SEGMENT would start, for the part on screen.
+        Gives what is on screen of the run that SEGMENT would start.
     """
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         calls: CoreCalls,
-        ask: Callable[[], RunRequest | None],
+        ask: Callable[[], PartInSight | None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -68,12 +66,13 @@ class Preview(QWidget):
         self._slot.done.connect(self._on_done)
         self.box.toggled.connect(self.touch)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        for event in (camera.zoom, camera.center, dims.ndisplay):
+        for event in (camera.zoom, camera.center):
             follow(self, event, self.touch)
-        follow(self, dims.current_step, self._on_step)
+        for event in (dims.current_step, dims.order, dims.ndisplay):
+            follow(self, event, self._on_step)
         follow(self, viewer.layers.events.removed, self._on_step)
 
-    def touch(self) -> None:
+    def touch(self, *_: object) -> None:
         """Something changed: look again when it rests."""
         if self.box.isChecked():
             self._rest.start()
@@ -98,25 +97,25 @@ class Preview(QWidget):
 
     def _on_rest(self) -> None:
         try:
-            request = self._ask()
+            part = self._ask()
         except UnetstyleError as error:
             self.clear(str(error))
             return
-        if request is None:
+        if part is None:
             self.clear()
             return
-        (y0, y1), (x0, x1) = (request.options.box or ((0, 0), (0, 0)))[-2:]
-        if (y1 - y0) * (x1 - x0) > LARGEST:
+        if part.pixels > LARGEST:
             self.clear("zoom in")
             return
-        self._request = request
-        self._slot.replace(lambda: self._steps(request))
+        self._part = part
+        self._slot.replace(lambda: self._steps(part))
 
-    def _steps(self, request: RunRequest) -> Steps[NDArray[Any]]:
+    def _steps(self, part: PartInSight) -> Steps[NDArray[Any]]:
+        run = part.request
         labels = yield from self._calls.iter_preview(
-            request.image, request.model, request.options, request.store, self._kept
+            run.image, run.model, run.options, run.store, self._kept, part.index, part.box
         )
-        return outline_mask(labels)
+        return part.mask(labels)
 
     def _on_done(self, outcome: Outcome) -> None:
         if not self.box.isChecked():
@@ -125,17 +124,8 @@ class Preview(QWidget):
             self.clear(outcome.sentence)
         if not isinstance(outcome, Finished):
             return
-        request = self._request
-        (y0, _), (x0, _) = (request.options.box or ((0, 0), (0, 0)))[-2:]
         self._say("")
-        self.drawing.show(
-            Outlines(
-                mask=outcome.value,
-                origin=(y0, x0),
-                color=COLOR,
-                canvas_map=lambda: scope.canvas_map(seen(request.placement), request.image, self._viewer),
-            )
-        )
+        self.drawing.show(self._part.outlines(outcome.value, COLOR, self._viewer))
 
     def _say(self, words: str) -> None:
         self.words.setText(words)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.planes import PLANES, through, turned
 from napari_unetstyle.widgets.slice_range import Span, range_axis
 
 if TYPE_CHECKING:
@@ -62,29 +63,46 @@ def narrowed(
     layer, image, viewer
         The picture, and where it is shown.
     dims
-        2 or 3: a model of volumes takes a slice as a thin box of its volume, and sees what lies around it.
+        2 or 3: a model of volumes takes a slice as a thin box of its volume, and sees what lies around it; a model of
+        pictures takes a slice across rows or columns, where that is what is on screen, as a picture.
     span
         For a range of slices: the first one, and the one after the last.
 
     Raises
     ------
     OptionError
-        If nothing of the picture is on screen, or other slices than of its rows and columns, or no closed shape is
-        selected.
+        If nothing of the picture is on screen, or no slice of a plane of it, or no closed shape is selected.
     """
     if key not in (SLICE, RANGE, SCREEN, SHAPE):
         return options
-    if key in (SLICE, SHAPE) and viewer.dims.ndisplay == 2 and not shows_rows_and_columns(layer, image, viewer):
-        raise OptionError(f"{ROLLED} Roll the axes back, or choose another part of it.")
-    sides: Sides | None = visible_box(layer, image, viewer) if key == SCREEN else None
+    plane = _chosen_plane(key, layer, image, viewer)
+    sides: Sides | None = visible_box(layer, image, viewer, plane) if key == SCREEN else None
     if key == SHAPE:
         options = options.changed(polygon=selected_polygon(layer, image, viewer))
-    frame = current_frame(layer, image, viewer)
+    frame = current_frame(layer, image, viewer, plane)
     if dims == 3 and "Z" in image.axes:
         depth = span if key == RANGE and range_axis(image) == "Z" else (frame[-1], frame[-1] + 1)
-        sides = (depth, *(sides or ((0, image.size("Y")), (0, image.size("X")))))
-    frames = _frames(image, frame, dims, span if key == RANGE else None)
+        sides = slab(plane, depth, sides or tuple((0, image.size(axis)) for axis in plane))
+    elif plane != "YX":  # objects of one slice are those of a picture
+        options = options.changed(plane=plane, link=options.output != "areas")
+    frames = _frames(turned(image, plane), frame, dims, span if key == RANGE else None)
     return options.changed(box=sides, frames=frames)
+
+
+def slab(plane: str, depth: tuple[int, int], sides: Sides) -> Sides:
+    """A box ``ZYX`` of slices of a plane: which ones, and their rows and columns."""
+    ranges = dict(zip((through(plane), *plane), (depth, *sides), strict=True))
+    return tuple(ranges[axis] for axis in "ZYX")
+
+
+def _chosen_plane(key: str, layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> str:
+    """The plane of the slices that a part is of: the one on screen; shapes and ranges are of rows and columns."""
+    if key == RANGE or viewer.dims.ndisplay != 2:
+        return "YX"
+    plane = plane_in_sight(layer, image, viewer)
+    if plane is None or (key == SHAPE and plane != "YX"):
+        raise OptionError(f"{ROLLED} Roll the axes back, or choose another part of it.")
+    return plane
 
 
 def _frames(image: Image, shown: tuple[int, ...], dims: int, span: Span | None) -> Frames | None:
@@ -100,10 +118,12 @@ def _frames(image: Image, shown: tuple[int, ...], dims: int, span: Span | None) 
     return tuple(index for index in everything if span[0] <= index[axis] < span[1])
 
 
-def current_frame(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> tuple[int, ...]:
-    """Index along the leading label axes of the slice that is shown."""
+def current_frame(
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel, plane: str = "YX"
+) -> tuple[int, ...]:
+    """Index of the slice that is shown, along the label axes that are not of its plane."""
     position = layer.world_to_data(viewer.dims.point)
-    leading = image.label_axes[:-2]
+    leading = [axis for axis in image.label_axes if axis not in plane]
     where = (int(np.rint(position[image.axes.index(axis)])) for axis in leading)
     return tuple(min(max(i, 0), image.size(axis) - 1) for i, axis in zip(where, leading, strict=True))
 
@@ -114,16 +134,16 @@ def current_channel(layer: napari.layers.Image, image: Image, viewer: napari.vie
     return min(max(int(np.rint(position[image.axes.index("C")])), 0), image.size("C") - 1)
 
 
-def visible_box(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> Box:
-    """Rows and columns of the picture that are on screen.
+def visible_box(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel, plane: str = "YX") -> Box:
+    """Rows and columns of the picture, or of slices in another plane of it, that are on screen.
 
     Raises
     ------
     OptionError
-        If the picture is out of view or the viewer shows volumes.
+        If the picture is out of view, or the viewer shows volumes or slices in another plane.
     """
-    corners = _corners_on_screen(layer, image, viewer)
-    shape = image.size("Y"), image.size("X")
+    corners = _corners_on_screen(layer, image, viewer, plane)
+    shape = tuple(image.size(axis) for axis in plane)
     low = np.maximum(np.floor(corners.min(axis=0) + 0.5).astype(int), 0)
     high = np.minimum(np.ceil(corners.max(axis=0) + 0.5).astype(int), shape)
     if (low >= high).any():
@@ -132,11 +152,11 @@ def visible_box(layer: napari.layers.Image, image: Image, viewer: napari.viewer.
 
 
 def canvas_map(
-    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel, plane: str = "YX"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Matrix ``(2, 2)`` and offset ``(2,)`` from picture (y, x) in pixels to canvas (y, x)."""
+    """Matrix ``(2, 2)`` and offset ``(2,)`` from picture (y, x) in pixels, or the axes of `plane`, to canvas (y, x)."""
     origin = np.array(layer.world_to_data(viewer.dims.point), dtype=float)
-    axes = [image.axes.index("Y"), image.axes.index("X")]
+    axes = [image.axes.index(axis) for axis in plane]
     origin[axes] = 0.0
     steps = [origin.copy(), origin.copy()]
     for step, axis in zip(steps, axes, strict=True):
@@ -150,9 +170,20 @@ def canvas_map(
     return matrix, (first - center) * toward + np.array(viewer.canvas.size) / 2
 
 
-def shows_rows_and_columns(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> bool:
-    """Whether slices are shown whose rows and columns, in either order, are the picture's."""
-    return viewer.dims.ndisplay == 2 and abs(np.linalg.det(canvas_map(layer, image, viewer)[0])) >= 1e-12
+def shows_rows_and_columns(
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel, plane: str = "YX"
+) -> bool:
+    """Whether slices are shown whose rows and columns, in either order, are the picture's, or those of `plane`."""
+    return viewer.dims.ndisplay == 2 and abs(np.linalg.det(canvas_map(layer, image, viewer, plane)[0])) >= 1e-12
+
+
+def plane_in_sight(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> str | None:
+    """The plane of the slice that is shown: ``"YX"`` or, of a volume, ``"ZX"`` or ``"ZY"``; None where it is none."""
+    planes = PLANES if image.size("Z") > 1 else PLANES[:1]
+    first = viewer.dims.ndim - layer.ndim  # of the viewer's axes, the last ones are the layer's
+    shown = {image.axes[axis - first] for axis in viewer.dims.displayed if axis >= first}
+    found = (p for p in planes if set(p) == shown and shows_rows_and_columns(layer, image, viewer, p))
+    return next(found, None)
 
 
 def _world(layer: napari.layers.Image, point: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
@@ -161,12 +192,12 @@ def _world(layer: napari.layers.Image, point: NDArray[np.float64], ndim: int) ->
 
 
 def _corners_on_screen(
-    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel
+    layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel, plane: str
 ) -> NDArray[np.float64]:
     if viewer.dims.ndisplay != 2 or viewer.canvas.grid.enabled:
         raise OptionError("Switch to the 2D view, without the grid, to segment what is on screen.")
-    matrix, offset = canvas_map(layer, image, viewer)
-    if not shows_rows_and_columns(layer, image, viewer):
+    matrix, offset = canvas_map(layer, image, viewer, plane)
+    if not shows_rows_and_columns(layer, image, viewer, plane):
         raise OptionError(f"{ROLLED} Choose 'whole picture'.")
     height, width = viewer.canvas.size
     corners = np.array([(0, 0), (0, width), (height, 0), (height, width)], dtype=float)

@@ -21,6 +21,7 @@ from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
 from napari_unetstyle.widgets.outputs import Fresh
+from napari_unetstyle.widgets.part_in_sight import PartInSight
 from napari_unetstyle.widgets.parts import combo, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.picture_form import PictureForm
@@ -69,7 +70,7 @@ class SegmentPanel(QWidget):
         self.slicing = Slicing()
         self.folder = FolderPanel(viewer, calls)
         self._wants_folder = False
-        self.preview = Preview(viewer, calls, self._preview_request)
+        self.preview = Preview(viewer, calls, self._in_sight)
         self.forecast = Forecast(calls, self._forecast_request)
         self.segment = QPushButton("SEGMENT")
         self.segment.setMinimumHeight(32)
@@ -114,6 +115,8 @@ class SegmentPanel(QWidget):
         self.where.currentIndexChanged.connect(self._on_where_changed)
         self.range.changed.connect(self.forecast.touch)
         self.slicing.changed.connect(self._on_where_changed)
+        for chosen in (self.where.currentIndexChanged, self.slicing.changed):
+            chosen.connect(self.preview.touch)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
         self.results.rerun_wanted.connect(self._on_rerun)
@@ -218,12 +221,14 @@ class SegmentPanel(QWidget):
         )
         return request if self.model.spec is None else on_fitting_level(request, self.model.spec)
 
-    def _preview_request(self) -> RunRequest | None:
-        """The run for what is on screen; None while there is no picture, no model, or a run under way."""
-        layer = self.picture.layer
-        if self.is_running or layer is None or self.model.spec is None:
+    def _in_sight(self) -> PartInSight | None:
+        """What is on screen of the run; None while there is no picture, no model, or a run under way."""
+        layer, where, spec = self.picture.layer, self.where.currentData(), self.model.spec
+        if self.is_running or layer is None or spec is None:
             return None
-        return self._request(layer, scope.SCREEN, read_settings())
+        where = scope.WHOLE if where == scope.SHAPE else where  # outside of a shape, too
+        request = self._request(layer, where, read_settings())
+        return PartInSight.of(request, spec.network.spatial_dims, self._viewer)
 
     def _forecast_request(self) -> RunRequest | None:
         """The run that SEGMENT would start, where it is one picture."""

@@ -13,6 +13,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.planes import through
 
 _COARSER = 1.25  # how much coarser than the model a level may be: less than what models are trained to bear
 
@@ -112,19 +113,23 @@ def wanted_pixels(image: Image, spec: ModelSpec, options: SegmentOptions) -> tup
 def on_grid(options: SegmentOptions, grid: LevelGrid, image: Image) -> SegmentOptions:
     """Options in pixels of the finest level, told in pixels of another, whose picture is `image`."""
     diameter, box, polygon = options.object_diameter, options.box, options.polygon
+    frames, across = options.frames, "YX" if options.plane == "all" else options.plane
     plane = [image.axes.index(a) for a in "YX"]
     if diameter is not None:
         diameter = max(1.0, diameter / float(np.mean([grid.factor[axis] for axis in plane])))
     if box is not None:
-        axes = [image.axes.index(a) for a in "ZYX"[-len(box) :]]
+        axes = [image.axes.index(a) for a in (across if len(box) == 2 else "ZYX")]
         box = tuple(_range(grid, axis, sides, image) for axis, sides in zip(axes, box, strict=True))
     if polygon is not None:
         polygon = tuple((grid.from_finest(plane[0], y), grid.from_finest(plane[1], x)) for y, x in polygon)
+    if frames is not None and across != "YX":
+        axis = image.axes.index(through(across))
+        frames = tuple((*index[:-1], _range(grid, axis, (index[-1], index[-1] + 1), image)[0]) for index in frames)
     pixels = options.min_pixels
     if pixels is not None:
         spatial = [image.axes.index(a) for a in "ZYX" if a in image.axes]  # slices stay where objects lie in one
         pixels = round(pixels / float(np.prod([grid.factor[axis] for axis in spatial])))
-    return options.changed(object_diameter=diameter, box=box, polygon=polygon, min_pixels=pixels)
+    return options.changed(object_diameter=diameter, box=box, polygon=polygon, frames=frames, min_pixels=pixels)
 
 
 def _range(grid: LevelGrid, axis: int, sides: tuple[int, int], image: Image) -> tuple[int, int]:

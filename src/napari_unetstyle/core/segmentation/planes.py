@@ -14,6 +14,11 @@ PLANES = ("YX", "ZX", "ZY")
 _OWN = {"YX": "ZYX", "ZX": "YZX", "ZY": "XZY"}  # the volume's axes that are called Z, Y, X where slices lie in a plane
 
 
+def through(plane: str) -> str:
+    """The axis along which slices of a plane follow each other."""
+    return _OWN[plane][0]
+
+
 def turned(image: Image, plane: str) -> Image:
     """The volume with its axes renamed, so that its slices ``YX`` lie in `plane`; the array is not touched."""
     if plane == "YX":

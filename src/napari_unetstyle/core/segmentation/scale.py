@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def _believed(diameter: float, spec: ModelSpec) -> float:
 def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
     """Pixels below which an object or area is a speck, unless a person said so.
 
-    Of objects a part of the typical one, of areas what the model states in pixels of the network.
+    Of objects a part of the typical one, which a few slices do not show whole; of areas what the model states in pixels
+    of the network.
     """
     if options.min_pixels is not None:
         return options.min_pixels
@@ -124,8 +126,17 @@ def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
     if spec.input.object_diameter is None:
         return 0
     diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
-    dims = 3 if options.has_linked_slices else dims
-    return round(SPECK * _ball(dims) * (diameter / 2) ** dims)
+    pixels = _ball(dims) * (diameter / 2) ** dims
+    if options.has_linked_slices:
+        pixels = min(_ball(3) * (diameter / 2) ** 3, pixels * _slices(options))
+    return round(SPECK * pixels)
+
+
+def _slices(options: SegmentOptions) -> float:
+    """How many slices of one volume are segmented."""
+    if options.frames is None:
+        return np.inf
+    return max(Counter(index[:-1] for index in options.frames).values())
 
 
 def size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelSpec) -> list[str]:

@@ -237,15 +237,15 @@ def _undecided(
 def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None) -> Steps[SegmentResult]:
     """A box of one frame, as a run over the whole picture would give them (ids apart).
 
-    Which piece is the largest, what is a hole and how large an area of a volume is, only the whole shows: none of that
-    is done here.
+    Which piece is the largest, what is a hole and how large an area of a volume or an object of several slices is, only
+    the whole shows: none of that is done here.
 
     Parameters
     ----------
     fitted
         The model fitted to the picture; worth keeping, since fitting takes longer than a small box.
     index
-        The frame.
+        The frame; of slices that lie in another plane than YX, along T and the axis that goes through them.
     box
         Slices along its spatial axes, in pixels, inside the picture.
     margin
@@ -259,6 +259,8 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
         Its `labels` of the shape of `box`; its other arrays are of what was looked at.
     """
     options = fitted.options.changed(plane="YX", link=False, keep_largest=None, fill_holes=None)
+    if fitted.options.has_linked_slices and len(fitted.frames) > 1:
+        options = options.changed(min_pixels=None)
     if fitted.dims == 3 and options.output == "areas":
         margin, options = margin or 0, options.changed(min_pixels=None)
     margin = _margin(fitted) if margin is None else margin
