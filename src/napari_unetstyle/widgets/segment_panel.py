@@ -11,6 +11,7 @@ from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.contrast import Contrast
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.empty_row import EmptyRow
 from napari_unetstyle.widgets.folder_panel import FolderPanel
@@ -68,6 +69,7 @@ class SegmentPanel(QWidget):
         self.where = combo()
         self.range = SliceRange(self._shown_slice)
         self.slicing = Slicing()
+        self.contrast = Contrast()
         self.folder = FolderPanel(viewer, calls)
         self._wants_folder = False
         self.preview = Preview(viewer, calls, self._in_sight)
@@ -93,6 +95,7 @@ class SegmentPanel(QWidget):
         self.range_row = named("Slices", self.range)
         rows.addWidget(self.range_row)
         rows.addWidget(self.slicing)
+        rows.addWidget(self.contrast)
         rows.addWidget(self.preview)
         rows.addWidget(self.folder)
         rows.addWidget(self.forecast)
@@ -115,7 +118,8 @@ class SegmentPanel(QWidget):
         self.where.currentIndexChanged.connect(self._on_where_changed)
         self.range.changed.connect(self.forecast.touch)
         self.slicing.changed.connect(self._on_where_changed)
-        for chosen in (self.where.currentIndexChanged, self.slicing.changed):
+        self.contrast.changed.connect(self.forecast.touch)
+        for chosen in (self.where.currentIndexChanged, self.slicing.changed, self.contrast.changed):
             chosen.connect(self.preview.touch)
         self.folder.changed.connect(self._on_where_changed)
         self.folder.busy_changed.connect(self._on_where_changed)
@@ -153,7 +157,7 @@ class SegmentPanel(QWidget):
         dims = 2 if spec is None else spec.network.spatial_dims
         place = (picture.layer, picture.image, self._viewer)
         narrowed = scope.narrowed(options, where, *place, dims=dims, span=self.range.value)
-        return self.slicing.applied(narrowed, picture.image, where)
+        return self.contrast.applied(self.slicing.applied(narrowed, picture.image, where), picture.image)
 
     def start(self) -> None:
         """Segment what the form says; nothing happens while a run is under way."""
@@ -326,6 +330,7 @@ class SegmentPanel(QWidget):
         self.forecast.touch()
         self.range_row.setVisible(where == scope.RANGE)
         self.slicing.show_for(self._image, self.model.spec, where, self.model.wanted_output)
+        self.contrast.show_for(self._image, self.model.spec, where)
         self.preview.setVisible(not is_folder)
         can_start = self.model.spec is not None and (not is_folder or self.folder.folder is not None)
         self.segment.setEnabled(can_start and not self.is_running)
