@@ -24,6 +24,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.deciding import iter_decide
+from napari_unetstyle.core.segmentation.full_resolution import iter_to_finest
 from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_grid
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
@@ -31,7 +32,7 @@ from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.label_layers import add_labels
 from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import on_fitting_level
-from napari_unetstyle.widgets.level_grid import LEVELS, brought_to_finest, level_grids, seen
+from napari_unetstyle.widgets.level_grid import LEVELS, level_grids, seen
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader, read_zarr
 from napari_unetstyle.widgets.run_request import RunRequest
@@ -175,7 +176,7 @@ def test_labels_come_to_the_finest_level_by_the_nearest_pixel(shape: Any, factor
     labels = np.random.default_rng(0).integers(0, 2**31, small)
     offset = (factor - 1) / 2 if kind == "mean" else 0.0
     grid = LevelGrid(index=1, factor=(factor,) * 2, offset=(offset,) * 2)
-    fine = brought_to_finest(labels, grid, (0, 1), shape)
+    fine = run(iter_to_finest(labels, grid, (0, 1), shape))
     assert fine.shape == shape
     for place in itertools.product(*(range(0, n, 3) for n in shape)):
         centers = [grid.factor[a] * np.arange(small[a]) + offset for a in (0, 1)]
@@ -189,7 +190,7 @@ def test_labels_come_to_the_finest_level_by_the_nearest_pixel(shape: Any, factor
 def test_volumes_come_to_the_finest_level_on_disk_when_large() -> None:
     labels = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     grid = LevelGrid(index=1, factor=(1.0, 2.0, 2.0), offset=(0.0, 0.5, 0.5))
-    fine = brought_to_finest(labels, grid, (0, 1, 2), (2, 6, 8), in_memory=0)
+    fine = run(iter_to_finest(labels, grid, (0, 1, 2), (2, 6, 8), in_memory=0))
     np.testing.assert_array_equal(fine, labels.repeat(2, axis=1).repeat(2, axis=2))
 
 

@@ -80,6 +80,7 @@ def segment_pictures(
     geojson: arguments.GeoJson = False,
     probabilities: arguments.Probabilities = False,
     zarr: arguments.Zarr = False,
+    full_resolution: arguments.FullResolution = False,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Segment pictures; see HELP."""
@@ -117,6 +118,7 @@ def segment_pictures(
         geojson=geojson,
         probabilities=probabilities,
         zarr=zarr,
+        full_resolution=full_resolution,
     )
     steps = iter_segment_folder(
         pictures,

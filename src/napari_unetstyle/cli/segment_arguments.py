@@ -165,6 +165,14 @@ Zarr = Annotated[
         "--zarr", help="Labels as OME-Zarr, chunk by chunk, in the place of TIFF and volumes.", rich_help_panel=_FILES
     ),
 ]
+FullResolution = Annotated[
+    bool,
+    typer.Option(
+        "--full-resolution",
+        help="Labels and outlines on the finest level of a picture that has several, by the nearest pixel.",
+        rich_help_panel=_FILES,
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="On stdout one JSON object a line: each picture, then a summary; nothing else."),

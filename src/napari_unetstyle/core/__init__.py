@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.agreement import Agreement, compare_models
     from napari_unetstyle.core.segmentation.deciding import refine
     from napari_unetstyle.core.segmentation.foreign import domain_distance
+    from napari_unetstyle.core.segmentation.full_resolution import full_resolution
     from napari_unetstyle.core.segmentation.measure import measure
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.segmentation.output import write_labels, write_table
@@ -58,6 +59,7 @@ _HOMES = {
     "Agreement": "segmentation.agreement",
     "compare_models": "segmentation.agreement",
     "domain_distance": "segmentation.foreign",
+    "full_resolution": "segmentation.full_resolution",
     "measure": "segmentation.measure",
     "SegmentOptions": "segmentation.options",
     "write_geojson": "segmentation.output_outlines",
@@ -121,6 +123,7 @@ __all__ = [
     "domain_distance",
     "evaluate",
     "fine_tune",
+    "full_resolution",
     "iter_fine_tune",
     "iter_segment",
     "iter_stylize",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError, UnetstyleError
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, as_steps, failure
+from napari_unetstyle.core.segmentation.full_resolution import iter_to_finest
+from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import Statement, image_from_layer
-from napari_unetstyle.widgets.level_grid import brought_to_finest
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.settings import read_settings
@@ -72,7 +72,7 @@ class FullResolution(QWidget):
             return
         self._target = output
         grid, memory = output.placement.grid, read_settings().memory
-        self._slot.replace(lambda: as_steps(lambda: brought_to_finest(labels, grid, axes, shape, memory)))
+        self._slot.replace(lambda: iter_to_finest(labels, grid, axes, shape, memory))
 
     def _on_done(self, outcome: Outcome) -> None:
         output = self._target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
 
 if TYPE_CHECKING:
@@ -103,43 +101,3 @@ def _is_strided(finest: Any, level: Any, factor: Sequence[float]) -> bool:
             return False
         is_told |= not np.array_equal(coarse, fine[tuple(slice(s - 1, None, s) for s in steps)])
     return is_told
-
-
-def brought_to_finest(
-    labels: NDArray[Any], grid: LevelGrid, axes: Sequence[int], shape: tuple[int, ...], in_memory: int | None = None
-) -> NDArray[Any]:
-    """Labels of a level on the grid of the finest one: each pixel gets the label of the nearest pixel.
-
-    Parameters
-    ----------
-    labels
-        On the level.
-    grid
-        The level.
-    axes
-        Which axis of the layer each axis of the labels is.
-    shape
-        Of the labels on the finest level.
-    in_memory
-        Bytes; more lies on disk.
-
-    Raises
-    ------
-    ImageError
-        If labels and shape have not as many axes.
-    """
-    from napari_unetstyle.core import scratch
-
-    if not len(labels.shape) == len(axes) == len(shape):
-        raise ImageError(f"Labels of shape {labels.shape} cannot be brought to shape {shape}: other axes.")
-    nearest = [
-        np.clip(np.ceil(grid.from_finest(axis, np.arange(n)) - 0.5).astype(int), 0, count - 1)
-        for axis, n, count in zip(axes, shape, labels.shape, strict=True)
-    ]
-    out = scratch.zeros(shape, labels.dtype, in_memory)
-    across = np.ix_(*nearest[-2:])
-    for index in itertools.product(*map(range, shape[:-2])):
-        plane = labels[tuple(int(which[i]) for which, i in zip(nearest, index, strict=False))]
-        out[index] = np.asarray(plane)[across]
-        scratch.release(out)
-    return out

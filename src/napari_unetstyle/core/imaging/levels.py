@@ -34,6 +34,11 @@ class LevelGrid:
         matrix[:-1, -1] = [self.offset[i] for i in where]
         return Geometry.from_affine(finest.affine @ matrix, finest.unit, is_anatomical=finest.is_anatomical)
 
+    def finest(self, level: Geometry, axes: str) -> Geometry:
+        """Where the finest level lies if this one lies at `level`; `axes` of the array, colors included."""
+        offset = tuple(-o / f for o, f in zip(self.offset, self.factor, strict=True))
+        return LevelGrid(index=0, factor=tuple(1 / f for f in self.factor), offset=offset).geometry(level, axes)
+
     def from_finest(self, axis: int, position: Any) -> Any:
         """Positions along one axis of the finest level as those of this level."""
         return (position - self.offset[axis]) / self.factor[axis]

@@ -193,6 +193,23 @@ def relabeled(result: SegmentResult, labels: NDArray[Any], owners: Mapping[int, 
     return result.changed(labels=out, objects=_concatenated(tables))
 
 
+def with_table(result: SegmentResult) -> SegmentResult:
+    """The same run with the table of its labels, whose ids are the same but whose grid is another."""
+    tables = []
+    for index in result.frames:
+        labels, rows = result.labels[index], np.ones(len(result.objects["label"]), bool)
+        for axis, i in zip(result.label_axes, index, strict=False):
+            rows &= result.objects[f"frame_{axis.lower()}"] == i
+        if result.output == "areas":
+            table = area_table(labels, result.classes, result.geometry)
+        else:
+            ids, owners = (result.objects[column][rows] for column in ("label", "class"))
+            first = int(ids[0]) if len(ids) else 1
+            table = object_table(labels, owners, result.classes, result.geometry, first_id=first)
+        tables.append(_with_frame(table, index, result.label_axes))
+    return result.changed(objects=_concatenated(tables))
+
+
 def _in_raster_order(labels: NDArray[Any], used: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Ids after `used` in the order in which the objects begin, and what they were before."""
     ids, first, position = np.unique(labels, return_index=True, return_inverse=True)

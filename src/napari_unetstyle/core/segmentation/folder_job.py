@@ -23,6 +23,7 @@ from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, check_places
 from napari_unetstyle.core.segmentation.folder_outputs import Outputs, digest_of, discard
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, PictureStatus, State
+from napari_unetstyle.core.segmentation.full_resolution import iter_full_resolution
 from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.memory import predict_memory
@@ -87,12 +88,15 @@ class FolderJob:
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
-            yield Progress(95, 100, "Writing")
-            self._write(entry, facts, result, table)
+            drawn = result
+            if self.files.full_resolution:
+                drawn = yield from share(iter_full_resolution(result, entry.path), 0.95, 0.97)
+            yield Progress(97, 100, "Writing")
+            self._write(entry, facts, result, table, drawn)
         except _SKIPPABLE as error:
             return self.status(entry, "failed", message=_reason(error), seconds=time.perf_counter() - started)
         seconds = round(time.perf_counter() - started, 3)
-        more: dict[str, Any] = {"count": result.count, "output": result.output, "notes": result.notes}
+        more: dict[str, Any] = {"count": result.count, "output": result.output, "notes": drawn.notes}
         return self.status(entry, "done", seconds=seconds, **more)
 
     def finished(self, entry: Entry) -> PictureStatus | None:
@@ -145,19 +149,22 @@ class FolderJob:
             raise RuntimeError("the measured objects are not those that were found")
         return result.objects | {name: column for name, column in measured.items() if name not in result.objects}
 
-    def _write(self, entry: Entry, facts: dict[str, Any], result: SegmentResult, table: Table) -> None:
+    def _write(
+        self, entry: Entry, facts: dict[str, Any], result: SegmentResult, table: Table, drawn: SegmentResult
+    ) -> None:
+        """Write `result` and its table; its labels and outlines as `drawn` has them."""
         outputs = self._outputs(entry)
         staged = outputs.staged()
         try:
-            write_labels(staged["labels"], result)
+            write_labels(staged["labels"], drawn)
             write_table(staged["table"], table)
             if "rois" in staged:
-                write_rois(staged["rois"], result)
+                write_rois(staged["rois"], drawn)
             if "geojson" in staged:
-                write_geojson(staged["geojson"], result)
+                write_geojson(staged["geojson"], drawn)
             if "probabilities" in staged:
                 write_probabilities(staged["probabilities"], result)
-            found = {"count": result.count, "output": result.output, "notes": list(result.notes)}
+            found = {"count": result.count, "output": result.output, "notes": list(drawn.notes)}
             outputs.put(staged, facts | found, force=self.force)
         finally:
             discard(staged)
@@ -191,6 +198,7 @@ class FolderJob:
             "series": self.series,
             "level": self.level,
             "measure": self.files.measure,
+            "full_resolution": self.files.full_resolution,
             "stains": self.files.stains,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,8 @@ class FolderFiles:
         Files beside the labels: ``_rois.zip``, ``.geojson``, ``_probabilities.tif``.
     zarr
         The labels are OME-Zarr, written chunk by chunk, in the place of TIFF and volumes.
+    full_resolution
+        Labels, ROIs and GeoJSON of pictures in several resolutions are on the finest level, by the nearest pixel.
     """
 
     table: bool = False
@@ -36,6 +38,7 @@ class FolderFiles:
     geojson: bool = False
     probabilities: bool = False
     zarr: bool = False
+    full_resolution: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
