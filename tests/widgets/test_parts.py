@@ -8,7 +8,7 @@ from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.parts import NamedBox, NumberBox, Words
+from napari_unetstyle.widgets.parts import NamedBox, NumberBox, Words, combo
 
 LONG = "This picture has no file. Keep a copy (1 MB) of it, to open it with its fixes another day, or leave it?"
 
@@ -83,3 +83,15 @@ def test_a_number_is_read_back_as_it_is_written(qapp, number, decimals, language
     assert box.validate(text, len(text))[0] == QValidator.State.Acceptable
     assert box.valueFromText(text) == kept
     assert not text.endswith(box.locale().decimalPoint())
+
+
+def test_long_names_that_differ_at_their_end_can_be_told_apart(qtbot):
+    box = combo()
+    qtbot.addWidget(box)
+    box.resize(120, 24)
+    seen = []
+    for name in ("a rather long name of slide 7", "a rather long name of slide 8"):
+        box.addItem(name)
+        box.setCurrentText(name)
+        seen.append(box.grab().toImage())
+    assert seen[0] != seen[1]

@@ -15,19 +15,40 @@ from qtpy.QtWidgets import (
     QLabel,
     QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QResizeEvent, QShowEvent
+    from qtpy.QtGui import QPaintEvent, QResizeEvent, QShowEvent
 
 NAME_WIDTH = 68  # of the names left of the fields, the same in every form
+_TEXT_MARGIN = 2  # pixels left and right of the words of a choice
 _TITLE_MARGIN = 24  # pixels of a frame, left and right of its title
+
+
+class _Combo(QComboBox):
+    """A choice whose words lose their middle where they are too long, and not their end without a sign."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it with the words that fit."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        room = field.width() - 2 * _TEXT_MARGIN
+        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
 
 
 def combo() -> QComboBox:
     """A choice that takes the width it is given, however long its words are."""
-    box = QComboBox()
+    box = _Combo()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -108,6 +108,7 @@ class Preview(QWidget):
             self.clear("zoom in")
             return
         self._part = part
+        self._say("")
         self._slot.replace(lambda: self._steps(part))
 
     def _steps(self, part: PartInSight) -> Steps[NDArray[Any]]:
