@@ -222,12 +222,13 @@ def fold_in_turn(network: UNet, regions: Tensor) -> tuple[UNet, Tensor]:
     the beginning for each: as many passes as there are layers, half as long on average.
     """
     folded, blocks = _measuring(network, _TurnNorm)
+    each = [regions[i : i + 1] for i in range(len(regions))]
     with torch.inference_mode():
         for _ in blocks:
-            for region in regions.split(1):
+            for region in each:
                 reached = _reached(folded, region)
             reached.pool()
-        logits = torch.cat([folded(region) for region in regions.split(1)])
+        logits = torch.cat([folded(region) for region in each])
     for block in blocks:
         _fold_block(block)
     return folded, logits

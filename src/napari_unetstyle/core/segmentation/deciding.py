@@ -201,7 +201,7 @@ def with_table(result: SegmentResult) -> SegmentResult:
         for axis, i in zip(result.label_axes, index, strict=False):
             rows &= result.objects[f"frame_{axis.lower()}"] == i
         if result.output == "areas":
-            table = area_table(labels, result.classes, result.geometry)
+            table = run(scratch.releasing(iter_area_table(labels, result.classes, result.geometry), labels))
         else:
             ids, owners = (result.objects[column][rows] for column in ("label", "class"))
             first = int(ids[0]) if len(ids) else 1
