@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import ImageError, UnetstyleError
-from napari_unetstyle.core.segmentation.full_resolution import iter_to_finest
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import Statement, image_from_layer
@@ -62,6 +61,8 @@ class FullResolution(QWidget):
 
     def bring(self) -> None:
         """Bring the labels that are shown to the finest level, paint included, off the GUI thread."""
+        from napari_unetstyle.core.segmentation.full_resolution import iter_to_finest
+
         output = self._output()
         if output is None or output.placement.grid is None:
             return
