@@ -27,11 +27,14 @@ from napari_unetstyle.core.annotation.masks import (
 from napari_unetstyle.core.errors import ImageError, ImageFileError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.segmentation.folder_inputs import pictures_in
 from napari_unetstyle.core.segmentation.outlines import outlines
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson
+from tests.core import dicom_for_tests as made
 from tests.core.annotation_for_tests import blobs, picture
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 from tests.core.test_output import result_of
+from tests.core.zarr_for_tests import described, write_picture
 
 
 def feature(rings, name="", plane=None, kind="Polygon"):
@@ -210,6 +213,37 @@ def test_pairs_go_by_name(tmp_path):
     tifffile.imwrite(masks / "a.tif", blobs(1))
     with pytest.raises(ImageFileError, match="Both"):
         find_pairs(pictures, masks)
+
+
+def test_scans_in_folders_are_pictures_and_labels_in_folders_masks(tmp_path):
+    volume, place = np.arange(5 * 24 * 30, dtype=np.uint16).reshape(5, 24, 30), PLACE
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    made.write_volume(pictures / "Case.One", volume, place)
+    made.write(pictures, made.slices(volume[:1], place))  # a slice beside the folders of others makes one of them all
+    assert [path.name for path in pictures_in(pictures)] == ["pictures"]
+    next(pictures.glob("*.dcm")).unlink()
+    write_picture(
+        pictures / "two.ome.zarr", [volume], described("zyx", [(list(place.spacing), [0, 0, 0])], "millimeter")
+    )
+    labels = (volume % 7).astype(np.uint8)
+    write_labels(masks_there(masks) / "case.one_seg.nii.gz", labels, axes="ZYX", geometry=place)
+    write_labels(masks / "two_mask.zarr", labels, axes="ZYX", geometry=Geometry(spacing=place.spacing, unit="mm"))
+    pairs = find_pairs(pictures, masks)
+    assert [(p.picture.name, p.masks.name) for p in pairs] == [
+        ("Case.One", "case.one_seg.nii.gz"),
+        ("two.ome.zarr", "two_mask.zarr"),
+    ]
+    assert unpaired(pictures, masks, pairs) == []
+    for pair in pairs:  # slices lie in the order of their places, and so do the labels on them
+        correction = pair.correction("areas")
+        assert np.array_equal(correction.labels, np.asarray(correction.image.array) % 7)
+    (alone,) = find_pairs(pictures / "Case.One", masks)
+    assert alone.picture == pictures / "Case.One"
+
+
+def masks_there(folder):
+    folder.mkdir()
+    return folder
 
 
 def test_pictures_and_masks_may_share_a_folder(tmp_path):

@@ -63,7 +63,7 @@ a model that separates objects, else class values; QuPath's GeoJSON is read, too
 
 
 def teach_model(
-    images: Annotated[Path, typer.Option(help="Folder of pictures.")],
+    images: Annotated[Path, typer.Option(help="Folder of pictures, of whatever kinds segment takes.")],
     labels: Annotated[Path, typer.Option(help="Folder of their labels, or masks, or GeoJSON.")],
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model to start from: name or folder. [default: nuclei]")

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging import geometry as geo
-from napari_unetstyle.core.imaging.files import is_image_file, read_image
+from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.ome_zarr import is_zarr, zarr_stem
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.compare import whole_numbers
+from napari_unetstyle.core.segmentation.folder_inputs import pictures_in
 
 GEOJSON = (".geojson", ".json")
 _ENDINGS = (
@@ -70,6 +72,7 @@ class Pair:
 def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> list[Pair]:
     """Pictures of a folder and the masks of the same name in another one (or the same one).
 
+    Pictures are what a folder run takes: files, folders of DICOM slices (that of `pictures` itself, too) and OME-Zarr.
     Suffixes do not count, nor do endings of masks such as ``_mask``, ``-labels`` or ``_seg``.
 
     Raises
@@ -78,10 +81,10 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
         If a folder is missing, no name fits, several masks fit one picture, or several pictures fit masks.
     """
     known: dict[str, list[Path]] = {}
-    for file in filter(is_image_file, _files(Path(pictures))):
+    for file in _pictures(Path(pictures)):
         known.setdefault(_stem(file), []).append(file)
     found: dict[str, Path] = {}
-    for file in _files(Path(masks)):
+    for file in _masks(Path(masks)):
         name = _picture_of(file, known)
         if name is None or all(map(file.samefile, known[name])):
             continue
@@ -106,8 +109,8 @@ def find_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
 def unpaired(pictures: str | os.PathLike[str], masks: str | os.PathLike[str], pairs: Sequence[Pair]) -> list[str]:
     """Sentences about the files of two folders that :func:`find_pairs` left out, one about each kind."""
     used = {file.resolve() for pair in pairs for file in (pair.picture, pair.masks)}
-    alone = [file for file in _files(Path(pictures)) if is_image_file(file) and file.resolve() not in used]
-    lost = [file for file in _files(Path(masks)) if _may_be_masks(file) and file.resolve() not in used]
+    alone = [file for file in _pictures(Path(pictures)) if file.resolve() not in used]
+    lost = [file for file in _masks(Path(masks)) if file.resolve() not in used]
     if Path(pictures).resolve() == Path(masks).resolve():  # only the ending tells then
         lost = [file for file in lost if _is_geojson(file) or _stem(file).endswith(_ENDINGS)]
         alone = [file for file in alone if file not in lost]
@@ -352,23 +355,32 @@ def _draw(labels: NDArray[np.int32], rings: list[NDArray[np.float64]], value: in
     labels[inside] = value
 
 
+def _pictures(folder: Path) -> list[Path]:
+    """What lies in a folder and is a picture to a folder run, or the folder itself if it holds the slices of one."""
+    _files(folder)
+    return sorted(path for path in pictures_in(folder) if folder in (path, path.parent))
+
+
+def _masks(folder: Path) -> list[Path]:
+    drawn = [file for file in _files(folder) if _is_geojson(file)]
+    return sorted([*drawn, *(path for path in _pictures(folder) if path != folder)])
+
+
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+        return [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
     except OSError as error:
         raise ImageFileError(f"{folder} cannot be opened: {error.strerror or error}. Give a folder.") from error
 
 
 def _stem(file: Path) -> str:
+    if file.is_dir():
+        return (zarr_stem(file) if is_zarr(file) else file.absolute().name).lower()
     return file.name.lower().removesuffix(".gz").rpartition(".")[0].removesuffix(".ome")
 
 
 def _picture_of(masks: Path, known: Container[str]) -> str | None:
-    """Name of the picture that a file of masks belongs to."""
+    """Name of the picture that masks belong to."""
     stem = _stem(masks)
     names = [stem.removesuffix(ending) for ending in _ENDINGS if stem.endswith(ending)] + [stem]
-    return next((name for name in names if name in known), None) if _may_be_masks(masks) else None
-
-
-def _may_be_masks(file: Path) -> bool:
-    return file.suffix.lower() in GEOJSON or is_image_file(file)
+    return next((name for name in names if name in known), None)

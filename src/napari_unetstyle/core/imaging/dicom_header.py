@@ -160,7 +160,10 @@ def _is_labels(header: Header) -> bool:
 
 def _check_is_picture(path: Path, header: Header) -> None:
     if _is_labels(header):
-        raise ImageError(f"{path} holds labels (DICOM-SEG), no picture. Give the pictures that they were made from.")
+        raise ImageError(
+            f"{path} holds labels (DICOM-SEG), which are written here and not read. For the picture give the series "
+            "that they were made from, for the labels the same ones as .nii.gz, .nrrd or .mha."
+        )
     if "TotalPixelMatrixRows" in header:
         raise ImageError(f"{path} is a slide in tiles (DICOM whole slide). Export it as TIFF or as the scanner's file.")
 

@@ -96,7 +96,7 @@ def _expanded(given: Path) -> list[Path]:
 
 def _pictures(path: Path, named: Sequence[Path], out: Path | None) -> Iterable[tuple[Path, str]]:
     if path.is_dir():
-        return [(found, _name(found, path)) for found in _inside(path, out)]
+        return [(found, _name(found, path)) for found in pictures_in(path, out)]
     return [(path, _name(_whole(path), _common_folder(named)))]
 
 
@@ -107,8 +107,11 @@ def _whole(path: Path) -> Path:
     return plain if is_same else path.resolve()
 
 
-def _inside(folder: Path, out: Path | None) -> Iterator[Path]:
-    """Picture files, and folders of DICOM slices or OME-Zarr in the place of their files."""
+def pictures_in(folder: Path, out: Path | None = None) -> Iterator[Path]:
+    """Picture files in and below a folder, and folders of DICOM slices or OME-Zarr in the place of their files.
+
+    What lies in the output folder is left out.
+    """
     ours = None if out is None else out.resolve()
     found = [path for path in _walked(folder) if ours is None or ours not in path.resolve().parents]
     files = [path for path in found if path.is_file()]
