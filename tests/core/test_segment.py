@@ -48,6 +48,18 @@ def whole(picture, model):
     return segment(picture, model)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_as_many_threads_as_there_are_give_the_same_bytes(picture, model, whole, threads):
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        result = segment(picture, model)
+    finally:
+        torch.set_num_threads(usual)
+    assert np.array_equal(result.probability_bytes, whole.probability_bytes)
+    assert np.array_equal(result.labels, whole.labels)
+
+
 def test_the_tiny_model_says_something(whole):
     assert whole.count > 10
     assert 0.01 < (whole.labels > 0).mean() < 0.99

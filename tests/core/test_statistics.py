@@ -87,12 +87,39 @@ def test_the_floor_keeps_a_blank_picture_quiet():
     assert (quiet[inside].std((2, 3)) < 0.2 * loud[inside].std((2, 3))).all()
 
 
+def laid_out(module_or_tensor, dims):
+    """As the engine lays out what it computes with."""
+    layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+    if isinstance(module_or_tensor, torch.Tensor):
+        return module_or_tensor.contiguous(memory_format=layout)
+    return module_or_tensor.to(memory_format=layout)
+
+
 @pytest.mark.parametrize(("dims", "side"), [(2, 40), (3, 12)])
 def test_regions_in_turn_have_the_statistics_of_regions_together(dims, side):
-    network = random_unet(dims=dims, widths=(4, 6, 8))
+    network = laid_out(random_unet(dims=dims, widths=(4, 6, 8)), dims)
     generator = torch.Generator().manual_seed(0)
     regions = torch.arange(1, 4).view(-1, 1, *(1,) * dims) * torch.randn(3, 2, *(side,) * dims, generator=generator)
+    regions = laid_out(regions, dims)
     (together, answers), (in_turn, same) = (how(network, regions) for how in (fold_and_answer, fold_in_turn))
     torch.testing.assert_close(same, answers, atol=1e-5, rtol=1e-5)
     for (name, one), other in zip(together.named_parameters(), in_turn.parameters(), strict=True):
         torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(("dims", "shape"), [(2, (1, 300, 280)), (2, (3, 64, 64)), (3, (1, 40, 44, 36))])
+def test_statistics_do_not_depend_on_how_many_threads_there_are(dims, shape):
+    """To the last bit: else a probability that lies between two bytes is another one on another computer."""
+    network = laid_out(random_unet(dims=dims, widths=(8, 16, 24)), dims)
+    regions = torch.randn(shape[0], 2, *shape[1:], generator=torch.Generator().manual_seed(0))
+    usual, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(fold_and_answer(network, laid_out(regions, dims)))
+    finally:
+        torch.set_num_threads(usual)
+    for folded, logits in found[1:]:
+        torch.testing.assert_close(logits, found[0][1], atol=1e-6, rtol=0)  # the last layer is a matrix product
+        for one, other in zip(folded.parameters(), found[0][0].parameters(), strict=True):
+            assert torch.equal(one, other)
