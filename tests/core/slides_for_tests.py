@@ -191,3 +191,11 @@ def _mirax_index(levels: list[list[tuple[int, int, int, int]]]) -> bytes:
             pages += np.array([len(page), following, *itertools.chain(*page)], "<i4").tobytes()
     roots = len(head) + 8, 0  # there is nothing besides levels
     return head + np.array([*roots, *table], "<i4").tobytes() + pages
+
+
+def two_pieces(shape: tuple[int, int] = (400, 560), side: int = 90) -> np.ndarray:
+    """Glass with two pieces of tissue, near its first and its last corner."""
+    glass = np.random.default_rng(1).normal((243, 241, 243), 1.5, (*shape, 3)).round().astype(np.uint8)
+    for seed, place in enumerate((np.s_[10 : 10 + side, 20 : 20 + side], np.s_[-side - 10 : -10, -side - 20 : -20])):
+        glass[place] = np.minimum(stained((side, side), seed), 225)
+    return glass

@@ -101,6 +101,10 @@ Frames = Annotated[
     str | None,
     typer.Option(help="Only these frames or slices, from 0: '0;4;7'; of T and Z: '0,2;1,2'.", rich_help_panel=_WHERE),
 ]
+SkipGlass = Annotated[
+    bool,
+    typer.Option("--skip-glass/--no-skip-glass", help="Of slides, only where there is tissue.", rich_help_panel=_WHERE),
+]
 Statistics = Annotated[
     str,
     typer.Option(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.change import StyleOptions
 
 _NEVER = ("memory", "tile", "backend")  # they never change a label
-_DEFAULTS = {"statistics": "picture", "plane": "YX", "link": False, "flip": False, "device": "auto"}
+_DEFAULTS = {"skip_glass": True, "statistics": "picture", "plane": "YX", "link": False, "flip": False, "device": "auto"}
 """Of the options that are neither None nor always said."""
 
 

@@ -17,7 +17,7 @@ from napari_unetstyle.core.imaging.levels import LevelGrid
 if TYPE_CHECKING:
     import napari.layers
 
-PLACE = "unetstyle_place"
+PLACE, OVERVIEW = "unetstyle_place", "unetstyle_overview"
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -183,6 +183,7 @@ def image_from_layer(
         geometry=stated.geometry if grid is None else grid.geometry(stated.geometry, stated.axes),
         channel_names=tuple(map(str, layer.metadata.get("channel_names", ()))),
         name=layer.name,
+        overview=layer.metadata.get(OVERVIEW),
     )
 
 

@@ -28,7 +28,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 def layer_data(image: Image, path: Path | None = None) -> LayerData:
     """A picture as napari's layer data: along its own axes; how these lie in the patient is kept in the metadata."""
-    from napari_unetstyle.widgets.layers import place_of, translate_of
+    from napari_unetstyle.widgets.layers import OVERVIEW, place_of, translate_of
 
     colors = "C" if image.is_color else ""
     axes = image.axes.removesuffix(colors) if colors else image.axes
@@ -37,6 +37,8 @@ def layer_data(image: Image, path: Path | None = None) -> LayerData:
     offset = dict(zip(place.axes, translate_of(place), strict=True))
     unit = _UNITS[place.unit]
     metadata: dict[str, Any] = place_of(place)
+    if image.overview is not None:
+        metadata[OVERVIEW] = image.overview
     if image.channel_names:
         metadata["channel_names"] = image.channel_names
     if path is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -50,6 +51,8 @@ class Image:
     notes
         Sentences a person should see (an assumption made while reading, say). They are kept with the labels, so they
         name no file: its name may be that of a patient.
+    overview
+        Of a slide, opens its colors ``(Y, X, C)`` on a coarse level, on which tissue is found before a run.
     """
 
     array: ArrayLike
@@ -58,6 +61,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     name: str = ""
     notes: tuple[str, ...] = ()
+    overview: Callable[[], ArrayLike] | None = None
 
     def __post_init__(self) -> None:
         _check_array(self.array)

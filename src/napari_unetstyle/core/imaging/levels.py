@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_unetstyle.core.imaging.geometry import Geometry
+
+_OVERVIEW = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,12 @@ class LevelGrid:
     def from_finest(self, axis: int, position: Any) -> Any:
         """Positions along one axis of the finest level as those of this level."""
         return (position - self.offset[axis]) / self.factor[axis]
+
+
+def overview_level(shapes: Sequence[tuple[int, ...]]) -> int:
+    """The coarsest of some levels ``(Y, X, …)``, finest first, that still has a few hundred thousand pixels."""
+    enough = [i for i, shape in enumerate(shapes) if math.prod(shape[:2]) >= _OVERVIEW]
+    return enough[-1] if enough else 0
 
 
 def likely_factors(counts: tuple[int, ...], fewer: tuple[int, ...]) -> list[tuple[float, ...]]:

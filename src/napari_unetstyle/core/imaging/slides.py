@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
-from napari_unetstyle.core.imaging.levels import LevelGrid
+from napari_unetstyle.core.imaging.levels import LevelGrid, overview_level
 from napari_unetstyle.core.imaging.mirax import check_promised
 
 SUFFIXES = (".mrxs",)
@@ -61,6 +62,7 @@ def read_slide(path: Path, axes: str | None = None, level: int = 0) -> Image:
         axes=AXES,
         geometry=grids[level].geometry(finest, AXES) if level else finest,
         name=path.stem,
+        overview=partial(SlideLevel, slide, overview_level([size[::-1] for size in slide.level_dimensions]), path),
     )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
 from napari_unetstyle.core.imaging.lazy import LazyArray
-from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors
+from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors, overview_level
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
 from napari_unetstyle.core.imaging.tiff_metadata import channel_names_in, geometry_in, whole_axes
 from napari_unetstyle.core.imaging.tiff_structure import check_structure
@@ -144,6 +144,9 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
         if len(tiff.series) > 1 and series.kind not in _SLIDES:  # whose others are the label and a photo of the glass
             notes = (*notes, f"The file holds {len(tiff.series)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
+        overview = None
+        if series.kind in _SLIDES and len(levels) > 1 and letters == "YXC" and series.dtype == np.uint8:
+            overview = functools.partial(_opened, path, overview_level([one.shape for one in levels]))
         _guard_decoder(levels[level])
         array = _array(path, levels[level], level, lost)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
@@ -154,6 +157,7 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
         channel_names=names if len(names) == channels else (),
         name=path.stem.removesuffix(".ome"),
         notes=notes,
+        overview=overview,
     )
 
 
@@ -222,6 +226,10 @@ class TiffBlocks(LazyArray):
         for axis in self._lost:
             lengths.insert(axis, 1)
         return tuple(lengths)
+
+
+def _opened(path: Path, level: int) -> TiffBlocks:
+    return _guarded(path, lambda: TiffBlocks(path, level))
 
 
 def _touched(wanted: range, chunk: int) -> list[int]:

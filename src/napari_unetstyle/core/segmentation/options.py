@@ -53,6 +53,9 @@ class SegmentOptions:
         ``((y, x), ...)`` vertices in pixels, whose centers are whole numbers: as `box`, for the inside of a polygon.
     frames
         Indices along the leading label axes (T, Z) to segment; None: all.
+    skip_glass
+        Of a slide, tissue is found first and only it is computed; glass is background. A chosen `box` or `polygon` is
+        computed as it is.
     statistics
         For a stack: ``"picture"`` (one set for all frames) or ``"frame"`` (one for each).
     plane
@@ -91,6 +94,7 @@ class SegmentOptions:
     box: tuple[tuple[int, int], ...] | None = None
     polygon: tuple[tuple[float, float], ...] | None = None
     frames: tuple[tuple[int, ...], ...] | None = None
+    skip_glass: bool = True
     statistics: Literal["picture", "frame"] = "picture"
     plane: Literal["YX", "ZX", "ZY", "all"] = "YX"
     link: bool = False

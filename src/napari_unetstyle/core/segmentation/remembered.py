@@ -82,14 +82,14 @@ def missing(known: NDArray[np.bool_], box: Box) -> list[Box]:
     start, stop = box[0].start, box[0].stop
     ends = [slice(start, start + first), slice(start + last, stop)]
     boxes: list[Box] = [(end, *box[1:]) for end in ends if end.start < end.stop]
-    middle = _around(~known[first:last])
+    middle = around(~known[first:last])
     if middle is not None:
         origin = (start + first, *(side.start for side in box[1:]))
         boxes.append(tuple(slice(o + s.start, o + s.stop) for o, s in zip(origin, middle, strict=True)))
     return boxes
 
 
-def _around(mask: NDArray[np.bool_]) -> Box | None:
+def around(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box around the pixels of a mask."""
     sides = []
     for axis in range(mask.ndim):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from napari_unetstyle.core.segmentation.planes import PLANES, seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
 from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.result import SegmentResult
+from napari_unetstyle.core.segmentation.tissue import Tissue, find_tissue
 
 _LARGE = 2**22  # pixels from which giving memory back takes hardly any of the time
 
@@ -168,39 +170,44 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
         give_back()  # what fitting took
     shape = (first.channels, *first.source.label_shape)
     values = scratch.zeros(shape, np.uint8, first.options.memory)
-    nonfinite = yield from share(_iter_average(fitted, values), 0.0, 0.9)
+    tissue = find_tissue(first, _margin(first))
+    nonfinite = yield from share(_iter_average(fitted, values, tissue), 0.0, 0.9)
     notes = dict.fromkeys(note for one in fitted for note in (*one.notes, *one.engine.said))  # each once, in order
     if nonfinite:
         notes[f"{nonfinite} pixels are NaN or Inf; they count as background."] = None
+    if tissue is not None:
+        notes[tissue.words] = None
     if first.distance is not None and first.distance.is_foreign:
         notes[first.distance.words] = None
     options = first.options if count == 1 else fitted[-1].options.changed(plane="all")
     if is_large:
         give_back()  # what the network took
-    return (yield from share(iter_decide(_undecided(first, options, values, tuple(notes))), 0.9, 1.0))
+    result = _undecided(first, options, values, tuple(notes))
+    result.provenance["tissue"] = None if tissue is None else tissue.share
+    return (yield from share(iter_decide(result), 0.9, 1.0))
 
 
-def _iter_average(fitted: Sequence[Fitted], out: NDArray[np.uint8]) -> Steps[int]:
+def _iter_average(fitted: Sequence[Fitted], out: NDArray[np.uint8], tissue: Tissue | None) -> Steps[int]:
     """Fill `out` with the mean of what each gives; returns how many pixels of the picture are not finite."""
     count = len(fitted)
     if count == 1:
-        return (yield from _iter_bytes(fitted[0], out))
+        return (yield from _iter_bytes(fitted[0], out, tissue))
     average, nonfinite = Average(out.shape, fitted[0].options.memory), 0
     for i, one in enumerate(fitted):
-        nonfinite = yield from share(_iter_bytes(one, out), i / count, (i + 1) / count)
+        nonfinite = yield from share(_iter_bytes(one, out, tissue), i / count, (i + 1) / count)
         average.add(out)
     average.write(out)
     return nonfinite
 
 
-def _iter_bytes(fitted: Fitted, out: NDArray[np.uint8]) -> Steps[int]:
+def _iter_bytes(fitted: Fitted, out: NDArray[np.uint8], tissue: Tissue | None) -> Steps[int]:
     """Fill `out` with the probability bytes of the whole source; returns how many pixels are not finite."""
     for part, _ in bands(out.shape[1:]):
         out[:, part], out[0, part] = 0, 255
         scratch.release(out)
     count, nonfinite = len(fitted.frames), 0
     for i, index in enumerate(fitted.frames):
-        steps = iter_frame_bytes(fitted, index, seen(out, fitted.options.plane))
+        steps = iter_frame_bytes(fitted, index, seen(out, fitted.options.plane), tissue)
         counted = (i + 1, count) if count > 1 else None
         nonfinite += yield from share(steps, i / count, (i + 1) / count, counted)
     return nonfinite
@@ -293,19 +300,25 @@ def iter_preview(fitted: Fitted, index: Index, box: Box) -> Steps[NDArray[Any]]:
     return result.labels
 
 
-def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8]) -> Steps[int]:
-    """Fill the bytes of one frame inside the chosen box or polygon; `out` is ``(channels, *label_shape)``.
+def iter_frame_bytes(fitted: Fitted, index: Index, out: NDArray[np.uint8], tissue: Tissue | None = None) -> Steps[int]:
+    """Fill the bytes of one frame inside the chosen box or polygon, or where there is tissue.
+
+    `out` is ``(channels, *label_shape)``, and background where nothing is filled.
 
     Returns how many pixels there were no finite numbers.
     """
-    box = scope(fitted.options, fitted.image.frame(index, fitted.dims).shape)
-    key: Any = (slice(None), *index, *box)
-    part = out[key]
-    nonfinite = yield from scratch.releasing(fitted.iter_bytes(index, box, part), out)
-    if fitted.options.polygon is not None:
-        outside = ~inside(fitted.options.polygon, box)
-        part[:, outside] = 0
-        part[0, outside] = 255
+    boxes = (scope(fitted.options, fitted.image.frame(index, fitted.dims).shape),) if tissue is None else tissue.boxes
+    areas = [0, *accumulate(math.prod(s.stop - s.start for s in box) for box in boxes)]
+    nonfinite = 0
+    for box, start, stop in zip(boxes, areas, areas[1:], strict=False):
+        key: Any = (slice(None), *index, *box)
+        part = out[key]
+        steps = scratch.releasing(fitted.iter_bytes(index, box, part), out)
+        nonfinite += yield from share(steps, start / areas[-1], stop / areas[-1])
+        if fitted.options.polygon is not None:
+            outside = ~inside(fitted.options.polygon, box)
+            part[:, outside] = 0
+            part[0, outside] = 255
     return nonfinite
 
 
