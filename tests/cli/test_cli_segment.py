@@ -69,6 +69,7 @@ def test_a_folder_with_a_slide_of_mirax(shell: Shell, tmp_path: Path, tiny: Mode
         (["--flip", "--device", "cpu"], {"flip": True, "device": "cpu"}),
         (["--tile", "32", "--memory", "1"], {"tile": 32}),
         (["--no-amp"], {"amp": False}),
+        (["--no-skip-glass"], {"skip_glass": False}),
     ],
 )
 def test_options_are_those_of_python(

@@ -184,6 +184,7 @@ def test_in_tissue_labels_are_those_of_the_whole_slide(slide: Path, model: Model
     glass[:200, :220] = glass[200:, -220:] = False
     assert not part.labels[glass].any()
     np.testing.assert_array_equal(part.probability_bytes[0][glass], 255)
+    assert (whole.probability_bytes[0][glass] < 255).any()
 
 
 def test_the_result_says_how_much_is_tissue(slide: Path, model: Model) -> None:

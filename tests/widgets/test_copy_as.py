@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unetstyle.cli import values
+from napari_unetstyle.core import segment
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -21,7 +22,7 @@ from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.readers import read_slides
 from napari_unetstyle.widgets.result_panel import vars_of
 from tests.core.networks_for_tests import tiny_model
-from tests.core.slides_for_tests import shrunk, stained, write_svs
+from tests.core.slides_for_tests import shrunk, stained, two_pieces, write_svs
 from tests.widgets.copied import assert_copied
 from tests.widgets.fake_core import WAIT
 
@@ -131,3 +132,39 @@ def test_the_level_of_a_run_is_copied(make_windowless_dock: Any, run: Any, tmp_p
     assert labels.max() > 0
 
     assert_copied(results, labels, tmp_path, "slide.tif", monkeypatch)
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+def test_dock_python_and_command_line_skip_the_same_glass(
+    make_windowless_dock: Any, run: Any, tmp_path: Path, monkeypatch: Any, is_dropped: bool
+) -> None:
+    """Of a slide that was dropped on napari, with all levels, and of one that was opened in the dock."""
+    model = tiny_model(tmp_path / "models", separation=None)  # areas do not hang on the rounding of a single byte
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
+    finest = two_pieces()
+    path = write_svs(tmp_path / "slide.svs", [finest, shrunk(finest, 2)])
+    dock = make_windowless_dock(CoreCalls())
+    if is_dropped:
+        data, arguments, _ = read_slides(str(path))[0]
+        dock.viewer.add_image(data, **arguments)
+    else:
+        dock.segment.empty.add(path)
+    dock.segment.model.choose("tiny@1")
+    dock.segment.picture.ruler.measured.emit(20.0)
+    run(dock)
+    results = dock.segment.results
+    result, labels = results.output.result, results.output.layer.data
+    assert 0 < result.provenance["tissue"] < 0.1
+    assert any("Tissue is" in note for note in result.notes)
+    alone = segment(path, model, object_diameter=20.0)
+    np.testing.assert_allclose(result.probability_bytes, alone.probability_bytes.astype(int), atol=1)
+    np.testing.assert_array_equal(labels, alone.labels)
+
+    assert_copied(results, labels, tmp_path, "slide.tif", monkeypatch)
+
+
+def test_glass_that_is_not_skipped_is_said() -> None:
+    options = deciding(vars_of(SegmentOptions(skip_glass=False)))
+    assert "skip_glass=False" in as_python(picture(), "nuclei@2", options, "a.svs")
+    assert "--no-skip-glass" in as_command_line(picture(), "nuclei@2", options, "a.svs")
+    assert "glass" not in as_python(picture(), "nuclei@2", deciding(vars_of(SegmentOptions())), "a.svs")
