@@ -1,4 +1,4 @@
-"""Volumes, slides and OME-Zarr in napari: at their place, with their unit, or refused in words; shared models."""
+"""Volumes, TIFF, slides and OME-Zarr in napari: at their place, with their unit, or refused in words; shared models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import ImageError, UnetstyleError
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.ome_zarr import OmeZarr
@@ -20,8 +20,16 @@ Paths = str | Sequence[str]
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
-    """What napari reads a path with: a volume, a slide, OME-Zarr, DICOM (files, a folder), a model; else None."""
-    from napari_unetstyle.core.imaging.files import SLIDES
+    """What napari reads a path with: a volume, TIFF, a slide, OME-Zarr, DICOM (files, a folder), a model; else None.
+
+    Several TIFF files are a stack, which napari's own reader makes.
+
+    Raises
+    ------
+    ImageFileError
+        If it is a TIFF file that is truncated or damaged.
+    """
+    from napari_unetstyle.core.imaging.files import SLIDES, TIFFS
     from napari_unetstyle.core.imaging.medical import medical_suffix
     from napari_unetstyle.core.imaging.ome_zarr import is_zarr
     from napari_unetstyle.core.models.archive import SHARED
@@ -35,6 +43,8 @@ def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
         return read_volumes
     if paths and all(one.lower().endswith(SLIDES) for one in paths):
         return read_slides
+    if len(paths) == 1 and paths[0].lower().endswith(TIFFS):
+        return _tiff_reader(Path(paths[0]))
     return read_dicom if paths and _holds_dicom(Path(paths[0])) else None
 
 
@@ -58,6 +68,20 @@ def read_slides(path: Paths) -> list[LayerData]:
         If one of them is damaged, or the package that reads it is not installed.
     """
     return [_slide(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+
+
+def _tiff_reader(path: Path) -> Callable[[Paths], list[LayerData]] | None:
+    """What gives the layer data of a TIFF file; None if it does not say what its axes are, or is of another kind."""
+    from napari_unetstyle.core.imaging.files import read_levels
+    from napari_unetstyle.core.imaging.tiff import is_tiff
+
+    if not is_tiff(_start(path)):
+        return None
+    try:
+        layer = _slide(path) if read_levels(path) else _layer_data(path)
+    except ImageError:  # napari's own reader numbers the axes, and the dock asks for them
+        return None
+    return lambda _: [layer]
 
 
 def read_models(path: Paths) -> list[Any]:
@@ -90,8 +114,6 @@ def read_zarr(path: Paths) -> list[LayerData]:
 
 
 def _zarr_layers(path: Path) -> list[LayerData]:
-    from napari.utils.notifications import show_info
-
     from napari_unetstyle.core.imaging.ome_zarr import LABELS, open_ome_zarr
 
     picture = open_ome_zarr(path)
@@ -106,9 +128,15 @@ def _zarr_layers(path: Path) -> list[LayerData]:
             layers.append(_zarr_labels(labels, path / LABELS / name, picture.axes() if inner else ""))
         except UnetstyleError as error:  # the picture and the others can be seen without them
             notes.append(str(error))
+    _tell(notes)
+    return layers
+
+
+def _tell(notes: Sequence[str]) -> None:
+    from napari.utils.notifications import show_info
+
     if notes:
         show_info(" ".join(notes))
-    return layers
 
 
 def _slide(path: Path) -> LayerData:
@@ -117,6 +145,7 @@ def _slide(path: Path) -> LayerData:
 
     grids = read_levels(path)
     finest, *coarser = [read_image(path, level=grid.index) for grid in grids] or [read_image(path)]
+    _tell(finest.notes)
     data, arguments, kind = layer_data(finest, path)
     if not coarser:
         return data, arguments, kind
@@ -185,16 +214,13 @@ def _across_channels(data: Any, place: int, arguments: dict[str, Any]) -> Any:
 
 
 def _layer_data(path: Path) -> LayerData:
-    from napari.utils.notifications import show_info
-
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.segmentation.output import label_info
     from napari_unetstyle.widgets.label_layers import METADATA
     from napari_unetstyle.widgets.opening import layer_data
 
     image = read_image(path)
-    if image.notes:
-        show_info(" ".join(image.notes))
+    _tell(image.notes)
     data, arguments, kind = layer_data(image, path)
     info = label_info(path)
     if "classes" not in info:

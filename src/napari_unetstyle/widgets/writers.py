@@ -1,4 +1,4 @@
-"""Labels layers saved from napari's menu as volumes, on the place of the picture that they were painted on."""
+"""Labels layers saved from napari's menu, on the place (in TIFF: with the pixel size) of the picture under them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr`` or, on a DICOM series, ``.dcm``.
+    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr``, ``.tif`` or, on a DICOM series, ``.dcm``.
 
     In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 

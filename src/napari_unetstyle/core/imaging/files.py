@@ -10,19 +10,19 @@ from pathlib import Path
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
-from napari_unetstyle.core.imaging.dicom_file import is_dicom, is_marked
+from napari_unetstyle.core.imaging.dicom_file import is_dicom
 from napari_unetstyle.core.imaging.image import Image, stated_axes, stated_spacing
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
-from napari_unetstyle.core.imaging.tiff import read_tiff, tiff_levels
+from napari_unetstyle.core.imaging.tiff import is_tiff, read_tiff, tiff_levels
 
 Reader = Callable[[Path, str | None], Image]
 
+TIFFS = (".tif", ".tiff", ".btf")
 SLIDES = (".svs", ".ndpi", *slides.SUFFIXES)
-SUFFIXES = (".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg", *SLIDES, *medical.SUFFIXES, *dicom.SUFFIXES)
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SUFFIXES = (*TIFFS, ".png", ".jpg", ".jpeg", *SLIDES, *medical.SUFFIXES, *dicom.SUFFIXES)
 
 
 def is_image_file(path: str | os.PathLike[str]) -> bool:
@@ -101,7 +101,7 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
     elif slides.is_slide(file):
         grids = slides.slide_levels(file)
     else:
-        grids = tiff_levels(file) if not file.is_dir() and _is_tiff(_start_of(file)) else ()
+        grids = tiff_levels(file) if not file.is_dir() and is_tiff(_start_of(file)) else ()
     return grids if len(grids) > 1 else ()
 
 
@@ -123,7 +123,7 @@ def _reader(file: Path, series: int | str | None, level: int) -> Reader:
     if slides.is_slide(file):
         return lambda path, axes: slides.read_slide(path, axes, level)
     start = b"" if file.is_dir() else _start_of(file)
-    if _is_tiff(start):
+    if is_tiff(start):
         return lambda path, axes: read_tiff(path, axes, level)
     if level:
         raise OptionError(f"{file} has no level {level}: only OME-Zarr, slides and TIFF have several. Leave it out.")
@@ -138,10 +138,6 @@ def _reader(file: Path, series: int | str | None, level: int) -> Reader:
     raise ImageFileError(
         f"{file} {what}. Give a TIFF, slide, PNG, JPEG, NIfTI, NRRD, MHA, MHD or DICOM file, or OME-Zarr."
     )
-
-
-def _is_tiff(start: bytes) -> bool:
-    return start.startswith(_TIFF) and not is_marked(start)
 
 
 def _start_of(file: Path) -> bytes:

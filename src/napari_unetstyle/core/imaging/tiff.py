@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
+from napari_unetstyle.core.imaging.dicom_file import is_marked
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
 from napari_unetstyle.core.imaging.lazy import LazyArray
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors, overview_level
@@ -31,6 +32,7 @@ _CACHE = 2**26
 _LZW, _APERIO_YCBCR = 5, 33003
 _YCBCR_TO_RGB = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]], np.float32)
 _SLIDES = ("svs", "ndpi", "scn", "bif", "philips")
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _PALETTE, _SEPARATED = 0, 3, 5
 
 # what tifffile and the decoders raise on damaged files, besides tifffile's own
@@ -52,6 +54,11 @@ _DAMAGED = (
     zlib.error,
 )
 _R = TypeVar("_R")
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether the first 132 bytes (or more) of a file are those of TIFF, and not of DICOM with a TIFF before it."""
+    return start.startswith(_STARTS) and not is_marked(start)
 
 
 def read_tiff(path: Path, axes: str | None = None, level: int = 0) -> Image:

@@ -67,9 +67,10 @@ def write_labels(
     reference, which no other format does.
 
     ``.tif`` (or ``.tiff``) is TIFF, which keeps no place. Up to 65535 ids it is an ImageJ hyperstack, above an OME-TIFF
-    (uint32), as ImageJ has no larger integers. Both keep the pixel size, and as JSON (``Image > Show Info`` in ImageJ,
-    the image description in OME) the names and colors of the classes, how the labels were made, and their axes, so that
-    :func:`~napari_unetstyle.core.read_image` gives back those of length 1, too.
+    (uint32), as ImageJ has no larger integers; ``.ome.tif`` is always an OME-TIFF. Both keep the pixel size, and as
+    JSON (``Image > Show Info`` in ImageJ, the image description in OME) the names and colors of the classes, how the
+    labels were made, and their axes, so that :func:`~napari_unetstyle.core.read_image` gives back those of length 1,
+    too.
 
     Parameters
     ----------
@@ -249,7 +250,8 @@ def _write_tiff(file: Path, written: _Written) -> Path:
     dtype = smallest_type(array, file, _TYPES, 2**32 - 1, "a TIFF")
     colored = written.classes if written.output == "areas" else ()
     is_narrow_stack = array.ndim > 2 and array.shape[-1] == 1  # tifffile would make one plane of it
-    if dtype.itemsize > 2 or array.size * dtype.itemsize > IMAGEJ_LIMIT or is_narrow_stack:
+    is_ome = file.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    if is_ome or dtype.itemsize > 2 or array.size * dtype.itemsize > IMAGEJ_LIMIT or is_narrow_stack:
         return write_tiff(file, array, dtype, {"ome": True}, {"metadata": ome_metadata(axes, geometry, info)})
     return write_tiff(file, array, dtype, {"imagej": True}, imagej_options(axes, geometry, info, colored))
 
