@@ -110,6 +110,14 @@ def test_scans_have_distances_and_volumes(shell: Shell, scans: tuple[Path, Path]
     assert [row.split(",")[0] for row in rows] == ["1", "2", ""]
 
 
+def test_what_the_file_of_differences_cannot_hold_is_said(
+    shell: Shell, scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    said = "Note: TIFF cannot hold where the volume lies"
+    assert said in shell("evaluate", *scans, "--differences", tmp_path / "where.tif").err
+    assert said not in shell("evaluate", *scans, "--differences", tmp_path / "where.nrrd").err
+
+
 def test_differences_lie_where_the_truth_lies(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
     assert shell("evaluate", *scans, "--differences", tmp_path / "where.nii.gz").code == 0
     where, truth = read_image(tmp_path / "where.nii.gz"), read_image(scans[1])

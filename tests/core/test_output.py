@@ -460,3 +460,39 @@ def test_a_folder_that_cannot_be(suffix: str, blobs: NDArray[np.int32], tmp_path
         WRITERS[suffix](tmp_path / "file" / f"x.{suffix}", result_of(blobs))
     with atomic_path(tmp_path / "file"):
         pass
+
+
+# What a format cannot hold ------------------------------------------------------------------------------------------
+
+FLIPPED = Geometry(spacing=(3, 1, 1), unit="mm", direction=np.diag([1, 1, -1]), is_anatomical=True)
+TILTED = Geometry(spacing=(3, 1, 1), unit="mm", direction=np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]))
+STRAIGHT = Geometry(spacing=(3, 1, 1), unit="mm", origin=(5, 6, 7), is_anatomical=True)
+FLAT = Geometry(spacing=(3, 1, 1), unit="um", origin=(0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "place", "said"),
+    [
+        (".zarr", FLIPPED, "OME-Zarr cannot hold that the volume is turned or mirrored"),
+        (".zarr", TILTED, "OME-Zarr cannot hold that the volume is tilted"),
+        (".zarr", STRAIGHT, ""),
+        (".zarr", FLAT, ""),
+        (".tif", FLIPPED, "TIFF cannot hold where the volume lies, nor that it is turned or mirrored"),
+        (".tif", TILTED, "nor that it is tilted"),
+        (".tif", STRAIGHT, "TIFF cannot hold where the volume lies. "),
+        (".tif", FLAT, ""),
+        (".nii.gz", FLIPPED, ""),
+        (".nrrd", TILTED, ""),
+    ],
+)
+def test_what_a_format_cannot_hold_of_the_place_is_said(
+    suffix: str, place: Geometry, said: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    heard: list[str] = []
+    labels = np.ones((2, 3, 4), int)
+    write_labels(tmp_path / f"x{suffix}", labels, axes="ZYX", geometry=place, say=heard.append)
+    assert not any("cannot hold" in str(one.message) for one in recwarn)
+    assert len(heard) == bool(said)
+    assert said in "".join(heard)
+    write_labels(tmp_path / f"y{suffix}", labels, axes="ZYX", geometry=place)
+    assert [str(one.message) for one in recwarn if "cannot hold" in str(one.message)] == heard

@@ -250,3 +250,19 @@ def test_ome_in_the_name_is_ome_in_the_file_and_plain_napari_saves_it_so(tmp_pat
     with tifffile.TiffFile(tmp_path / "x.ome.tif") as opened:
         assert opened.is_ome
     assert read_image(tmp_path / "x.ome.tif").geometry == Geometry(spacing=(0.5, 0.25), unit="um")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"), [(".zarr", "OME-Zarr cannot hold"), (".tif", "TIFF cannot hold"), (".nrrd", "")]
+)
+def test_napari_says_what_the_format_cannot_hold(
+    suffix: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", heard.append)
+    place = Geometry(spacing=(3, 1, 1), unit="mm", direction=np.diag([1, 1, -1]), is_anatomical=True)
+    layer = layer_of(write_labels(tmp_path / "from.nrrd", np.eye(9, dtype=int)[None], axes="ZYX", geometry=place))
+    labels = Labels(np.asarray(layer.data, int), scale=layer.scale, translate=layer.translate, units=layer.units)
+    saved(labels, tmp_path / f"x{suffix}", monkeypatch, layer)
+    assert len(heard) == bool(said)
+    assert said in "".join(heard)

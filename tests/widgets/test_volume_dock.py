@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.overlay import outline_mask
+from napari_unetstyle.widgets.saving import FORMATS
 from napari_unetstyle.widgets.scope import current_frame
 from tests.core.geometry_for_tests import rotation
 from tests.core.networks_for_tests import tiny_volume_model
@@ -150,6 +152,16 @@ def test_smallest_is_in_cubic_millimeters(dock: MainDock, run: Any, qtbot: Any) 
     sizes = np.bincount(layer.data.ravel())[1:] * np.prod(SPACING)
     box.smallest.setValue(float(sizes.max()) + 100)
     qtbot.waitUntil(lambda: not layer.data.any(), timeout=MS)
+
+
+def test_what_the_format_cannot_hold_of_the_place_is_said(dock: MainDock, run: Any, qtbot: Any, tmp_path: Path) -> None:
+    run(dock)
+    results = dock.segment.results
+    for key, said in (("labels", "TIFF cannot hold where the volume lies"), ("volume", "")):
+        with qtbot.waitSignal(results._saving.done, timeout=MS):
+            results.save(key, tmp_path / f"x{FORMATS[key].suffix}", results.output)
+        assert said in results.box.said.text()
+        assert ("cannot hold" in results.box.said.text()) == bool(said)
 
 
 def test_3d_and_back(dock: MainDock, run: Any, click: Any) -> None:

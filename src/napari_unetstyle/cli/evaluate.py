@@ -89,6 +89,7 @@ def evaluate_labels(
         not objects and (tolerance is not None or _holds_areas(info, place, is_sized=sizes is not None))
     )
     output: Any = "areas" if is_areas else "objects"
+    lost: list[str] = []
     # before the scores, which take long for ids that this refuses
     found = None if differences is None else _differences((first, second), output, ignore)
     scores = run(iter_compare(first, second, output=output, ignore=ignore, tolerance=tolerance, geometry=place))
@@ -97,8 +98,9 @@ def evaluate_labels(
         write_table(csv, score_table(scores, names))
     if differences is not None and found is not None:
         classes = difference_classes(found, names)
-        write_labels(differences, found.labels, axes=second.label_axes, geometry=place, classes=classes)
-    for note in (*first.notes, *second.notes):
+        more: dict[str, Any] = {"axes": second.label_axes, "geometry": place, "classes": classes, "say": lost.append}
+        write_labels(differences, found.labels, **more)
+    for note in (*first.notes, *second.notes, *lost):
         typer.echo(f"Note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps({"prediction": str(prediction), "truth": str(truth), **strict_json(scores)}))

@@ -56,6 +56,7 @@ class ResultPanel(QWidget):
         self._flat_view: Any = None  # center, zoom and point before the volume was turned round
         self._waiting: Callable[[], None] | None = None  # saves a table once what was painted last is measured
         self._is_stale = False  # the table that is being saved
+        self._lost: list[str] = []  # what the file cannot hold
         self.box = AfterRun()
         self.message = MessageRow()
         layout = QVBoxLayout(self)
@@ -239,13 +240,14 @@ class ResultPanel(QWidget):
             self.message.fail(failure(error))
             return
         files, name = files_of(output), output.layer.name
-        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files, name)))
+        self._lost.clear()
+        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files, name, self._lost.append)))
 
     def _on_saved(self, outcome: Outcome) -> None:
         match outcome:
             case Finished(value=path):
                 stale = " Its numbers are from before you painted." if self._is_stale else ""
-                self.box.say(f"Saved {path.name} in {path.parent}.{stale}")
+                self.box.say(" ".join([f"Saved {path.name} in {path.parent}.{stale}", *self._lost]))
             case Failed():
                 self.message.fail(outcome)
 

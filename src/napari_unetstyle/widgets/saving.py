@@ -30,8 +30,12 @@ class Format:
             return bool(files_of(output))
         return zarr_of(output) is not None if self.into_picture else True
 
-    def write(self, path: Path, result: SegmentResult, files: tuple[str, ...] = (), name: str = "") -> Path:
+    def write(
+        self, path: Path, result: SegmentResult, files: tuple[str, ...], name: str, say: Callable[[str], Any]
+    ) -> Path:
         """Write a result; `files` are those of the DICOM series that it was made from, `name` is that of its layer.
+
+        `say` is called with what the format cannot hold of the place.
 
         Raises
         ------
@@ -42,6 +46,8 @@ class Format:
 
         write: Callable[..., Path] = getattr(core, self.writer)
         more: dict[str, Any] = {"source": files} if self.needs_series else {}
+        if self.writer == "write_labels":
+            more["say"] = say
         if self.suffix == ".zarr":
             more["name"] = name_in_picture(path, name)
         return write(path, result, **more)

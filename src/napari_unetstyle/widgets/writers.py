@@ -31,6 +31,7 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If its place is not certain, an id cannot be stored, or the file cannot be written; nothing is written then.
     """
     from napari.layers import Layer
+    from napari.utils.notifications import show_warning
 
     from napari_unetstyle.core.segmentation.output import write_labels
 
@@ -38,7 +39,7 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     axes, geometry, layer_to_labels = _place(layer, path)
     labels = layer_to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
     more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **_source(layer, path)}
-    return [str(write_labels(path, labels, axes=axes, geometry=geometry, **more))]
+    return [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
 
 
 def _source(layer: napari.layers.Labels, path: str) -> dict[str, Any]:

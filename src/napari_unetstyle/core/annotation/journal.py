@@ -173,6 +173,7 @@ def publish(folder: Path, state: State) -> Path:
         geometry=header.picture.geometry,
         classes=header.classes,
         output=header.output,
+        say=lambda _: None,  # the journal keeps the place
     )
 
 

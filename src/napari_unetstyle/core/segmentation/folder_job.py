@@ -28,7 +28,7 @@ from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.memory import predict_memory
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.output import write_labels, write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output import place_note, write_labels, write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 from napari_unetstyle.core.segmentation.restyle import MODEL
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
@@ -87,6 +87,7 @@ class FolderJob:
             result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
+            result = result.changed(notes=(*result.notes, *place_note(entry.target, result.geometry)))
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             drawn = result
             if self.files.full_resolution:
@@ -156,7 +157,7 @@ class FolderJob:
         outputs = self._outputs(entry)
         staged = outputs.staged()
         try:
-            write_labels(staged["labels"], drawn)
+            write_labels(staged["labels"], drawn, say=lambda _: None)  # it is among the notes
             write_table(staged["table"], table)
             if "rois" in staged:
                 write_rois(staged["rois"], drawn)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,7 @@ def write_labels(
     name: str | None = None,
     source: Source | Series | None = None,
     series: int | str | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Write labels compressed, in the smallest type that holds them, piece by piece; the suffix chooses the format.
 
@@ -90,6 +92,8 @@ def write_labels(
         Of the labels in an OME-Zarr picture.
     source, series
         For DICOM-SEG the DICOM folder or files that were segmented, and which series of them.
+    say
+        What is called with :func:`place_note`, where there is one; a Python warning if None.
 
     Raises
     ------
@@ -107,10 +111,37 @@ def write_labels(
     if suffix == dicom_seg.SUFFIX:
         return _write_segmentation(file, written, source, series)
     if suffix == ZARR:
-        return _write_zarr(file, written, name)
-    if name is not None:
+        done = _write_zarr(file, written, name)
+    elif name is not None:
         raise OutputError(f"Could not write {path}: only labels in an OME-Zarr picture have a name. Leave it out.")
-    return _write_volume(file, written) if medical_suffix(file) else _write_tiff(file, written)
+    else:
+        done = _write_volume(file, written) if medical_suffix(file) else _write_tiff(file, written)
+    for note in place_note(file, written.geometry):
+        if say is None:
+            warnings.warn(note, stacklevel=2)
+        else:
+            say(note)
+    return done
+
+
+def place_note(path: str | os.PathLike[str], geometry: Geometry) -> tuple[str, ...]:
+    """What the format of `path` cannot hold of where labels lie, as a sentence; none if it holds all that matters.
+
+    OME-Zarr has no direction, so labels of a tilted or mirrored volume lie elsewhere in other programs; TIFF has no
+    place at all.
+    """
+    file = Path(path)
+    is_turned = not np.allclose(geometry.direction, np.eye(len(geometry.spacing)), rtol=0, atol=1e-6)
+    if medical_suffix(file) or file.suffix.lower() == dicom_seg.SUFFIX or not geometry.is_physical:
+        return ()
+    how = "tilted" if geometry.is_oblique else "turned or mirrored"
+    if file.suffix.lower() == ZARR:
+        held = f"OME-Zarr cannot hold that the volume is {how}, so other programs show the labels elsewhere"
+        return (f"{held}. Where that matters, write .nii.gz, .nrrd or DICOM-SEG.",) if is_turned else ()
+    if not (is_turned or geometry.is_anatomical):
+        return ()
+    more = f", nor that it is {how}" if is_turned else ""
+    return (f"TIFF cannot hold where the volume lies{more}. Where that matters, write .nii.gz, .nrrd or DICOM-SEG.",)
 
 
 def _check_suffix(file: Path, *others: str) -> None:
