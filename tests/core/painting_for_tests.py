@@ -1,4 +1,7 @@
-"""A scripted person who paints; as a program (``-m``, with a folder, a seed and a number of strokes) it gets killed."""
+"""A scripted person who paints; as a program (``-m``) it gets killed.
+
+It is given what to do, ``paint`` or ``snapshots``, a folder, a seed and a number of strokes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetstyle.core.annotation.changes import Changes
+from napari_unetstyle.core.annotation.journal import Journal
 from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from tests.core.annotation_for_tests import blobs, header
 
@@ -73,5 +77,18 @@ def paint(folder: Path, seed: int, count: int) -> None:
     recorder.close()
 
 
+def snapshots(folder: Path, seed: int, count: int) -> None:
+    """A snapshot after every record, so that most of the time goes into them; told once it is written."""
+    labels = start(seed)
+    before = labels.copy()
+    journal = Journal.begin(folder / "journal", header(labels), labels)
+    for number, _ in enumerate(strokes(labels, seed, count), 1):
+        journal.write([journal.edit(Changes.between(before, labels))])
+        journal.snapshot()
+        before = labels.copy()
+        os.write(1, f"{number} {time.time()}\n".encode())
+    journal.close()
+
+
 if __name__ == "__main__":
-    paint(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    {"paint": paint, "snapshots": snapshots}[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -406,21 +406,33 @@ def test_a_mark_that_a_kill_left_half_written_offers_nothing(tmp_path):
 # A kill at any moment ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+needs_kill = pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+
+
+def killed_while(act, folder, seed, count, seconds):
+    """Let the scripted person work for so long after the first stroke; when that was, and when each stroke was."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.core.painting_for_tests", act, str(folder), str(seed), str(count)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        first = child.stdout.readline()
+        time.sleep(seconds)
+        child.kill()
+        killed = time.time()
+        lines = [first, *child.stdout.readlines()]
+    return killed, [float(line.split()[1]) for line in lines if line.endswith("\n")]
+
+
+@needs_kill
 def test_a_kill_loses_at_most_the_last_second(tmp_path, repeats):
+    """At any moment, and each second time at one before which something is older than a second."""
     count, rng = 500, np.random.default_rng()
     for trial in range(repeats(4)):
         seed, folder = int(rng.integers(1000)), tmp_path / str(trial)
-        folder.mkdir()
-        command = [sys.executable, "-m", "tests.core.painting_for_tests", str(folder), str(seed), str(count)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
-            first = child.stdout.readline()
-            time.sleep(rng.uniform(0, 0.9 * count * PACE))  # before it has painted all and closes the journal itself
-            child.kill()
-            killed = time.time()
-            lines = [first, *child.stdout.readlines()]
-        done = [float(line.split()[1]) for line in lines if line.endswith("\n")]
+        # before it has painted all and closes the journal itself:
+        wait = rng.uniform(1.1 if trial % 2 else 0, 0.9 * count * PACE)
+        killed, done = killed_while("paint", folder, seed, count, wait)
         safe = sum(at < killed - 1 for at in done)
+        assert safe or wait < 1.1
         _check(
             folder / "journal",
             states(seed, min(count, len(done) + 1)),
@@ -428,6 +440,30 @@ def test_a_kill_loses_at_most_the_last_second(tmp_path, repeats):
             killed,
             f"seed {seed}, {len(done)} strokes",
         )
+
+
+@needs_kill
+def test_a_kill_during_a_snapshot_loses_nothing(tmp_path, repeats):
+    """What was written is there, the snapshot is whole, and the journal goes on."""
+    count, rng = 500, np.random.default_rng()
+    for trial in range(repeats(2)):
+        seed, folder = int(rng.integers(1000)), tmp_path / str(trial)
+        _, done = killed_while("snapshots", folder, seed, count, rng.uniform(0, 0.5))
+        place, about = folder / "journal", f"seed {seed}, {len(done)} strokes"
+        state = read_journal(place)
+        later = states(seed, min(count, len(done) + 1))[len(done) :]
+        assert any(np.array_equal(state.labels, labels) for labels in later), about  # the last one may be written
+        assert not state.notes, about
+        snapshot = scan((place / SNAPSHOT).read_bytes())
+        assert len(snapshot.records) == 3, about
+        assert snapshot.records[0].number in (state.number - 1, state.number), about
+        (place / LOG).unlink()
+        assert read_journal(place).number == snapshot.records[0].number, about
+        journal = Journal(place)  # nobody holds it any more
+        journal.write([journal.say({"restored": True})])
+        journal.snapshot()
+        journal.close()
+        assert read_journal(place).said == {"restored": True}, about
 
 
 def _check(folder, seen, safe, killed, about):
@@ -442,7 +478,8 @@ def _check(folder, seen, safe, killed, about):
     later = np.stack(seen[safe:])
     assert (state.labels == later).any(axis=0).all(), about  # each pixel as it was since the last safe moment
     assert not state.notes, about
-    if state.number:
+    if safe or state.number:
+        assert state.number, about
         assert [entry.folder for entry in left_open(folder.parent / "marks")] == [folder], about  # offered
     again = Recorder.of(folder, marks=folder.parent / "marks")  # nobody holds it any more
     again.say(restored=True)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_two_that_paint_in_one_project_keep_all_and_a_third_reads_along(tmp_path, repeats):
     count, project, looks = 4 * repeats(30), Project(tmp_path), 0
     expected = {seed: states(seed, count) for seed in (1, 2)}
-    command = [sys.executable, "-m", "tests.core.painting_for_tests", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.core.painting_for_tests", "paint", str(tmp_path)]
     both = [
         subprocess.Popen([*command, str(seed), str(count)], cwd=ROOT, stdout=subprocess.DEVNULL) for seed in expected
     ]
