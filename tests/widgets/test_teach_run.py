@@ -27,7 +27,7 @@ from napari_unetstyle.core.training.contradictions import iter_contradictions
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.style_trial import Difference, StyleTrial
 from napari_unetstyle.core.training.train_progress import TrainProgress
-from napari_unetstyle.widgets import live_preview
+from napari_unetstyle.widgets import live_preview, old_and_new
 from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.learns_from import REST_MS
@@ -373,22 +373,34 @@ def test_a_second_lesson_on_the_new_labels_keeps_the_fixes_of_both(dock, teacher
     assert [layer for layer in labels_of(dock) if layer.visible] == [new]
 
 
-def test_what_changed_is_marked_if_asked(dock, click, qtbot):
+def test_what_changed_is_outlined_unasked_until_a_click_hides_it(dock, click, qtbot):
     painted(dock, qtbot)
     box, layers = dock.teach.run.box, dock.viewer.layers
     taught(dock, click, qtbot)
     assert not box.changes.isEnabled()  # every fix was kept, and the rest is as it was
     dock.viewer.layers["slide7"].data[20:28, 6:14] = 10  # the next model will not find this one
     taught(dock, click, qtbot)
-    active = layers.selection.active
-    assert "what changed" not in layers
-    click(box.changes)
     gone = np.zeros((64, 96), int)
     gone[20:28, 6:14] = GONE
-    np.testing.assert_array_equal(layers["what changed"].data, gone)
-    assert layers.selection.active is active
+    marks, (new,) = layers["what changed"], (one for one in labels_of(dock) if one.visible and one.editable)
+    np.testing.assert_array_equal(marks.data, gone)
+    assert marks.contour > new.contour  # else it is lost among the outlines of all objects
+    assert layers.selection.active is new
     click(box.changes)
     assert "what changed" not in layers
+    click(box.changes)
+    np.testing.assert_array_equal(layers["what changed"].data, gone)
+    click(box.back)
+    assert "what changed" not in layers
+
+
+def test_what_changed_in_a_picture_too_large_to_outline_is_filled(dock, click, qtbot, monkeypatch):
+    monkeypatch.setattr(old_and_new, "OUTLINE_LIMIT", 64 * 96 - 1)
+    painted(dock, qtbot)
+    dock.viewer.layers["slide7"].data[20:28, 6:14] = 10
+    taught(dock, click, qtbot)
+    marks = dock.viewer.layers["what changed"]
+    assert (marks.contour, marks.opacity) == (0, old_and_new.FILLED)
 
 
 def test_a_picture_that_nobody_corrected_is_segmented_again_too(dock, teacher, click, qtbot, tmp_path, run):

@@ -216,7 +216,10 @@ def flip(reader: Reader) -> list[Any]:
     def is_marked() -> None:
         assert "what changed" in reader.viewer.layers
 
-    return ["Flip old/new F8", shows_old, "F8", shows_new, "Show changes", is_marked]
+    def is_plain() -> None:
+        assert "what changed" not in reader.viewer.layers
+
+    return ["Flip old/new F8", shows_old, "F8", shows_new, is_marked, "Show changes", is_plain]
 
 
 def go_back(reader: Reader) -> list[Any]:

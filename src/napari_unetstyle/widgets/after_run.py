@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetstyle.core.style.distance import FOREIGN
 from napari_unetstyle.widgets.class_looks import ClassLookRow
-from napari_unetstyle.widgets.label_layers import outline_width
+from napari_unetstyle.widgets.label_layers import OUTLINE_LIMIT, outline_width
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import NamedBox, NumberBox, Words
 from napari_unetstyle.widgets.saving import FORMATS
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.outputs import Output
 
 FILLED = 0.5  # opacity
-OUTLINE_LIMIT = 20 * 10**6  # pixels in a slice; above, napari takes seconds to outline them
 REST = 80  # milliseconds without a change before labels are decided anew
 
 COPY = {"python": "Python", "command": "command line"}

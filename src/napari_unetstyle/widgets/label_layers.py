@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 METADATA = "unetstyle"
 HELPER = "helper"
 OUTLINE = 2  # pixels
+OUTLINE_LIMIT = 20 * 10**6  # pixels in a slice; above, napari takes seconds to outline them
 _SMALL = 256  # pixels
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetstyle.widgets.changed_objects import CHANGED, GONE
-from napari_unetstyle.widgets.label_layers import helper_metadata, is_helper
+from napari_unetstyle.widgets.label_layers import OUTLINE_LIMIT, helper_metadata, is_helper, outline_width
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-NAME, OPACITY = "what changed", 0.55
+NAME, FILLED = "what changed", 0.55
+THICKER = 2  # pixels more than the outlines of all objects have, among which these are to be seen
 COLORS: dict[Any, str] = {None: "transparent", 0: "transparent", CHANGED: "#ffd33d", GONE: "#ff4d4d"}
 
 
@@ -101,9 +103,9 @@ class Pairs(QObject):
             self._viewer.layers.selection.active = shown
 
     def mark(self, is_wanted: bool) -> None:
-        """Mark what changed: yellow is new or has another outline, red is gone.
+        """Outline what changed: yellow is new or has another outline, red is gone.
 
-        As areas: outlines get lost among those of all objects.
+        In pictures that napari takes too long to outline, these are areas.
         """
         chosen = self._viewer.layers.selection.active
         for layer in self._marks:
@@ -119,10 +121,12 @@ class Pairs(QObject):
         layer = self._viewer.add_labels(
             pair.placement.to_layer(pair.changes),
             name=NAME,
-            opacity=OPACITY,
+            opacity=FILLED,
             colormap=DirectLabelColormap(color_dict=COLORS),
             metadata=helper_metadata(),
             **pair.placement.arguments,
         )
         layer.editable = False
+        if math.prod(pair.changes.shape[-2:]) <= OUTLINE_LIMIT:
+            layer.contour, layer.opacity = outline_width(layer.data.shape) + THICKER, 1.0
         return layer

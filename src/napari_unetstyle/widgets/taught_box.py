@@ -24,7 +24,7 @@ HOW_SURE = (
     "the difference, in 95 of 100 cases"
 )
 USE = "For new runs, and to look at old and new; Go back undoes it"
-DIFFERENT = "Mark what is new or different (yellow) and what is gone (red)"
+DIFFERENT = "Outline what is new or different (yellow) and what is gone (red)"
 
 
 class TaughtBox(NamedBox):

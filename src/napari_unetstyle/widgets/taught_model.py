@@ -80,6 +80,7 @@ class TaughtModel(QObject):
         if notes:
             self._message.say("\n".join(notes))
         self.box.show_taught(taught, can_flip=self.can_flip, is_changed=self.pairs.is_changed)
+        self.box.changes.setChecked(self.pairs.is_changed)
 
     def go_back(self) -> None:
         """Use the model before for new runs; the taught one stays installed."""
@@ -88,6 +89,7 @@ class TaughtModel(QObject):
             return
         before = reference(taught.candidate.parent.spec)
         self.in_use.emit(before)
+        self.box.changes.setChecked(False)
         self.pairs.show_old()
         name = "the taught model" if taught.kept is None else f"{taught.kept.name} {taught.kept.version}"
         self.box.say(f"{before.replace('@', ' ')} is in use for new runs again; {name} stays among your models.")

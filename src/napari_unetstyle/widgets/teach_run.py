@@ -220,6 +220,7 @@ class TeachRun(QWidget):
         self._stop.clear()
         self._go.set()
         self.curve.clear()
+        self.box.changes.setChecked(False)
         self.box.hide()
         self.pause.setChecked(False)
         given = (material, goal, options, store, self._should_stop, self._gathering.untouched(material), looks)
