@@ -809,6 +809,45 @@ def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ
     assert run.spot.drawing.outlines is None
 
 
+def test_all_places_that_were_held_out_are_framed_while_the_box_is_seen(dock, click, qtbot):
+    window = dock.viewer.window._qt_window
+    window.show()
+    qtbot.waitExposed(window)
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    run, (drawing,) = dock.teach.run, dock.teach.run.places.drawings
+    boxes = [(place.box[-2], place.box[-1]) for place in run._result.taught.candidate.places]
+    assert len(boxes) == 3
+    assert list(drawing.frames.boxes) == boxes
+    click(run.box.details.toggle)
+    click(run.box.details.toggle)
+    assert drawing.frames is not None
+    dock.tabs.setCurrentIndex(0)
+    assert drawing.frames is None
+    dock.tabs.setCurrentIndex(1)
+    assert list(drawing.frames.boxes) == boxes
+    dock.viewer.layers.remove("slide7")
+    assert drawing.frames is None
+
+
+@pytest.mark.screen
+def test_the_frames_of_places_are_seen_on_the_canvas(dock, click, qtbot):
+    window = dock.viewer.window._qt_window
+    window.show()
+    qtbot.waitExposed(window)
+    painted(dock, qtbot)
+    taught(dock, click, qtbot)
+    dock.viewer.layers.selection.active.visible = False
+
+    def orange() -> int:
+        pixels = dock.viewer.screenshot(canvas_only=False, flash=False)[..., :3].astype(int)
+        return int((np.abs(pixels - (0xFF, 0x9F, 0x1C)).max(axis=-1) < 40).sum())
+
+    assert orange() > 200
+    dock.tabs.setCurrentIndex(0)
+    assert orange() < 50
+
+
 def test_a_taught_model_is_shared_once_it_is_in_use(dock, teacher, click, qtbot):
     teacher.comparison = FORGETS
     painted(dock, qtbot)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QObject, QPointF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QTransform
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QTransform
 from qtpy.QtWidgets import QWidget
 
 from napari_unetstyle.widgets.parts import follow
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 CANVAS = "CanvasBackendDesktop"  # vispy's Qt widget, inside every napari window
+_LINE = 1.5  # pixels of the screen
 Map = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -43,8 +44,25 @@ class Outlines:
     canvas_map: Callable[[], Map]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frames:
+    """Boxes to draw as lines that stay thin at any zoom, and where.
+
+    Attributes
+    ----------
+    boxes
+        Rows and columns of the picture.
+    color, canvas_map
+        As those of :class:`Outlines`.
+    """
+
+    boxes: tuple[tuple[slice, slice], ...]
+    color: str
+    canvas_map: Callable[[], Map]
+
+
 class Overlay(QWidget):
-    """Draws :class:`Outlines` where the camera shows them; lets every mouse event through.
+    """Draws :class:`Outlines` and :class:`Frames` where the camera shows them; lets every mouse event through.
 
     Parameters
     ----------
@@ -58,6 +76,7 @@ class Overlay(QWidget):
         super().__init__(canvas)
         self._viewer = viewer
         self._drawn: dict[str, tuple[Outlines, QImage]] = {}
+        self._frames: dict[str, Frames] = {}
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
         self.setStyleSheet("background: transparent")  # napari's theme fills widgets
@@ -73,7 +92,18 @@ class Overlay(QWidget):
             self._drawn.pop(key, None)
         else:
             self._drawn[key] = (outlines, _tinted(outlines.mask, outlines.color))
-        self.setVisible(bool(self._drawn))
+        self._show()
+
+    def show_frames(self, key: str, frames: Frames | None) -> None:
+        """Draw frames under a key, or none."""
+        if frames is None:
+            self._frames.pop(key, None)
+        else:
+            self._frames[key] = frames
+        self._show()
+
+    def _show(self) -> None:
+        self.setVisible(bool(self._drawn or self._frames))
         self.raise_()
         self.update()
 
@@ -82,8 +112,12 @@ class Overlay(QWidget):
         drawn = self._drawn.get(key)
         return drawn[0] if drawn else None
 
+    def frames(self, key: str) -> Frames | None:
+        """The frames that are drawn under a key."""
+        return self._frames.get(key)
+
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw every mask through the map of this moment."""
+        """Draw every mask and frame through the map of this moment."""
         if self._viewer.dims.ndisplay != 2:
             return
         drawn = [(outlines.origin, image, *outlines.canvas_map()) for outlines, image in self._drawn.values()]
@@ -91,6 +125,13 @@ class Overlay(QWidget):
         for (top, left), image, matrix, offset in drawn:
             painter.setTransform(_transform(matrix, offset))
             painter.drawImage(QPointF(left - 0.5, top - 0.5), image)
+        for frames in self._frames.values():
+            painter.setTransform(_transform(*frames.canvas_map()))
+            pen = QPen(QColor(frames.color), _LINE, Qt.PenStyle.DashLine)
+            pen.setCosmetic(True)  # as wide on the screen whatever the zoom
+            painter.setPen(pen)
+            for y, x in frames.boxes:
+                painter.drawRect(QRectF(x.start - 0.5, y.start - 0.5, x.stop - x.start, y.stop - y.start))
         painter.end()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -125,12 +166,18 @@ class Drawing:
         """What is drawn now."""
         return self._overlay.outlines(self._key) if self._overlay is not None else None
 
-    def show(self, outlines: Outlines | None) -> None:
+    @property
+    def frames(self) -> Frames | None:
+        """The frames that are drawn now."""
+        return self._overlay.frames(self._key) if self._overlay is not None else None
+
+    def show(self, drawn: Outlines | Frames | None) -> None:
         """Draw something else, or nothing."""
-        if self._overlay is None and outlines is not None:
+        if self._overlay is None and drawn is not None:
             self._overlay = self._find_overlay()
         if self._overlay is not None:
-            self._overlay.show_outlines(self._key, outlines)
+            self._overlay.show_outlines(self._key, drawn if isinstance(drawn, Outlines) else None)
+            self._overlay.show_frames(self._key, drawn if isinstance(drawn, Frames) else None)
 
     def _find_overlay(self) -> Overlay | None:
         canvas = canvas_of(self._widget)

@@ -1,27 +1,29 @@
-"""A place in a picture: the view goes there, and a frame is drawn around it."""
+"""Places in a picture: the view goes to one, and frames are drawn around them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtWidgets import QWidget
 
 from napari_unetstyle.widgets.level_grid import seen
-from napari_unetstyle.widgets.overlay import Drawing, Outlines
+from napari_unetstyle.widgets.overlay import Drawing, Frames, Outlines
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.scope import canvas_map, current_frame
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.widgets.placement import Placement
 
-KEY, COLOR = "spot", "#ff9f1c"
+KEY, PLACES, COLOR = "spot", "places", "#ff9f1c"
 AROUND = 96  # pixels that are seen of the picture at least, so that a small place is known for what it is
 _MARGIN = 3  # pixels between a place and its frame
 _FILLS = 0.5  # of the canvas
@@ -50,6 +52,12 @@ class Spot:
     def slice(self) -> tuple[int, ...]:
         """The slice ``YX`` in the middle of it, along all leading label axes."""
         return (*self.frame, *((side.start + side.stop) // 2 for side in self.box[:-2]))
+
+    def is_in(self, index: tuple[int, ...]) -> bool:
+        """Whether a slice, along all leading label axes, shows some of it."""
+        count = len(self.frame)
+        sides = zip(self.box[:-2], index[count:], strict=True)
+        return index[:count] == tuple(self.frame) and all(side.start <= i < side.stop for side, i in sides)
 
 
 class SpotFrame:
@@ -96,6 +104,49 @@ class SpotFrame:
                 canvas_map=partial(canvas_map, layer, spot.image, self._viewer),
             )
         )
+
+
+class PlaceFrames:
+    """Thin frames around many places at once, each in its own slices.
+
+    Parameters
+    ----------
+    widget
+        In a dock of the viewer's window.
+    viewer
+        Whose canvas they are drawn on.
+    """
+
+    def __init__(self, widget: QWidget, viewer: napari.viewer.ViewerModel) -> None:
+        self._widget, self._viewer = widget, viewer
+        self._spots: list[Spot] = []
+        self.drawings: list[Drawing] = []
+        """One for each picture."""
+        follow(widget, viewer.dims.events.current_step, self._draw)
+        follow(widget, viewer.layers.events.removed, self._draw)
+
+    def show(self, spots: list[Spot]) -> None:
+        """Frame these places instead of those before."""
+        self._spots = spots
+        self._draw()
+
+    def _draw(self) -> None:
+        of_pictures: dict[napari.layers.Image, list[Spot]] = {}
+        for spot in self._spots:
+            if spot.placement.layer in self._viewer.layers:
+                of_pictures.setdefault(spot.placement.layer, []).append(spot)
+        while len(self.drawings) < len(of_pictures):
+            self.drawings.append(Drawing(self._widget, self._viewer, f"{PLACES} {len(self.drawings)}"))
+        drawn = [self._frames(spots) for spots in of_pictures.values()]
+        for drawing, frames in zip_longest(self.drawings, drawn):
+            drawing.show(frames)
+
+    def _frames(self, spots: list[Spot]) -> Frames | None:
+        image, layer = spots[0].image, seen(spots[0].placement)
+        now = current_frame(layer, image, self._viewer)
+        boxes = tuple((spot.box[-2], spot.box[-1]) for spot in spots if spot.is_in(now))
+        where = partial(canvas_map, layer, image, self._viewer)
+        return Frames(boxes=boxes, color=COLOR, canvas_map=where) if boxes else None
 
 
 def go_to(viewer: napari.viewer.ViewerModel, spot: Spot, least: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.training.scores import ENOUGH, FOUND
@@ -24,6 +25,7 @@ HOW_SURE = (
     "the difference, in 95 of 100 cases"
 )
 USE = "For new runs, and to look at old and new; Go back undoes it"
+PLACES = "In the places that are framed on the picture; neither model learned from them"
 DIFFERENT = "Outline what is new or different (yellow) and what is gone (red)"
 
 
@@ -39,6 +41,7 @@ class TaughtBox(NamedBox):
     use_wanted = Signal()
     back_wanted = Signal()
     flip_wanted = Signal()
+    seen = Signal(bool)  # whether it is, from now on
 
     def __init__(self, share: ShareModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,6 +81,7 @@ class TaughtBox(NamedBox):
         self.setTitle(_title(taught.candidate) if taught.kept is None else f"{taught.kept.name} {taught.kept.version}")
         self.added.setText("\n".join(f"{name}: {_found(dice)}" for name, dice in comparison.child.on_added.items()))
         self.added.setVisible(bool(comparison.child.added))
+        self.yours.setToolTip(PLACES if taught.candidate.places else "")
         self.yours.setText(_line("your pictures", comparison, "on_places", "better", "worse"))
         self.looks.setText(_line("in the other looks", comparison, "on_looks", "better", "worse"))
         self.looks.setVisible(comparison.child.on_looks is not None)
@@ -96,6 +100,16 @@ class TaughtBox(NamedBox):
         self.changes.setEnabled(is_changed)
         self.changes.setToolTip(DIFFERENT if is_changed else "No object looks different on the open pictures")
         self.show()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Tell that it is seen."""
+        super().showEvent(event)
+        self.seen.emit(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Tell that it is not."""
+        super().hideEvent(event)
+        self.seen.emit(False)
 
     def let_use(self, is_allowed: bool = True) -> None:
         """Offer the model; where nobody can tell whether it is better, only once a person has looked."""

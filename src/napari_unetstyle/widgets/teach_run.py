@@ -26,7 +26,7 @@ from napari_unetstyle.widgets.parts import NumberBox, Words, keep_room, scroll_t
 from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.score_curve import ScoreCurve
 from napari_unetstyle.widgets.settings import read_settings
-from napari_unetstyle.widgets.spot import Spot, SpotFrame
+from napari_unetstyle.widgets.spot import PlaceFrames, Spot, SpotFrame
 from napari_unetstyle.widgets.taught_model import TaughtModel
 from napari_unetstyle.widgets.time_left import TeachingTime
 
@@ -108,7 +108,7 @@ class TeachRun(QWidget):
         self.message = MessageRow()
         self._result = TaughtModel(viewer, calls, results, self.message, self)
         self.box, self.pairs = self._result.box, self._result.pairs
-        self.spot = SpotFrame(self, viewer)
+        self.spot, self.places = SpotFrame(self, viewer), PlaceFrames(self, viewer)
         self._lay_out()
         self._connect()
         self._show()
@@ -142,6 +142,8 @@ class TeachRun(QWidget):
         self._result.in_use.connect(self.in_use)
         self._result.in_use.connect(self.choose)
         self.box.details.place_wanted.connect(self._on_place_wanted)
+        self.box.seen.connect(self._frame_places)
+        self._learns.changed.connect(lambda: self._frame_places(self.box.isVisible()))
         self.doubts.teach_wanted.connect(self.start)
         self.doubts.place_wanted.connect(lambda doubt: self._go_to(doubt.material, doubt.frame, doubt.box))
         self.doubts.answered.connect(self._on_answered)
@@ -266,6 +268,28 @@ class TeachRun(QWidget):
             self.spot.show(None)
         else:
             self._go_to(taught.material[checked.picture], checked.frame, checked.box)
+
+    def _frame_places(self, is_wanted: bool) -> None:
+        """Frame all places that the models were compared on, in the pictures that are open."""
+        taught = self._result.taught
+        if not is_wanted or taught is None:
+            self.places.show([])
+            return
+        found = ((one, self._opened(taught.material[one.picture])) for one in taught.candidate.places)
+        self.places.show(
+            [
+                Spot(placement=corrected.placement, image=corrected.image, frame=one.frame, box=one.box)
+                for one, corrected in found
+                if corrected is not None
+            ]
+        )
+
+    def _opened(self, material: Material) -> CorrectedLayer | None:
+        """The open labels that material came from, or that its journal was opened in meanwhile."""
+        if material.entry is None:
+            return self._learns.opened(material.layer)
+        folder = material.entry.folder
+        return next((c for c in self._learns.corrected if c.recorder and c.recorder.folder == folder), None)
 
     def _on_answered(self) -> None:
         if self.doubts.isHidden():
