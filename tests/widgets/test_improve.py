@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.progress import Steps
@@ -16,6 +18,7 @@ from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.improve import NEW, PLUS_CLASS
+from napari_unetstyle.widgets.jobs import as_steps
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import add_picture
@@ -70,6 +73,7 @@ def dock(core: FakeCore, teacher: Teacher, qtbot: Any) -> Any:
         iter_segment=iter_segment,
         iter_teach=teacher.iter_teach,
         iter_teach_new=teacher.iter_teach_new,
+        iter_contradictions=lambda *_: as_steps(list),
         store=lambda _: teacher.store,
     )
     viewer = ViewerModel()
@@ -237,6 +241,71 @@ def test_labels_that_a_person_painted_before_are_taken(dock, teacher, click, qtb
     taught(dock, click, qtbot)
     (correction,) = teacher.given.corrections
     assert np.array_equal(correction.painted, blobs() > 50)
+
+
+def test_a_model_that_is_there_learns_from_own_labels_too(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    choose(dock, "areas-only@1")
+    improve = dock.teach.run.improve
+    assert improve.by_hand.isHidden()
+    mask = (blobs() > 50).astype(np.uint8) * 255  # as a mask from elsewhere is
+    own = dock.viewer.add_labels(mask, name="mine")
+    assert (improve.by_hand.text(), improve.by_hand.isHidden()) == ("Learn from mine", False)
+    click(improve.by_hand)
+    assert dock.corrections.active.layer is own
+    assert improve.by_hand.isHidden()
+    assert improve.models.currentData() == "areas-only@1"
+    taught(dock, click, qtbot)
+    assert teacher.given.parent == "areas-only@1"
+    (correction,) = teacher.given.corrections
+    assert np.array_equal(correction.labels, blobs() > 50)
+    assert np.array_equal(correction.painted, blobs() > 50)
+
+
+def test_a_mask_of_one_value_is_taken_apart_for_a_model_of_objects(dock, click, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    choose(dock, "nuclei@1")
+    dock.viewer.add_labels((blobs() > 50).astype(np.uint8), name="mine")
+    click(dock.teach.run.improve.by_hand)
+    assert len(np.unique(dock.corrections.active.labels)) == 6  # five squares, each an object
+
+
+def test_own_labels_with_values_of_no_class_are_not_taken(dock, click, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "eye.tif")
+    choose(dock, "areas-only@1")
+    strange = (blobs() > 50).astype(np.uint8)
+    strange[:4, :4] = 3
+    dock.viewer.add_labels(strange, name="mine")
+    click(dock.teach.run.improve.by_hand)
+    assert dock.corrections.layers == []
+    assert any("mine has the value 3; known are 1 (nucleus)." in one.text for one in dock.findChildren(MessageRow))
+
+
+def test_geojson_of_qupath_is_added_to_what_is_learned_from(dock, teacher, click, qtbot, tmp_path):
+    tifffile.imwrite(tmp_path / "eye.tif", blobs())
+    ring = [[10, 20], [30, 20], [30, 40], [10, 40], [10, 20]]  # x, y
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation", "classification": {"name": "nucleus", "color": [255, 0, 0]}},
+    }
+    (tmp_path / "eye.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    choose(dock, "areas-only@1")
+    learns = dock.teach.learns
+    click(learns.add)
+    (dialog,) = learns.findChildren(QFileDialog)
+    dialog.fileSelected.emit(str(tmp_path))  # what pressing Choose does
+    dialog.reject()
+    qtbot.waitUntil(lambda: len(learns.boxes) == 1, timeout=WAIT * 1000)
+    assert learns.boxes[0].text() == "eye masks\nall right, not open"
+    taught(dock, click, qtbot)
+    (correction,) = teacher.given.corrections
+    expected = np.zeros((64, 96), int)
+    expected[20:40, 10:30] = 1
+    assert np.array_equal(correction.labels, expected)
 
 
 def test_own_labels_are_of_the_picture_that_they_lie_on(dock, teacher, click, qtbot, tmp_path):

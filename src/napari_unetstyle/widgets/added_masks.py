@@ -95,21 +95,21 @@ def _add(pair: Pair, project: Project, goal: Goal | None) -> bool:
     labels, owners = read_masks(pair.masks, image, classes)
     is_one = len(np.unique(labels[labels > 0])) == 1 and not owners
     if is_one:
-        labels = _patches(labels, 2 if goal is None else min(goal.dims, labels.ndim))
+        labels = patches(labels, 2 if goal is None else min(goal.dims, labels.ndim))
     several = classes if len(classes) > 1 else ()
     project.add(image, labels, path, layer=layer, classes=owners, known=several, output="objects")
     return is_one
 
 
-def _patches(labels: NDArray[Any], dims: int) -> NDArray[Any]:
+def patches(labels: NDArray[Any], dims: int) -> NDArray[Any]:
     """Connected patches, in each frame of so many dimensions, numbered over all of them."""
     from skimage.measure import label
 
     out, highest = np.zeros(labels.shape, np.int32), 0
     for index in np.ndindex(labels.shape[: labels.ndim - dims]):
-        patches = label(labels[index] > 0)  # type: ignore[no-untyped-call]
-        out[index] = np.where(patches > 0, patches + highest, 0)
-        highest += int(patches.max(initial=0))
+        found = label(labels[index] > 0)  # type: ignore[no-untyped-call]
+        out[index] = np.where(found > 0, found + highest, 0)
+        highest += int(found.max(initial=0))
     return out
 
 

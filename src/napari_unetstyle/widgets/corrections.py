@@ -143,12 +143,14 @@ class Corrections(QWidget):
         Raises
         ------
         ImageError
-            If there is no picture that they lie on.
+            If there is no picture that they lie on, or areas have values of no class.
         """
         labels = self.unwatched
         image, placement = self._picture_below(labels)
         if labels is None:
             labels = self._new_labels(image, placement, goal)
+        else:
+            _fit(labels, goal)
         picture = placement.layer
         about = {"output": goal.output, "classes": goal.classes, **part_of(picture, placement.grid)}
         header = Header.of(labels.name, image, labels.data.dtype, *identity_of(picture), **about)
@@ -299,3 +301,20 @@ class Corrections(QWidget):
     def _show_reading(self) -> None:
         self.reading.show()
         self._fit()
+
+
+def _fit(labels: napari.layers.Labels, goal: Goal) -> None:
+    """Let labels of a person mean what a model takes them for: values of classes, or one number for each object."""
+    from napari_unetstyle.widgets.added_masks import patches  # brings all readers of files
+
+    values = np.setdiff1d(labels.data, 0)
+    if goal.output == "objects":
+        if len(values) == 1:  # a mask that says where objects are, not which
+            labels.data = patches(np.asarray(labels.data), min(goal.dims, labels.data.ndim))
+        return
+    strange = np.setdiff1d(values, [one.value for one in goal.classes])
+    if len(values) == len(strange) == len(goal.classes) == 1:  # as 255 in a mask
+        labels.data = (np.asarray(labels.data) > 0).astype(np.uint8)
+    elif strange.size:
+        known = ", ".join(f"{one.value} ({one.name})" for one in goal.classes)
+        raise ImageError(f"{labels.name} has the value {strange[0]}; known are {known}. Paint it with one of them.")

@@ -33,6 +33,7 @@ class Improve(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._specs: dict[str, ModelSpec] = {}
+        self._labels: str | None = None
         self._base: str | None = None  # what a class is added to: the model that was chosen last
         self.models = combo()
         self.models.setToolTip("What your fixes are taught to; the one you have stays as it is")
@@ -71,10 +72,9 @@ class Improve(QWidget):
         rows = form(self.new)
         for words, field in (("Finds", self.new_classes), ("As", self.kind), ("Name", self.new_name)):
             rows.addRow(name(words), field)
-        rows.addRow(name(""), self.by_hand)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (named("Improve", self.models), self.plus, self.new):
+        for part in (named("Improve", self.models), self.plus, self.new, self.by_hand):
             layout.addWidget(part)
 
     @property
@@ -137,8 +137,10 @@ class Improve(QWidget):
         return names[-1] if known and names[:-1] == known else None
 
     def show_labels(self, label: str | None) -> None:
-        """Offer to learn from these labels of a person, or else to paint."""
+        """Offer to learn from these labels of a person; for a new model, to paint if there are none."""
+        self._labels = label
         self.by_hand.setText(PAINT if label is None else f"Learn from {label}")
+        self._show_by_hand()
 
     def _on_chosen(self) -> None:
         if (chosen := self.models.currentData()) in self._specs:
@@ -153,7 +155,12 @@ class Improve(QWidget):
         chosen, goal = self.models.currentData(), self.goal
         self.plus.setVisible(chosen == PLUS_CLASS and goal is not None and goal.output == _AREAS)
         self.new.setVisible(chosen == NEW)
-        self.by_hand.setEnabled(goal is not None and not goal.problem)
+        self._show_by_hand()
         if goal is not None and goal.name is not None:
             self.new_name.setPlaceholderText(goal.name)
         self.changed.emit()
+
+    def _show_by_hand(self) -> None:
+        goal = self.goal
+        self.by_hand.setVisible(self.models.currentData() == NEW or self._labels is not None)
+        self.by_hand.setEnabled(goal is not None and not goal.problem)
