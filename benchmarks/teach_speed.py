@@ -25,7 +25,7 @@ from napari_unetstyle.core import ModelStore, run
 from napari_unetstyle.core.models.memory import read_memory
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.style.any_style import with_texture
-from napari_unetstyle.core.training.drawing import Drawing, loss
+from napari_unetstyle.core.training.drawing import Drawing, losses
 from napari_unetstyle.core.training.fit import Fit, advance
 from napari_unetstyle.core.training.options import FitOptions
 from napari_unetstyle.core.training.patches import Example, unit_range
@@ -53,12 +53,12 @@ def jobs(steps: int) -> dict[str, Callable[[], object]]:
     def limit() -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            loss(bare, ready).backward()
+            sum(losses(bare, ready).values()).backward()
             optimizer.step()
 
     def taught(draw: Drawing) -> None:
         options = FitOptions(steps=steps, learning_rate=1e-3, averaging=0.99, clip=1.0)
-        for _ in advance(Fit.of(ours, options), draw, loss, options):
+        for _ in advance(Fit.of(ours, options), draw, losses, options):
             pass
 
     return {"ours": partial(taught, drawing), "with styles": partial(taught, in_styles), "bare loop": limit}

@@ -9,11 +9,13 @@ import torch
 
 from napari_unetstyle.core.errors import ModelFileError, OptionError
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training.finetune import fine_tune
 from napari_unetstyle.core.training.fit import Fit, advance, fit, rate
 from napari_unetstyle.core.training.floors import norms
 from napari_unetstyle.core.training.losses import class_loss
 from napari_unetstyle.core.training.options import FitOptions
 from tests.core.networks_for_tests import random_unet
+from tests.core.teaching_for_tests import QUICK, fresh_store, small_picture
 
 TINY = {"channels": 1, "widths": (3, 4), "out": 2}
 
@@ -211,6 +213,26 @@ def test_frozen_parameters_stay_and_the_checkpoint_is_complete(tmp_path):
     assert torch.equal(state.network.encoder[0][0].conv.weight, before)
     again = run(fit(random_unet(**TINY, seed=3), draw, loss, FitOptions(steps=3, folder=tmp_path)))
     assert torch.equal(weights(again.network), weights(state.network))
+
+
+def test_the_log_holds_losses_rate_score_and_gradients(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    store, folder = fresh_store(tmp_path / "models"), tmp_path / "work"
+    taught = fine_tune([small_picture()], "tiny", store=store, folder=folder, **QUICK | {"steps": 100})
+    log = EventAccumulator(str(folder / "log")).Reload()
+    tags = log.Tags()
+    assert {"loss", "loss/entropy", "loss/dice", "rate", "score"} <= set(tags["scalars"])
+    read = {name: log.Scalars(name) for name in tags["scalars"]}
+    assert [event.step for event in read["loss"]] == list(range(10, 101, 10))
+    assert all(np.isfinite(event.value) for events in read.values() for event in events)
+    assert max(event.value for event in read["rate"]) <= QUICK["learning_rate"] * 1.001
+    assert read["score"][-1].step == 100
+    assert all(0 <= event.value <= 1 for event in read["score"])
+    (head,) = log.Histograms("gradient/head.weight")
+    weight = taught.model.network.head.weight
+    assert (head.step, head.histogram_value.num) == (100, weight.numel())
 
 
 def test_a_budget_of_minutes_follows_the_clock(tmp_path):

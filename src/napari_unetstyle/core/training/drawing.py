@@ -17,7 +17,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, WIDE, appear
 from napari_unetstyle.core.training.blanks import blank
-from napari_unetstyle.core.training.losses import class_loss, seed_loss
+from napari_unetstyle.core.training.losses import class_losses, seed_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
 from napari_unetstyle.core.training.targets import IGNORE, near_contact, seed_target
 
@@ -141,11 +141,13 @@ def _known(patch: Example, target: NDArray[T], unknown: float) -> NDArray[T]:
     return target if patch.valid is None else np.where(patch.valid, target, unknown).astype(target.dtype)
 
 
-def loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross entropy and Dice of the classes, and the seed map's cross entropy where there is one."""
+def losses(network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Cross entropy and Dice of the classes, and the seed map's cross entropy where there is one; they are summed."""
     on = batch.to(next(network.parameters()).device)
     logits = network(on.images)
     if on.seeds is None:
-        return class_loss(logits, on.classes)
+        entropy, dice = class_losses(logits, on.classes)
+        return {"entropy": entropy, "dice": dice}
+    entropy, dice = class_losses(logits[:, :-1], on.classes)
     seeds = seed_loss(logits[:, -1:], on.seeds, None if on.contacts is None else _CONTACT * on.contacts)
-    return class_loss(logits[:, :-1], on.classes) + _SEEDS * seeds
+    return {"entropy": entropy, "dice": dice, "seeds": _SEEDS * seeds}

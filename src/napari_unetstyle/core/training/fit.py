@@ -9,6 +9,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +43,9 @@ _NUMBERS = (
     "_in_a_row",
 )
 _EVERY = 10, 100  # steps between numbers and between histograms in the log
+
+Losses = Tensor | dict[str, Tensor]
+"""A loss, or the parts by name that it is the sum of."""
 
 
 class Log(Protocol):
@@ -85,6 +90,8 @@ class Fit:
         How often three in a row of them were no better than the best.
     notes
         Numbers that whoever trains keeps along.
+    parts
+        Of the last step's loss, if it has some; in no checkpoint.
     """
 
     network: nn.Module
@@ -101,6 +108,7 @@ class Fit:
     stale: int = 0
     cuts: int = 0
     notes: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, Tensor] = field(default_factory=dict)
     _in_a_row: int = 0
     _safe: dict[str, Tensor] = field(default_factory=dict)
 
@@ -227,7 +235,7 @@ def _are_finite(tensors: dict[str, Tensor]) -> bool:
 def fit(
     network: nn.Module,
     draw: Callable[[np.random.Generator], Any],
-    loss: Callable[[nn.Module, Any], Tensor],
+    loss: Callable[[nn.Module, Any], Losses],
     options: FitOptions,
     clock: Callable[[], float] = time.monotonic,
 ) -> Steps[Fit]:
@@ -240,7 +248,7 @@ def fit(
     draw
         Makes one batch from a generator of its own; everything random has to come from there.
     loss
-        Loss of the network on a batch.
+        Loss of the network on a batch, or its parts by name.
     options
         How long and how.
     clock
@@ -254,19 +262,22 @@ def fit(
     state = Fit.of(network, options)
     if options.folder is not None:
         state.load(options.folder)
-    yield from advance_kept(state, draw, loss, options, clock)
+    with contextlib.closing(Noted(options.folder)) as log:
+        yield from advance_kept(state, draw, loss, options, clock, log=log)
     return state
 
 
 def advance_kept(
     state: Fit,
     draw: Callable[[np.random.Generator], Any],
-    loss: Callable[[nn.Module, Any], Tensor],
+    loss: Callable[[nn.Module, Any], Losses],
     options: FitOptions,
     clock: Callable[[], float] = time.monotonic,
     key: str = "",
+    *,
+    log: Noted,
 ) -> Steps[None]:
-    """As :func:`advance`, with checkpoints and a log in the folder of the options, if they name one.
+    """As :func:`advance`, with numbers in a log, and with checkpoints in the folder of the options, if they name one.
 
     The last checkpoint is of the step after which the training ended or was closed. A step that raised is in none.
     """
@@ -274,29 +285,24 @@ def advance_kept(
     if options.folder is None:
         yield from steps
         return
-    log, saved = _open_log(options.folder), state.seconds
-    try:
-        for progress in steps:
-            _note(log, state)
-            if state.seconds - saved >= 60 * options.checkpoint_minutes:
-                state.save(options.folder, key)
-                saved = state.seconds
-            try:
-                yield progress
-            except GeneratorExit:
-                state.save(options.folder, key)
-                raise
-        state.save(options.folder, key)
-    finally:
-        if log is not None:
-            with contextlib.suppress(OSError):
-                log.close()
+    saved = state.seconds
+    for progress in steps:
+        log.note(state)
+        if state.seconds - saved >= 60 * options.checkpoint_minutes:
+            state.save(options.folder, key)
+            saved = state.seconds
+        try:
+            yield progress
+        except GeneratorExit:
+            state.save(options.folder, key)
+            raise
+    state.save(options.folder, key)
 
 
 def advance(
     state: Fit,
     draw: Callable[[np.random.Generator], Any],
-    loss: Callable[[nn.Module, Any], Tensor],
+    loss: Callable[[nn.Module, Any], Losses],
     options: FitOptions,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
@@ -328,12 +334,15 @@ def rate(done: float, options: FitOptions, state: Fit | None = None) -> float:
     return options.learning_rate * share
 
 
-def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Tensor], options: FitOptions, done: float) -> None:
+def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Losses], options: FitOptions, done: float) -> None:
     rising = min(1.0, (state.step + 1) / max(1, options.least_warmup))
     for group in state.optimizer.param_groups:
         group["lr"] = rising * rate(done, options, state) / 2**state.setbacks
     state.optimizer.zero_grad(set_to_none=True)
     value = loss(state.network, batch)
+    if isinstance(value, dict):
+        state.parts = {name: part.detach() for name, part in value.items()}
+        value = reduce(add, value.values())
     finite = _backward(state, value, options.clip)
     if finite:
         state.optimizer.step()
@@ -358,6 +367,39 @@ def _average(state: Fit, decay: float) -> None:
             mean.lerp_(current, 1 - decay)
 
 
+class Noted:
+    """Numbers of a training, noted for TensorBoard where that is installed and there is a folder.
+
+    A log that cannot be written is no reason to end the training.
+
+    Parameters
+    ----------
+    folder
+        Of the training; None notes nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._log = _open_log(folder)
+
+    def note(self, state: Fit) -> None:
+        """Loss and its parts, learning rate, and less often how gradients are spread."""
+        if self._log is not None and state.step % _EVERY[0] == 0:
+            with contextlib.suppress(OSError):
+                _write(self._log, state)
+
+    def measured(self, score: float, step: int) -> None:
+        """How well the averaged weights do on held-out places."""
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.add_scalar("score", score, step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.close()
+
+
 def _open_log(folder: Path | None) -> Log | None:
     if folder is None:
         return None
@@ -369,14 +411,10 @@ def _open_log(folder: Path | None) -> Log | None:
         return None
 
 
-def _note(log: Log | None, state: Fit) -> None:
-    if log is not None and state.step % _EVERY[0] == 0:
-        with contextlib.suppress(OSError):  # a log that cannot be written is no reason to end the training
-            _write(log, state)
-
-
 def _write(log: Log, state: Fit) -> None:
     log.add_scalar("loss", state.loss, state.step)
+    for name, part in state.parts.items():
+        log.add_scalar(f"loss/{name}", float(part), state.step)
     log.add_scalar("rate", state.optimizer.param_groups[0]["lr"], state.step)
     if state.step % _EVERY[1] == 0:
         for name, parameter in state.network.named_parameters():

@@ -10,7 +10,13 @@ from napari_unetstyle.core.annotation.known import UNKNOWN
 
 
 def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tensor:
-    """Cross entropy plus soft Dice over known pixels.
+    """The sum of :func:`class_losses`."""
+    entropy, dice = class_losses(logits, classes, smooth=smooth)
+    return entropy + dice
+
+
+def class_losses(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> tuple[Tensor, Tensor]:
+    """Cross entropy and soft Dice over known pixels.
 
     Background that was given when there were fewer classes (``annotation/known.py``) is background or one of the later
     classes: their probabilities count together, and Dice of the later ones leaves it out.
@@ -28,7 +34,7 @@ def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tens
         Pixels added to both sides of the fraction.
     """
     if not (classes != UNKNOWN).any():
-        return logits.sum() * 0
+        return logits.sum() * 0, logits.sum() * 0
     values = torch.arange(1, logits.shape[1], device=classes.device).view(1, -1, *(1,) * (classes.ndim - 1))
     weight = ((classes.unsqueeze(1) >= 0) | (classes.unsqueeze(1) < -values)).float()
     axes = tuple(range(2, logits.ndim))
@@ -36,7 +42,7 @@ def class_loss(logits: Tensor, classes: Tensor, *, smooth: float = 10.0) -> Tens
     truth = functional.one_hot(classes.clamp(min=0), logits.shape[1]).movedim(-1, 1)[:, 1:] * weight
     overlap = (probability * truth).sum(axes)
     dice = 1 - (2 * overlap + smooth) / (probability.sum(axes) + truth.sum(axes) + smooth)
-    return _entropy(logits, classes) + dice.mean()
+    return _entropy(logits, classes), dice.mean()
 
 
 def _entropy(logits: Tensor, classes: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, through
 from napari_unetstyle.core.training.comparison import iter_scores
-from napari_unetstyle.core.training.drawing import Batch, Drawing, loss
-from napari_unetstyle.core.training.fit import Fit, advance_kept, share_done
+from napari_unetstyle.core.training.drawing import Batch, Drawing, losses
+from napari_unetstyle.core.training.fit import Fit, Noted, advance_kept, share_done
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.options import FineTuneOptions
@@ -76,7 +76,7 @@ class Teaching:
         self._own = before.on_places if before else None
         self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
         self._looks = looks
-        self._cost = 0.0
+        self._cost, self._log = 0.0, Noted(None)
 
     @property
     def rate(self) -> float:
@@ -112,11 +112,12 @@ class Teaching:
         if folder is not None and self.state.load(folder, self._key) and self.state.highest >= 0:
             self.score = self.state.highest
         guard = self._guard
-        yield from self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock)
-        if self._places and self.state.measured_at < self.state.seconds:
-            yield from self._iter_measured(self._done, clock)
-            if folder is not None:
-                self.state.save(folder, self._key)
+        with contextlib.closing(Noted(folder)) as self._log:
+            yield from self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock)
+            if self._places and self.state.measured_at < self.state.seconds:
+                yield from self._iter_measured(self._done, clock)
+                if folder is not None:
+                    self.state.save(folder, self._key)
 
     def _iter_trained(
         self,
@@ -128,7 +129,7 @@ class Teaching:
             yield from self._iter_measured(self._done, clock)
         if self._is_in_vain:
             return
-        steps = advance_kept(self.state, draw, loss, self._fit, clock, self._key)
+        steps = advance_kept(self.state, draw, losses, self._fit, clock, self._key, log=self._log)
         with contextlib.closing(steps):  # writes down how far it has come
             for progress in steps:
                 yield self._progress(progress.fraction)
@@ -178,6 +179,7 @@ class Teaching:
         self._cost = clock() - started
         if self.score is not None:
             self.state.measured(self.score)
+            self._log.measured(self.score, self.state.step)
 
     def _progress(self, done: float) -> TrainProgress:
         step = round(_WHOLE * done)
