@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unetstyle.core.device import has_bfloat16, resolve
 from napari_unetstyle.core.errors import ModelFileError, OptionError
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training import fit as module
 from napari_unetstyle.core.training.finetune import fine_tune
 from napari_unetstyle.core.training.fit import Fit, advance, fit, rate
 from napari_unetstyle.core.training.floors import norms
@@ -233,6 +235,67 @@ def test_the_log_holds_losses_rate_score_and_gradients(tmp_path):
     (head,) = log.Histograms("gradient/head.weight")
     weight = taught.model.network.head.weight
     assert (head.step, head.histogram_value.num) == (100, weight.numel())
+
+
+def test_on_a_cpu_nothing_is_computed_in_half_the_precision():
+    seen = []
+
+    def watched(network, batch):
+        seen.append((torch.is_autocast_enabled("cpu"), network(batch[0]).dtype))
+        return loss(network, batch)
+
+    plain = trained(steps=3)
+    state = run(fit(random_unet(**TINY), draw, watched, FitOptions(steps=3)))
+    assert set(seen) == {(False, torch.float32)}
+    assert torch.equal(weights(state.network), weights(plain.network))
+
+
+def test_a_training_in_bfloat16_is_resumed_bit_for_bit_without_a_scaler(tmp_path, monkeypatch):
+    """On a CPU in place of a GPU: weights, moments and losses stay float32, so that the checkpoint is complete."""
+    seen = []
+
+    def watched(network, batch):
+        images, classes = batch
+        logits = network(images)
+        value = class_loss(logits, classes)
+        seen.append((logits.dtype, value.dtype))
+        return value
+
+    plain = trained(steps=9)
+    monkeypatch.setattr(module, "_precision", lambda _: torch.autocast("cpu", torch.bfloat16))
+    whole = run(fit(random_unet(**TINY), draw, watched, FitOptions(steps=9)))
+    options = FitOptions(steps=9, folder=tmp_path)
+    steps = fit(random_unet(**TINY), draw, watched, options)
+    for _ in itertools.islice(steps, 4):
+        pass
+    steps.close()
+    resumed = run(fit(random_unet(**TINY, seed=5), draw, watched, options))
+    assert set(seen) == {(torch.bfloat16, torch.float32)}
+    assert {p.dtype for p in whole.network.parameters()} == {torch.float32}
+    assert torch.equal(weights(resumed.network), weights(whole.network))
+    assert not torch.equal(weights(whole.network), weights(plain.network))
+    assert torch.allclose(weights(whole.network), weights(plain.network), atol=0.02)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_learns_as_well_in_bfloat16(tmp_path):
+    device = resolve("auto")
+    if device.type != "cuda" or not has_bfloat16(device):
+        pytest.skip("needs a GPU of CUDA with bfloat16")
+    seen = []
+
+    def watched(network, batch):
+        images, classes = (part.to(device) for part in batch)
+        logits = network(images)
+        seen.append(logits.dtype)
+        return class_loss(logits, classes)
+
+    options = FitOptions(steps=80, learning_rate=2e-2, folder=tmp_path)
+    state = run(fit(random_unet(**TINY).to(device), draw, watched, options))
+    assert set(seen) == {torch.bfloat16}
+    assert state.loss < 0.9 * trained(steps=1).loss
+    assert {p.dtype for p in state.network.parameters()} == {torch.float32}
+    assert Fit.of(random_unet(**TINY).to(device), options).load(tmp_path)
 
 
 def test_a_budget_of_minutes_follows_the_clock(tmp_path):

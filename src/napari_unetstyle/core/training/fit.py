@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_unetstyle.core.device import has_bfloat16
 from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.progress import Progress, Steps
@@ -339,7 +340,8 @@ def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Losses], opti
     for group in state.optimizer.param_groups:
         group["lr"] = rising * rate(done, options, state) / 2**state.setbacks
     state.optimizer.zero_grad(set_to_none=True)
-    value = loss(state.network, batch)
+    with _precision(next(state.network.parameters()).device):
+        value = loss(state.network, batch)
     if isinstance(value, dict):
         state.parts = {name: part.detach() for name, part in value.items()}
         value = reduce(add, value.values())
@@ -350,6 +352,15 @@ def _step(state: Fit, batch: Any, loss: Callable[[nn.Module, Any], Losses], opti
         number = float(value.detach())
         state.loss = number if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * number
     state.note(finite=finite)
+
+
+def _precision(device: torch.device) -> torch.autocast:
+    """Where the network is computed in bfloat16: on GPUs that can. Weights, moments and losses stay float32.
+
+    Its range is that of float32, so no gradient vanishes that would have to be scaled, and a checkpoint is complete
+    without a scaler.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and has_bfloat16(device))
 
 
 def _backward(state: Fit, value: Tensor, clip: float) -> bool:
