@@ -298,6 +298,19 @@ def test_on_a_gpu_it_learns_as_well_in_bfloat16(tmp_path):
     assert Fit.of(random_unet(**TINY).to(device), options).load(tmp_path)
 
 
+def test_gradients_are_clipped_to_the_largest_norm():
+    def norms_of(clip):
+        state, found = Fit.of(random_unet(**TINY), options := FitOptions(steps=4, clip=clip)), []
+        for _ in advance(state, draw, loss, options):
+            gradients = [p.grad.flatten() for p in state.network.parameters()]
+            found.append(float(torch.cat(gradients).norm()))
+        return found
+
+    free, clipped = norms_of(1e9), norms_of(1e-3)
+    assert min(free) > 1e-2
+    assert clipped == pytest.approx([1e-3] * 4, rel=1e-2)
+
+
 def test_a_budget_of_minutes_follows_the_clock(tmp_path):
     ticks = itertools.count(step=6.0)
     options = FitOptions(minutes=1.0, folder=tmp_path)
