@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tifffile
 from npe2 import PluginManifest
 
 from napari_unetstyle import _sample_data
+from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.widgets.main_dock import MainDock
+from napari_unetstyle.widgets.opening import add_picture
 from napari_unetstyle.widgets.settings import PLUGIN, Settings, read_settings
+from tests.widgets.fake_core import WAIT, blobs
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +32,30 @@ def test_settings_of_the_preferences_page(plugin: Any, plugin_settings: Any) -> 
     assert read_settings() == Settings(memory=256 * 2**20)
     page.segmentation.device, page.segmentation.memory, page.segmentation.model_folder = "cpu", 100, "~/models"
     assert read_settings() == Settings(device="cpu", memory=100 * 2**20, model_folder=Path("~/models").expanduser())
+
+
+def test_fixes_go_to_the_folder_that_was_chosen(
+    plugin: Any, plugin_settings: Any, make_windowless_dock: Any, run: Any, tmp_path: Path
+) -> None:
+    from napari.settings import get_plugin_settings
+
+    chosen = tmp_path / "my fixes"
+    get_plugin_settings(PLUGIN).segmentation.fixes_folder = str(chosen)
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+    dock = make_windowless_dock()
+    for with_file in (True, False):
+        if with_file:
+            add_picture(dock.viewer, tmp_path / "slide7.tif")
+        else:
+            dock.viewer.add_image(blobs(peak=150), name="no file")
+        run(dock)
+        corrected = dock.corrections.layers[-1]
+        corrected.layer.mode = "paint"
+        corrected.layer.paint((50, 50), 77)
+        assert corrected.close(WAIT)
+        assert corrected.recorder.folder.is_relative_to(chosen)
+    assert len(Project(chosen).entries()) == 2
+    assert not list(tmp_path.glob("unetstyle-fixes*"))
 
 
 def test_a_home_of_nobody_is_as_good_as_no_folder(plugin: Any, plugin_settings: Any) -> None:

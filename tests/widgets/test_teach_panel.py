@@ -16,6 +16,7 @@ from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.widgets import clicked_fixes, learned_places
 from napari_unetstyle.widgets.drag_trace import DragTrace
+from napari_unetstyle.widgets.improve import NEW
 from napari_unetstyle.widgets.learns_from import REST_MS
 from napari_unetstyle.widgets.opening import add_picture
 from tests.widgets.fake_core import WAIT, blobs
@@ -97,6 +98,56 @@ def test_an_object_is_deleted_with_two_clicks_and_comes_back(corrected, fix, mou
     assert np.array_equal(kept(corrected).labels, before)
     click(fix.redo)
     assert gone not in corrected.labels
+
+
+def by_hand(dock, click, classes):
+    """New labels for a model that is not there yet, with the brush in hand."""
+    improve = dock.teach.run.improve
+    improve.models.setCurrentIndex(improve.models.findData(NEW))
+    improve.new_classes.setText(classes)
+    click(improve.by_hand)
+    return dock.corrections.active
+
+
+def test_a_painted_patch_is_given_another_class_with_two_clicks_and_gets_it_back(dock, fix, mouse, click):
+    dock.viewer.layers.selection.active = dock.viewer.layers["slide7"]
+    new = by_hand(dock, click, "vessel, nerve")
+    new.layer.brush_size = 6
+    mouse((30, 40))
+    painted = np.array(new.labels)
+    assert set(np.unique(painted)) == {0, 1}
+    click(fix.classes.buttons["nerve"])
+    click(fix.buttons["class"])
+    mouse((30, 40))
+    assert np.array_equal(new.labels, 2 * painted)
+    assert np.array_equal(kept(new).labels, 2 * painted)
+    click(fix.undo)
+    assert np.array_equal(new.labels, painted)
+    assert np.array_equal(kept(new).labels, painted)
+    click(fix.redo)
+    assert np.array_equal(new.labels, 2 * painted)
+
+
+def test_slices_between_two_painted_ones_are_filled_with_a_click_and_emptied_again(dock, fix, mouse, click, tmp_path):
+    assert fix.between.isHidden()
+    dock.viewer.layers.clear()
+    tifffile.imwrite(tmp_path / "volume.tif", np.stack([blobs()] * 5), metadata={"axes": "ZYX"})
+    add_picture(dock.viewer, tmp_path / "volume.tif")
+    new = by_hand(dock, click, "vessel")
+    new.layer.brush_size = 6
+    for z in (0, 4):
+        dock.viewer.dims.set_current_step(0, z)
+        mouse((30, 40))
+    before = np.array(new.labels)
+    assert [bool(one.any()) for one in before] == [True, False, False, False, True]
+    dock.viewer.dims.set_current_step(0, 2)
+    click(fix.between)
+    assert not fix.message.text
+    assert all(np.array_equal(one, before[0]) for one in new.labels)
+    assert np.array_equal(kept(new).labels, new.labels)
+    click(fix.undo)
+    assert np.array_equal(new.labels, before)
+    assert np.array_equal(kept(new).labels, before)
 
 
 def test_a_missed_object_is_added_with_one_click(corrected, fix, mouse, click):
