@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unetstyle.core import ModelStore, segment
+from napari_unetstyle.core import Geometry, ModelStore, read_image, segment, write_labels
 from tests.cli.cli_for_tests import Shell
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
@@ -150,6 +150,27 @@ def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_
     spec = own.load(tmp_path / "Disc model").spec
     assert (spec.name, [c.name for c in spec.classes], spec.parent) == ("disc-model", ["disc"], None)
     assert spec.input.mirror == "X"
+
+
+def test_from_scratch_on_two_volumes_with_two_classes(shell: Shell, own: ModelStore, tmp_path: Path) -> None:
+    place = Geometry(spacing=(2.0, 1.0, 1.0), unit="mm")
+    z, y, x = np.ogrid[:8, :20, :20]
+    for seed in (0, 1):
+        organ = (z - 4) ** 2 + (y - 12) ** 2 + (x - 9 - 2 * seed) ** 2 < 16
+        labels = np.where(organ, 1, 2 * ((abs(y - 4) < 3) & (abs(x - 10) < 7) & (z > 0))).astype(np.uint8)
+        pixels = (80 * labels + np.random.default_rng(seed).integers(0, 20, labels.shape)).astype(np.uint8)
+        for folder, values in (("volumes", pixels), ("labels", labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_labels(tmp_path / folder / f"{seed}.nii.gz", values, axes="ZYX", geometry=place)
+    given = ["--images", tmp_path / "volumes", "--labels", tmp_path / "labels", "-o", tmp_path / "organs"]
+    classes = ["--classes", "organ", "--classes", "vessel", "--areas"]
+    done = shell("teach", "--from-scratch", *classes, *given, "--steps", 1)
+    assert (done.code, done.out[:11]) == (0, "A new model"), done.err
+    model = own.load(tmp_path / "organs")
+    assert model.spec.network.spatial_dims == 3
+    assert [(c.value, c.name) for c in model.spec.classes] == [(1, "organ"), (2, "vessel")]
+    result = segment(read_image(tmp_path / "volumes" / "0.nii.gz"), model)
+    assert result.labels.shape == (8, 20, 20)
 
 
 def test_a_class_is_added_and_told_by_itself(
