@@ -115,8 +115,8 @@ class Reader:
 
     @property
     def labels(self) -> Any:
-        """The labels that are shown on top."""
-        return [x for x in self.viewer.layers if type(x).__name__ == "Labels" and x.visible][-1]
+        """The labels that are shown on top, not what marks changes in them."""
+        return [x for x in self.viewer.layers if type(x).__name__ == "Labels" and x.visible and x.editable][-1]
 
 
 @pytest.fixture
