@@ -98,7 +98,7 @@ SIZES: dict[str, Made] = {
     **dict.fromkeys(("*.nii", "*.nii.gz", "*.nrrd", "*.mha"), (volume, VOLUME, "mm")),
     **dict.fromkeys(("*.nhdr", "*.mhd"), (with_header, VOLUME, "mm")),
     **dict.fromkeys(("*.dcm", "*.dicom", "*.ima", *FREE), (dicom, SLICE, "mm")),
-    **dict.fromkeys(("*.tif", "*.tiff", "*.btf", "*.zarr"), (micrographs, STACK, "um")),
+    **dict.fromkeys(("*.ome.tif", "*.ome.tiff", "*.zarr"), (micrographs, STACK, "um")),
     "*.svs": (lambda path: write_svs(path, levels()), (0.5, 0.5), "um"),
     "*.ndpi": (lambda path: write_ndpi(path, levels()), (0.5, 0.5), "um"),
     "*.mrxs": (mrxs, (0.5, 0.25), "um"),
@@ -149,7 +149,7 @@ def test_an_ome_tiff_in_levels_opens_in_all_of_them(tmp_path: Path, monkeypatch:
 
 def test_labels_of_this_program_open_as_labels_with_their_classes(tmp_path: Path) -> None:
     place = Geometry(spacing=(0.5, 0.25), unit="um")
-    path = write_labels(tmp_path / "x.tif", np.eye(9, dtype=int), geometry=place, classes=CLASSES, output="areas")
+    path = write_labels(tmp_path / "x.ome.tif", np.eye(9, dtype=int), geometry=place, classes=CLASSES, output="areas")
     layer = layer_of(path)
     assert isinstance(layer, Labels)
     np.testing.assert_allclose(layer.colormap.map(1), [1, 0x80 / 255, 0, 1], atol=0.01)
@@ -163,10 +163,10 @@ def test_labels_of_this_program_open_as_labels_with_their_classes(tmp_path: Path
     ],
 )
 def test_a_tiff_that_napari_can_only_number_is_left_to_it(options: Any, shape: Any, tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "x.tif", np.zeros(shape, np.uint8), **options)
+    tifffile.imwrite(tmp_path / "x.ome.tif", np.zeros(shape, np.uint8), ome=False, **options)
     with pytest.raises(ValueError, match="refused the file"):
-        read(tmp_path / "x.tif")
-    (((data, *_), *_), reader) = npe2.io_utils.read_get_reader(str(tmp_path / "x.tif"))
+        read(tmp_path / "x.ome.tif")
+    (((data, *_), *_), reader) = npe2.io_utils.read_get_reader(str(tmp_path / "x.ome.tif"))
     assert (np.asarray(data).shape, reader.plugin_name) == (shape, "napari")
 
 
@@ -179,7 +179,7 @@ def test_a_stack_of_tiffs_and_what_is_no_tiff_are_left_to_napari(tmp_path: Path)
 
 
 def test_a_truncated_tiff_is_refused_before_it_is_shown(tmp_path: Path) -> None:
-    path = micrographs(tmp_path / "x.tif")
+    path = micrographs(tmp_path / "x.ome.tif")
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(ImageFileError, match="truncated"):
         read(path)
@@ -196,7 +196,7 @@ def test_names_without_suffix_are_looked_at_and_no_other_file_is_claimed(
         assert [reader.plugin_name for reader in manager.iter_compatible_readers([name])] == [OURS.name]
         (tmp_path / name).write_bytes(b"text " * 50)
         assert readers.get_reader(str(tmp_path / name)) is None
-    for name in ("x.png", "x.csv", "a.b", "brain.v2", "x.h5", ".hidden"):
+    for name in ("x.tif", "x.png", "x.csv", "a.b", "brain.v2", "x.h5", ".hidden"):
         assert OURS.name not in {reader.plugin_name for reader in manager.iter_compatible_readers([name])}
 
 
@@ -223,6 +223,8 @@ def test_every_suffix_of_the_writer_comes_back(
     ids[0, 0, 0], ids[3, 8, 13] = (2**32 - 1 if is_tiff else 2**32 + 1), 2
     layer = Labels(ids, name="cells", scale=(2.5, 0.75, 0.5), units=(UNITS[unit],) * 3)
     path = saved(layer, tmp_path / f"x{suffix}", monkeypatch)
+    if suffix in (".tif", ".tiff"):  # which napari's own reader opens
+        path = path.rename(tmp_path / "x.ome.tif")
     again = layer_of(path)
     np.testing.assert_array_equal(np.asarray(again.data), ids)
     factor = 1 if is_tiff or suffix == ".zarr" or unit == "mm" else 1e-3  # volumes are in millimeters
