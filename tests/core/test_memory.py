@@ -77,11 +77,17 @@ def pictures(tmp_path_factory):
     ids=["wide", "deep", "flips", "objects", "linked", "planes"],
 )
 def test_a_run_takes_what_was_predicted(model, shape, options, request):
+    """Each kind with ``--long``, else the quick ones. What does not fit is run once more: the machine may be full."""
+    quick = ("deep", "objects", "planes")
+    if request.node.callspec.id not in quick and not request.config.getoption("--long"):
+        pytest.skip("takes long: --long")
     model = request.getfixturevalue(model)
-    words = [str(model.folder.parent), model.spec.name, json.dumps([shape, options])]
-    done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, check=True)
-    predicted, taken = map(int, done.stdout.split())
-    assert WITHIN[0] < predicted / taken < WITHIN[1]
+    words = [sys.executable, "-c", RUN, str(model.folder.parent), model.spec.name, json.dumps([shape, options])]
+    ratios = []
+    while not ratios or (len(ratios) < 2 and not WITHIN[0] < ratios[-1] < WITHIN[1]):
+        predicted, taken = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+        ratios.append(predicted / taken)
+    assert WITHIN[0] < ratios[-1] < WITHIN[1], ratios
 
 
 @pytest.mark.parametrize("options", [{"plane": "all"}, {"flip": True}], ids=str)

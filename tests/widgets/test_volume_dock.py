@@ -123,8 +123,10 @@ def test_volumes_and_surfaces_of_each_class(dock: MainDock, run: Any, click: Any
     volumes = [np.count_nonzero(layer.data == c) * np.prod(SPACING) / 1000 for c in (1, 2)]
     assert f"one {volumes[0]:#.3g} ml" in box.summary.text()
     click(box.table)
-    qtbot.waitUntil(lambda: "surface_mm2" in layer.features, timeout=MS)
+    surfaces = np.array(layer.features["surface_mm2"])  # which the run counted itself
+    qtbot.waitUntil(lambda: "mean" in layer.features, timeout=MS)
     np.testing.assert_allclose(layer.features["volume_ml"], volumes)
+    np.testing.assert_allclose(layer.features["surface_mm2"], surfaces)
     assert list(layer.features["class_name"]) == ["one", "two"]
     click(dock.segment.results._table.copy)
     head, first, second = (line.split("\t") for line in QApplication.clipboard().text().splitlines())

@@ -106,7 +106,8 @@ class FeaturesModel(QAbstractTableModel):
 
 def heading(column: str) -> str:
     """A column's name as people write it: ``area µm²`` for ``area_um2``."""
-    words = ["label"] if column == "index" else column.removesuffix("_name").split("_")
+    special = {"index": "label", "class": "class number", "class_name": "class"}
+    words = special.get(column, column).split("_")
     signs = {"um": "µm", "um2": "µm²", "um3": "µm³", "mm2": "mm²", "mm3": "mm³"}
     return " ".join(signs.get(word, word) for word in words)
 
