@@ -41,9 +41,11 @@ predicted, before = predict_memory(image, model, SegmentOptions(**options)), hel
 segment(image, model, **options)
 print(predicted, held("VmHWM") - before)
 """
-WITHIN = 0.7, 1.4
+WITHIN = 0.5, 1.5
 """Predicted by taken. Measured were 0.87 to 1.17 here and in the benchmark, which wants a fifth; but what the C library
-keeps of freed arrays differs by a tenth from run to run, and from one version of it to the next."""
+keeps of freed arrays differs by a tenth from run to run, and from one version of it to the next. Where other programs
+take the cores it keeps more, and it was 0.65. What is not counted at all shows: it was 0.36 and 0.49.
+"""
 SIZED = {"object_diameter": 24.0}
 
 
