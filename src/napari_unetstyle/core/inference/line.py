@@ -93,7 +93,7 @@ def in_order(strips: Sequence[S], work: Callable[[S, Turn], T], count: int) -> G
             line.stop(error)
             raise
 
-    with crew(count, max(1, cores() // count)) as pool:
+    with _crew(count, max(1, cores() // count)) as pool:
         try:
             yield from side_by_side(one, enumerate(strips), count, pool)
         except _StoppedError:  # a strip before the one that failed
@@ -104,7 +104,7 @@ def in_order(strips: Sequence[S], work: Callable[[S, Turn], T], count: int) -> G
 
 
 @contextmanager
-def crew(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
+def _crew(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
     """As many threads, each with so many of PyTorch's own; this one keeps what it has."""
     usual, ready = torch.get_num_threads(), threading.Barrier(count + 1)
 

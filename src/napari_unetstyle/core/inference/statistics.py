@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,15 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetstyle.core.inference.convolution import convolve
-from napari_unetstyle.core.inference.line import crew
 from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
-from napari_unetstyle.core.side_by_side import workers
 
 REGIONS_PIXELS = {2: 2**18, 3: 2**19}  # at most this many pixels, or voxels, are looked at, by dimensions
 _REGIONS_3D = 4  # regions of a volume, at least
 _CELL = {2: 64, 3: 32}  # side of the cells in which content is measured, by dimensions
 _STRIDE = 4  # every fourth pixel along each axis is enough to see whether a cell is blank
-_PARTS = 8  # that a batch is summed in, at least
 _OCTAVES = 3.0  # a cell this many doublings above the noise counts as full of content
 
 
@@ -132,47 +127,35 @@ def _cells(box: tuple[slice, ...]) -> tuple[slice, ...]:
     return tuple(slice(s.start // cell, -(-s.stop // cell)) for s in box)
 
 
-_Stats = tuple[Tensor, Tensor, int]
-"""Mean and variance of each channel, and of how many pixels."""
+_Stats = tuple[Tensor, Tensor]
+"""Mean and variance of each channel."""
 
 
-def _of_parts(x: Tensor, count: int, pool: Executor) -> list[_Stats]:
-    """Statistics of parts of a batch, in order.
+def _statistics(x: Tensor) -> _Stats:
+    """Of a batch, summed by one thread: so not even the last bit depends on how many there are.
 
-    How a batch is parted follows from its shape and from how many regions there are in all (`count`), and each part is
-    summed by one thread: so not even the last bit depends on how many threads there are.
+    It is this thread, as another one has memory of its own, which the C library keeps.
     """
-    rows = [region.movedim(0, -1).reshape(-1, x.shape[1]) for region in x]
-    pieces = [piece for one in rows for piece in one.tensor_split(max(1, _PARTS // count)) if len(piece)]
-    return list(pool.map(_of_part, pieces))
-
-
-def _of_part(rows: Tensor) -> _Stats:
-    stats = torch.batch_norm_update_stats(rows.T[None, :, :, None], None, None, 0.0)  # ten times as fast as var_mean
-    return stats[0], stats[1], len(rows)
-
-
-def _pooled(parts: Sequence[_Stats]) -> tuple[Tensor, Tensor]:
-    """Mean and variance over all parts."""
-    means, variances = (torch.stack(each).double() for each in list(zip(*parts, strict=True))[:2])
-    share = torch.tensor([[size] for *_, size in parts], dtype=torch.double, device=means.device)
-    share = share / share.sum()
-    mean = (share * means).sum(0)
-    variance = (share * (variances + (means - mean) ** 2)).sum(0)
-    return mean.float(), variance.float()
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)  # ten times faster than var_mean here
+        return mean, variance
+    finally:
+        torch.set_num_threads(usual)
 
 
 class _PooledNorm(nn.Module):
     """Takes statistics over all regions of a batch at once and remembers the affine map they give."""
 
-    def __init__(self, norm: ImageNorm, pool: Executor) -> None:
+    def __init__(self, norm: ImageNorm) -> None:
         super().__init__()
-        self._norm, self._pool = norm, pool
+        self._norm = norm
         self.scale: Tensor
         self.shift: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        self.scale, self.shift = self._norm.scale_and_shift(*_pooled(_of_parts(x, len(x), self._pool)))
+        self.scale, self.shift = self._norm.scale_and_shift(*_statistics(x))
         shape = (1, -1, *(1,) * (x.ndim - 2))
         return x.mul_(self.scale.view(shape)).add_(self.shift.view(shape))
 
@@ -180,23 +163,25 @@ class _PooledNorm(nn.Module):
 class _TurnNorm(nn.Module):
     """As :class:`_PooledNorm`, from one region after the other: each comes as far as here until all have been."""
 
-    def __init__(self, norm: ImageNorm, pool: Executor, count: int) -> None:
+    def __init__(self, norm: ImageNorm) -> None:
         super().__init__()
-        self._norm, self._pool, self._count, self._seen = norm, pool, count, list[_Stats]()
+        self._norm, self._seen = norm, list[_Stats]()
         self.scale: Tensor
         self.shift: Tensor
         self.is_known = False
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.is_known:
-            self._seen += _of_parts(x, self._count, self._pool)
+            self._seen.append(_statistics(x))
             raise _ReachedError(self)
         shape = (1, -1, *(1,) * (x.ndim - 2))
         return x.mul_(self.scale.view(shape)).add_(self.shift.view(shape))
 
     def pool(self) -> None:
-        """Put what was seen of the regions together."""
-        self.scale, self.shift = self._norm.scale_and_shift(*_pooled(self._seen))
+        """Put what was seen of the regions, which are of equal size, together."""
+        means, variances = (torch.stack(each).double() for each in zip(*self._seen, strict=True))
+        variance = variances.mean(0) + means.var(0, correction=0)
+        self.scale, self.shift = self._norm.scale_and_shift(means.mean(0).float(), variance.float())
         self.is_known = True
 
 
@@ -239,10 +224,9 @@ def fold(network: UNet, regions: Tensor) -> UNet:
 
 def fold_and_answer(network: UNet, regions: Tensor) -> tuple[UNet, Tensor]:
     """As :func:`fold`, and the logits of the regions, which are known by then."""
-    with crew(workers(), 1) as pool:
-        folded, blocks = _measuring(network, partial(_PooledNorm, pool=pool))
-        with torch.inference_mode():
-            logits = folded(regions)
+    folded, blocks = _measuring(network, _PooledNorm)
+    with torch.inference_mode():
+        logits = folded(regions)
     for block in blocks:
         _fold_block(block)
     return folded, logits
@@ -255,14 +239,13 @@ def fold_in_turn(network: UNet, regions: Tensor) -> tuple[UNet, Tensor]:
     the beginning for each: as many passes as there are layers, half as long on average.
     """
     each = [regions[i : i + 1] for i in range(len(regions))]
-    with crew(workers(), 1) as pool:
-        folded, blocks = _measuring(network, partial(_TurnNorm, pool=pool, count=len(each)))
-        with torch.inference_mode():
-            for _ in blocks:
-                for region in each:
-                    reached = _reached(folded, region)
-                reached.pool()
-            logits = torch.cat([folded(region) for region in each])
+    folded, blocks = _measuring(network, _TurnNorm)
+    with torch.inference_mode():
+        for _ in blocks:
+            for region in each:
+                reached = _reached(folded, region)
+            reached.pool()
+        logits = torch.cat([folded(region) for region in each])
     for block in blocks:
         _fold_block(block)
     return folded, logits
@@ -277,7 +260,7 @@ def _reached(network: UNet, region: Tensor) -> _TurnNorm:
     raise AssertionError("every normalization is known")
 
 
-def _measuring(network: UNet, norm: Callable[[ImageNorm], _PooledNorm | _TurnNorm]) -> tuple[UNet, list[ConvBlock]]:
+def _measuring(network: UNet, norm: type[_PooledNorm | _TurnNorm]) -> tuple[UNet, list[ConvBlock]]:
     """A copy that takes statistics as it runs, and its blocks."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     blocks = [module for module in folded.modules() if isinstance(module, ConvBlock)]
