@@ -41,10 +41,9 @@ predicted, before = predict_memory(image, model, SegmentOptions(**options)), hel
 segment(image, model, **options)
 print(predicted, held("VmHWM") - before)
 """
-WITHIN = 0.5, 1.5
-"""Predicted by taken. Measured were 0.87 to 1.17 here and in the benchmark, which wants a fifth; but what the C library
-keeps of freed arrays differs by a tenth from run to run, and from one version of it to the next. Where other programs
-take the cores it keeps more, and it was 0.65. What is not counted at all shows: it was 0.36 and 0.49.
+WITHIN, NEARLY = (0.8, 1.2), (0.7, 1.4)
+"""Predicted by taken, of areas of a volume and of other kinds. What the C library keeps of freed arrays differs from
+run to run, and from one version of it to the next.
 """
 SIZED = {"object_diameter": 24.0}
 
@@ -67,29 +66,31 @@ def pictures(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize(
-    ("model", "shape", "options"),
+    ("model", "shape", "options", "within"),
     [
-        ("volumes", (20, 256, 256), {}),
-        ("volumes", (70, 90, 80), {}),
-        ("volumes", (20, 96, 96), {"flip": True}),
-        ("separating", (40, 96, 96), {}),
-        ("pictures", (96, 256, 256), SIZED | {"link": True}),
-        ("pictures", (60, 200, 200), SIZED | {"plane": "all", "output": "areas"}),
+        ("volumes", (20, 256, 256), {}, WITHIN),
+        ("volumes", (70, 90, 80), {}, WITHIN),
+        ("volumes", (150, 64, 200), {}, WITHIN),
+        ("volumes", (20, 96, 96), {"flip": True}, NEARLY),
+        ("separating", (40, 96, 96), {}, NEARLY),
+        ("pictures", (96, 256, 256), SIZED | {"link": True}, NEARLY),
+        ("pictures", (60, 200, 200), SIZED | {"plane": "all", "output": "areas"}, NEARLY),
     ],
-    ids=["wide", "deep", "flips", "objects", "linked", "planes"],
+    ids=["wide", "deep", "long", "flips", "objects", "linked", "planes"],
 )
-def test_a_run_takes_what_was_predicted(model, shape, options, request):
-    """Each kind with ``--long``, else the quick ones. What does not fit is run once more: the machine may be full."""
-    quick = ("deep", "objects", "planes")
-    if request.node.callspec.id not in quick and not request.config.getoption("--long"):
+def test_a_run_takes_what_was_predicted(model, shape, options, within, request):
+    """In one of four tries; the two slowest kinds with ``--long``."""
+    if request.node.callspec.id in ("flips", "linked") and not request.config.getoption("--long"):
         pytest.skip("takes long: --long")
     model = request.getfixturevalue(model)
     words = [sys.executable, "-c", RUN, str(model.folder.parent), model.spec.name, json.dumps([shape, options])]
     ratios = []
-    while not ratios or (len(ratios) < 2 and not WITHIN[0] < ratios[-1] < WITHIN[1]):
+    for _ in range(4):
         predicted, taken = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
         ratios.append(predicted / taken)
-    assert WITHIN[0] < ratios[-1] < WITHIN[1], ratios
+        if within[0] < ratios[-1] < within[1]:
+            return
+    pytest.fail(f"foretold / taken: {ratios}")
 
 
 @pytest.mark.parametrize("options", [{"plane": "all"}, {"flip": True}], ids=str)
