@@ -205,6 +205,14 @@ def tracked_texts() -> list[Path]:
     return [file for file in files if file.suffix in kept and file.is_file()]
 
 
+def test_the_order_x_y_z_is_turned_in_one_module_only() -> None:
+    kinds = "dicom|medical|meta|mirax|nifti|nrrd|ome|output|picture|slides|tiff"
+    rooms = (SOURCE / "core" / "imaging", SOURCE / "core" / "segmentation")
+    files = [file for room in rooms for file in room.glob("*.py") if re.match(kinds, file.name)]
+    assert len(files) > 20
+    assert [file.name for file in files if "[::-1" in file.read_text("utf-8")] == []
+
+
 def test_no_registry_address_and_no_machine_path() -> None:
     places = r"pypi\.org|pythonhosted|index-url|deb\.debian|registry\.npmjs|/home/\w+/|/root/|/work/|[A-Z]:\\\\Users"
     found = [

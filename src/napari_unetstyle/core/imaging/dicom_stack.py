@@ -13,6 +13,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom_header import Plane
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.xyz import turned, turned_matrix
 
 SAME_PLACE = 1e-3  # mm; nearer slices lie on one another
 ASIDE, TILTED = 0.05, 0.5  # of a pixel, by which a slice may lie beside the line through the first one
@@ -94,12 +95,11 @@ def stacked(planes: Sequence[Plane]) -> Stack:
 
 
 def _geometry(first: Plane, spacing: tuple[float, ...]) -> Geometry:
-    """DICOM tells ``XYZ``; both the world axes and the order of the array axes are turned round here."""
-    direction = axes_of(first).T[::-1, ::-1]
+    direction = turned_matrix(axes_of(first).T)
     return Geometry(
         spacing=spacing,
         unit="mm",
-        origin=tuple((first.position or ())[::-1]),
+        origin=turned(first.position or ()),
         direction=tuple(map(tuple, direction.tolist())),
         is_anatomical=True,
     )

@@ -1,4 +1,4 @@
-"""Volumes of the clinic: NIfTI, NRRD and MetaImage. Only here is the order X Y Z of the files turned into Z Y X."""
+"""Volumes of the clinic: NIfTI, NRRD and MetaImage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_head
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
 from napari_unetstyle.core.imaging.payload import Payload, damage_in_words, encoded, first_bytes
-from napari_unetstyle.core.imaging.volume_header import Affine, NewVolume, VolumeHeader
+from napari_unetstyle.core.imaging.volume_header import NewVolume, VolumeHeader
+from napari_unetstyle.core.imaging.xyz import turned, turned_affine
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -133,10 +134,10 @@ def write_medical(
     stored = dtype.newbyteorder("<")
     placed = geometry.in_unit("mm") if geometry.is_physical else geometry
     new = NewVolume(
-        sizes=shape[::-1],
-        letters=axes[::-1],
+        sizes=turned(shape),
+        letters="".join(turned(axes)),
         dtype=stored,
-        affine=turned(placed.affine),
+        affine=turned_affine(placed.affine),
         unit=placed.unit,
         is_anatomical=geometry.is_anatomical,
         is_labels=is_labels,
@@ -161,13 +162,6 @@ def _write(file: BinaryIO, suffix: str, new: NewVolume, voxels: Iterable[bytes])
         stored = file.tell() - start
         file.seek(0)
         file.write(metaimage_header(new, stored))
-
-
-def turned(affine: Affine) -> Affine:
-    """An affine with the order of its array axes and of its world axes turned round: XYZ to ZYX, and back."""
-    dims = len(affine) - 1
-    order = [*range(dims)[::-1], dims]
-    return affine[order][:, order]
 
 
 def rescaled(array: NDArray[Any], slope: float, intercept: float) -> ArrayLike:
@@ -226,7 +220,7 @@ def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tuple[tuple[int, ...], str]:
     """Shape and axes of the array, slowest first; axes of length 1 that nobody named are left out, Z before others."""
-    shape, letters = header.sizes[::-1], header.letters[::-1]
+    shape, letters = turned(header.sizes), "".join(turned(header.letters))
     stated = (axes or _own_axes(header)).upper()
     idle = [i for i, (n, a) in enumerate(zip(shape, letters, strict=True)) if n == 1 and a not in (stated or AXES)]
     surplus = max(0, len(shape) - len(stated))
@@ -258,9 +252,9 @@ def _own_axes(header: VolumeHeader) -> str:
 
 def _geometry(path: Path, header: VolumeHeader, letters: str) -> tuple[Geometry, tuple[str, ...]]:
     """The place of the volume; of axes that a person stated otherwise than the file only the sizes."""
-    affine = turned(header.affine)
+    affine = turned_affine(header.affine)
     spatial = "".join(a for a in letters if a in "ZYX")
-    known = "".join(a for a in header.letters[::-1] if a in "ZYX")
+    known = "".join(a for a in turned(header.letters) if a in "ZYX")
     if len(known) < 2:
         return geo.unknown(len(spatial)), ()
     try:

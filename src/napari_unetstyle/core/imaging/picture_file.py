@@ -105,7 +105,7 @@ def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> P
     if image.channel_names and not is_color:
         metadata["Channel"] = {"Name": list(image.channel_names)}
     if image.geometry.is_physical:
-        for axis, size in zip("XYZ", image.geometry.spacing[::-1], strict=False):
+        for axis, size in zip(image.geometry.axes, image.geometry.spacing, strict=True):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": _OME_UNITS[image.geometry.unit]}
     with atomic_path(path) as temporary:
         tifffile.imwrite(

@@ -20,6 +20,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
 from napari_unetstyle.core.imaging.levels import LevelGrid, overview_level
 from napari_unetstyle.core.imaging.mirax import check_promised
+from napari_unetstyle.core.imaging.xyz import turned
 
 SUFFIXES = (".mrxs",)
 AXES = "YXC"
@@ -62,7 +63,7 @@ def read_slide(path: Path, axes: str | None = None, level: int = 0) -> Image:
         axes=AXES,
         geometry=grids[level].geometry(finest, AXES) if level else finest,
         name=path.stem,
-        overview=partial(SlideLevel, slide, overview_level([size[::-1] for size in slide.level_dimensions]), path),
+        overview=partial(SlideLevel, slide, overview_level([turned(size) for size in slide.level_dimensions]), path),
     )
 
 

@@ -68,7 +68,7 @@ def ome_metadata(axes: str, geometry: Geometry, info: dict[str, Any]) -> dict[st
     text = json.dumps(info)
     metadata: dict[str, Any] = {"axes": axes, "Description": text, "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, text))}
     if geometry.is_physical:
-        for axis, size in zip("XYZ", geometry.spacing[::-1], strict=False):
+        for axis, size in zip(geometry.axes, geometry.spacing, strict=True):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": _OME_UNITS[geometry.unit]}
     return metadata
 
