@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari import current_viewer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDockWidget,
+    QListWidget,
+    QListWidgetItem,
+    QMainWindow,
+    QPushButton,
+    QVBoxLayout,
+)
 
 from napari_unetstyle.widgets.ct_window import MODALITY
 from napari_unetstyle.widgets.dockable import Dockable
@@ -200,9 +209,17 @@ def show_series(viewer: napari.viewer.Viewer, series: Sequence[Series], folder: 
     for widget in [widget for title, widget in window.dock_widgets.items() if title == TITLE]:
         window.remove_dock_widget(widget)
     chooser = SeriesChooser(viewer, series, folder)
-    window.add_dock_widget(chooser, name=TITLE, area="right")
+    docked = window.add_dock_widget(chooser, name=TITLE, area="right")
+    QTimer.singleShot(0, partial(_as_low_as_it_may, docked))  # once it has its place
     chooser.finished.connect(lambda: window.remove_dock_widget(chooser))
     return chooser
+
+
+def _as_low_as_it_may(docked: QDockWidget) -> None:
+    """Leave the height to what is docked beside it."""
+    window = docked.parentWidget()
+    if isinstance(window, QMainWindow):
+        window.resizeDocks([docked], [1], Qt.Orientation.Vertical)
 
 
 def _viewer() -> napari.viewer.Viewer | None:
