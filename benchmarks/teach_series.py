@@ -90,10 +90,12 @@ def places(method: str, seed: int, given: argparse.Namespace) -> Row:
     chosen = [training[int(i)] for i in rng.permutation(len(training))[:PICTURES]]
     judged = [np.zeros(ids.shape, bool) for _, ids in chosen]
     found = {"0": quality(parent, given.data, LATER[0])[0]}
-    candidates = []
+    candidates: list[Candidate] = []
     for count in range(1, STROKES[-1] + 1):
         index = count % PICTURES
-        box = _least_sure(chosen[index], judged[index], model) if method == "next" else _any(judged[index], rng)
+        temperature = candidates[-1].comparison.child.temperature if candidates else parent.spec.temperature
+        known = chosen[index], judged[index]
+        box = _least_sure(*known, model, temperature) if method == "next" else _any(judged[index], rng)
         if box is not None:
             judged[index][box] = True
         if count in STROKES:
@@ -106,8 +108,9 @@ def places(method: str, seed: int, given: argparse.Namespace) -> Row:
     return {"dice": found, "judged": float(np.mean([mask.mean() for mask in judged]))}
 
 
-def _least_sure(picture: Picture, judged: NDArray[np.bool_], model: Model) -> Box | None:
-    return next_place(uncertainty(segment(picture[0], model).probability_bytes[:2]), judged, SIDE)
+def _least_sure(picture: Picture, judged: NDArray[np.bool_], model: Model, temperature: float | None) -> Box | None:
+    unsure = uncertainty(segment(picture[0], model).probability_bytes[:2], temperature or 1.0)
+    return next_place(unsure, judged, SIDE)
 
 
 def _any(judged: NDArray[np.bool_], rng: np.random.Generator) -> Box:

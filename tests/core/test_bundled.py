@@ -30,6 +30,7 @@ def test_each_says_what_it_is_and_carries_pictures_to_replay_and_to_check_with(s
     assert roles.count("learn") >= 3
     assert roles.count("check") >= 1
     assert all(len(memory.pixels) in (1, 3) for memory in model.memory)
+    assert 1 < spec.temperature < 2  # each is a little surer than it is right
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)

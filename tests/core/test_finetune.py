@@ -17,11 +17,13 @@ from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training import places as places_module
+from napari_unetstyle.core.training.calibration import BOUNDS
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec, with_size
 from napari_unetstyle.core.training.lessons import label_diameter, lesson, sayings, sized
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import hold_out
+from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
@@ -67,6 +69,9 @@ def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_paren
     assert {path: sha256_of(path) for path in parent.folder.iterdir()} == before
     assert not list(store.root.glob(".partial-*"))
     assert kept.card.measured
+    assert BOUNDS[0] <= comparison.child.temperature <= BOUNDS[1]  # how sure it may be
+    assert kept.spec.temperature == comparison.child.temperature
+    assert Comparison.from_json(comparison.to_json()) == comparison
 
 
 def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
@@ -79,9 +84,14 @@ def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
 
 def test_a_taught_model_has_the_license_of_its_parent(store):
     tiny = store.load("tiny")
-    store.save(tiny.spec.model_copy(update={"name": "shared-alike"}), tiny.network, license_text="Share alike.\n")
+    store.save(
+        tiny.spec.model_copy(update={"name": "shared-alike", "temperature": 17.0}),
+        tiny.network,
+        license_text="Share alike.\n",
+    )
     kept = fine_tune([picture(0)], "shared-alike", store=store, **QUICK | {"steps": 1}).keep(store)
     assert kept.license_text == "Share alike.\n"
+    assert kept.spec.temperature != 17  # nor is it as sure as its parent was
     assert store.load("tiny").license_text == ""
 
 

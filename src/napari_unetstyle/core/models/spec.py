@@ -154,6 +154,9 @@ class ModelSpec(_Part):
     amp_changed_ppm
         Pixels in a million whose label changes in mixed precision (bfloat16), measured on test pictures; None
         if nobody measured it.
+    temperature
+        By which logits are divided where it is shown how sure the model is, fitted to held-out pixels; labels do not
+        depend on it. Above 1: the model is surer than it is right. None if nobody fitted it.
     seen
         The kinds of pictures that it was taught; empty if nobody looked.
     files
@@ -171,6 +174,7 @@ class ModelSpec(_Part):
     seed_rise: Annotated[float, Field(ge=0, le=10)] = 0.75
     postprocessing: Postprocessing = Postprocessing()
     amp_changed_ppm: Annotated[float, Field(ge=0)] | None = None
+    temperature: Annotated[float, Field(ge=0.05, le=20)] | None = None
     card: Card
     seen: tuple[Kind, ...] = ()
     parent: str | None = None

@@ -53,6 +53,8 @@ class SegmentResult:
         Picture, model (name, version, sha256), options, device, seconds, version of this package.
     notes
         Sentences that a person should read.
+    temperature
+        Of the model, see :class:`~napari_unetstyle.core.models.spec.ModelSpec`; None if nobody fitted it.
     distance
         How unlike the pictures of its training the picture was to the model; None where the model does not say.
     """
@@ -70,6 +72,7 @@ class SegmentResult:
     options: SegmentOptions
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
+    temperature: float | None = None
     distance: Distance | None = None
 
     @property

@@ -237,6 +237,7 @@ def _undecided(
         options=options,
         provenance=_provenance(fitted, options, notes),
         notes=notes,
+        temperature=spec.temperature,
         distance=fitted.distance,
     )
 
@@ -263,7 +264,7 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
     Returns
     -------
     SegmentResult
-        Its `labels` of the shape of `box`; its other arrays are of what was looked at.
+        Its `labels` and `probability_bytes` are of `box` only.
     """
     options = fitted.options.changed(plane="YX", link=False, keep_largest=None, fill_holes=None)
     if fitted.options.has_linked_slices and len(fitted.frames) > 1:
@@ -279,7 +280,7 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
     result = _undecided(fitted, options, values, ()).changed(frames=((),))
     result = yield from share(iter_decide(result), 0.9, 1.0)
     key: Any = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(box, outer, strict=True))
-    return result.changed(labels=result.labels[key])
+    return result.changed(labels=result.labels[key], probability_bytes=values[(slice(None), *key)])
 
 
 def _margin(fitted: Fitted) -> int:

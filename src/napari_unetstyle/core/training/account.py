@@ -55,6 +55,7 @@ def taught_spec(
             "files": {},
             "seen": seen_by(spec, lessons, is_new=is_new),
             "amp_changed_ppm": None,
+            "temperature": None,
         }
     )
 

@@ -72,7 +72,7 @@ class Candidate:
 
 
 def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
-    """`spec` with a comparison in its card."""
+    """`spec` with a comparison in its card, and how sure it may be."""
     was, now = comparison.parent, comparison.child
     found: tuple[tuple[What, str, int], ...] = (
         ("places", "on_places", len(now.places)),
@@ -91,4 +91,5 @@ def _with_comparison(spec: ModelSpec, comparison: Comparison) -> ModelSpec:
         if dice is not None
     ]
     measured = (*measurements(scores), *added)
-    return spec.model_copy(update={"card": spec.card.model_copy(update={"measured": measured})})
+    card = spec.card.model_copy(update={"measured": measured})
+    return spec.model_copy(update={"card": card, "temperature": now.temperature})

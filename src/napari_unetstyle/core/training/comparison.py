@@ -18,6 +18,7 @@ from napari_unetstyle.core.progress import Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_part, iter_segment
+from napari_unetstyle.core.training.calibration import Evidence
 from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.places import Place
@@ -52,9 +53,10 @@ def iter_scores(
     pictures = sorted({place.said for place in places})
     count = len(pictures) + len(old) + len(looks)
     counted: dict[Place, tuple[Counts, ...]] = {}
+    evidence = Evidence()
     for i, index in enumerate(pictures):
         here = [place for place in places if place.said == index]
-        steps = _iter_place_counts(model, said[index], said[index].correction.image, here, options)
+        steps = _iter_place_counts(model, said[index], said[index].correction.image, here, options, evidence)
         counted.update(zip(here, (yield from share(steps, i / count, (i + 1) / count)), strict=True))
     kept = []
     for i, memory in enumerate(old, len(pictures)):
@@ -66,18 +68,27 @@ def iter_scores(
     for i, look in enumerate(looks, len(pictures) + len(old)):
         steps = _iter_place_counts(model, said[look.said], look.image, look.places, options)
         seen += yield from share(steps, i / count, (i + 1) / count)
-    return Scores(tuple(counted[place] for place in places), tuple(kept), tuple(seen))
+    on_places = tuple(counted[place] for place in places)
+    return Scores(on_places, tuple(kept), tuple(seen), temperature=evidence.temperature())
 
 
 def _iter_place_counts(
-    model: Model, said: Said, image: Image, places: Sequence[Place], options: SegmentOptions
+    model: Model,
+    said: Said,
+    image: Image,
+    places: Sequence[Place],
+    options: SegmentOptions,
+    evidence: Evidence | None = None,
 ) -> Steps[list[tuple[Counts, ...]]]:
     fitted = yield from share(iter_fit(image, model, options), 0.0, 0.5)
     counts = []
     for i, place in enumerate(places):
         steps = iter_part(fitted, said.index, place.box)
         result = yield from share(steps, 0.5 + i / len(places) / 2, 0.5 + (i + 1) / len(places) / 2)
-        counts.append(_counts(result.class_values(), said.targets[0][place.box], said.valid[place.box], model.spec))
+        true, valid = said.targets[0][place.box], said.valid[place.box]
+        counts.append(_counts(result.class_values(), true, valid, model.spec))
+        if evidence is not None:  # the looks are made up: how sure a model may be of them, nobody asks
+            evidence.add(result.probability_bytes[: 1 + len(model.spec.classes)], true, valid)
     return counts
 
 

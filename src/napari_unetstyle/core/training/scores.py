@@ -59,12 +59,16 @@ class Scores:
         For each held-out place in each of the other looks its counts, class by class.
     added
         Names of the last classes, if the model that was taught does not know them: they are told by themselves.
+    temperature
+        Fitted to the held-out places, see :mod:`~napari_unetstyle.core.training.calibration`; None if there is too
+        little.
     """
 
     places: tuple[tuple[Counts, ...], ...]
     old: tuple[tuple[float, ...], ...]
     looks: tuple[tuple[Counts, ...], ...] = ()
     added: tuple[str, ...] = ()
+    temperature: float | None = None
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Scores:
@@ -74,7 +78,7 @@ class Scores:
             return tuple(tuple(Counts(**counts) for counts in place) for place in content[which])
 
         old = tuple(tuple(map(float, picture)) for picture in content["old"])
-        return cls(counted("places"), old, counted("looks"), tuple(content["added"]))
+        return cls(counted("places"), old, counted("looks"), tuple(content["added"]), content["temperature"])
 
     @property
     def on_places(self) -> float | None:
