@@ -11,11 +11,15 @@ from napari_unetstyle.core.annotation.next_place import (
     NEAR,
     Looked,
     iter_next_place,
+    iter_uncertainty,
     next_place,
-    slices_of,
     uncertainty,
 )
+from napari_unetstyle.core.imaging.geometry import unknown
+from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.result import SegmentResult
 
 
 def test_uncertainty_is_entropy():
@@ -91,47 +95,79 @@ def of_classes(shape):
     return stored
 
 
-def unsure_at(stored, index, box, amount, one=0, other=1):
-    stored[(slice(None), *index, *box)] = 0
-    stored[(one, *index, *box)], stored[(other, *index, *box)] = 255 - amount, amount
+def result_of(stored, axes, frames=((),), temperature=None):
+    """Of a run that gave these bytes, and a seed map that says nothing of classes."""
+    classes = tuple(ClassSpec(value=i, name=str(i), color="#e41a1c") for i in range(1, len(stored)))
+    return SegmentResult(
+        labels=np.zeros(stored.shape[1:], np.uint8),
+        label_axes=axes,
+        geometry=unknown(2),
+        classes=classes,
+        output="areas",
+        objects={},
+        probability_bytes=np.concatenate([stored, np.full((1, *stored.shape[1:]), 128, np.uint8)]),
+        seed_rise=0.75,
+        zoom=1.0,
+        frames=frames,
+        options=SegmentOptions(),
+        provenance={},
+        temperature=temperature,
+    )
+
+
+def find(result, judged=None, looked=()):
+    return run(iter_next_place(result, judged, looked, 8))
 
 
 BOX = (slice(4, 8), slice(4, 8))
+EVERYWHERE = (slice(0, 16), slice(0, 16))
+
+
+def unsure_at(stored, index, amount):
+    stored[(slice(None), *index, *BOX)] = np.array([255 - amount, amount, 0])[:, None, None]
 
 
 def test_all_classes_count_not_only_what_is_foreground():
     stored = of_classes((16, 40))
     stored[:, 4:8, 24:28] = np.array([0, 128, 127], np.uint8)[:, None, None]  # surely foreground, but of which class
-    found = run(iter_next_place(stored, "YX", 1.0, [()], None, [], 8))
+    found = find(result_of(stored, "YX"))
     assert found.index == ()
     assert found.box[1].start <= 24 < found.box[1].stop
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TYX"])
-def test_slices_and_frames_come_by_how_unsure_they_are_and_none_twice(axes):
+@pytest.mark.parametrize("is_volume", [False, True])
+def test_slices_and_frames_come_by_how_unsure_they_are_and_none_twice(axes, is_volume):
     stored = of_classes((20, 16, 16))
     for z, amount in ((3, 90), (4, 85), (15, 120), (19, 60)):
-        unsure_at(stored, (z,), BOX, amount)
-    slices, looked = slices_of([(z,) for z in range(20)], stored.shape[1:]), []
-    while (found := run(iter_next_place(stored, axes, 1.0, slices, None, looked, 8))) is not None:
+        unsure_at(stored, (z,), amount)
+    result = result_of(stored, axes, ((),) if is_volume else tuple((z,) for z in range(20)))
+    looked = []
+    while (found := find(result, None, looked)) is not None:
         assert found not in looked
         looked.append(found)
-    order = [one.index[0] for one in looked]
     near = [3] if axes == "ZYX" else [3, 4]  # in a volume slice 4 is nearly slice 3
-    assert order == [15, *near, 19]
+    assert [one.index[0] for one in looked] == [15, *near, 19]
     assert abs(4 - 3) <= NEAR
 
 
 def test_what_was_judged_or_not_segmented_is_not_looked_at():
     stored = of_classes((2, 3, 16, 16))
     for index in np.ndindex(2, 3):
-        unsure_at(stored, index, BOX, 40 + 20 * index[0] + 5 * index[1])
-    slices = slices_of([(1,)], stored.shape[1:])
-    assert slices == [(1, 0), (1, 1), (1, 2)]
+        unsure_at(stored, index, 40 + 20 * index[0] + 5 * index[1])
+    result = result_of(stored, "TZYX", ((1,),))
     judged = np.zeros((2, 3, 16, 16), bool)
     judged[1, 2] = judged[1, 1] = True
-    find = lambda judged, looked: run(iter_next_place(stored, "TZYX", 1.0, slices, judged, looked, 8))  # noqa: E731
-    assert find(None, []).index == (1, 2)
-    assert find(judged, []).index == (1, 0)
-    assert find(judged, [Looked((1, 0), (slice(0, 16), slice(0, 16)))]) is None
-    assert find(judged, [Looked((0, 0), (slice(0, 16), slice(0, 16)))]).index == (1, 0)
+    assert find(result).index == (1, 2)
+    assert find(result, judged).index == (1, 0)
+    assert find(result, judged, [Looked((1, 0), EVERYWHERE)]) is None
+    assert find(result, judged, [Looked((0, 0), EVERYWHERE)]).index == (1, 0)
+
+
+def test_the_map_of_a_whole_result_is_that_of_its_slices_at_the_model_s_temperature():
+    stored = np.moveaxis(np.rint(255 * np.random.default_rng(0).dirichlet(np.ones(3), (2, 4, 5, 6))), -1, 0)
+    result = result_of(stored.astype(np.uint8), "TZYX", ((1,),), temperature=1.7)
+    found = run(iter_uncertainty(result))
+    assert (found.shape, found.dtype) == ((2, 4, 5, 6), np.float32)
+    assert not found[0].any()  # not segmented
+    np.testing.assert_array_equal(found[1], uncertainty(stored[:, 1].astype(np.uint8), 1.7))

@@ -67,6 +67,7 @@ class FakeCore:
         self.error: Exception | None = None
         self.needed = 0
         self.distance: Distance | None = None
+        self.temperature: float | None = None
         self._gate = threading.Event()
         self._gate.set()
         self.started = threading.Event()
@@ -120,7 +121,7 @@ class FakeCore:
                 if self.error is not None and i == 1:
                     raise self.error
                 yield Progress(i, self.steps, "strip")
-            result = yield from iter_decide(undecided(image, options))
+            result = yield from iter_decide(undecided(image, options).changed(temperature=self.temperature))
             result.provenance["model"] = {
                 "name": model.partition("@")[0] if isinstance(model, str) else model.spec.name
             }

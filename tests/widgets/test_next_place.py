@@ -57,3 +57,21 @@ def test_what_was_called_right_is_not_shown_again(dock, click, qtbot):
     click(dock.teach.fix.next_place)
     qtbot.waitUntil(lambda: not np.allclose(middle(dock), before), timeout=WAIT * 1000)
     assert np.abs(middle(dock) - (54.5, 14.5)).max() < 12
+
+
+def test_it_goes_to_other_slices_which_are_less_sure_and_each_is_shown_once(make_dock, run, monkeypatch, click, qtbot):
+    monkeypatch.setattr(next_place, "SIDE", 16)
+    dock = make_dock()
+    picture = np.stack([blobs((64, 96))] * 7)
+    picture[5, 40:50, 70:80] = 128
+    picture[1, 50:60, 10:20] = 110
+    dock.viewer.add_image(picture, name="volume")
+    run(dock)
+    dock.tabs.setCurrentIndex(1)
+    dock.viewer.dims.set_point(0, 3)
+    for z, place in ((5, (44.5, 74.5)), (1, (54.5, 14.5))):
+        click(dock.teach.fix.next_place)
+        qtbot.waitUntil(lambda z=z: dock.viewer.dims.current_step[0] == z, timeout=WAIT * 1000)
+        assert np.abs(np.array(dock.viewer.scene.camera.center[-2:]) - place).max() < 12
+    for corrected in dock.corrections.layers:
+        corrected.close(WAIT)

@@ -78,9 +78,10 @@ def cut(target: CorrectedLayer, points: list[Point]) -> None:
 def add(target: CorrectedLayer, points: list[Point]) -> None:
     """Outline a missed object."""
     index, labels, point = _frame(target, points[0])
-    if target.foreground is None:
+    if target.result is None:
         raise OptionError("What the model saw is not known any more. Segment the picture again, or paint the object.")
-    _apply(target, index, _new_everywhere(target, labels, edits.add(target.foreground(index), labels, point)))
+    foreground = 255 - target.result().probability_bytes[(0, *index)]
+    _apply(target, index, _new_everywhere(target, labels, edits.add(foreground, labels, point)))
 
 
 def between(target: CorrectedLayer) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_unetstyle.core.models.spec import ClassSpec
+    from napari_unetstyle.core.segmentation.result import SegmentResult
 
 REPORT = 250  # milliseconds between two looks at whether all is on disk
 Take = Callable[["napari.layers.Labels", Placement, Image, "Start"], "CorrectedLayer"]
@@ -57,6 +58,8 @@ class Start:
         Its folder, if it goes on.
     owners
         Gives the class of each object before the first stroke, where it is not 1.
+    result
+        Gives the run that the labels are of; None for labels of an earlier day or of a person.
     """
 
     header: Header
@@ -65,6 +68,7 @@ class Start:
     state: State | None = None
     journal: Path | None = None
     owners: Callable[[], Mapping[int, int]] = dict
+    result: Callable[[], SegmentResult] | None = None
 
     @classmethod
     def going_on(cls, folder: Path, state: State) -> Start:
@@ -120,7 +124,7 @@ class CorrectedLayer(QObject):
         self.facts: dict[str, Any] = {} if state is None else dict(state.said)
         self._accepted: Mask | None = None if state is None else state.accepted.copy()
         self._original: Changes | None = None
-        self.foreground: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None
+        self.result = start.result
         self.history = UndoHistory(layer)
         self.shown_original = ShownOriginal(viewer, layer, placement, self.original)
         self._report = QTimer(self)

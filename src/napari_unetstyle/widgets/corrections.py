@@ -20,7 +20,7 @@ from napari_unetstyle.widgets.class_looks import ClassLooks
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start
 from napari_unetstyle.widgets.entry_opening import EntryOpening, Then
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.label_layers import METADATA, label_colors
+from napari_unetstyle.widgets.label_layers import METADATA, label_colors, pictures_among
 from napari_unetstyle.widgets.left_layers import LeftLayers, leave
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.parts import Words, follow
@@ -95,7 +95,7 @@ class Corrections(QWidget):
 
     def projects(self) -> list[Project]:
         """Those of all open pictures, and those that a person has named."""
-        found = [project_of(layer) for layer in self._viewer.layers if type(layer).__name__ == "Image"]
+        found = [project_of(layer) for layer in pictures_among(self._viewer.layers)]
         return list({**self._more, **{project.folder: project for project in found}}.values())
 
     def list_too(self, project: Project) -> None:
@@ -124,10 +124,10 @@ class Corrections(QWidget):
             original=lambda: output.original,
             folder=lambda: project_of(picture).new_folder(header.layer),
             owners=lambda: output.result.owners,
+            result=lambda: output.result,
         )
         corrected = self._take(output.layer, output.placement, output.image, start)
         corrected.begun.connect(output.claim)
-        corrected.foreground = lambda frame: 255 - output.result.probability_bytes[(0, *frame)]
         return corrected
 
     @property
@@ -193,7 +193,7 @@ class Corrections(QWidget):
             return layer is not chosen, not layer.visible, layer in above
 
         found = []
-        for layer in sorted((x for x in reversed(layers) if type(x).__name__ == "Image"), key=rank):
+        for layer in sorted(pictures_among(reversed(layers)), key=rank):
             with contextlib.suppress(ImageError):  # its axes are to be stated first
                 image = picture_of(layer)
                 found.append((image, Placement.of(layer, image.axes)))

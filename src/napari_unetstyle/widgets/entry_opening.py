@@ -15,7 +15,7 @@ from napari_unetstyle.core.errors import ImageFileError, JournalError, Unetstyle
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.widgets.corrected_layer import CorrectedLayer, Start, Take
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.label_layers import METADATA, label_colors
+from napari_unetstyle.widgets.label_layers import METADATA, label_colors, pictures_among
 from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.level_grid import level_grids
 from napari_unetstyle.widgets.opening import LEVEL, SERIES_KEY, layer_data, path_of
@@ -181,8 +181,7 @@ class EntryOpening(QObject):
     def _picture_of(self, entry: Entry) -> napari.layers.Image | None:
         """The layer of an entry's picture, if it is open."""
         about = entry.header.picture
-        layers = (layer for layer in self._viewer.layers if type(layer).__name__ == "Image")
-        pictures = [layer for layer in layers if _is_part(layer, about)]
+        pictures = [layer for layer in pictures_among(self._viewer.layers) if _is_part(layer, about)]
         if about.path is not None:
             same = [layer for layer in pictures if path_of(layer) == about.path]
         elif about.sha256 is not None:

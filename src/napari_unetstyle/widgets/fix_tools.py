@@ -23,6 +23,7 @@ from napari_unetstyle.widgets.next_place import NextPlace
 from napari_unetstyle.widgets.overlay import canvas_of
 from napari_unetstyle.widgets.parts import Words
 from napari_unetstyle.widgets.scope import ROLLED, shows_rows_and_columns
+from napari_unetstyle.widgets.unsure_map import ShowUnsure
 
 if TYPE_CHECKING:
     import napari.layers
@@ -146,10 +147,14 @@ class FixTools(QGroupBox):
         views.addWidget(self.between)
         views.addWidget(self.original)
         self.next_place = NextPlace(self._viewer, self._corrections)
-        views.addWidget(self.next_place)
+        self.unsure = ShowUnsure(self._viewer, self._corrections)
         grid.addLayout(views, 2, 0, 1, 4)
-        grid.addWidget(self.undo, 3, 0, 1, 2)
-        grid.addWidget(self.redo, 3, 2, 1, 2)
+        places_to_look = QHBoxLayout()
+        places_to_look.addWidget(self.next_place)
+        places_to_look.addWidget(self.unsure)
+        grid.addLayout(places_to_look, 3, 0, 1, 4)
+        grid.addWidget(self.undo, 4, 0, 1, 2)
+        grid.addWidget(self.redo, 4, 2, 1, 2)
         for button in self.findChildren(QPushButton):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for key, button in self.buttons.items():
@@ -172,6 +177,7 @@ class FixTools(QGroupBox):
         self.undo.clicked.connect(lambda: self._with_active(lambda active: active.history.undo()))
         self.redo.clicked.connect(lambda: self._with_active(lambda active: active.history.redo()))
         self.escape.activated.connect(self.stop)
+        self.unsure.failed.connect(self.message.fail)
         self._corrections.changed.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -231,6 +237,7 @@ class FixTools(QGroupBox):
         """Leave napari's brush and mouse as they were; this dock was closed."""
         self.stop()
         self.brush.close_down()
+        self.unsure.close_down()
 
     def _release(self) -> None:
         target, self._target = self._target, None

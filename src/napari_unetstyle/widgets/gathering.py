@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_unetstyle.core.annotation.project import correction_of
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.label_layers import pictures_among
 from napari_unetstyle.widgets.lesson_run import Material, Untouched
 from napari_unetstyle.widgets.part_in_sight import PartInSight
 from napari_unetstyle.widgets.run_request import RunRequest, run_like
@@ -95,7 +96,7 @@ class Gathering:
                 return Untouched(request=request, layer=output.layer, labels=output.result.labels)
         taken = corrected | {id(request.layer) for request, _ in self.results.runs}
         like = next((one.request for one in material if one.request is not None), None)
-        others = [x for x in self.viewer.layers if type(x).__name__ == "Image" and id(x) not in taken]
+        others = [x for x in pictures_among(self.viewer.layers) if id(x) not in taken]
         found = (run for x in reversed(others) if like is not None and (run := run_like(like, x)) is not None)
         request = next(found, None)
         return None if request is None else Untouched(request=request)

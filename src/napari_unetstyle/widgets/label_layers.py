@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,11 @@ def helper_metadata() -> dict[str, Any]:
 def is_helper(layer: napari.layers.Layer) -> bool:
     """Whether a layer only shows something about labels."""
     return HELPER in layer.metadata.get(METADATA, {})
+
+
+def pictures_among(layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Image]:
+    """Those that hold pictures, in their order; what this dock made is none."""
+    return [layer for layer in layers if type(layer).__name__ == "Image" and METADATA not in layer.metadata]
 
 
 def own_metadata(result: SegmentResult) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.stains import STAINS
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
-from napari_unetstyle.widgets.label_layers import METADATA
+from napari_unetstyle.widgets.label_layers import pictures_among
 from napari_unetstyle.widgets.layers import Statement, image_from_layer
 from napari_unetstyle.widgets.parts import Words, combo, follow, named
 from napari_unetstyle.widgets.picture import Picture
@@ -77,8 +77,7 @@ class PictureForm(QWidget):
 
     def pictures(self) -> list[napari.layers.Image]:
         """The layers that hold pictures, newest first; what this dock made is none."""
-        layers = reversed(self._viewer.layers)
-        return [layer for layer in layers if type(layer).__name__ == "Image" and METADATA not in layer.metadata]
+        return pictures_among(reversed(self._viewer.layers))
 
     @property
     def layer(self) -> napari.layers.Image | None:

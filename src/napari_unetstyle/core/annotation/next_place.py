@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core import scratch
 from napari_unetstyle.core.annotation.corrections import Mask
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.segmentation.result import SegmentResult
 
 Box = tuple[slice, ...]
 Index = tuple[int, ...]
@@ -90,29 +92,34 @@ def next_place(unsure: NDArray[np.float32], judged: Mask, side: int) -> Box | No
     return None if best is None else best[1]
 
 
+def iter_uncertainty(result: SegmentResult) -> Steps[NDArray[np.float32]]:
+    """The uncertainty of a whole result, as a job: float32 of the shape of its labels, 0 where nothing was segmented.
+
+    Raises
+    ------
+    OutputError
+        If it is large, and the temporary folder has no room.
+    """
+    found = scratch.zeros(result.probability_bytes.shape[1:], np.float32)
+    slices = _slices(result)
+    for i, index in enumerate(slices):
+        yield Progress(i, len(slices))
+        found[index] = _uncertainty(result, index)
+        scratch.release(found)
+    return found
+
+
 def iter_next_place(
-    probability_bytes: NDArray[np.uint8],
-    axes: str,
-    temperature: float,
-    slices: Sequence[Index],
-    judged: Mask | None,
-    looked: Sequence[Looked],
-    side: int,
+    result: SegmentResult, judged: Mask | None, looked: Sequence[Looked], side: int
 ) -> Steps[Looked | None]:
     """The least sure place of a whole result, of all classes and in any slice or frame, as a job.
 
     Parameters
     ----------
-    probability_bytes
-        uint8 ``(classes, *leading, Y, X)``, as for :func:`uncertainty`.
-    axes
-        Of the labels, ``"ZYX"``.
-    temperature
-        As for :func:`uncertainty`.
-    slices
-        Those that were segmented, along the leading axes.
+    result
+        The run.
     judged
-        bool ``(*leading, Y, X)``: what a person has corrected or called right; None if that is nothing.
+        bool of the shape of its labels: what a person has corrected or called right; None if that is nothing.
     looked
         What a person has been shown. In a volume the same place in the two slices above and below counts, too; in a
         time series each frame is looked at by itself.
@@ -126,13 +133,13 @@ def iter_next_place(
     """
     found: Looked | None = None
     most = 0.0
+    slices = _slices(result)
     for i, index in enumerate(slices):
         yield Progress(i, len(slices))
-        key: Any = (slice(None), *index)
-        unsure = uncertainty(probability_bytes[key], temperature)
+        unsure = _uncertainty(result, index)
         done = np.zeros(unsure.shape, bool) if judged is None else judged[index].copy()
         for one in looked:
-            if _is_near(one.index, index, axes):
+            if _is_near(one.index, index, result.label_axes):
                 done[one.box] = True
         best = _best(unsure, done, side, most)
         if best is not None:
@@ -140,10 +147,16 @@ def iter_next_place(
     return found
 
 
-def slices_of(frames: Sequence[Index], shape: tuple[int, ...]) -> list[Index]:
-    """All slices of the frames of a result, whose labels have this shape; a frame may be a volume."""
-    inside = [tuple(np.ndindex(shape[len(frame) : -2])) for frame in frames]
-    return [(*frame, *rest) for frame, those in zip(frames, inside, strict=True) for rest in those]
+def _slices(result: SegmentResult) -> list[Index]:
+    """All that were segmented, along the leading axes of the labels; a frame of a result may be a volume."""
+    shape = result.probability_bytes.shape[1:]
+    return [(*frame, *rest) for frame in result.frames for rest in np.ndindex(shape[len(frame) : -2])]
+
+
+def _uncertainty(result: SegmentResult, index: Index) -> NDArray[np.float32]:
+    """Of one slice."""
+    key: Any = (slice(1 + len(result.classes)), *index)
+    return uncertainty(result.probability_bytes[key], result.temperature or 1.0)
 
 
 def _is_near(one: Index, other: Index, axes: str) -> bool:
