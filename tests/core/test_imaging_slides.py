@@ -237,15 +237,15 @@ def test_a_level_is_decoded_piece_by_piece(
     """However far apart the pixels lie that are asked for: whoever looks at a slide from afar takes few of many."""
     path, colors = mirax
     sizes: list[tuple[int, int]] = []
-    read_region = openslide.OpenSlide.read_region
-
-    def watched(self: Any, place: tuple[int, int], level: int, size: tuple[int, int]) -> Any:
-        sizes.append(size)
-        return read_region(self, place, level, size)
-
-    monkeypatch.setattr(openslide.OpenSlide, "read_region", watched)
-    monkeypatch.setattr(slides, "PIECE", 50)
     array = read_image(path).array
+    result = slides.result
+
+    def watched(work: Any, *arguments: Any, size: int) -> Any:
+        sizes.append(arguments[-1])
+        return result(work, *arguments, size=size)
+
+    monkeypatch.setattr(slides, "result", watched)
+    monkeypatch.setattr(slides, "PIECE", 50)
     for key in (*KEYS, np.s_[:], np.s_[::40, ::64], np.s_[::-7, 3:300:60, ::-1], np.s_[200:3:-49, -1]):
         np.testing.assert_array_equal(array[key], colors[key])
     assert max(map(max, sizes)) <= 50

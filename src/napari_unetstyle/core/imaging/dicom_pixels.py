@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageFileError, MissingExtraError
-from napari_unetstyle.core.imaging.dicom_decoder import DecoderProcess, decoded
+from napari_unetstyle.core.imaging.apart import result
 from napari_unetstyle.core.imaging.dicom_file import DAMAGED, guarded, opened
 from napari_unetstyle.core.imaging.dicom_header import Plane
 from napari_unetstyle.core.imaging.dicom_stored import Stored
@@ -17,6 +18,7 @@ from napari_unetstyle.core.imaging.dicom_stored import Stored
 _FLOATS: dict[str, np.dtype[Any]] = {"float": np.dtype("f4"), "double": np.dtype("f8")}
 _INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 _INVERTED = "MONOCHROME1"
+_AT_ONCE = 2**26  # bytes of frames
 _SAFE = ("1.2.840.10008.1.2.5",)  # RLE, which pydicom decodes in Python, and its plugin in Rust
 
 
@@ -44,15 +46,14 @@ def _stored_values(planes: Sequence[Plane]) -> NDArray[Any]:
     for i, plane in enumerate(planes):
         positions.setdefault(id(plane.stored), []).append((i, plane))
     out: NDArray[Any] | None = None
-    with DecoderProcess(max(plane.stored.frame_bytes for plane in planes)) as decoder:
-        for wanted in positions.values():
-            stored = wanted[0][1].stored
-            with guarded(stored.path):
-                frames = _frames(stored, [plane.frame for _, plane in wanted], decoder)
-                for (i, _), frame in zip(wanted, frames, strict=True):
-                    out = np.empty((len(planes), *frame.shape), frame.dtype) if out is None else out
-                    _check_alike(stored, frame, out)
-                    out[i] = _turned(frame, stored) if is_turned_over(stored, planes) else frame
+    for wanted in positions.values():
+        stored = wanted[0][1].stored
+        with guarded(stored.path):
+            frames = _frames(stored, [plane.frame for _, plane in wanted])
+            for (i, _), frame in zip(wanted, frames, strict=True):
+                out = np.empty((len(planes), *frame.shape), frame.dtype) if out is None else out
+                _check_alike(stored, frame, out)
+                out[i] = _turned(frame, stored) if is_turned_over(stored, planes) else frame
     assert out is not None
     return out
 
@@ -119,14 +120,14 @@ def _value_type(values: NDArray[Any], planes: Sequence[Plane]) -> np.dtype[Any]:
 # Decoding --------------------------------------------------------------------------------------------------------
 
 
-def _frames(stored: Stored, wanted: Sequence[int], decoder: DecoderProcess) -> Iterator[NDArray[Any]]:
+def _frames(stored: Stored, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     """Stored values of some frames, in the order asked for; colors as RGB."""
     if _is_plain(stored):
         yield from _plain_frames(stored, wanted)
         return
     check_decoder(stored)
     header = _whole_header(stored) if stored.photometric == "PALETTE COLOR" or stored.has_lookup else None
-    for frame in _decoded(stored, wanted, decoder):
+    for frame in _decoded(stored, wanted):
         yield _looked_up(frame, stored, header)
 
 
@@ -200,18 +201,30 @@ def check_decoder(stored: Stored) -> None:
         )
 
 
-def _decoded(stored: Stored, wanted: Sequence[int], decoder: DecoderProcess) -> Iterator[NDArray[Any]]:
+def _decoded(stored: Stored, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     from pydicom.uid import UID
 
     is_apart = stored.is_compressed and stored.syntax not in _SAFE
-    frames = decoder.frames(stored.path, wanted) if is_apart else decoded(stored.path, wanted)
+    count = max(1, _AT_ONCE // max(1, stored.frame_bytes))
     try:
-        yield from frames
+        for some in (wanted[i : i + count] for i in range(0, len(wanted), count)):
+            if is_apart:
+                yield from result(_some_frames, str(stored.path), some, size=len(some) * stored.frame_bytes)
+            else:
+                yield from _some_frames(str(stored.path), some)
     except DAMAGED:
         raise ImageFileError(
             f"{stored.path} has damaged pixels, or none that can be decoded (transfer syntax "
             f"{UID(stored.syntax).name}). Copy it again, or export it without compression."
         ) from None
+
+
+def _some_frames(path: str, wanted: Sequence[int]) -> list[NDArray[Any]]:
+    """Frames of a file, decoded in this process; colors as RGB."""
+    from pydicom.pixels.utils import iter_pixels
+
+    with opened(Path(path)) as file:
+        return [np.asarray(frame) for frame in iter_pixels(file, indices=list(wanted))]  # type: ignore[arg-type]
 
 
 def _looked_up(frame: NDArray[Any], stored: Stored, header: Any) -> NDArray[Any]:

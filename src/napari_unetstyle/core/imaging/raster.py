@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.codec import decode
 from napari_unetstyle.core.imaging.image import Image
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _DEFLATE_RATIO = 1032  # no more than this comes out of one byte (zlib's technical details)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_LARGEST_PIXEL = 8  # bytes: four colors of 16 bits
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
@@ -31,17 +33,13 @@ def read_raster(path: Path, axes: str | None = None) -> Image:
     ImageError
         If its colors are those of printing (CMYK).
     """
-    import imagecodecs
-
     data = path.read_bytes()
     try:
         if data.startswith(PNG):
-            _check_png(data)
-            array: NDArray[Any] = imagecodecs.png_decode(data)
+            array: NDArray[Any] = decode("png_decode", data, size=_LARGEST_PIXEL * _check_png(data))
         else:
-            _check_jpeg(data)
-            array = imagecodecs.jpeg8_decode(data)
-    except (RuntimeError, ValueError, EOFError, MemoryError) as error:  # the decoders' own are RuntimeErrors
+            array = decode("jpeg8_decode", data, size=_LARGEST_PIXEL * _check_jpeg(data))
+    except (ValueError, EOFError, MemoryError) as error:
         raise ImageFileError(f"{path} is truncated or damaged: {error}. Copy or export it again.") from error
     if not data.startswith(PNG) and array.ndim == 3 and array.shape[2] == 4:
         raise ImageError(f"{path} has printing colors (CMYK). Save it in gray or RGB.")
@@ -50,9 +48,9 @@ def read_raster(path: Path, axes: str | None = None) -> Image:
     return Image(array=np.asarray(array), axes=letters, geometry=geo.unknown(dims), name=path.stem)
 
 
-def _check_png(data: bytes) -> None:
-    """Every chunk with its checksum, down to the end; and no more pixels than its bytes can hold."""
-    position, kind = len(PNG), b""
+def _check_png(data: bytes) -> int:
+    """Number of pixels; every chunk is there with its checksum, and no more pixels than its bytes can hold."""
+    position, kind, pixels = len(PNG), b"", 0
     while kind != b"IEND":
         length = int.from_bytes(data[position : position + 4], "big")
         kind, stop = data[position + 4 : position + 8], position + 8 + length
@@ -62,24 +60,26 @@ def _check_png(data: bytes) -> None:
             raise ValueError(f"a checksum is wrong (chunk {kind!r})")
         if kind == b"IHDR":
             width, height = (int.from_bytes(data[position + i : position + i + 4], "big") for i in (8, 12))
-            if width * height > 8 * _DEFLATE_RATIO * len(data):
+            pixels = width * height
+            if pixels > 8 * _DEFLATE_RATIO * len(data):
                 raise ValueError(f"{width} x {height} pixels are promised, but {len(data)} bytes are stored")
         position = stop + 4
+    return pixels
 
 
-def _check_jpeg(data: bytes) -> None:
-    """Every segment down to the end marker; decoders fill what is missing with gray."""
-    frames = 0
+def _check_jpeg(data: bytes) -> int:
+    """Number of pixels; every segment is there down to the end marker, as decoders fill what is missing with gray."""
+    frames, pixels = 0, 0
     for marker, start, stop in _segments(data):
         if marker in _FRAMES:
             height, width = (int.from_bytes(data[start + i : start + i + 2], "big") for i in (3, 5))
-            frames += 1
-            if width * height > 2**16 * len(data):
+            frames, pixels = frames + 1, width * height
+            if pixels > 2**16 * len(data):
                 raise ValueError(f"{width} x {height} pixels are promised, but {len(data)} bytes are stored")
         if stop > len(data):
             break
         if marker == _END_OF_IMAGE and frames:
-            return
+            return pixels
     raise EOFError("it ends before the picture does")
 
 

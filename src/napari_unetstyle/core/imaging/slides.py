@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError
 from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.apart import result
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
@@ -27,6 +30,7 @@ AXES = "YXC"
 PIECE = 1024  # sides of what is decoded at once
 _SIZES = ("openslide.mpp-y", "openslide.mpp-x")
 _BACKGROUND = "openslide.background-color"
+_numbers = itertools.count()
 _VENDOR, _MIRAX = "openslide.vendor", "mirax"
 
 
@@ -59,11 +63,11 @@ def read_slide(path: Path, axes: str | None = None, level: int = 0) -> Image:
         )
     finest = _geometry(slide)
     return Image(
-        array=SlideLevel(slide, level, path),
+        array=SlideLevel(slide, level),
         axes=AXES,
         geometry=grids[level].geometry(finest, AXES) if level else finest,
         name=path.stem,
-        overview=partial(SlideLevel, slide, overview_level([turned(size) for size in slide.level_dimensions]), path),
+        overview=partial(SlideLevel, slide, overview_level([turned(size) for size in slide.sizes])),
     )
 
 
@@ -84,16 +88,14 @@ class SlideLevel(LazyArray):
     Parameters
     ----------
     slide
-        An opened OpenSlide.
+        What was said of it when it was opened.
     level
         Which level.
-    path
-        Of the file, for messages.
     """
 
-    def __init__(self, slide: Any, level: int, path: Path) -> None:
-        width, height = slide.level_dimensions[level]
-        self._slide, self._level, self._path = slide, level, path
+    def __init__(self, slide: _Slide, level: int) -> None:
+        width, height = slide.sizes[level]
+        self._slide, self._level = slide, level
         self._glass = _color(slide.properties.get(_BACKGROUND))
         self.shape: tuple[int, ...] = (height, width, 3)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
@@ -109,9 +111,12 @@ class SlideLevel(LazyArray):
         """The pixels of two rising ranges; all between the first and the last of them are decoded."""
         top, left = rows[0], columns[0]
         size = columns[-1] - left + 1, rows[-1] - top + 1
-        step = self._slide.level_downsamples[self._level]
-        with _damage_in_words(self._path):
-            read = np.asarray(self._slide.read_region((round(left * step), round(top * step)), self._level, size))
+        step = self._slide.steps[self._level]
+        place = round(left * step), round(top * step)
+        with _damage_in_words(self._slide.path):
+            read = result(
+                _region, str(self._slide.path), self._slide.number, place, self._level, size, size=4 * math.prod(size)
+            )
         chosen = read[:: rows.step, :: columns.step]
         colors, alpha = chosen[..., :3].astype(np.uint16), chosen[..., 3:].astype(np.uint16)
         return ((colors * alpha + self._glass * (255 - alpha) + 127) // 255).astype(np.uint8)
@@ -123,11 +128,22 @@ def _pieces(chosen: range) -> list[slice]:
     return [slice(start, start + count) for start in range(0, len(chosen), count)]
 
 
-def _open(path: Path) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class _Slide:
+    """What OpenSlide says of a slide; `number` tells it from what the file held when it was opened before."""
+
+    path: Path
+    number: int
+    properties: dict[str, str]
+    sizes: list[tuple[int, int]]
+    steps: list[float]
+
+
+def _open(path: Path) -> _Slide:
     if not path.is_file():
         raise ImageFileError(f"There is no file {path}. Check the name and the folder.")
     try:
-        import openslide
+        import openslide  # noqa: F401
     except (ImportError, OSError) as error:  # the package without its library, too
         raise MissingExtraError(
             f"{path} needs OpenSlide to be read. Install it with: pip install 'napari-unetstyle[slides]'."
@@ -137,20 +153,37 @@ def _open(path: Path) -> Any:
             f"{path} ends in {path.suffix}, but OpenSlide reads {SUFFIXES[0]} in small letters only. "
             f"Rename it to {path.stem}{SUFFIXES[0]}."
         )
+    number = next(_numbers)
     with _damage_in_words(path):
-        slide = openslide.OpenSlide(str(path))
-    if slide.properties[_VENDOR] == _MIRAX:  # else it is another kind under a wrong name
-        check_promised(path, slide.properties, slide.level_count)
-    return slide
+        properties, sizes, steps = result(_said, str(path), number)
+    if properties[_VENDOR] == _MIRAX:  # else it is another kind under a wrong name
+        check_promised(path, properties, len(sizes))
+    return _Slide(path=path, number=number, properties=properties, sizes=sizes, steps=steps)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: str, number: int) -> Any:
+    import openslide
+
+    return openslide.OpenSlide(path)
+
+
+def _said(path: str, number: int) -> tuple[dict[str, str], Any, Any]:
+    """What is said of a slide, and the size and the step of each level; it stays open in this process."""
+    slide = _opened(path, number)
+    return dict(slide.properties), slide.level_dimensions, slide.level_downsamples
+
+
+def _region(path: str, number: int, place: list[int], level: int, size: list[int]) -> NDArray[np.uint8]:
+    """Red, green, blue and opacity, decoded in this process."""
+    return np.asarray(_opened(path, number).read_region(tuple(place), level, tuple(size)))
 
 
 @contextlib.contextmanager
 def _damage_in_words(path: Path) -> Iterator[None]:
-    import openslide
-
     try:
         yield
-    except openslide.OpenSlideError as error:
+    except ValueError as error:
         reason = str(error).rstrip(".")
         raise ImageFileError(
             f"{path} is incomplete, damaged or not a slide: {reason}. A slide .mrxs needs the folder of the same name "
@@ -158,15 +191,14 @@ def _damage_in_words(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _grids(slide: Any) -> tuple[LevelGrid, ...]:
-    steps = [float(step) for step in slide.level_downsamples]
+def _grids(slide: _Slide) -> tuple[LevelGrid, ...]:
     return tuple(
         LevelGrid(index=i, factor=(step, step, 1.0), offset=((step - 1) / 2, (step - 1) / 2, 0.0))
-        for i, step in enumerate(steps)
+        for i, step in enumerate(slide.steps)
     )
 
 
-def _geometry(slide: Any) -> Geometry:
+def _geometry(slide: _Slide) -> Geometry:
     try:
         sizes = tuple(float(slide.properties[name]) for name in _SIZES)
     except (KeyError, ValueError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 import struct
+import types
 import weakref
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, UnetstyleError
+from napari_unetstyle.core.imaging.apart import result
+from napari_unetstyle.core.imaging.codec import Decoders
 from napari_unetstyle.core.imaging.dicom_file import is_marked
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
 from napari_unetstyle.core.imaging.lazy import LazyArray
@@ -29,7 +33,9 @@ from napari_unetstyle.core.imaging.unheard import unheard
 LARGE = 2**27
 LARGEST_BLOCK = 2**31
 _CACHE = 2**26
+_WORKERS = min(8, os.cpu_count() or 1)
 _LZW, _APERIO_YCBCR = 5, 33003
+_IN_PLACE = (1, _LZW, 8, 32773, 32946, 34926, 50000)  # none, LZW, deflate, PackBits, zstd: small, or checked before
 _YCBCR_TO_RGB = np.array([[1, 1, 1], [0, -0.344136, 1.772], [1.402, -0.714136, 0]], np.float32)
 _SLIDES = ("svs", "ndpi", "scn", "bif", "philips")
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -154,7 +160,6 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
         overview = None
         if series.kind in _SLIDES and len(levels) > 1 and letters == "YXC" and series.dtype == np.uint8:
             overview = functools.partial(_opened, path, overview_level([one.shape for one in levels]))
-        _guard_decoder(levels[level])
         array = _array(path, levels[level], level, lost)
     channels = dict(zip(letters, array.shape, strict=False)).get("C", 0)
     return Image(
@@ -191,6 +196,9 @@ class TiffBlocks(LazyArray):
         opened = tifffile.TiffFile(path)
         weakref.finalize(self, opened.close)
         series = opened.series[0]
+        for page in _pages(series.levels[level]):
+            if int(page.compression) not in _IN_PLACE:
+                _set_apart(page)
         _guard_decoder(series.levels[level])
         self._array: Any = zarr.open_array(series.aszarr(level=level), mode="r")
         self._lost = lost
@@ -289,16 +297,38 @@ def _color_notes(photometric: int, path: Path, *, is_imagej: bool) -> tuple[str,
     return ()
 
 
+def _pages(series: Any) -> list[Any]:
+    """The pages whose decoders are those of all."""
+    return list({id(page.keyframe): page.keyframe for page in series if page is not None}.values())
+
+
+def _may_crash(series: Any) -> bool:
+    return any(int(page.compression) not in _IN_PLACE for page in _pages(series))
+
+
 def _guard_decoder(series: Any) -> None:
     """Have damaged LZW data refused before the decoder sees them, which might crash.
 
     Luminance and chroma become red, green and blue where Aperio's JPEG 2000 does not say that it holds them.
     """
-    wrap = {_LZW: _checking_lzw, _APERIO_YCBCR: _in_rgb}.get(int(series.keyframe.compression))
-    if wrap is None:
-        return
-    for page in {id(page.keyframe): page.keyframe for page in series if page is not None}.values():
-        page.decode = wrap(page.decode)
+    wrap = {_LZW: _checking_lzw, _APERIO_YCBCR: _in_rgb}
+    for page in _pages(series):
+        if int(page.compression) in wrap:
+            page.decode = wrap[int(page.compression)](page.decode)
+
+
+def _set_apart(page: Any) -> None:
+    """Have a page decoded by tifffile with decoders that run apart, for which it has no other place than its names."""
+    from tifffile import tifffile
+
+    decoders = Decoders(math.prod(page.chunks) * page.dtype.itemsize)
+    table = types.SimpleNamespace(
+        DECOMPRESSORS={page.compression: getattr(decoders, tifffile.TIFF.DECOMPRESSORS[page.compression].__name__)},
+        UNPREDICTORS=tifffile.TIFF.UNPREDICTORS,
+        IMAGE_COMPRESSIONS=tifffile.TIFF.IMAGE_COMPRESSIONS,
+    )
+    names = {**vars(tifffile), "imagecodecs": decoders, "TIFF": table}
+    page.decode = types.FunctionType(type(page).decode.func.__code__, names)(page)
 
 
 def _checking_lzw(decode: Callable[..., Any]) -> Callable[..., Any]:
@@ -323,11 +353,25 @@ def _in_rgb(decode: Callable[..., Any]) -> Callable[..., Any]:
 
 def _array(path: Path, series: Any, level: int, lost: tuple[int, ...]) -> ArrayLike:
     if series.nbytes <= LARGE:
-        return np.expand_dims(np.asarray(series.asarray()), lost)
+        whole = result(_whole, str(path), level, size=series.nbytes) if _may_crash(series) else _decoded(series)
+        return np.expand_dims(whole, lost)
     if series.dataoffset is not None and getattr(series, "transform", None) is None:
         dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)
         return np.expand_dims(np.memmap(path, dtype, "r", series.dataoffset, tuple(series.shape)), lost)
     return TiffBlocks(path, level, lost)
+
+
+def _whole(path: str, level: int) -> NDArray[Any]:
+    """All pixels of one level, decoded in this process."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        return _decoded(tiff.series[0].levels[level])
+
+
+def _decoded(series: Any) -> NDArray[Any]:
+    _guard_decoder(series)
+    return np.asarray(series.asarray(maxworkers=_WORKERS))
 
 
 def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) -> str:
