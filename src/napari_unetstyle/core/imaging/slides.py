@@ -114,7 +114,7 @@ class SlideLevel(LazyArray):
         step = self._slide.steps[self._level]
         place = round(left * step), round(top * step)
         with _damage_in_words(self._slide.path):
-            read = result(
+            read: NDArray[np.uint8] = result(
                 _region, str(self._slide.path), self._slide.number, place, self._level, size, size=4 * math.prod(size)
             )
         chosen = read[:: rows.step, :: columns.step]

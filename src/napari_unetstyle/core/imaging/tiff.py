@@ -196,9 +196,8 @@ class TiffBlocks(LazyArray):
         opened = tifffile.TiffFile(path)
         weakref.finalize(self, opened.close)
         series = opened.series[0]
-        for page in _pages(series.levels[level]):
-            if int(page.compression) not in _IN_PLACE:
-                _set_apart(page)
+        for page in filter(_may_crash, _pages(series.levels[level])):
+            _set_apart(page)
         _guard_decoder(series.levels[level])
         self._array: Any = zarr.open_array(series.aszarr(level=level), mode="r")
         self._lost = lost
@@ -302,8 +301,8 @@ def _pages(series: Any) -> list[Any]:
     return list({id(page.keyframe): page.keyframe for page in series if page is not None}.values())
 
 
-def _may_crash(series: Any) -> bool:
-    return any(int(page.compression) not in _IN_PLACE for page in _pages(series))
+def _may_crash(page: Any) -> bool:
+    return int(page.compression) not in _IN_PLACE
 
 
 def _guard_decoder(series: Any) -> None:
@@ -318,7 +317,10 @@ def _guard_decoder(series: Any) -> None:
 
 
 def _set_apart(page: Any) -> None:
-    """Have a page decoded by tifffile with decoders that run apart, for which it has no other place than its names."""
+    """Have tifffile decode a page with decoders that run apart.
+
+    It takes none from others, so its own function is given other names than those of its module.
+    """
     from tifffile import tifffile
 
     decoders = Decoders(math.prod(page.chunks) * page.dtype.itemsize)
@@ -353,7 +355,8 @@ def _in_rgb(decode: Callable[..., Any]) -> Callable[..., Any]:
 
 def _array(path: Path, series: Any, level: int, lost: tuple[int, ...]) -> ArrayLike:
     if series.nbytes <= LARGE:
-        whole = result(_whole, str(path), level, size=series.nbytes) if _may_crash(series) else _decoded(series)
+        is_apart = any(map(_may_crash, _pages(series)))
+        whole = result(_whole, str(path), level, size=series.nbytes) if is_apart else _decoded(series)
         return np.expand_dims(whole, lost)
     if series.dataoffset is not None and getattr(series, "transform", None) is None:
         dtype = np.dtype(series.dtype).newbyteorder(series.keyframe.parent.byteorder)

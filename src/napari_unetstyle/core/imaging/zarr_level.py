@@ -83,6 +83,7 @@ def damage_in_words(where: str) -> Iterator[None]:
 
 def _checked(array: Any) -> Any:
     """The array, whose chunks are known to be whole before the decoder of Blosc sees them: it reads past their end."""
+    # not run apart, as decoders of pictures are: small C code that its makers fuzz, bounded by the size of a chunk
     import zarr
 
     last = type(array.compressors[-1]).__name__ if array.compressors else ""
