@@ -87,7 +87,7 @@ def _idle_one() -> subprocess.Popen[bytes] | None:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -98,10 +98,16 @@ def _started() -> subprocess.Popen[bytes]:
             "PYTHONSAFEPATH": "1",  # nothing is imported from the folder that a person works in
             "OPENBLAS_NUM_THREADS": "1",  # others reserve memory
         },
-        pipesize=2**20,
         start_new_session=True,  # Ctrl-C is for the program, which may read on
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
+    if sys.platform == "linux":
+        import fcntl
+
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):  # the system gives each person so much of it
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 2**20)
+    return process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
