@@ -94,10 +94,22 @@ def read_models(path: Paths) -> list[Any]:
 
 
 def read_dicom(path: Paths) -> list[Any]:
-    """Layer data of DICOM files; a person chooses among several series."""
+    """Layer data of DICOM files: Labels of DICOM-SEG, else Images; a person chooses among several series.
+
+    Raises
+    ------
+    UnetstyleError
+        If one cannot be read.
+    """
+    from napari_unetstyle.core.imaging.dicom_labels import is_segmentation
     from napari_unetstyle.widgets import series_chooser
 
-    return series_chooser.read_dicom(path)
+    labels = [one for one in ([path] if isinstance(path, str) else path) if is_segmentation(Path(one))]
+    if not labels:
+        return series_chooser.read_dicom(path)
+    others = [one for one in ([path] if isinstance(path, str) else path) if one not in labels]
+    pictures = series_chooser.read_dicom(others) if others else []
+    return [*(layer for layer in pictures if len(layer) > 1), *map(_layer_data, map(Path, labels))]
 
 
 def read_zarr(path: Paths) -> list[LayerData]:

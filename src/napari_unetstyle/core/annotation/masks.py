@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, on_grid
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
@@ -177,6 +178,8 @@ def _is_geojson(file: Path) -> bool:
 def _read_numbers(file: Path, image: Image) -> NDArray[Any]:
     """A label image, on the grid of the picture."""
     read = _with_axes_of(image, read_image(file))
+    if is_segmentation(file) and image.label_axes == "ZYX":
+        read = on_grid(read, image.geometry, image.label_shape)
     if sorted(read.axes) != sorted(image.label_axes) or sorted(read.array.shape) != sorted(image.label_shape):
         raise _unfit(file, read, image)
     stored = [read.axes.index(a) for a in image.label_axes]

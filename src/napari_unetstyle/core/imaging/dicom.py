@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging.dicom_file import MARK, PREAMBLE, is_dicom
-from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, read_planes
+from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, is_labels, read_planes
 from napari_unetstyle.core.imaging.dicom_pixels import is_turned_over, read_pixels
 from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
 from napari_unetstyle.core.imaging.dicom_stored import Stored
@@ -204,7 +204,10 @@ def series_of(path: Source, series: int | str | None = None) -> Series:
     """The only series, or the one that is asked for; see :func:`read_series`."""
     found = find_series(path)
     if not found:
-        raise ImageFileError(f"{_named(path)} holds no DICOM pictures. Give a DICOM file, or a folder of them.")
+        raise ImageFileError(
+            f"{_named(path)} holds no DICOM pictures. Give a DICOM file, or a folder of them; for labels (DICOM-SEG) "
+            "the file itself."
+        )
     return _chosen(found, series, path)
 
 
@@ -263,21 +266,29 @@ def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
 
 
 def volume_folders(files: Iterable[Path]) -> set[Path]:
-    """The folders among those of `files` that hold slices of volumes, judged by one DICOM file in each.
+    """The folders among those of `files` that hold slices of volumes, judged by one DICOM picture in each.
 
     A folder inside of another one counts as part of it. Pictures without a place in the patient make no volume.
     """
-    first: dict[Path, Path] = {}
+    is_volume: dict[Path, bool] = {}
     for file in files:
-        if file.parent not in first and not file.name.startswith(".") and _is_meant(file):
-            first[file.parent] = file
-    folders = {folder for folder, file in first.items() if _is_slice(file)}
+        if file.parent in is_volume or file.name.startswith(".") or not _is_meant(file):
+            continue
+        is_slice = _is_slice(file)
+        if is_slice is not None:
+            is_volume[file.parent] = is_slice
+    folders = {folder for folder, is_one in is_volume.items() if is_one}
     return {folder for folder in folders if not folders & set(folder.parents)}
 
 
-def _is_slice(file: Path) -> bool:
-    """Whether a file is part of a volume; one that cannot be read counts, so that it is not passed over."""
+def _is_slice(file: Path) -> bool | None:
+    """Whether a file is part of a volume; one that cannot be read counts, so that it is not passed over.
+
+    Labels (DICOM-SEG) tell nothing: they may lie beside the slices, or alone.
+    """
     try:
+        if is_labels(file):
+            return None
         planes = _planes(file)
     except (ImageError, ImageFileError):
         return True

@@ -7,7 +7,7 @@ import functools
 import math
 import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ _KEYWORDS = (
     "NominalScannedPixelSpacing", "SpacingBetweenSlices", "SliceThickness",
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept",
-    "LossyImageCompression", "TotalPixelMatrixRows", "SegmentSequence", "FrameIncrementPointer",
+    "LossyImageCompression", "TotalPixelMatrixRows", "SegmentSequence", "SegmentationType", "FrameIncrementPointer",
     "GridFrameOffsetVector", "DoseGridScaling", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "TemporalPositionIdentifier", "EchoTime", "EchoNumbers", "AcquisitionNumber", "ImageType", "TriggerTime",
     "DiffusionBValue", "FrameReferenceTime", "AcquisitionTime", "WindowCenter", "WindowWidth",
@@ -86,6 +86,79 @@ class Plane:
     tells: dict[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelFrames:
+    """What a segmentation (DICOM-SEG) says of its frames.
+
+    Attributes
+    ----------
+    planes
+        The frames, in the order of the file.
+    numbers
+        Number of the segment of each frame; None where the file does not say.
+    kind
+        ``"BINARY"``, ``"FRACTIONAL"``, ``"LABELMAP"``, …
+    between
+        Distance between the centers of slices in mm, or None if the file does not say.
+    segments
+        The items that describe the segments.
+    """
+
+    planes: tuple[Plane, ...]
+    numbers: tuple[int | None, ...]
+    kind: str
+    between: float | None
+    segments: tuple[Header, ...] = field(repr=False)
+
+
+def is_labels(path: Path) -> bool:
+    """Whether a DICOM file is a segmentation.
+
+    Raises
+    ------
+    ImageFileError
+        If it is truncated or damaged.
+    """
+    with guarded(path), opened(path) as file:
+        return _is_labels(_header(file))
+
+
+def read_label_frames(path: Path) -> LabelFrames:
+    """What a segmentation says of its frames and segments.
+
+    Raises
+    ------
+    ImageFileError
+        If it is truncated or damaged, or holds fewer pixels than it says.
+    ImageError
+        If it is that of a slide.
+    """
+    with guarded(path), opened(path) as file:
+        header = _header(file)
+        where = _pixels(path, file, header)
+        if where is None:
+            raise ImageFileError(f"{path} is truncated: it has no pixels (labels). Copy or export it again.")
+        _check_is_no_slide(path, header)
+        # colors of a palette are for the eye: what counts are the numbers
+        stored = replace(read_stored(path, header, *where), photometric="MONOCHROME2")
+        check_length(file, stored)
+        shared = header.items("SharedFunctionalGroupsSequence")[:1]
+        each = header.items("PerFrameFunctionalGroupsSequence")
+        between = _found(path, _nested([*each[:1], *shared], "PixelMeasuresSequence"), "SpacingBetweenSlices", 1)
+        return LabelFrames(
+            planes=tuple(_planes(stored, header)),
+            numbers=tuple(_segment_of([*each[frame : frame + 1], *shared]) for frame in range(stored.frames)),
+            kind=header.text("SegmentationType"),
+            between=abs(between[0]) if between and between[0] else None,
+            segments=tuple(header.items("SegmentSequence")),
+        )
+
+
+def _segment_of(groups: Sequence[Header]) -> int | None:
+    items = _nested(groups, "SegmentIdentificationSequence")
+    return items[0].integer("ReferencedSegmentNumber") if items else None
+
+
 def read_planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
     """The frames of a DICOM file; empty if it is a whole file of a kind that holds no picture (a report, say).
 
@@ -105,12 +178,7 @@ def read_planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
     """
     with guarded(path), opened(path) as file:
         header = _header(file)
-        if syntax_of(header) == _DEFLATED:
-            raise ImageFileError(
-                f"{path} is compressed as a whole (Deflated Explicit VR Little Endian), which is not read. "
-                "Export it without compression."
-            )
-        where = pixel_element(file, header)
+        where = _pixels(path, file, header)
         if where is None:
             _check_is_no_picture(path, header, file)
             return ()
@@ -120,6 +188,15 @@ def read_planes(path: Path, *, is_named: bool = True) -> tuple[Plane, ...]:
         stored = read_stored(path, header, *where)
         check_length(file, stored)
         return tuple(_planes(stored, header))
+
+
+def _pixels(path: Path, file: mmap.mmap, header: Header) -> tuple[str, int, int, bool] | None:
+    if syntax_of(header) == _DEFLATED:
+        raise ImageFileError(
+            f"{path} is compressed as a whole (Deflated Explicit VR Little Endian), which is not read. "
+            "Export it without compression."
+        )
+    return pixel_element(file, header)
 
 
 def _header(file: mmap.mmap) -> Header:
@@ -161,9 +238,12 @@ def _is_labels(header: Header) -> bool:
 def _check_is_picture(path: Path, header: Header) -> None:
     if _is_labels(header):
         raise ImageError(
-            f"{path} holds labels (DICOM-SEG), which are written here and not read. For the picture give the series "
-            "that they were made from, for the labels the same ones as .nii.gz, .nrrd or .mha."
+            f"{path} holds labels (DICOM-SEG), and a picture is needed. Give the series that they were made from."
         )
+    _check_is_no_slide(path, header)
+
+
+def _check_is_no_slide(path: Path, header: Header) -> None:
     if "TotalPixelMatrixRows" in header:
         raise ImageError(f"{path} is a slide in tiles (DICOM whole slide). Export it as TIFF or as the scanner's file.")
 

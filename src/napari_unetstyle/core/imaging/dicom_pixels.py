@@ -41,6 +41,23 @@ def read_pixels(planes: Sequence[Plane]) -> NDArray[Any]:
     return _rescaled(stored_values, planes)
 
 
+def iter_stored(stored: Stored) -> Iterator[NDArray[Any]]:
+    """All frames of a file as they are stored, ``(rows, columns)``, one at a time.
+
+    Raises
+    ------
+    ImageFileError
+        If they cannot be decoded.
+    MissingExtraError
+        If they are compressed in a way that needs packages which are not installed.
+    """
+    with DecoderProcess(stored.frame_bytes) as decoder, guarded(stored.path):
+        for frame in _frames(stored, range(stored.frames), decoder):
+            if frame.shape != (stored.rows, stored.columns):
+                raise ImageFileError(f"{stored.path} is damaged: a frame has the shape {frame.shape}. Export it again.")
+            yield frame
+
+
 def _stored_values(planes: Sequence[Plane]) -> NDArray[Any]:
     positions: dict[int, list[tuple[int, Plane]]] = {}
     for i, plane in enumerate(planes):
@@ -125,6 +142,9 @@ def _frames(stored: Stored, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     if _is_plain(stored):
         yield from _plain_frames(stored, wanted)
         return
+    if _is_bits(stored):
+        yield from _bit_frames(stored, wanted)
+        return
     check_decoder(stored)
     header = _whole_header(stored) if stored.photometric == "PALETTE COLOR" or stored.has_lookup else None
     for frame in _decoded(stored, wanted):
@@ -155,6 +175,27 @@ def _plain_frames(stored: Stored, wanted: Iterable[int]) -> Iterator[NDArray[Any
             values: NDArray[Any] = np.frombuffer(file[start : start + count * dtype.itemsize], dtype)
             values = _without_unused_bits(values.astype(dtype.newbyteorder("="), copy=False), stored).reshape(shape)
             yield np.moveaxis(values, 0, -1) if stored.samples > 1 and stored.planar else values
+
+
+def _is_bits(stored: Stored) -> bool:
+    """Whether a pixel is a bit, eight of them a byte; pydicom does not read frames that begin within a byte."""
+    return (
+        not stored.is_compressed
+        and not stored.has_lookup
+        and (stored.allocated, stored.samples) == (1, 1)
+        and stored.photometric in ("MONOCHROME1", "MONOCHROME2")
+        and stored.is_little
+    )
+
+
+def _bit_frames(stored: Stored, wanted: Iterable[int]) -> Iterator[NDArray[Any]]:
+    count = stored.rows * stored.columns
+    with opened(stored.path) as file:
+        for frame in wanted:
+            start, stop = frame * count, (frame + 1) * count
+            data: NDArray[Any] = np.frombuffer(file[stored.offset + start // 8 : stored.offset - (-stop // 8)], "u1")
+            bits = np.unpackbits(data, bitorder="little")[start % 8 : start % 8 + count]
+            yield bits.reshape(stored.rows, stored.columns)
 
 
 def _plain_type(stored: Stored) -> np.dtype[Any]:

@@ -28,6 +28,7 @@ from napari_unetstyle.core.imaging.unheard import unheard
 SUFFIX = ".dcm"
 MOST_SEGMENTS = 1000
 _SCHEME = "99UNETSTYLE"
+_TRACKED = re.compile(r"(?P<kind>object|class) (?P<value>[0-9]{1,18}):")
 _SERIES_NUMBER = 1000  # far from those of scanners
 _AWAY = 1e-3  # mm
 
@@ -50,11 +51,14 @@ class Segment:
         What it is.
     color
         ``"#rrggbb"``
+    is_object
+        Whether it is a single object, and not all of a class.
     """
 
     value: int
     name: str
     color: str
+    is_object: bool = False
 
 
 def write_segmentation(
@@ -253,9 +257,15 @@ def _description(number: int, segment: Segment, algorithm: str, version: str) ->
             name=_short(algorithm, 64), family=codes.DCM.ArtificialIntelligence, version=_short(version, 64)
         ),
         tracking_uid=highdicom.UID(),
-        tracking_id=_short(f"{segment.name} {segment.value}", 64),
+        tracking_id=_short(f"{'object' if segment.is_object else 'class'} {segment.value}: {segment.name}", 64),
         display_color=highdicom.color.CIELabColor.from_rgb(*rgb(segment.color)),
     )
+
+
+def tracked(scheme: str, tracking_id: str) -> tuple[int, bool] | None:
+    """Label in the array of a segment that was written here, and whether it is an object; None of others."""
+    found = _TRACKED.match(tracking_id) if scheme == _SCHEME else None
+    return None if found is None else (int(found["value"]), found["kind"] == "object")
 
 
 def _code(name: str) -> str:

@@ -88,10 +88,72 @@ def stacked(planes: Sequence[Plane]) -> Stack:
     order = np.argsort(places, kind="stable")
     ordered = tuple(planes[i] for i in order)
     step, notes = _step(places[order], ordered)
-    notes = (*notes, *_straight(ordered, step))
+    notes = (*notes, *_straight(ordered))
     spacing, spacing_notes = _pixel_size(ordered[0])
     geometry = geo.unknown(3) if spacing is None else _geometry(ordered[0], (step, *spacing))
     return Stack(planes=ordered, axes="ZYX", geometry=geometry, notes=(*notes, *spacing_notes))
+
+
+def scattered(planes: Sequence[Plane], between: float | None) -> tuple[Stack, NDArray[np.intp]]:
+    """Put frames onto the grid that they make, where slices may be missing and several frames may share one.
+
+    Parameters
+    ----------
+    planes
+        In any order, of one direction and pixel size.
+    between
+        Distance between slices that the file states, or None.
+
+    Returns
+    -------
+    stack
+        One frame of each slice that is there; its geometry is that of all slices, from the first to the last one.
+    index
+        Number of the slice of each of `planes`.
+
+    Raises
+    ------
+    ImageError
+        If they make no regular grid.
+    """
+    places = along_normal(planes)
+    order = np.argsort(places, kind="stable")
+    is_new = np.diff(places[order], prepend=-np.inf) >= SAME_PLACE
+    ordered = tuple(planes[i] for i in order[is_new])
+    gaps = np.diff(places[order][is_new])
+    thickness = ordered[0].thickness
+    usual = float(gaps.min()) if gaps.size else None
+    steps = [step for step in (between, usual, thickness) if step is not None]
+    fitting = (step for step in steps if np.abs(gaps - step * _counts(gaps, step)).max(initial=0) <= UNEVEN * step)
+    step = next(fitting, None)
+    notes: tuple[str, ...] = ()
+    if step is None and gaps.size:
+        raise ImageError(
+            f"The distance between slices varies from {gaps.min():.4g} to {gaps.max():.4g} mm, so they make no regular "
+            "volume. Export the labels on the grid of their picture."
+        )
+    if step is None:
+        step, notes = _thickness(ordered[0])
+    slices = np.concatenate([[0], np.cumsum(_counts(gaps, step))]).astype(np.intp)
+    if gaps.size:
+        step = float(gaps.sum() / slices[-1])
+    if np.abs(np.cumsum(gaps) - step * slices[1:]).max(initial=0) > UNEVEN * step:
+        raise ImageError(
+            "The distance between slices drifts, so that labels would lie elsewhere than they do. Export them on the "
+            "grid of their picture."
+        )
+    notes = (*notes, *_straight([planes[i] for i in order]))
+    spacing, _ = _pixel_size(ordered[0])
+    if spacing is None:
+        raise ImageError("The labels do not say how large their pixels are. Export them again.")
+    index = np.empty(len(planes), np.intp)
+    index[order] = slices[np.cumsum(is_new) - 1]
+    return Stack(planes=ordered, axes="ZYX", geometry=_geometry(ordered[0], (step, *spacing)), notes=notes), index
+
+
+def _counts(gaps: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """How many slices further each one lies."""
+    return np.maximum(np.rint(gaps / step), 1)
 
 
 def _geometry(first: Plane, spacing: tuple[float, ...]) -> Geometry:
@@ -180,7 +242,7 @@ def _uneven(gaps: NDArray[np.float64], usual: float, wide: NDArray[np.intp]) -> 
     )
 
 
-def _straight(planes: Sequence[Plane], step: float) -> tuple[str, ...]:
+def _straight(planes: Sequence[Plane]) -> tuple[str, ...]:
     """Slices have to lie upon one another along their normal; what to say of those that nearly do."""
     first, size = planes[0], min(planes[0].spacing or (1.0,))
     normal = axes_of(first)[2]
@@ -188,7 +250,7 @@ def _straight(planes: Sequence[Plane], step: float) -> tuple[str, ...]:
     aside = np.linalg.norm(steps - np.outer(steps @ normal, normal), axis=1)
     if aside.max() <= ASIDE * size:
         return ()
-    angle = math.degrees(math.atan2(aside[-1], step * (len(planes) - 1)))
+    angle = math.degrees(math.atan2(aside[-1], steps[-1] @ normal))
     if aside.max() <= TILTED * size:
         return (f"The slices are shifted against one another by up to {aside.max():.2g} mm, which was left out.",)
     raise ImageError(

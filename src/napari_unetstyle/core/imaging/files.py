@@ -11,6 +11,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
 from napari_unetstyle.core.imaging.dicom_file import is_dicom
+from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, read_segmentation
 from napari_unetstyle.core.imaging.image import Image, stated_axes, stated_spacing
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
@@ -39,6 +40,9 @@ def read_image(
     level: int = 0,
 ) -> Image:
     """Read a picture: TIFF, slides, PNG, JPEG, NIfTI, NRRD, MHA, MHD, DICOM or OME-Zarr, with what they state.
+
+    Labels in DICOM (DICOM-SEG) are read as labels ``ZYX``, from the first to the last slice that the file holds: see
+    :func:`~napari_unetstyle.core.imaging.dicom_labels.read_segmentation`.
 
     Large files are read lazily where their format allows it; truncated and damaged ones are refused before anything of
     them is seen.
@@ -127,6 +131,10 @@ def _reader(file: Path, series: int | str | None, level: int) -> Reader:
         return lambda path, axes: read_tiff(path, axes, level)
     if level:
         raise OptionError(f"{file} has no level {level}: only OME-Zarr, slides and TIFF have several. Leave it out.")
+    if is_segmentation(file):
+        if series is not None:
+            raise OptionError(f"Option series={series!r} is for pictures, and {file} holds labels. Leave it out.")
+        return read_segmentation
     if file.is_dir() or is_dicom(start):
         return lambda path, axes: read_series(path, series, axes)
     if start.startswith((PNG, JPEG)):

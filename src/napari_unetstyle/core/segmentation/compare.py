@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
+from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, on_grid, on_one_grid
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.metrics import Differences, iter_evaluate
@@ -31,6 +32,9 @@ _COLORS = {  # orange, blue and pink stay apart for color-blind eyes
 def read_label_pair(prediction: Path, truth: Path, axes: str | None = None) -> tuple[Image, Image]:
     """Two label files; where one has several levels, it is the one that has the pixels of the other, and that is noted.
 
+    DICOM-SEG, which leaves out empty slices, comes onto the grid of the other one where its voxels lie on that; two of
+    them onto the smallest grid that holds both.
+
     Raises
     ------
     UnetstyleError
@@ -42,6 +46,17 @@ def read_label_pair(prediction: Path, truth: Path, axes: str | None = None) -> t
     if first.label_shape != second.label_shape:
         first = _level_like(second, first, prediction)
         second = _level_like(first, second, truth)
+    return _on_one_grid(first, second, is_segmentation(prediction), is_segmentation(truth))
+
+
+def _on_one_grid(first: Image, second: Image, is_first_sparse: bool, is_second_sparse: bool) -> tuple[Image, Image]:
+    """The two of them, with the slices that DICOM-SEG leaves out."""
+    if is_first_sparse and is_second_sparse:
+        return on_one_grid(first, second)
+    if is_first_sparse:
+        return on_grid(first, second.geometry, second.label_shape), second
+    if is_second_sparse:
+        return first, on_grid(second, first.geometry, first.label_shape)
     return first, second
 
 

@@ -46,10 +46,12 @@ def read_fitting(
     Raises
     ------
     UnetstyleError
-        If the picture cannot be read, or has no such level.
+        If the picture cannot be read, has no such level, or is a file of labels (DICOM-SEG).
     """
+    from napari_unetstyle.core.imaging.dicom_labels import check_is_picture
     from napari_unetstyle.core.imaging.files import read_image, read_levels
 
+    check_is_picture(path)
     finest = read_image(path, axes, spacing, series, level or 0)
     grids = () if level is not None else read_levels(path)
     fitting = [fitting_grid(grids, finest, spec, options) for spec in specs] if grids else []

@@ -19,6 +19,7 @@ from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import dicom_seg
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom import Series, Source
+from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, segmentation_info
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
@@ -226,7 +227,10 @@ class _Written:
         owned = [(i, known.get(int(self.owners.get(i, 0)))) for i in ids]
         return [
             dicom_seg.Segment(
-                value=i, name=f"{c.name} {i}" if c else f"object {i}", color=c.color if c else _PLAIN_COLOR
+                value=i,
+                name=f"{c.name} {i}" if c else f"object {i}",
+                color=c.color if c else _PLAIN_COLOR,
+                is_object=True,
             )
             for i, c in owned
         ]
@@ -333,6 +337,8 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
 def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What :func:`write_labels` kept in a file: output, classes, model, options; empty for other files.
 
+    Of DICOM-SEG, whoever wrote it, output and classes: the names and colors of its segments.
+
     Whoever wrote the file: what stands among the classes and is none is left out.
     """
     info = _kept_info(Path(path))
@@ -356,6 +362,8 @@ def _kept_info(path: Path) -> dict[str, Any]:
     try:
         if is_zarr(path):
             return ome_zarr_info(path)
+        if is_segmentation(path):
+            return segmentation_info(path)
         if medical_suffix(path):
             return volume_info(path)
         with unheard("tifffile"), tifffile.TiffFile(path) as tiff:
