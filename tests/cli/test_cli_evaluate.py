@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import tifffile
 
 from napari_unetstyle.core import Geometry, evaluate, read_image, write_labels
+from napari_unetstyle.core.models.spec import ClassSpec
 from tests.cli.cli_for_tests import Shell
+from tests.core import dicom_for_tests as made
 
 
 @pytest.fixture
@@ -212,3 +215,20 @@ def test_what_exists_is_replaced_only_if_that_is_said(shell: Shell, pair: tuple[
     assert shell(*words, "--force").code == 0
     assert "dice" in (tmp_path / "mine.csv").read_text()
     assert shell("evaluate", *pair, "--csv", tmp_path / "x", "--differences", tmp_path / "x").code == 2
+
+
+def test_dicom_seg_is_compared_by_the_names_of_its_segments(shell: Shell, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40, 12, 7), is_anatomical=True)
+    labels = np.zeros((7, 8, 9), np.uint8)
+    labels[2:5, 2:6, 3:7] = 2
+    classes = (ClassSpec(value=2, name="liver", color="#e41a1c"),)
+    source = made.write_volume(tmp_path / "series", labels.astype(np.int16), place)
+    options: dict[str, Any] = {"axes": "ZYX", "geometry": place, "classes": classes, "output": "areas"}
+    write_labels(tmp_path / "seg.dcm", labels, source=source, **options)
+    write_labels(tmp_path / "truth.nii.gz", labels, **options)
+    done = shell("evaluate", tmp_path / "seg.dcm", tmp_path / "truth.nii.gz")
+    assert (done.code, "liver" in done.out, "Dice 1.0000, IoU 1.0000" in done.out) == (0, True, True)
+    assert "Note: Slices that the labels (DICOM-SEG) leave out at their ends were taken as empty." in done.err
+    scores = json.loads(shell("evaluate", tmp_path / "truth.nii.gz", tmp_path / "seg.dcm", "--json").out)
+    assert (scores["dice"], scores["unit"], scores["tolerance"]) == (1, "mm", 1)

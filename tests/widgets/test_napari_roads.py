@@ -20,6 +20,7 @@ from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 
 from napari_unetstyle.core import read_image, write_labels
+from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageFileError, OutputError
 from napari_unetstyle.core.imaging import tiff
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -244,6 +245,23 @@ def test_dicom_seg_is_written_on_the_open_series(tmp_path: Path, monkeypatch: py
     layer = Labels((PIXELS > 800).astype(int), scale=series.scale, translate=series.translate, units=series.units)
     path = saved(layer, tmp_path / "x.dcm", monkeypatch, series)
     assert pydicom.dcmread(path).Modality == "SEG"
+
+
+def test_dicom_seg_opens_as_labels_on_the_place_of_its_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("highdicom")
+    series = layer_of(made.write_volume(tmp_path / "series", PIXELS, PLACE))
+    ids = np.zeros(PIXELS.shape, int)
+    ids[2, 3:5, 1], ids[4, 0, 6:] = 1, 2
+    source = tmp_path / "series"
+    write_labels(tmp_path / "x.dcm", ids, axes="ZYX", geometry=PLACE, classes=CLASSES, output="areas", source=source)
+    again = layer_of(tmp_path / "x.dcm")
+    assert isinstance(again, Labels)
+    np.testing.assert_array_equal(again.data, ids[2:])
+    np.testing.assert_allclose(again.data_to_world((0, 0, 0)), series.data_to_world((2, 0, 0)))
+    assert (again.units, again.axis_labels) == (series.units, series.axis_labels)
+    assert np.allclose(again.get_color(1), np.append(np.array(rgb(CLASSES[0].color)) / 255, 1), atol=0.01)
+    heard = readers.read_dicom([str(tmp_path / "x.dcm"), *map(str, source.iterdir())])
+    assert [kind for _, _, kind in heard] == ["image", "labels"]
 
 
 def test_ome_in_the_name_is_ome_in_the_file_and_plain_napari_saves_it_so(tmp_path: Path) -> None:
