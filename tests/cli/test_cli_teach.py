@@ -10,7 +10,10 @@ import pytest
 import tifffile
 
 from napari_unetstyle.core import Geometry, ModelStore, read_image, segment, write_labels
+from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.errors import OptionError
 from tests.cli.cli_for_tests import Shell
+from tests.core import dicom_for_tests as made
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
 
@@ -221,6 +224,34 @@ def test_a_mask_of_nothing_but_what_is_ignored_teaches_no_class(lessons: list[ob
         assert not one.labels.any()
         assert one.accepted is not None
         assert not one.accepted.all()
+
+
+def test_of_a_dicom_folder_the_series_that_is_stated_is_learned_from(
+    shell: Shell, own: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", is_anatomical=True)
+    labels = np.zeros((3, 24, 24), np.uint8)
+    labels[1, 4:12, 4:12] = 1
+    for number in (1, 2):
+        about = {"SeriesNumber": number, "SeriesInstanceUID": f"1.2.3.{number}"}
+        files = made.slices(np.full(labels.shape, number, np.int16), place, **about)
+        made.write(tmp_path / "all" / str(number), files, seed=number)
+    (tmp_path / "masks").mkdir()
+    write_labels(tmp_path / "masks" / "scans_seg.nii.gz", labels, axes="ZYX", geometry=place)
+    (tmp_path / "scans").mkdir()
+    for file in sorted((tmp_path / "all").glob("*/*.dcm")):
+        file.rename(tmp_path / "scans" / f"{file.parent.name}-{file.name}")
+    words = ["teach", "--images", tmp_path / "scans", "--labels", tmp_path / "masks", "-m", "tiny"]
+    asked = shell(*words)
+    assert (asked.code, "holds 2 series" in asked.err, "--series 1" in asked.err) == (2, True, True)
+    assert "is none of them" in shell(*words, "--series", 9).err
+
+    def seen(lessons: list[Correction], *_: object) -> None:
+        raise OptionError(f"learned from {[np.unique(np.asarray(one.image.array)).tolist() for one in lessons]}")
+
+    monkeypatch.setattr("napari_unetstyle.cli.teach._tell_contradictions", seen)
+    for number in (1, 2):
+        assert f"learned from [[{number}]]" in shell(*words, "--series", number).err
 
 
 @pytest.mark.parametrize(

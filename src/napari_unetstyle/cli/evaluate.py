@@ -41,7 +41,9 @@ place are refused. No file is replaced without `--force`, and what is compared n
 
 def evaluate_labels(
     prediction: Annotated[Path, typer.Argument(help="Label file, as segment writes it.")],
-    truth: Annotated[Path, typer.Argument(help="Label file of the same picture: TIFF, PNG, NIfTI, NRRD, MHA.")],
+    truth: Annotated[
+        Path, typer.Argument(help="Label file of the same picture: TIFF, PNG, NIfTI, NRRD, MHA, DICOM-SEG.")
+    ],
     objects: Annotated[bool, typer.Option("--objects", help="The values are numbers of objects.")] = False,
     areas: Annotated[bool, typer.Option("--areas", help="The values are classes.")] = False,
     ignore: Annotated[int | None, typer.Option(help="Pixels with this value in the truth do not count.")] = None,

@@ -87,6 +87,10 @@ def teach_model(
     ] = False,
     ignore: Annotated[int | None, typer.Option(help="Labels with this value are not learned from.")] = None,
     channel: Annotated[str | None, typer.Option(help="Number (from 0) or name of the only channel to use.")] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Which series of a DICOM folder, where there are several: its number. Of --images."),
+    ] = None,
     object_diameter: Annotated[float | None, typer.Option(help="Diameter of a typical object in pixels.")] = None,
     learn: Annotated[str, typer.Option(help="Layers that change: all, decoder or encoder.")] = "all",
     rate: Annotated[float | None, typer.Option(help="Learning rate. [default: 0.001, from scratch 0.002]")] = None,
@@ -187,7 +191,7 @@ def teach_model(
     left_out = unpaired(images, labels, pairs)
     for sentence in left_out:
         typer.echo(f"Note: {sentence}", err=True)
-    lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known)
+    lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known, series=series)
     if parent is not None and not add_class and not as_json:
         _tell_contradictions(lessons, parent, options.segment)
     job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
@@ -219,11 +223,16 @@ def _job(
 
 
 def corrections(
-    pairs: Sequence[Pair], ignore: int | None, *, is_areas: bool, classes: tuple[ClassSpec, ...]
+    pairs: Sequence[Pair],
+    ignore: int | None,
+    *,
+    is_areas: bool,
+    classes: tuple[ClassSpec, ...],
+    series: str | None = None,
 ) -> Sequence[Correction]:
     """Every picture that has labels, called right as a whole except where the labels say "ignore"."""
     output = "areas" if is_areas else "objects"
-    return [pair.correction(output, classes, ignore) for pair in pairs]
+    return [pair.correction(output, classes, ignore, series) for pair in pairs]
 
 
 def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: SegmentOptions) -> None:

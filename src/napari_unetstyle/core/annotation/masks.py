@@ -50,13 +50,18 @@ class Pair:
     masks: Path
 
     def correction(
-        self, output: str | None = None, classes: tuple[ClassSpec, ...] = (), ignore: int | None = None
+        self,
+        output: str | None = None,
+        classes: tuple[ClassSpec, ...] = (),
+        ignore: int | None = None,
+        series: int | str | None = None,
     ) -> Correction:
         """All of the picture, as its masks say; see :func:`read_masks` and, for ``"areas"``, :func:`read_areas`.
 
-        Where the masks have the value `ignore`, nothing is said.
+        Where the masks have the value `ignore`, nothing is said. Of a DICOM folder the picture is `series`, as for
+        :func:`~napari_unetstyle.core.read_image`.
         """
-        image, owners = read_image(self.picture), dict[int, int]()
+        image, owners = read_image(self.picture, series=series), dict[int, int]()
         if output == "areas":
             labels = _read_values(self.masks, image, classes)
         else:
