@@ -124,6 +124,19 @@ def test_finding_objects_takes_what_was_predicted(shape, diameter):
     assert taken * 0.8 < _finding(shape, diameter, 1.0) < taken * 1.2
 
 
+def test_one_lump_takes_what_objects_apart_take():
+    shape, diameter = (48, 96, 96), 16
+    values, labels = full_of_objects(shape, diameter), np.zeros(shape, np.int32)
+    values[0, 1:-1, 1:-1, 1:-1], values[1, 1:-1, 1:-1, 1:-1] = 10, 245
+    run(iter_objects(values[:, :9, :9], labels[:9, :9].copy(), foreground_threshold=0.5))
+    tracemalloc.start()
+    run(iter_objects(values, labels, foreground_threshold=0.5))
+    _, taken = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert labels.max() > 10
+    assert taken < _finding(shape, diameter, 1.0) * 1.2
+
+
 def test_plenty_is_not_worth_a_word():
     assert memory_words(10**9, 4 * 10**9) == ""
     assert memory_words(11 * 10**8, 4 * 10**9) == "Needs about 1.1 GB of memory; 4.0 GB are free."

@@ -173,6 +173,21 @@ def test_it_does_not_matter_which_components_are_flooded_together(pixels: int, m
     np.testing.assert_array_equal(objects(values)[0], flood_everything(values))
 
 
+@given(
+    shape=hnp.array_shapes(min_dims=2, max_dims=3, max_side=24),
+    random=st.integers(0, 99),
+    size=st.sampled_from((0, 1, 4)),
+    rise=st.integers(1, 200),
+)
+@settings(max_examples=60, deadline=None)
+def test_tops_are_reconstructed_as_by_scikit_image(shape, random, size, rise):
+    smooth = ndimage.gaussian_filter(np.random.default_rng(random).random(shape), size)
+    limit = np.rint(250 * (smooth - smooth.min()) / max(np.ptp(smooth), 1e-9)).astype(np.uint8)
+    marker = np.maximum(limit, rise) - np.uint8(rise)
+    expected = reconstruction(marker, limit, footprint=ndimage.generate_binary_structure(limit.ndim, 1))
+    np.testing.assert_array_equal(canvas.reconstructed(marker, limit), expected)
+
+
 @given(random=st.integers(0, 2**20), size=st.floats(1, 8))
 def test_ids_follow_the_first_pixels_and_objects_are_connected(random: int, size: float) -> None:
     labels, _ = objects(blobs((60, 80), random, size))

@@ -52,8 +52,8 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     The largest of three: looking at the picture (layer statistics), the network with what it keeps of the picture,
     and deciding; the probabilities and labels count while they are below ``options.memory``, beyond it they lie on
     disk. On a GPU the network's part is the GPU's. It is foretold within a fifth (``benchmarks/memory_forecast.py``),
-    of objects for a picture full of them, each apart: fewer take less, and one lump that fills a volume takes more.
-    The picture itself is not counted, but what is read of it is.
+    of objects for a picture full of them, each apart: fewer take less, and one lump that fills a large volume takes
+    more. The picture itself is not counted, but what is read of it is.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.segmentation.canvas import UNKNOWN, canvases
+from napari_unetstyle.core.segmentation.canvas import UNKNOWN, Canvas, canvases
 from napari_unetstyle.core.segmentation.postprocessing import bands, foreground, iter_paint, shared_rows
 from napari_unetstyle.core.segmentation.relief import LEVELS, filled, iter_relief
 from napari_unetstyle.core.segmentation.runs import Positions, Runs, components, spread
@@ -191,7 +191,7 @@ class _Contested:
         """
         runs, seeds = self.foreground, self.seeds
         before = np.cumsum(runs.length) - runs.length  # pixels in the runs before each
-        height = 255 - relief[runs.positions() - offset].astype(np.float64)
+        height = np.float32(255) - relief[runs.positions() - offset]
         label = np.zeros(len(height), np.int32)
         pixels = spread(before[self.host] + seeds.start - runs.start[self.host], seeds.length)
         label[pixels] = np.repeat(seeds.value, seeds.length)
@@ -199,7 +199,7 @@ class _Contested:
         label[spread(before[frame], runs.length[frame])] = UNKNOWN
         for canvas in canvases(runs, self.shape):
             length = runs.length[canvas.runs]
-            here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
+            here, there = _pixels(canvas, before, length), spread(canvas.start, length)
             label[here] = canvas.watershed(there, height[here], label[here])
         return _split(runs, before, label)
 
@@ -280,11 +280,11 @@ def _tops(hills: Runs, shape: tuple[int, ...], relief: NDArray[np.uint8], offset
     `relief` is flat and begins at position `offset`.
     """
     before = np.cumsum(hills.length) - hills.length
-    height = relief[hills.positions() - offset].astype(np.float32) - np.float32(_FLOOR)
+    height = relief[hills.positions() - offset] - np.uint8(_FLOOR)
     top = np.zeros(len(height), np.int32)
     for canvas in canvases(hills, shape):
         length = hills.length[canvas.runs]
-        here, there = spread(before[canvas.runs], length), spread(canvas.start, length)
+        here, there = _pixels(canvas, before, length), spread(canvas.start, length)
         top[here] = canvas.tops(there, height[here], rise) * np.repeat(hills.value[canvas.runs], length)
     split = _split(hills, before, top)
     return split[np.flatnonzero(split.value)]
@@ -349,6 +349,12 @@ def _flooded(relief: NDArray[np.uint8], batch: _Contested, rows: int, ended: thr
             parts.append(core)
             start = stop
     return parts
+
+
+def _pixels(canvas: Canvas, before: Positions, length: Positions) -> Positions | slice:
+    """Which of all pixels of the runs lie on a canvas; `before` is the number of pixels before each run."""
+    is_only = len(canvas.runs) == len(before)
+    return slice(None) if is_only else spread(before[canvas.runs], length)
 
 
 def _split(runs: Runs, before: Positions, label: NDArray[np.int32]) -> Runs:

@@ -102,7 +102,8 @@ def spread(start: Positions, length: Positions) -> Positions:
     """``start[0], start[0] + 1, …`` (`length[0]` numbers), then the same for the next, all in one array."""
     ends = np.cumsum(length)
     total = int(ends[-1]) if len(ends) else 0
-    pixels: Positions = np.arange(total) + np.repeat(start - (ends - length), length)
+    pixels: Positions = np.arange(total)
+    pixels += np.repeat(start - (ends - length), length)
     return pixels
 
 
