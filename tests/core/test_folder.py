@@ -18,10 +18,22 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from scipy.ndimage import gaussian_filter
 
-from napari_unetstyle.core import ModelStore, SegmentOptions, read_image, run, segment, write_labels
+from napari_unetstyle.core import (
+    ModelStore,
+    SegmentOptions,
+    iter_segment,
+    read_image,
+    run,
+    scratch,
+    segment,
+    write_labels,
+    write_table,
+)
 from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
+from napari_unetstyle.core.imaging import ome_zarr_labels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation import folder_job as module
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
@@ -671,3 +683,82 @@ def test_labels_as_ome_zarr_are_skipped_made_anew_and_never_replace_what_is_not_
     assert [status.state for status in refused.pictures] == ["failed", "done", "done"]
     assert "Could not write" in refused.pictures[0].message
     assert read_image(out / "a.zarr").array[...].min() == 1
+
+
+# Straight into the chunks of OME-Zarr -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the pictures here have many, some not full."""
+    monkeypatch.setattr(ome_zarr_labels, "_CHUNK", {2: (16, 32), 3: (4, 32, 32)})
+    monkeypatch.setattr(ome_zarr_labels, "_SMALLEST", 16)
+
+
+def refuse_whole_labels(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    def zeros(wanted: tuple[int, ...], dtype: Any, in_memory: int | None = None) -> Any:
+        assert tuple(wanted) != shape or np.dtype(dtype) not in (np.int32, np.uint8) or in_memory is None, "labels"
+        return scratch_zeros(wanted, dtype, in_memory)
+
+    scratch_zeros = scratch.zeros
+    monkeypatch.setattr(scratch, "zeros", zeros)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((60, 70), {"output": "objects"}),
+        ((60, 70), {"output": "areas", "fill_holes": True, "keep_largest": True}),
+        ((4, 60, 70), {"output": "objects"}),
+        ((4, 60, 70), {"output": "areas", "min_pixels": 20}),
+        ((9, 40, 50), {"output": "objects", "link": True, "axes": "ZYX"}),
+        ((9, 40, 50), {"output": "objects", "plane": "ZX", "axes": "ZYX"}),
+        ((9, 40, 50), {"output": "areas", "plane": "all", "fill_holes": True, "axes": "ZYX"}),
+    ],
+    ids=str,
+)
+def test_labels_are_decided_in_their_chunks_bit_for_bit(
+    shape: tuple[int, ...], options: dict[str, Any], tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = options.get("axes")
+    asked = SegmentOptions(**{name: value for name, value in options.items() if name != "axes"}, memory=0)
+    source = picture(tmp_path / "in" / "a.tif", shape=shape)
+    usual = run(iter_segment(read_image(source, axes), model, asked))
+    write_labels(tmp_path / "usual" / "a.zarr", usual)
+    write_table(tmp_path / "usual.csv", usual)
+    assert usual.labels.shape == shape
+    refuse_whole_labels(monkeypatch, shape)
+    report = done([source], tmp_path / "out", model, asked, axes=axes, files=FolderFiles(zarr=True, table=True))
+    assert states(report) == {"a.tif": "done"}, report.pictures[0].message
+    assert contents(tmp_path / "out" / "a.zarr") == contents(tmp_path / "usual" / "a.zarr")
+    assert report.table is not None
+    rows = [row.split(",", 1)[1] for row in report.table.read_text(encoding="utf-8").splitlines()]
+    assert rows == (tmp_path / "usual.csv").read_text(encoding="utf-8").splitlines()
+    assert usual.labels.max() > 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_of_labels_in_chunks_a_stop_or_a_full_disk_leaves_nothing(
+    slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left() -> list[str]:
+        return [path.name for path in (tmp_path / "out").rglob("*") if path.name not in (module.SIDECARS, ".tables")]
+
+    steps, seen = iter_segment_folder([slides / "a.tif"], tmp_path / "out", model, files=FolderFiles(zarr=True)), 0
+    for _ in steps:
+        seen += bool(left())
+        if seen > 2:
+            break
+    assert any(name.startswith(".partial-") for name in left())
+    steps.close()
+    assert left() == []
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
+    report = done([slides / "a.tif"], tmp_path / "out", model, files=FolderFiles(zarr=True))
+    assert report.pictures[0].message.startswith("Could not write")
+    assert "No space left on device" in report.pictures[0].message
+    assert left() == []

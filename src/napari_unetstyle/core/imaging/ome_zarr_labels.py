@@ -13,18 +13,20 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.colors import rgb
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_write
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.geometry import Geometry, unknown
 from napari_unetstyle.core.imaging.image import ArrayLike
+from napari_unetstyle.core.imaging.label_chunks import LabelChunks, blocks
 from napari_unetstyle.core.imaging.ome_zarr import LABELS, OmeZarr, is_zarr, open_ome_zarr
 from napari_unetstyle.core.imaging.ome_zarr_metadata import Level, Multiscale, attributes_of, multiscale_of, without
 
@@ -34,6 +36,7 @@ _CHUNK = {2: (1024, 1024), 3: (64, 128, 128)}
 _SMALLEST = 256  # no level is made of one whose rows and columns are fewer
 _ALIKE = 1.5  # axes are halved together if their pixel sizes differ by less
 _OFF = 1e-3  # of a pixel
+_WIDE = "wide"  # where labels lie until their smallest type is known
 _MAPPED = 2**26  # bytes of labels on disk that are read before their memory is given back
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._ -]{0,99}")
 
@@ -101,10 +104,11 @@ def write_ome_zarr_labels(
     """
     if len(labels.shape) != len(axes) or len(geometry.spacing) != sum(a in "ZYX" for a in axes):
         raise _refused(path, f"axes {axes} do not fit labels of shape {labels.shape} and {len(geometry.spacing)} sizes")
-    if is_zarr(path):
+    is_begun = isinstance(labels, BegunLabels) and labels.folder == path
+    if not is_begun and is_zarr(path):
         picture = open_ome_zarr(path)
         return _write_into(path, picture, labels, dtype, axes, geometry, info, areas, name)
-    if path.exists():
+    if not is_begun and path.exists():
         raise _refused(path, "it exists, and folders are not replaced. Give another name")
     if name is not None:
         raise _refused(path, f"labels {name!r} were to go into a picture, but there is none. Check the name")
@@ -112,9 +116,53 @@ def write_ome_zarr_labels(
     steps = _halvings(labels.shape, axes, finest.levels[0])
     order = tuple(range(len(axes)))
     grids = [_Grid(order=order, step=s, first=(0,) * len(s), shape=_strided(labels.shape, s)) for s in steps]
-    with _new_folder(path) as folder:
+    with _in_words(path) if is_begun else _new_folder(path) as folder:
         _write(folder, labels, dtype, finest, grids, info, areas, LABELS, {})
     return path
+
+
+class BegunLabels(LabelChunks):
+    """Labels that are decided in the chunks of a new OME-Zarr folder, which :func:`write_ome_zarr_labels` finishes.
+
+    Until then it is none, and whoever began it removes it on an error.
+
+    Parameters
+    ----------
+    folder
+        Is made.
+    axes
+        T Z Y X or fewer, in this order.
+    shape, dtype
+        As of an array: uint8 or int32, of labels that are not negative.
+
+    Raises
+    ------
+    OutputError
+        If the disk refuses, here or while labels are filled in.
+    """
+
+    def __init__(self, folder: Path, axes: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.folder, given = folder, np.dtype(dtype)
+        finest = multiscale_of(unknown(sum(a in "ZYX" for a in axes)), axes, NEWEST)
+        with _in_words(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stored = _created(_group(folder, NEWEST), "0", shape, np.dtype(f"u{given.itemsize}"), finest)
+        super().__init__(stored, given, partial(_in_words, folder))
+
+    def settle(self, dtype: np.dtype[Any], finest: Multiscale) -> Any:
+        """The finest level, of the smallest type that holds every label."""
+        import zarr
+
+        stored = self.flushed()
+        if stored.dtype == dtype:
+            return stored
+        (self.folder / "0").rename(self.folder / _WIDE)
+        wide = zarr.open_array(self.folder / _WIDE, mode="r")
+        target = _created(_group(self.folder, NEWEST), "0", self.shape, dtype, finest)
+        for block in blocks(self.shape, self.chunks):
+            target[block] = np.asarray(wide[block]).astype(dtype)
+        shutil.rmtree(self.folder / _WIDE)
+        return target
 
 
 def free_label_name(picture: OmeZarr, wanted: str) -> str:
@@ -254,14 +302,22 @@ def _write(
     name: str,
     source: Mapping[str, Any],
 ) -> None:
-    import zarr
-
     levels = tuple(_at(grid, finest.levels[0], str(i)) for i, grid in enumerate(grids))
     image_label = {**_colors(areas), **source}
     stated = attributes_of(replace(finest, levels=levels), name, image_label, info)
-    group = zarr.create_group(folder, zarr_format=_FORMATS[finest.version], attributes=stated)
-    for level, grid in zip(levels, grids, strict=True):
-        _fill(_created(group, level.path, grid.shape, dtype, finest), labels, grid)
+    group = _group(folder, finest.version)
+    whole, first = labels, 0
+    if isinstance(labels, BegunLabels) and labels.folder == folder:
+        whole, first = labels.settle(dtype, finest), 1
+    for level, grid in [*zip(levels, grids, strict=True)][first:]:
+        _fill(_created(group, level.path, grid.shape, dtype, finest), whole, grid)
+    group.attrs.put(stated)
+
+
+def _group(folder: Path, version: str) -> Any:
+    import zarr
+
+    return zarr.open_group(folder, mode="a", zarr_format=_FORMATS[version])
 
 
 def label_pieces(labels: ArrayLike) -> Iterator[NDArray[Any]]:
@@ -269,14 +325,8 @@ def label_pieces(labels: ArrayLike) -> Iterator[NDArray[Any]]:
     dims = min(len(labels.shape), 3)
     stated = getattr(labels, "chunks", None) or (*(1,) * (len(labels.shape) - dims), *_CHUNK[max(dims, 2)][-dims:])
     chunks = [max(c) if isinstance(c, tuple) else int(c) for c in stated]
-    for block in _blocks(labels.shape, chunks):
+    for block in blocks(labels.shape, chunks):
         yield np.asarray(labels[block])
-
-
-def _blocks(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    starts = [range(0, n, c) for n, c in zip(shape, chunks, strict=True)]
-    for corner in itertools.product(*starts):
-        yield tuple(slice(a, min(a + c, n)) for a, c, n in zip(corner, chunks, shape, strict=True))
 
 
 def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], finest: Multiscale) -> Any:
@@ -296,7 +346,7 @@ def _created(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 
 def _fill(target: Any, labels: ArrayLike, grid: _Grid) -> None:
     mapped = 0
-    for block in _blocks(grid.shape, target.chunks):
+    for block in blocks(grid.shape, target.chunks):
         piece = grid.read(labels, block)
         target[block] = piece.astype(target.dtype)
         mapped += math.prod(piece.shape[:-1]) * max(mmap.PAGESIZE, piece.shape[-1] * grid.step[-1] * piece.itemsize)
@@ -322,16 +372,24 @@ def _new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target`, which becomes it in one step; on any error it goes."""
     folder: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-        yield folder
-        folder.chmod(target.parent.stat().st_mode & 0o777)
-        folder.rename(target)
-    except OSError as error:
-        raise _refused(target, f"{error.strerror or error}. Free some space or choose another folder") from error
+        with _in_words(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+            yield folder
+            folder.chmod(target.parent.stat().st_mode & 0o777)
+            folder.rename(target)
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _in_words(target: Path) -> Iterator[Path]:
+    """What the disk refuses, as a sentence."""
+    try:
+        yield target
+    except OSError as error:
+        raise _refused(target, f"{error.strerror or error}. Free some space or choose another folder") from error
 
 
 def _make_list(path: Path, version: str) -> None:

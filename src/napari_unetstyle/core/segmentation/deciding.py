@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_unetstyle.core import scratch
 from napari_unetstyle.core.errors import DeviceError
@@ -26,13 +26,22 @@ from napari_unetstyle.core.segmentation.table import iter_area_table, object_tab
 _FEWEST = 16  # rows of a band: what is looked at around lower ones would be most of it
 
 
-def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
+LabelsMaker = Callable[[tuple[int, ...], DTypeLike], Any]
+"""Makes an array, all background, of a shape and type; or what can be sliced like one in frames and bands of rows."""
+
+
+def iter_decide(result: SegmentResult, make: LabelsMaker | None = None) -> Steps[SegmentResult]:
     """Labels and their table from the probability bytes: the only place where a pixel is decided.
 
-    Object ids go on from frame to frame. Labels become a scratch array, and a file only when that is written: of a run
-    that is stopped no half file is left, *fewer - more* decides anew what is on screen, and areas that nothing is
-    done to would be the only ones that need no whole. Where memory is short it is done in lower bands, to the same
-    labels.
+    Object ids go on from frame to frame. Where memory is short it is done in lower bands, to the same labels.
+
+    Parameters
+    ----------
+    result
+        Of which nothing is decided yet, or which is decided anew.
+    make
+        Makes the place of the labels; if None memory or a scratch file, where *fewer - more* can decide anew what is on
+        screen.
 
     Raises
     ------
@@ -40,7 +49,8 @@ def iter_decide(result: SegmentResult) -> Steps[SegmentResult]:
         If there is not even the memory for those.
     """
     objects, options = result.output == "objects", result.options
-    labels = scratch.zeros(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8, options.memory)
+    make = make or partial(scratch.zeros, in_memory=options.memory)
+    labels = make(result.probability_bytes.shape[1:], np.int32 if objects else np.uint8)
     tables, used, count, bands = [], 0, len(result.frames), _Bands()
     for i, index in enumerate(result.frames):
         steps = bands.iter_decide_frame(result, index, labels[index], first_id=used + 1)

@@ -6,9 +6,9 @@ import csv
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.ome_zarr_labels import BegunLabels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, check_places
@@ -77,14 +78,16 @@ class FolderJob:
     def iter_picture(self, entry: Entry) -> Steps[PictureStatus]:
         """Segment one picture and write everything; a failure becomes a status."""
         started = time.perf_counter()
+        staged = self._outputs(entry).staged()
         try:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
             needed = predict_memory(image, self.model, options)
             yield FolderProgress(0, 100, "Starting", picture=self.status(entry, "running", memory=needed))
+            make = partial(BegunLabels, staged["labels"], image.label_axes) if self._is_straight(options) else None
             facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint}
-            result = yield from share(iter_segment(image, self.model, options), 0.0, 0.9)
+            result = yield from share(iter_segment(image, self.model, options, make=make), 0.0, 0.9)
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
             result = result.changed(notes=(*result.notes, *place_note(entry.target, result.geometry)))
@@ -93,9 +96,11 @@ class FolderJob:
             if self.files.full_resolution:
                 drawn = yield from share(iter_full_resolution(result, entry.path), 0.95, 0.97)
             yield Progress(97, 100, "Writing")
-            self._write(entry, facts, result, table, drawn)
+            self._write(entry, staged, facts, result, table, drawn)
         except _SKIPPABLE as error:
             return self.status(entry, "failed", message=_reason(error), seconds=time.perf_counter() - started)
+        finally:
+            discard(staged)
         seconds = round(time.perf_counter() - started, 3)
         more: dict[str, Any] = {"count": result.count, "output": result.output, "notes": drawn.notes}
         return self.status(entry, "done", seconds=seconds, **more)
@@ -150,25 +155,33 @@ class FolderJob:
             raise RuntimeError("the measured objects are not those that were found")
         return result.objects | {name: column for name, column in measured.items() if name not in result.objects}
 
+    def _is_straight(self, options: SegmentOptions) -> bool:
+        """Whether labels are decided where they are written: nothing else needs them as a whole, or in columns."""
+        files, usual = self.files, "areas" if self.model.spec.separation is None else "objects"
+        is_whole = files.measure and (options.output or usual) == "objects"
+        in_columns = options.link and options.plane in ("ZX", "ZY")
+        return files.zarr and not (is_whole or in_columns or files.rois or files.geojson or files.full_resolution)
+
     def _write(
-        self, entry: Entry, facts: dict[str, Any], result: SegmentResult, table: Table, drawn: SegmentResult
+        self,
+        entry: Entry,
+        staged: Mapping[str, Path],
+        facts: dict[str, Any],
+        result: SegmentResult,
+        table: Table,
+        drawn: SegmentResult,
     ) -> None:
         """Write `result` and its table; its labels and outlines as `drawn` has them."""
-        outputs = self._outputs(entry)
-        staged = outputs.staged()
-        try:
-            write_labels(staged["labels"], drawn, say=lambda _: None)  # it is among the notes
-            write_table(staged["table"], table)
-            if "rois" in staged:
-                write_rois(staged["rois"], drawn)
-            if "geojson" in staged:
-                write_geojson(staged["geojson"], drawn)
-            if "probabilities" in staged:
-                write_probabilities(staged["probabilities"], result)
-            found = {"count": result.count, "output": result.output, "notes": list(drawn.notes)}
-            outputs.put(staged, facts | found, force=self.force)
-        finally:
-            discard(staged)
+        write_labels(staged["labels"], drawn, say=lambda _: None)  # it is among the notes
+        write_table(staged["table"], table)
+        if "rois" in staged:
+            write_rois(staged["rois"], drawn)
+        if "geojson" in staged:
+            write_geojson(staged["geojson"], drawn)
+        if "probabilities" in staged:
+            write_probabilities(staged["probabilities"], result)
+        found = {"count": result.count, "output": result.output, "notes": list(drawn.notes)}
+        self._outputs(entry).put(staged, facts | found, force=self.force)
 
     def _outputs(self, entry: Entry) -> Outputs:
         files, ours = self.files, self.out / SIDECARS

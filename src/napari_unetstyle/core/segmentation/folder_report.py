@@ -26,7 +26,8 @@ class FolderFiles:
     rois, geojson, probabilities
         Files beside the labels: ``_rois.zip``, ``.geojson``, ``_probabilities.tif``.
     zarr
-        The labels are OME-Zarr, written chunk by chunk, in the place of TIFF and volumes.
+        The labels are OME-Zarr, in the place of TIFF and volumes; where nothing else needs them as a whole they are
+        decided in its chunks, and no raw copy lies on disk.
     full_resolution
         Labels, ROIs and GeoJSON of pictures in several resolutions are on the finest level, by the nearest pixel.
     """

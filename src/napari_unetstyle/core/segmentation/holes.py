@@ -39,7 +39,7 @@ def iter_fill_holes(out: NDArray[np.uint8], band: int | None = None) -> Steps[No
     for part, progress in bands(out.shape, band, "Filling holes"):
         block = out[part]
         filling = _filling(holes, part.start, block.shape)
-        np.copyto(block, filling, where=block == 0)
+        out[part] = np.where(block == 0, filling, block)
         yield progress
 
 

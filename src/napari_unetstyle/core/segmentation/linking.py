@@ -53,11 +53,13 @@ def iter_linked(
     """
     slices, labels = seen(values, plane), seen(out, plane)
     chain, sizes, owners = _Chain(), [], []
-    count, total = 0, len(labels)
+    count, total, before = 0, len(labels), None
     for i in range(total):
         kinds = run(find(slices[:, i], labels[i], first_id=count + 1))
-        chain.add(labels[i - 1] if i else None, labels[i], len(kinds))
-        sizes.append(np.bincount(np.maximum(labels[i] - count, 0).ravel(), minlength=1 + len(kinds))[1:])
+        here = np.asarray(labels[i])
+        chain.add(before, here, len(kinds))
+        before = here
+        sizes.append(np.bincount(np.maximum(here - count, 0).ravel(), minlength=1 + len(kinds))[1:])
         owners.append(kinds)
         count += len(kinds)
         yield Progress(i + 1, 2 * total, "Linking slices", (i + 1, total))

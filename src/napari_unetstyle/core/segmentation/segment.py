@@ -22,7 +22,7 @@ from napari_unetstyle.core.models.spec import DISCLAIMER, ModelSpec
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.segmentation.averaging import Average
-from napari_unetstyle.core.segmentation.deciding import iter_decide
+from napari_unetstyle.core.segmentation.deciding import LabelsMaker, iter_decide
 from napari_unetstyle.core.segmentation.fitted import Fitted
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.flips import Box, Index
@@ -95,8 +95,12 @@ def iter_segment(
     options: SegmentOptions | None = None,
     *,
     store: ModelStore | None = None,
+    make: LabelsMaker | None = None,
 ) -> Steps[SegmentResult]:
-    """Like :func:`segment`, as a job: yields progress after each strip and returns the result."""
+    """Like :func:`segment`, as a job: yields progress after each strip and returns the result.
+
+    `make` says where the labels will lie; None: in memory, or on disk when they are large.
+    """
     started = time.perf_counter()
     from napari_unetstyle.core.segmentation.memory import check_memory  # which knows of this module
 
@@ -109,7 +113,7 @@ def iter_segment(
         steps = iter_fit(picture, loaded, chosen.changed(plane=plane))
         fitted.append((yield from share(steps, 0.1 * i / len(planes), 0.1 * (i + 1) / len(planes))))
         chosen = chosen.changed(object_diameter=fitted[0].options.object_diameter)
-    result = yield from share(iter_segment_fitted(*fitted), 0.1, 1.0)
+    result = yield from share(iter_segment_fitted(*fitted, make=make), 0.1, 1.0)
     result.provenance["seconds"] = round(time.perf_counter() - started, 3)
     return result
 
@@ -160,7 +164,7 @@ def open_image(
     return as_image(image, axes=axes, spacing=spacing)
 
 
-def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
+def iter_segment_fitted(*fitted: Fitted, make: LabelsMaker | None = None) -> Steps[SegmentResult]:
     """Segment with a model that was fitted to the picture before; of several planes the probabilities are averaged."""
     first, count = fitted[0], len(fitted)
     for one in fitted:
@@ -184,7 +188,7 @@ def iter_segment_fitted(*fitted: Fitted) -> Steps[SegmentResult]:
         give_back()  # what the network took
     result = _undecided(first, options, values, tuple(notes))
     result.provenance["tissue"] = None if tissue is None else tissue.share
-    return (yield from share(iter_decide(result), 0.9, 1.0))
+    return (yield from share(iter_decide(result, make), 0.9, 1.0))
 
 
 def _iter_average(fitted: Sequence[Fitted], out: NDArray[np.uint8], tissue: Tissue | None) -> Steps[int]:
