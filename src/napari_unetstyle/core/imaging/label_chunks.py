@@ -112,7 +112,7 @@ class _HeldRow:
         """Pack what is held."""
         if self.is_changed and self._place is not None:
             with self._guard():
-                for inner, outer in self._chunks():
+                for inner, outer in self._chunks(self._place):
                     self.stored[outer] = np.asarray(self.row[inner]).view(self.stored.dtype)
         self.is_changed = False
 
@@ -132,15 +132,15 @@ class _HeldRow:
         if place == self._place:
             return
         self.flush()
-        self._place = place
-        for inner, outer in self._chunks():
+        self._place = None  # until all of it is there
+        for inner, outer in self._chunks(place):
             self.row[inner] = self.stored[outer]
+        self._place = place
         scratch.release(self.row)
 
-    def _chunks(self) -> Iterator[tuple[Box, Box]]:
-        """The chunks of the row that is held: where they lie in it, and in the whole."""
-        assert self._place is not None
-        *index, row = self._place
+    def _chunks(self, place: tuple[int, ...]) -> Iterator[tuple[Box, Box]]:
+        """The chunks of a row of them: where they lie in it, and in the whole."""
+        *index, row = place
         height = self.chunks[self._axis]
         start, stop = row * height, min((row + 1) * height, self.shape[self._axis])
         leading = tuple(slice(i, i + 1) for i in index)
