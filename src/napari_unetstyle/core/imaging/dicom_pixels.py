@@ -51,8 +51,8 @@ def iter_stored(stored: Stored) -> Iterator[NDArray[Any]]:
     MissingExtraError
         If they are compressed in a way that needs packages which are not installed.
     """
-    with DecoderProcess(stored.frame_bytes) as decoder, guarded(stored.path):
-        for frame in _frames(stored, range(stored.frames), decoder):
+    with guarded(stored.path):
+        for frame in _frames(stored, range(stored.frames)):
             if frame.shape != (stored.rows, stored.columns):
                 raise ImageFileError(f"{stored.path} is damaged: a frame has the shape {frame.shape}. Export it again.")
             yield frame
