@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Progress, run
@@ -88,3 +89,23 @@ def test_the_way_is_a_straight_line() -> None:
     for middle, one, other in zip(half.parameters(), start.parameters(), end.parameters(), strict=True):
         assert torch.allclose(middle, (one + other) / 2)
     assert half is not end
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_one_that_the_disk_refuses_is_done_without_only_where_a_person_says_so(is_stopped: bool) -> None:
+    shelf = Shelf({1.0: scores(0.90, 0.88)})
+
+    def aside(network: UNet, part: float) -> Any:
+        if part < 1:
+            raise OutputError("no room")
+        return shelf.aside(network, part)
+
+    trials = Trials(aside=aside, scored=shelf.scored, forget=shelf.there.remove, should_stop=lambda: is_stopped)
+    steps = iter_kept(UNet(SPEC, 1), UNet(SPEC, 1), BEFORE, trials)
+    if is_stopped:
+        child, _, part = run(steps)
+        assert (shelf.there, part) == ([child], 1.0)
+    else:
+        with pytest.raises(OutputError, match="no room"):
+            run(steps)
+        assert shelf.there == []

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-import contextlib
 import errno
-import io
-import os
 import tempfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +17,8 @@ from napari_unetstyle.core.training.finetune import fine_tune
 from napari_unetstyle.core.training.fit import Fit, _open_log
 from napari_unetstyle.core.training.options import FineTuneOptions, FitOptions
 from napari_unetstyle.core.training.parcel import Parcel
+from tests.core.disk_for_tests import ERRORS as DISK
+from tests.core.disk_for_tests import Disk, needs_proc, told
 from tests.core.networks_for_tests import random_unet
 from tests.core.teaching_for_tests import (
     QUICK,
@@ -33,74 +30,18 @@ from tests.core.teaching_for_tests import (
 )
 
 ERRORS = pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EIO])
-WORDS = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EROFS, errno.EIO)}
-NAMED = ["mkdir", "rename", "replace", "fsync", "write", "chmod"]
-REMOVING = ["unlink", "rmdir"]  # a full disk can still do that
-
-
-class Disk:
-    """What goes to the disk below a folder is counted, and refused from a certain write on."""
-
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-        self.root, self.error = str(root), error
-        self.left, self.refused = 10**9, 0
-        for name in [*NAMED, *(REMOVING if error == errno.EROFS else [])]:
-            monkeypatch.setattr(os, name, self._guarded(getattr(os, name), lambda *_, **__: True))
-        monkeypatch.setattr(os, "open", self._guarded(os.open, lambda path, flags, *_, **__: flags & os.O_CREAT))
-        writes = lambda path, mode="r", *_, **__: not set(mode).isdisjoint("wxa+")  # noqa: E731
-        for module in (builtins, io):
-            monkeypatch.setattr(module, "open", self._guarded(open, writes))
-
-    def _guarded(self, usual, counts):
-        def guarded(*args, **kwargs):
-            if self._is_here(args[0]) and counts(*args, **kwargs):
-                if self.left <= 0:
-                    self.refused += 1
-                    raise OSError(self.error, WORDS[self.error], str(args[0]))
-                self.left -= 1
-            return usual(*args, **kwargs)
-
-        return guarded
-
-    def _is_here(self, where) -> bool:
-        if isinstance(where, int):
-            with contextlib.suppress(OSError):
-                return self._is_here(Path(f"/proc/self/fd/{where}").readlink())
-            return False
-        path = os.fsdecode(where)
-        return path.startswith(self.root) and "/log" not in path  # TensorBoard writes that, in a thread of its own
-
-    @contextlib.contextmanager
-    def full_after(self, count: int):
-        """Refuse everything after `count` writes; tells whether anything was refused."""
-        self.left, self.refused = count, 0
-        try:
-            yield
-        finally:
-            self.left = 10**9
-
-
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="knows what an open file is called by /proc")
-
-
-def told(action) -> str | None:
-    """What the error says that an action ends with, or nothing."""
-    try:
-        action()
-    except OutputError as error:
-        return str(error)
-    return None
+pytestmark = needs_proc
 
 
 def each_write(disk, action, check, most=400):
     """Do it with a disk that is full after 0, 1, 2, … writes until it succeeds; return how many there are."""
     for count in range(most):
         with disk.full_after(count):
-            problem = told(action)
+            problem = told(action, OutputError)
         if problem is None:
             return count
         assert disk.refused
-        assert WORDS[disk.error] in problem
+        assert DISK[disk.error] in problem
         assert disk.root in problem
         check()
     raise AssertionError("it never succeeds")
@@ -207,7 +148,7 @@ def test_a_teaching_on_a_full_disk_ends_with_a_sentence_and_goes_on_when_there_i
 
     for count in range(2, 10**6, 3 if repeats(1) > 1 else 20):
         with disk.full_after(count):
-            problem = told(teach)
+            problem = told(teach, OutputError)
         if problem is None:
             break
         assert disk.refused

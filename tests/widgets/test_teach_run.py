@@ -16,6 +16,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Progress, Steps, share
@@ -24,6 +25,7 @@ from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import contradictions
 from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.contradictions import iter_contradictions
+from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.style_trial import Difference, StyleTrial
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -66,6 +68,10 @@ class Teacher:
     shows: bool = False
     doubt: float = 0.1
     """How far down the interval of what styles changed goes."""
+    full: int = 0
+    """How many writes the disk refuses, during the teaching and when the model gets its name."""
+    keeps_full: bool = False
+    """Whether it is only the name that there is no room for."""
     doubtful: bool = False
     """Whether fixes are looked at; the picture's own brightness is what its model thinks."""
 
@@ -86,7 +92,14 @@ class Teacher:
             )
             if should_stop():
                 break
+        if not self.keeps_full:
+            yield from iter_written(self.write)
         return self
+
+    def write(self) -> None:
+        if self.full:
+            self.full -= 1
+            raise OutputError("Could not write 4096 bytes to /models/.partial-1/weights: No space left on device.")
 
     def iter_contradictions(self, corrections: Any, _model: str, options: Any, _store: Any, known: Any) -> Steps[Any]:
         if not self.doubtful:
@@ -114,6 +127,7 @@ class Teacher:
         return SimpleNamespace(spec=spec())
 
     def keep(self, _store: Any) -> Any:
+        self.write()
         kept = spec("nuclei-mine")
         self.store.specs = [*self.store.specs, kept]
         return SimpleNamespace(spec=kept)
@@ -578,6 +592,63 @@ def test_a_pause_does_nothing_until_it_ends(dock, teacher, click, qtbot):
     qtbot.waitUntil(lambda: teacher.done > at + 3, timeout=WAIT * 1000)
     click(run.progress.stop)
     qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+
+
+def waiting(dock, qtbot):
+    run = dock.teach.run
+    qtbot.waitUntil(lambda: "4096 bytes to /models" in run.message.text, timeout=WAIT * 1000)
+    assert run.is_running
+    assert run.pause.text() == "Go on"
+    return run
+
+
+@pytest.mark.parametrize("keeps_full", [False, True])
+def test_a_full_disk_is_a_pause_until_a_person_says_go_on(dock, teacher, click, qtbot, keeps_full):
+    teacher.full, teacher.keeps_full = 2, keeps_full
+    painted(dock, qtbot)
+    click(dock.teach.run.teach)
+    run = waiting(dock, qtbot)
+    click(run.message.buttons()["Go on"])
+    waiting(dock, qtbot)
+    click(run.pause)  # the same
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert run.message.isHidden()
+    assert "In use" in run.box.verdict.text()
+
+
+def test_a_model_that_there_is_no_room_for_can_be_used_later(dock, teacher, click, qtbot):
+    teacher.full, teacher.keeps_full = 2, True
+    painted(dock, qtbot)
+    run = dock.teach.run
+    for button in (run.teach, run.box.use):
+        click(button)
+        click(waiting(dock, qtbot).message.buttons()["Stop"])
+        qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+        assert "could not be put among your models" in run.box.verdict.text()
+        assert "4096 bytes" in run.message.text
+        assert teacher.forgotten == 0
+    click(run.box.use)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert "In use" in run.box.verdict.text()
+    assert run.message.isHidden()
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+def test_what_the_disk_refuses_can_be_given_up(dock, teacher, click, qtbot, end):
+    teacher.full = 10**6
+    painted(dock, qtbot)
+    click(dock.teach.run.teach)
+    run = waiting(dock, qtbot)
+    if end == "stop":
+        click(run.progress.stop)
+        qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+        assert "4096 bytes" in run.message.text
+        assert run.pause.text() == "Pause"
+        assert teacher.full == 10**6 - 1
+    else:
+        job = run._slot._job
+        dock.close_down()
+        qtbot.waitUntil(lambda: not job.is_alive, timeout=WAIT * 1000)
 
 
 def test_giving_up_changes_nothing(dock, teacher, click, qtbot):

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import owners_of_fixes, with_fixes
-from napari_unetstyle.core.errors import OptionError, UnetstyleError
+from napari_unetstyle.core.errors import OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.core.progress import Progress, Steps, share, through
+from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.changed_objects import changed_objects
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -128,6 +129,8 @@ class Taught:
         a person looks first.
     left_out
         What could not be learned from, and why.
+    problem
+        Why it could not be put among the models, if that was tried.
     seconds
         How long it learned, if that was to be a time.
     has_old
@@ -144,6 +147,7 @@ class Taught:
     kept: ModelSpec | None = None
     again: tuple[Again, ...] = ()
     left_out: tuple[str, ...] = ()
+    problem: str = ""
     seconds: float | None = None
     has_old: bool = False
     looks: int = 0
@@ -258,10 +262,13 @@ def _opened(material: Sequence[Material]) -> tuple[list[Material], list[Correcti
 
 
 def iter_use(calls: CoreCalls, taught: Taught, store: ModelStore) -> Steps[Taught]:
-    """Give a taught model its name, and segment the open pictures with it."""
-    spec = taught.candidate.keep(store).spec
+    """Give a taught model its name, and segment the open pictures with it; without a place on disk it waits aside."""
+    try:
+        spec = (yield from iter_written(lambda: taught.candidate.keep(store))).spec
+    except OutputError as error:
+        return dataclasses.replace(taught, problem=str(error))
     again = yield from _iter_all_again(calls, taught, reference(spec), store)
-    return dataclasses.replace(taught, kept=spec, again=again)
+    return dataclasses.replace(taught, kept=spec, again=again, problem="")
 
 
 def _iter_all_again(

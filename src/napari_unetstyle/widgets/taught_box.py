@@ -173,6 +173,8 @@ def _verdict(taught: Taught, *, can_flip: bool) -> str:
     comparison = taught.candidate.comparison
     if taught.kept is not None:
         return "✓ In use for new runs."
+    if taught.problem:
+        return "It could not be put among your models, so the model you had stays. Use it once there is space."
     more = ENOUGH - len(comparison.child.places)
     added = " and ".join(comparison.child.added)
     look = "Flip to look at old and new, then decide." if can_flip else "Use it to look at it; Go back undoes that."

@@ -73,7 +73,7 @@ class TaughtModel(QObject):
         if taught.kept is not None:
             self.models_changed.emit()
             self.in_use.emit(reference(taught.kept))
-        notes = list(taught.left_out)
+        notes = [*taught.left_out, *filter(None, [taught.problem])]
         self.box.changes.setChecked(False)
         shown = self._look if taught.kept is None else self._add
         self.pairs.replace([pair for again in taught.again if (pair := shown(again, notes)) is not None])

@@ -10,8 +10,9 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
-from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.core.progress import Progress, through
 from napari_unetstyle.core.training.options import FineTuneOptions
+from napari_unetstyle.core.training.refused import Refused
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.also_read import AlsoRead
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -63,6 +64,7 @@ class TeachRun(QWidget):
 
     models_changed = Signal()
     in_use = Signal(str)  # reference of the model for new runs
+    _refused = Signal(object)  # Refused, from the job's thread, which waits
 
     def __init__(
         self,
@@ -84,6 +86,8 @@ class TeachRun(QWidget):
         self._revealing.timeout.connect(self._reveal)
         self._stop = threading.Event()
         self._go = threading.Event()
+        self._is_given_up = threading.Event()
+        self._waiting: Refused | None = None
         self.improve = Improve()
         self.model = self.improve.models
         self.also = AlsoRead(viewer)
@@ -149,6 +153,7 @@ class TeachRun(QWidget):
         self.doubts.answered.connect(self._on_answered)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
+        self._refused.connect(self._on_refused)
 
     @property
     def is_running(self) -> bool:
@@ -239,14 +244,33 @@ class TeachRun(QWidget):
         self, steps: Steps[Taught | Doubts] | Steps[Taught], words: str, time: TeachingTime | None = None
     ) -> None:
         self._time = time
+        self._is_given_up.clear()
         self.progress.begin(words)
-        self._slot.start(steps)
+        self._slot.start(through(steps, self._waited_for_space))
         self._show()
 
     def _should_stop(self) -> bool:
         """Asked by the job's thread after each step; waits there while paused."""
         self._go.wait()
         return self._stop.is_set()
+
+    def _waited_for_space(self, progress: Progress) -> Progress:
+        """In the job's thread: where the disk refused a write, nothing goes on until a person says how."""
+        if isinstance(progress, Refused):
+            self._go.clear()
+            if not self._is_given_up.is_set():  # looked at after that, so that whoever gives up just now is heard
+                self._refused.emit(progress)
+                self._go.wait()
+        return progress
+
+    def _on_refused(self, refused: Refused) -> None:
+        if self._is_given_up.is_set():
+            return
+        self._waiting = refused
+        self.pause.setChecked(True)
+        go_on = ("Go on", lambda: self.pause.setChecked(False))
+        self.message.ask(f"Teaching waits, and nothing is lost. {refused.error}", go_on, ("Stop", self.stop))
+        scroll_to(self.message)
 
     def _go_to(self, material: Material, frame: tuple[int, ...], box: Sequence[slice]) -> None:
         """Show a place of a picture, which is opened if it is not."""
@@ -297,23 +321,34 @@ class TeachRun(QWidget):
 
     def _on_pause(self, is_paused: bool) -> None:
         self.pause.setText("Go on" if is_paused else "Pause")
+        if not is_paused and self._waiting is not None:
+            self._waiting.again.set()
+            self._waiting = None
+            self.message.clear()
         (self._go.clear if is_paused else self._go.set)()
         if is_paused and self.is_running:
             self.progress.bar.setFormat("paused")
 
     def stop(self) -> None:
         """End the training early and compare what there is; a second time, give it up."""
-        if self._stop.is_set() or self._time is None:  # nothing is trained that there could be a best of
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:  # it is not tried again; what there is by then stays
+            self.message.clear()
+        elif self._stop.is_set() or self._time is None:  # nothing is trained that there could be a best of
+            self._is_given_up.set()
             self._slot.cancel()
         self._stop.set()
         self.live.end()
         self.pause.setChecked(False)
+        self._go.set()
         self.progress.bar.setFormat("finishing with what there is…")
         self.progress.stop.setText("Give up")
 
     def close_down(self) -> None:
         """Give up what is under way; this dock was closed."""
         self._stop.set()
+        self._is_given_up.set()
+        self._waiting = None
         self._go.set()
         self.live.end()
         self._slot.cancel()
@@ -325,8 +360,10 @@ class TeachRun(QWidget):
         taught = self._result.taught
         if taught is None or self.is_running:
             return
+        self.message.clear()
         store = self._calls.store(read_settings().model_folder)
         self._stop.clear()
+        self._go.set()
         self._begin(iter_use(self._calls, taught, store), "segmenting again…")
 
     def _on_progress(self, progress: Progress) -> None:

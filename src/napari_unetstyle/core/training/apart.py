@@ -2,8 +2,9 @@
 
 The two talk in lines of JSON. The child does a step for each line it is sent and answers with its progress, so not
 asking is a pause; when the line is ``"stop"`` it ends the training early and compares what there is. At ``"show"`` it
-does no step, but writes down the best model so far. A candidate that nobody took up (``"taken"``) it removes, and when
-nobody asks any more it removes the parcel that it was given, too.
+does no step, but writes down the best model so far; at ``"again"`` it tries once more to write what the disk refused.
+A candidate that nobody took up (``"taken"``) it removes, and when nobody asks any more it removes the parcel that it
+was given, too.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.candidate import Candidate, Checked
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.parcel import Parcel
+from napari_unetstyle.core.training.refused import Refused, iter_written
 from napari_unetstyle.core.training.scores import Comparison
 from napari_unetstyle.core.training.train_progress import TrainProgress
 
-_NEXT, _STOP, _SHOW, _TAKEN = "next\n", "stop\n", "show\n", "taken\n"
+_NEXT, _STOP, _SHOW, _AGAIN, _TAKEN = "next\n", "stop\n", "show\n", "again\n", "taken\n"
 _PATIENCE = 2.0  # seconds that a child has to end by itself
 
 
@@ -63,7 +65,7 @@ def iter_taught_apart(
         parcel = Parcel(
             corrections=corrections, parent=where, classes=tuple(classes), options=options, store=store.root
         )
-        parcel.write(folder)
+        yield from iter_written(partial(parcel.write, folder))
         with _child(folder, said) as child:
             answer = yield from _iter_asked(child, should_stop, said)
     candidate = Path(answer["folder"])
@@ -105,13 +107,21 @@ def _as_list(place: Checked) -> list[Any]:
 def _iter_asked(
     child: subprocess.Popen[str], should_stop: Callable[[], bool], said: IO[bytes]
 ) -> Steps[dict[str, Any]]:
+    again = False
     while True:
-        answer = _ask(child, _STOP if should_stop() else _NEXT, said)
+        is_stopped = should_stop()  # which waits while it is paused
+        answer = _ask(child, _AGAIN if again else _STOP if is_stopped else _NEXT, said)
+        again = False
         if "folder" in answer:
             _tell(child, _TAKEN)
             return answer
         if "error" in answer:
             raise _as_error(answer)
+        if "refused" in answer:
+            refused = Refused(answer["step"], answer["total"], answer["message"], error=OutputError(answer["refused"]))
+            yield refused
+            again = refused.again.is_set()
+            continue
         yield TrainProgress(
             answer["step"],
             answer["total"],
@@ -215,6 +225,8 @@ def serve(folder: Path, asked: IO[str], answers: IO[str]) -> None:
         nonlocal stopped
         while (line := asked.readline()) == _SHOW and progress is not None:
             answer(**_show(progress, folder))
+        if line == _AGAIN and isinstance(progress, Refused):
+            progress.again.set()
         if not line:
             raise EOFError
         stopped |= line == _STOP
@@ -246,6 +258,9 @@ def serve(folder: Path, asked: IO[str], answers: IO[str]) -> None:
 
 
 def _as_answer(progress: Progress) -> dict[str, Any]:
+    if isinstance(progress, Refused):
+        told = {"step": progress.step, "total": progress.total, "message": progress.message}
+        return {**told, "refused": str(progress.error)}
     loss = getattr(progress, "loss", None)
     return {
         "step": progress.step,

@@ -127,7 +127,9 @@ def iter_fine_tune(
     """Like :func:`fine_tune`, as a job that yields :class:`TrainProgress` while it trains.
 
     When `should_stop` says so the training ends early, and what there is is compared. Not asking for the next step is
-    a pause: it takes no training time.
+    a pause: it takes no training time. A write that the disk refuses is yielded as
+    :class:`~napari_unetstyle.core.training.refused.Refused`, and is an error at the next step unless it is to be tried
+    again.
     """
     shelf = store or ModelStore()
     model = parent if isinstance(parent, Model) else shelf.load(parent)
@@ -170,7 +172,7 @@ def iter_fine_tune(
         scores = yield from iter_scores(child, said, places, check, options.segment, looks)
         return replace(scores, added=options.add_classes)
 
-    trials = Trials(aside=aside, scored=scored, forget=partial(forget, shelf))
+    trials = Trials(aside=aside, scored=scored, forget=partial(forget, shelf), should_stop=should_stop)
     child, after, part = yield from share(iter_kept(teaching.best, start, before, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)
     notes = notes_for_a_person(styled, teaching, part)
@@ -227,6 +229,7 @@ def iter_teach_new(
         aside=lambda network, _: save_aside(shelf, taught_spec(spec, options, teaching, lessons), network, memory=own),
         scored=lambda child: iter_scores(child, said, places, (), options.segment, looks),
         forget=partial(forget, shelf),
+        should_stop=should_stop,
     )
     child, after, _ = yield from share(iter_kept(best, best, None, trials), _AFTER, 1.0)
     checked = _checked(corrections, said, places)

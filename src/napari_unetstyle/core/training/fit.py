@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from napari_unetstyle.core.errors import ModelFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.training.options import FitOptions
+from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.schedule import MEASUREMENTS, share_of_rate
 
 _WHOLE = 1000
@@ -280,24 +281,25 @@ def advance_kept(
 ) -> Steps[None]:
     """As :func:`advance`, with numbers in a log, and with checkpoints in the folder of the options, if they name one.
 
-    The last checkpoint is of the step after which the training ended or was closed. A step that raised is in none.
+    The last checkpoint is of the step after which the training ended or was closed. A step that raised is in none. One
+    that the disk refuses is waited for: see :func:`~napari_unetstyle.core.training.refused.iter_written`.
     """
     steps = advance(state, draw, loss, options, clock)
     if options.folder is None:
         yield from steps
         return
-    saved = state.seconds
+    saved, save = state.seconds, partial(state.save, options.folder, key)
     for progress in steps:
         log.note(state)
         if state.seconds - saved >= 60 * options.checkpoint_minutes:
-            state.save(options.folder, key)
+            yield from iter_written(save, progress.step, progress.total)
             saved = state.seconds
         try:
             yield progress
         except GeneratorExit:
-            state.save(options.folder, key)
+            save()
             raise
-    state.save(options.folder, key)
+    yield from iter_written(save, _WHOLE, _WHOLE)
 
 
 def advance(

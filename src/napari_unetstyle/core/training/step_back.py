@@ -10,10 +10,13 @@ import contextlib
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import Steps, share
+from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.scores import TOLERATED, Comparison, Scores
 
 SHARES = (0.75, 0.5, 0.25)
@@ -37,11 +40,14 @@ class Trials:
         Measures it.
     forget
         Removes it.
+    should_stop
+        Whether a person does without further ones where the disk refuses one.
     """
 
     aside: Callable[[UNet, float], Model]
     scored: Callable[[Model], Steps[Scores]]
     forget: Callable[[Model], None]
+    should_stop: Callable[[], bool] = lambda: False
 
 
 def iter_kept(taught: UNet, start: UNet, before: Scores | None, trials: Trials) -> Steps[tuple[Model, Scores, float]]:
@@ -64,15 +70,21 @@ def iter_kept(taught: UNet, start: UNet, before: Scores | None, trials: Trials) 
         The candidate, its scores, and how much of the way it has gone.
     """
     with contextlib.ExitStack() as undo:
-        child = trials.aside(taught, 1.0)
+        child = yield from iter_written(partial(trials.aside, taught, 1.0))
         undo.callback(trials.forget, child)
         after = yield from share(trials.scored(child), 0.0, _WHOLE)
         for number, part in enumerate(SHARES if Comparison(before, after).verdict == "forgets" else ()):
-            trial = trials.aside(between(start, taught, part), part)
+            begin, end = (_WHOLE + (1 - _WHOLE) * i / len(SHARES) for i in (number, number + 1))
+            try:
+                aside = partial(trials.aside, between(start, taught, part), part)
+                trial = yield from share(iter_written(aside), begin, begin)
+            except OutputError:
+                if not trials.should_stop():
+                    raise
+                break
             removing = undo.enter_context(contextlib.ExitStack())
             removing.callback(trials.forget, trial)
-            span = (1 - _WHOLE) / len(SHARES)
-            found = yield from share(trials.scored(trial), _WHOLE + number * span, _WHOLE + (number + 1) * span)
+            found = yield from share(trials.scored(trial), begin, end)
             if _is_good(Comparison(before, found)):
                 removing.pop_all()
                 return trial, found, part

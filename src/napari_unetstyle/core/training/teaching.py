@@ -8,10 +8,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from napari_unetstyle.core import device as devices
+from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.networks.unet import UNet
@@ -23,6 +25,7 @@ from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import Place
+from napari_unetstyle.core.training.refused import Refused, iter_written
 from napari_unetstyle.core.training.scores import Scores
 from napari_unetstyle.core.training.style_guard import StyleGuard
 from napari_unetstyle.core.training.train_progress import TrainProgress
@@ -105,7 +108,8 @@ class Teaching:
         ModelFileError
             If the folder is of another teaching.
         OutputError
-            If it cannot be written to; what was there is whole, and can be gone on with.
+            If it cannot be written to, and nobody waits for space or wants it to stop; what was there is whole, and
+            can be gone on with.
         """
         self._fit = replace(self._fit, epoch=drawing.epoch)
         folder = self._options.folder
@@ -113,11 +117,14 @@ class Teaching:
             self.score = self.state.highest
         guard = self._guard
         with contextlib.closing(Noted(folder)) as self._log:
-            yield from self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock)
+            yield from _iter_or_stopped(
+                self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock), should_stop
+            )
             if self._places and self.state.measured_at < self.state.seconds:
                 yield from self._iter_measured(self._done, clock)
                 if folder is not None:
-                    self.state.save(folder, self._key)
+                    saved = iter_written(partial(self.state.save, folder, self._key), _WHOLE, _WHOLE)
+                    yield from _iter_or_stopped(saved, should_stop)
 
     def _iter_trained(
         self,
@@ -132,6 +139,9 @@ class Teaching:
         steps = advance_kept(self.state, draw, losses, self._fit, clock, self._key, log=self._log)
         with contextlib.closing(steps):  # writes down how far it has come
             for progress in steps:
+                if isinstance(progress, Refused):
+                    yield progress
+                    continue
                 yield self._progress(progress.fraction)
                 if should_stop():
                     return
@@ -196,6 +206,15 @@ class Teaching:
 
     def _so_far(self) -> Model:
         return Model.in_memory(self._spec, self.best.cpu())
+
+
+def _iter_or_stopped(steps: Steps[None], should_stop: Callable[[], bool]) -> Steps[None]:
+    """A job whose checkpoint may be refused where a person wants it to stop: what there is can be compared without."""
+    try:
+        yield from steps
+    except OutputError:
+        if not should_stop():
+            raise
 
 
 def _freeze(network: UNet, learn: str) -> None:
