@@ -19,7 +19,8 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
 
     The temporary file lies in the same folder (so the replacement cannot cross file systems), keeps the
     suffix (writers choose a format by it), is flushed to disk before the replacement, and is removed on
-    any error. `size`, if it is known, is named in the message as the bytes that are needed.
+    any error. `size`, if it is known, is named in the message as the bytes that are needed (before compression, where
+    there is one); else the message says how many were written by then.
 
     Raises
     ------
@@ -28,12 +29,16 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
     """
     target = Path(path)
     temporary: Path | None = None
+    written = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
-        yield temporary
+        try:
+            yield temporary
+        finally:
+            written = bytes_of(temporary)
         _flush_to_disk(temporary)
         _take_permissions(temporary, target)
         temporary.replace(target)
@@ -42,9 +47,9 @@ def atomic_path(path: str | os.PathLike[str], size: int | None = None) -> Iterat
     except OutputError:
         raise
     except OSError as error:
-        needed = "" if size is None else f"{size} bytes to "
+        needed = f"more than {written}" if size is None else size
         raise OutputError(
-            f"Could not write {needed}{target}: {error.strerror or error}. "
+            f"Could not write {needed} bytes to {target}: {error.strerror or error}. "
             "Nothing was replaced; free some space or choose a folder that you may write to."
         ) from error
     finally:
@@ -162,6 +167,15 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hex sha256 of a file's bytes, read in pieces."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_of(path: Path) -> int:
+    """Bytes of a file, or of the files that lie in a folder; what cannot be looked at has none."""
+    try:
+        files = path.iterdir() if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0
 
 
 def _flush_to_disk(path: Path) -> None:

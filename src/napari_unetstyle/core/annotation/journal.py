@@ -77,9 +77,9 @@ class Journal:
         cls, folder: Path, header: Header, original: NDArray[Any] | Changes, clock: Callable[[], float] = time.time
     ) -> Journal:
         """A new journal in a folder of its own; `folder` with a number behind it where there is one already."""
-        place = _new_folder(folder)
         changes = original if isinstance(original, Changes) else Changes.of(original)
         first = Record(kind=Kind.LABELS, number=0, time=header.created, payload=changes.to_bytes())
+        place = _new_folder(folder, len(first.payload))
         try:
             atomic_write(place / ORIGINAL, first.to_bytes())
             atomic_write(place / HEADER, header.model_dump_json(indent=1))
@@ -177,8 +177,8 @@ def publish(folder: Path, state: State) -> Path:
     )
 
 
-def _new_folder(wanted: Path) -> Path:
-    """Make a folder that was not there, so that two windows never begin in the same one."""
+def _new_folder(wanted: Path, size: int) -> Path:
+    """Make a folder for `size` bytes that was not there, so that two windows never begin in the same one."""
     place, number = wanted, 1
     try:
         wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,8 @@ def _new_folder(wanted: Path) -> Path:
                 place = wanted.with_name(f"{wanted.name}-{number}")
     except OSError as error:
         raise OutputError(
-            f"Could not make the folder {place}: {error.strerror or error}. Choose a folder that you may write to."
+            f"Could not write {size} bytes to the new folder {place}: {error.strerror or error}. Free some space, or "
+            "choose a folder that you may write to."
         ) from error
 
 

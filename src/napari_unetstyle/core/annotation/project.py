@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,6 +338,9 @@ class Project:
                 journal.identify(identified(about.picture))
             publish(journal.folder, journal.state)
             return Entry(folder=journal.folder, header=journal.state.header)
+        except UnetstyleError:
+            shutil.rmtree(journal.folder, ignore_errors=True)  # else a second try would be a second entry
+            raise
         finally:
             journal.close()
 
@@ -398,7 +402,7 @@ def keep_copy(entry: Entry, image: Image) -> Path:
     spacing = dict(zip(image.geometry.axes, image.geometry.spacing, strict=True))
     sizes = {f"PhysicalSize{a}": s for a, s in spacing.items()} if unit else {}
     units = {f"PhysicalSize{a}Unit": unit for a in spacing} if unit else {}
-    with atomic_path(entry.folder / COPY) as temporary:
+    with atomic_path(entry.folder / COPY, array.nbytes) as temporary:
         tifffile.imwrite(
             temporary, array, ome=True, photometric="minisblack", metadata={"axes": axes, **sizes, **units}
         )

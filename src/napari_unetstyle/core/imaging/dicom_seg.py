@@ -108,7 +108,7 @@ def write_segmentation(
     masks = _on_frames(labels, stack, frames)
     with unheard("pydicom"):
         segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
-        with atomic_path(path) as temporary:
+        with atomic_path(path, masks.nbytes) as temporary:
             segmentation.save_as(temporary)
     return path
 

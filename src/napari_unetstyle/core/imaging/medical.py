@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def write_medical(
         info={**info, "axes": axes, "unit": placed.unit, "world": "patient" if geometry.is_anatomical else "none"},
     )
     voxels = (np.ascontiguousarray(piece, stored) for piece in pieces)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, math.prod(shape) * stored.itemsize) as temporary, temporary.open("wb") as file:
         _write(file, suffix, new, (voxel.tobytes() for voxel in voxels))
     return path
 

@@ -116,7 +116,8 @@ def write_ome_zarr_labels(
     steps = _halvings(labels.shape, axes, finest.levels[0])
     order = tuple(range(len(axes)))
     grids = [_Grid(order=order, step=s, first=(0,) * len(s), shape=_strided(labels.shape, s)) for s in steps]
-    with _in_words(path) if is_begun else _new_folder(path) as folder:
+    size = math.prod(labels.shape) * dtype.itemsize
+    with _in_words(path, size) if is_begun else _new_folder(path, size) as folder:
         _write(folder, labels, dtype, finest, grids, info, areas, LABELS, {})
     return path
 
@@ -144,10 +145,11 @@ class BegunLabels(LabelChunks):
     def __init__(self, folder: Path, axes: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self.folder, given = folder, np.dtype(dtype)
         finest = multiscale_of(unknown(sum(a in "ZYX" for a in axes)), axes, NEWEST)
-        with _in_words(folder):
+        size = math.prod(shape) * given.itemsize
+        with _in_words(folder, size):
             folder.parent.mkdir(parents=True, exist_ok=True)
             stored = _created(_group(folder, NEWEST), "0", shape, np.dtype(f"u{given.itemsize}"), finest)
-        super().__init__(stored, given, partial(_in_words, folder))
+        super().__init__(stored, given, partial(_in_words, folder, size))
 
     def settle(self, dtype: np.dtype[Any], finest: Multiscale) -> Any:
         """The finest level, of the smallest type that holds every label."""
@@ -205,7 +207,7 @@ def _write_into(
     )
     grids = _grids_like(picture, index, tuple(map(axes.index, finest.axes)))
     _make_list(path, picture.multiscale.version)
-    with _new_folder(target) as folder:
+    with _new_folder(target, math.prod(labels.shape) * dtype.itemsize) as folder:
         _write(folder, labels, dtype, finest, grids, info, areas, name, {"source": {"image": "../../"}})
     try:
         _enlist(path, picture.multiscale.version, name)
@@ -368,11 +370,11 @@ def _colors(areas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target`, which becomes it in one step; on any error it goes."""
+def _new_folder(target: Path, size: int) -> Iterator[Path]:
+    """A temporary folder beside `target` for `size` bytes, which becomes it in one step; on any error it goes."""
     folder: Path | None = None
     try:
-        with _in_words(target):
+        with _in_words(target, size):
             target.parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
             yield folder
@@ -384,12 +386,15 @@ def _new_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _in_words(target: Path) -> Iterator[Path]:
-    """What the disk refuses, as a sentence."""
+def _in_words(target: Path, size: int) -> Iterator[Path]:
+    """What the disk refuses, as a sentence that names the bytes."""
     try:
         yield target
     except OSError as error:
-        raise _refused(target, f"{error.strerror or error}. Free some space or choose another folder") from error
+        raise OutputError(
+            f"Could not write {size} bytes to {target}: {error.strerror or error}. Nothing was written; free some "
+            "space or choose another folder."
+        ) from error
 
 
 def _make_list(path: Path, version: str) -> None:
@@ -401,7 +406,7 @@ def _make_list(path: Path, version: str) -> None:
     if (path / LABELS).exists():
         raise _refused(path, f"its {LABELS} is no Zarr group. Copy or export the picture again")
     stated: dict[str, Any] = {LABELS: []} if version == "0.4" else {"ome": {"version": version, LABELS: []}}
-    with _new_folder(path / LABELS) as folder:
+    with _new_folder(path / LABELS, len(json.dumps(stated))) as folder:
         zarr.create_group(folder, zarr_format=_FORMATS[version], attributes=stated)
 
 

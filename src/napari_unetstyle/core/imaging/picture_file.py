@@ -107,7 +107,7 @@ def _write_tiff(path: Path, array: Any, image: Image, info: dict[str, Any]) -> P
     if image.geometry.is_physical:
         for axis, size in zip(image.geometry.axes, image.geometry.spacing, strict=True):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": _OME_UNITS[image.geometry.unit]}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, ordered.nbytes) as temporary:
         tifffile.imwrite(
             temporary,
             np.ascontiguousarray(ordered),

@@ -104,5 +104,9 @@ def _beside_manifest(members: list[zipfile.ZipInfo], path: Path) -> list[zipfile
 
 
 def _unpack_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    with atomic_path(target) as temporary, archive.open(member) as source, temporary.open("wb") as sink:
+    with (
+        atomic_path(target, member.file_size) as temporary,
+        archive.open(member) as source,
+        temporary.open("wb") as sink,
+    ):
         shutil.copyfileobj(source, sink, _PIECE)

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import ModelFileError, OutputError
-from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.files import atomic_write, bytes_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.model import Model, reference
-from napari_unetstyle.core.models.partial import ENVIRONMENT, PREFIX, name_it, new_partial, partial_folder
+from napari_unetstyle.core.models.partial import (
+    ENVIRONMENT,
+    PREFIX,
+    bytes_of_network,
+    name_it,
+    new_partial,
+    partial_folder,
+)
 from napari_unetstyle.core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ def save_aside(
 
     Parameters and errors as those of :meth:`ModelStore.save`.
     """
-    folder = new_partial(store.root)
+    folder = new_partial(store.root, bytes_of_network(network))
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         aside = type(store)(folder, bundled=folder)
@@ -74,8 +81,8 @@ def take_in(store: ModelStore, model: Model, spec: ModelSpec) -> Model:
             if target.exists():  # another window was faster
                 continue
             raise OutputError(
-                f"Could not write {target}: {error.strerror or error}. Free some space or choose a model folder "
-                f"that you may write to (environment variable {ENVIRONMENT})."
+                f"Could not write {bytes_of(model.folder)} bytes to {target}: {error.strerror or error}. Free some "
+                f"space or choose a model folder that you may write to (environment variable {ENVIRONMENT})."
             ) from error
         forget(store, model)
         return Model(numbered, target)
@@ -101,7 +108,7 @@ def write_to(store: ModelStore, model: Model, spec: ModelSpec, folder: Path) -> 
     sealed = model_folder.sealed(spec, model.spec.files)
     _check_whole(model)
     atomic_write(model.folder / MANIFEST, model_folder.to_json(sealed))
-    with partial_folder(folder.parent) as partial:
+    with partial_folder(folder.parent, bytes_of(model.folder)) as partial:
         model_folder.copy(model.folder, partial)
         name_it(partial, folder)
     forget(store, model)

@@ -110,7 +110,7 @@ def copy(source: Path, target: Path) -> None:
     spec = read_spec(source)
     verify(spec, source, source)
     for name in spec.files:
-        with atomic_path(target / name) as temporary:
+        with atomic_path(target / name, (source / name).stat().st_size) as temporary:
             shutil.copyfile(source / name, temporary)
 
 

@@ -30,7 +30,7 @@ def with_pictures_from(models: Iterable[Model], spec: ModelSpec, folder: Path) -
     }
     if all(digest in known for digest in missing.values()):
         for name, digest in missing.items():
-            with atomic_path(folder / name) as temporary:
+            with atomic_path(folder / name, known[digest].stat().st_size) as temporary:
                 shutil.copyfile(known[digest], temporary)
         return spec
     origin = {"imported_seal": spec.files[MANIFEST]}

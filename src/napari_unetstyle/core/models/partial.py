@@ -8,8 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.files import bytes_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ENVIRONMENT = "NAPARI_UNETSTYLE_MODELS"
 PREFIX = ".partial-"
@@ -17,30 +22,30 @@ _A_DAY = 86400
 
 
 @contextlib.contextmanager
-def partial_folder(root: Path) -> Iterator[Path]:
-    """A folder beside the models that no scan sees; gone afterwards unless it was given a name.
+def partial_folder(root: Path, size: int) -> Iterator[Path]:
+    """A folder for `size` bytes beside the models that no scan sees; gone afterwards unless it was given a name.
 
     Raises
     ------
     OutputError
         If nothing can be written to `root`.
     """
-    partial = new_partial(root)
+    partial = new_partial(root, size)
     try:
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def new_partial(root: Path) -> Path:
-    """A new such folder, which a killed process may leave behind; those of a day ago or earlier are removed."""
+def new_partial(root: Path, size: int) -> Path:
+    """A new such folder for `size` bytes; those that a killed process left a day ago or earlier are removed."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     except OSError as error:
         raise OutputError(
-            f"Could not write to the model folder {root}: {error.strerror or error}. "
+            f"Could not write {size} bytes to the model folder {root}: {error.strerror or error}. "
             f"Choose one that you may write to (environment variable {ENVIRONMENT})."
         ) from error
 
@@ -52,7 +57,8 @@ def name_it(partial: Path, target: Path) -> None:
         partial.rename(target)
     except OSError as error:
         raise OutputError(
-            f"Could not write {target}: {error.strerror or error}. Remove what is there, or choose another name."
+            f"Could not write {bytes_of(partial)} bytes to {target}: {error.strerror or error}. Remove what is there, "
+            "or choose another name or a folder that you may write to."
         ) from error
 
 
@@ -64,6 +70,11 @@ def remove_whole(folder: Path) -> None:
         shutil.rmtree(hidden)
     except OSError as error:
         raise OutputError(f"Could not remove {folder}: {error.strerror or error}. Remove it by hand.") from error
+
+
+def bytes_of_network(network: nn.Module) -> int:
+    """Bytes of its weights as they are kept, with 2 for each number."""
+    return sum(2 * tensor.numel() for tensor in network.state_dict().values())
 
 
 def _sweep(root: Path) -> None:

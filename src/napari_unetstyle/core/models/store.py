@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError
-from napari_unetstyle.core.files import atomic_write, new_file, sha256_of
+from napari_unetstyle.core.files import atomic_write, bytes_of, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import LICENSE, MANIFEST, WEIGHTS
 from napari_unetstyle.core.models.memory import Memory, write_memory
 from napari_unetstyle.core.models.missing_pictures import with_pictures_from
 from napari_unetstyle.core.models.model import Model, reference
 from napari_unetstyle.core.models.own import write_own
-from napari_unetstyle.core.models.partial import ENVIRONMENT, name_it, partial_folder, remove_whole
+from napari_unetstyle.core.models.partial import ENVIRONMENT, bytes_of_network, name_it, partial_folder, remove_whole
 from napari_unetstyle.core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class ModelStore:
         from napari_unetstyle.core.models.weights import save_weights
 
         self._check_free(spec)
-        with partial_folder(self.root) as partial:
+        with partial_folder(self.root, bytes_of_network(network)) as partial:
             save_weights(network, partial / WEIGHTS, half=half)
             files = {WEIGHTS: sha256_of(partial / WEIGHTS), **write_memory(memory, partial)}
             if license_text:
@@ -176,11 +176,13 @@ class ModelStore:
         source = Path(path)
         if not source.exists():
             raise ModelNotFoundError(f"There is nothing at {source}. Give a model folder or a .zip of one.")
-        with partial_folder(self.root) as partial:
-            if source.is_file() and source.name != MANIFEST:
-                unpack(source, partial)
+        is_archive = source.is_file() and source.name != MANIFEST
+        given = source if is_archive or source.is_dir() else source.parent
+        with partial_folder(self.root, bytes_of(given)) as partial:
+            if is_archive:
+                unpack(given, partial)
             else:
-                model_folder.copy(source if source.is_dir() else source.parent, partial)
+                model_folder.copy(given, partial)
             spec = with_pictures_from(self._scan()[0], model_folder.read_spec(partial, shown_as=source), partial)
             model_folder.load_network(spec, partial, shown_as=source)
             if name is not None and name != spec.name:

@@ -35,7 +35,7 @@ def write_tiff(
 
     is_big = "ome" in kind and array.size * dtype.itemsize > IMAGEJ_LIMIT
     with (
-        atomic_path(path) as temporary,
+        atomic_path(path, array.size * dtype.itemsize) as temporary,
         tifffile.TiffWriter(temporary, bigtiff=is_big, byteorder="<", **kind) as writer,
     ):
         writer.write(

@@ -17,6 +17,7 @@ from napari_unetstyle.core.style.kept_style import (
     KeptStyle,
     read_style,
     renamed,
+    style_bytes,
     write_style,
 )
 
@@ -88,13 +89,13 @@ class StyleBank:
         OutputError
             If it cannot be written.
         """
-        with self._alone():  # else two windows could both find the name free
+        with self._alone(style):  # else two windows could both find the name free
             self._check_free(style)
             write_style(style, self.root / style.file_name)
         return style
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, style: KeptStyle) -> Iterator[None]:
         """While no other process adds a style."""
         from filelock import FileLock, Timeout
 
@@ -108,7 +109,8 @@ class StyleBank:
             ) from error
         except OSError as error:
             raise OutputError(
-                f"Could not write to {self.root}: {error.strerror or error}. Choose a folder that you may write to."
+                f"Could not write {len(style_bytes(style))} bytes to {self.root}: {error.strerror or error}. Choose a "
+                "folder that you may write to."
             ) from error
         try:
             yield

@@ -203,9 +203,14 @@ def _with_network(data: bytes) -> KeptStyle:
 
 def write_style(style: KeptStyle, path: Path) -> Path:
     """Write a style file in one step; a network goes along."""
+    return atomic_write(path, style_bytes(style))
+
+
+def style_bytes(style: KeptStyle) -> bytes:
+    """What stands in the file of a style."""
     if style.network is None:
-        return atomic_write(path, style.model_dump_json(indent=1) + "\n")
-    return atomic_write(path, packed(style.model_dump_json(), style.network))
+        return (style.model_dump_json(indent=1) + "\n").encode()
+    return packed(style.model_dump_json(), style.network)
 
 
 def renamed(style: KeptStyle, name: str) -> KeptStyle:
