@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,28 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
 from napari_unetstyle.core import read_image, write_labels
-from napari_unetstyle.core.errors import ImageFileError, OutputError
+from napari_unetstyle.core.errors import ImageError, ImageFileError, OutputError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.output import label_info
 from napari_unetstyle.widgets import writers
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.label_layers import add_labels
-from napari_unetstyle.widgets.layers import PLACE, geometry_of, image_from_layer, placed_geometry, statement_of
+from napari_unetstyle.widgets.layers import (
+    PLACE,
+    geometry_of,
+    image_from_layer,
+    placed_geometry,
+    statement_of,
+    world_matrix,
+)
+from napari_unetstyle.widgets.level_grid import level_grids
 from napari_unetstyle.widgets.opening import add_labels_file, layer_data
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader
 from napari_unetstyle.widgets.writers import write_volume
 from tests.core import dicom_for_tests as made
-from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries, rotation
+from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries
 from tests.core.test_medical import CLASSES, check_worlds, corners_marked
 from tests.core.test_medical import PLACE as TILTED
 from tests.core.test_output import result_of
@@ -91,11 +100,16 @@ def test_volumes_of_one_direction_lie_to_each_other_as_in_the_patient(first: Any
     assert np.linalg.norm(apart) == pytest.approx(expected, abs=1e-6)
 
 
-def test_pictures_without_a_place_are_as_before() -> None:
-    _, arguments, _ = layer_data(
-        Image(array=np.zeros((4, 5)), axes="YX", geometry=Geometry(spacing=(0.5, 0.25), unit="um"))
-    )
+def test_the_pixel_size_of_a_picture_of_no_patient_is_a_persons_to_state_and_its_turn_is_the_files() -> None:
+    place = Geometry(spacing=(0.5, 0.25), unit="um")
+    data, arguments, _ = layer_data(Image(array=np.zeros((4, 5)), axes="YX", geometry=place))
     assert arguments["translate"] == [0, 0]
+    layer = ImageLayer(data, **arguments)
+    layer.scale = (2, 2)
+    assert geometry_of(layer, "YX") == Geometry(spacing=(2, 2), unit="um")
+    layer.scale, layer.rotate = (0.5, 0.25), 90
+    assert geometry_of(layer, "YX") == place
+    _, arguments, _ = layer_data(Image(array=np.zeros((4, 5)), axes="YX", geometry=Geometry(spacing=(1, 1))))
     assert arguments["metadata"] == {}
 
 
@@ -202,15 +216,157 @@ def test_labels_lie_on_a_volume_whatever_napari_did_to_it(
         np.testing.assert_allclose(labels.data_to_world(point), layer.data_to_world(point), rtol=1e-6, atol=1e-5)
 
 
-def test_a_layer_that_a_person_moved_is_saved_where_it_is(viewer: ViewerModel, tmp_path: Path) -> None:
-    layer = volume(Geometry(spacing=(2, 1, 1), unit="mm", origin=(5, 6, 7), is_anatomical=True))
-    layer.translate = np.add(layer.translate, (10, 0, 0))
-    layer.affine = np.vstack([np.hstack([rotation((1.0, 0.0, 0.0), 0.5), np.zeros((3, 1))]), [0, 0, 0, 1]])
-    place = placed_geometry(layer, "ZYX")
-    np.testing.assert_allclose(place.to_world((1, 2, 3)), layer.data_to_world((1, 2, 3)))
-    mirrored = volume(Geometry(spacing=(2, 1, 1), unit="mm", is_anatomical=True))
-    mirrored.scale = (2, 1, -1)
-    assert placed_geometry(mirrored, "ZYX").orientation == "SPR"
+TURNS: dict[str, dict[str, Any]] = {
+    "affine": {"affine": [[1, 0, 0, 3], [0, -1, 0, 20], [0, 0, -1, 9], [0, 0, 0, 1]]},
+    "rotate": {"rotate": (90, 0, 0)},
+    "oblique": {"rotate": (20, -30, 50)},
+    "mirrored": {"scale": (2, 1, -1)},
+    "sheared": {"shear": (0.5, 0, 0)},
+    "moved": {"translate": (10, 0, -5)},
+}
+
+
+def change(layer: Any, how: dict[str, Any]) -> None:
+    for name, value in how.items():
+        setattr(layer, name, value)
+
+
+@pytest.mark.parametrize("how", TURNS.values(), ids=TURNS)
+def test_a_picture_lies_where_its_file_says_whatever_is_done_to_the_view(how: dict[str, Any]) -> None:
+    layer = volume()
+    change(layer, how)
+    assert placed_geometry(layer, "ZYX") == image_from_layer(layer).geometry == TILTED
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("is_closed", [False, True])
+@pytest.mark.parametrize("how", TURNS.values(), ids=TURNS)
+def test_labels_of_a_turned_picture_are_saved_as_it_lies_in_its_file(
+    how: dict[str, Any], when: str, is_closed: bool, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    layer = viewer.add_layer(volume())
+    marked, where = corners_marked()
+    if when == "before":
+        change(layer, how)
+    labels = add_labels(viewer, result_of(marked, axes="ZYX"), Placement.of(layer, "ZYX"), "labels")
+    by_hand = viewer.add_labels(marked, **Placement.of(layer, "ZYX").arguments)
+    if when == "after":
+        for one in (layer, labels, by_hand):
+            change(one, how)
+    write_volume(str(tmp_path / "hand.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    check_worlds(tmp_path / "hand.nii.gz", TILTED, where)
+    if is_closed:
+        viewer.layers.remove(layer)
+    if is_closed and when == "after":
+        with pytest.raises(OutputError, match="not open, so where it lies is not known"):
+            write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+        viewer.add_layer(volume())
+        change(viewer.layers[-1], how)
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    check_worlds(tmp_path / "x.nii.gz", TILTED, where)
+
+
+@pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
+def test_labels_that_alone_were_moved_are_saved_where_they_are_seen_on_the_anatomy(
+    turn: dict[str, Any], viewer: ViewerModel, tmp_path: Path
+) -> None:
+    layer = viewer.add_layer(volume())
+    change(layer, turn)
+    marked, where = corners_marked()
+    path = write_labels(tmp_path / "a.nii.gz", marked, axes="ZYX", geometry=TILTED)
+    opened_labels, made = opened(path), add_labels(viewer, result_of(marked), Placement.of(layer, "ZYX"), "made")
+    change(opened_labels, Placement.of(layer, "ZYX").arguments)
+    by_two = np.eye(4)
+    by_two[:3, 3] = world_matrix(layer)[:3, :3] @ (0, 0, 2)
+    shift = np.array(TILTED.direction) @ (0, 0, 2 * TILTED.spacing[2])
+    expected = dataclasses.replace(TILTED, origin=tuple(np.add(TILTED.origin, shift)))
+    for number, labels in enumerate((made, viewer.add_layer(opened_labels))):
+        labels.affine = by_two @ np.array(labels.affine.affine_matrix)
+        write_volume(str(tmp_path / f"{number}.nii.gz"), *labels.as_layer_data_tuple()[:2])
+        check_worlds(tmp_path / f"{number}.nii.gz", expected, where)
+    made.shear = np.add(layer.shear, (0.5, 0, 0))
+    with pytest.raises(OutputError, match="sheared against 'brain'"):
+        write_volume(str(tmp_path / "y.nii.gz"), *made.as_layer_data_tuple()[:2])
+    assert not (tmp_path / "y.nii.gz").exists()
+
+
+def test_labels_of_a_level_lie_on_the_anatomy_of_a_turned_picture(viewer: ViewerModel, tmp_path: Path) -> None:
+    pixels = np.zeros((8, 16, 24), np.uint8)
+    place = Geometry(spacing=(3, 0.5, 0.5), unit="mm", origin=(1, 2, 3), is_anatomical=True)
+    data, arguments, _ = layer_data(Image(array=pixels, axes="ZYX", geometry=place, name="brain"))
+    picture = viewer.add_image([data, data[:, ::2, ::2]], multiscale=True, **arguments)
+    picture.rotate = (0, 0, 180)
+    grid = level_grids(picture)[1]
+    result = result_of(np.ones((8, 8, 12), int), axes="ZYX")
+    labels = add_labels(viewer, result, Placement.of(picture, "ZYX", grid), "labels")
+    for one in (picture, labels):
+        one.affine = np.diag([1, -1, 1, 1])
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    written = read_image(tmp_path / "x.nii.gz").geometry
+    np.testing.assert_allclose(written.affine, grid.geometry(place, "ZYX").affine, atol=1e-4)
+
+
+def test_a_part_cut_out_of_a_picture_lies_where_it_was_cut_out(viewer: ViewerModel) -> None:
+    whole = volume()
+    part = ImageLayer(
+        whole.data[2:, 1:], **{k: getattr(whole, k) for k in ("scale", "units", "axis_labels", "metadata")}
+    )
+    part.translate = whole.data_to_world((2, 1, 0))
+    np.testing.assert_allclose(placed_geometry(part, "ZYX").to_world((0, 0, 0)), TILTED.to_world((2, 1, 0)))
+    part.scale = (2, 1, -1)
+    with pytest.raises(ImageError, match="turned and has other pixels"):
+        placed_geometry(part, "ZYX")
+
+
+def twins(viewer: ViewerModel) -> tuple[Any, Any, Any, Geometry]:
+    """Two scans in one box of the canvas, one stored LPS, one RAS; labels by hand on the second; where that lies."""
+    first = Geometry(spacing=(3, 1, 1), unit="mm", origin=(-6, -10, -10), is_anatomical=True)
+    array = np.zeros((5, 21, 21), np.uint8)
+    array[:, 3:8, 2:7] = 1
+    second = first.turned(array.shape, (0, 1, 2), (False, True, True))
+    layers = []
+    for name, pixels, place in (("one", array, first), ("two", array[:, ::-1, ::-1], second)):
+        data, arguments, _ = layer_data(Image(array=pixels, axes="ZYX", geometry=place, name=name))
+        layers.append(viewer.add_image(data, **arguments))
+    keys = ("scale", "translate", "rotate", "affine", "units", "axis_labels")
+    by_hand = viewer.add_labels((layers[1].data > 0).astype(int), **{k: getattr(layers[1], k) for k in keys})
+    return *layers, by_hand, second
+
+
+def middle(path: Path) -> Any:
+    image = nibabel.load(path)
+    return nibabel.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) > 0).mean(0))
+
+
+def test_a_mask_drawn_by_hand_is_not_mirrored_by_another_scan_in_its_place(viewer: ViewerModel, tmp_path: Path) -> None:
+    one, two, by_hand, place = twins(viewer)
+    if not np.allclose(one.data_to_world((0, 0, 0)), two.data_to_world((0, 0, 0))):
+        pytest.skip("they are not shown in one place")
+    with pytest.raises(OutputError, match=r"by 'one' and 'two', which .* Show only the one"):
+        write_volume(str(tmp_path / "x.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    assert list(tmp_path.iterdir()) == []
+    one.visible = False
+    write_volume(str(tmp_path / "x.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(middle(tmp_path / "x.nii.gz"), (6, 5, 0), atol=1e-4)
+    np.testing.assert_allclose(read_image(tmp_path / "x.nii.gz").geometry.affine, place.affine, atol=1e-4)
+    two.visible, one.visible = False, True
+    write_volume(str(tmp_path / "y.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(middle(tmp_path / "y.nii.gz"), (-6, -5, 0), atol=1e-4)  # as it is seen
+    one.visible = False
+    with pytest.raises(OutputError, match="different places"):
+        write_volume(str(tmp_path / "z.nii.gz"), *by_hand.as_layer_data_tuple()[:2])
+
+
+def test_labels_that_know_their_picture_ask_no_other_scan(viewer: ViewerModel, tmp_path: Path) -> None:
+    _, two, _, place = twins(viewer)
+    marked = result_of(np.asarray(two.data).astype(int), axes="ZYX")
+    labels = add_labels(viewer, marked, Placement.of(two, "ZYX"), "labels")
+    two.visible = False
+    for one in (two, labels):
+        one.affine = np.diag([1, -1, -1, 1])
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(middle(tmp_path / "x.nii.gz"), (6, 5, 0), atol=1e-4)
+    np.testing.assert_allclose(read_image(tmp_path / "x.nii.gz").geometry.affine, place.affine, atol=1e-4)
 
 
 def test_labels_added_by_hand_lie_on_the_picture_with_their_grid(viewer: ViewerModel, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,8 +66,8 @@ def axes_of(layer: napari.layers.Layer) -> tuple[str, bool]:
 def geometry_of(layer: napari.layers.Layer, axes: str) -> Geometry:
     """Pixel size and place of the spatial axes; unknown unless every one of them has a unit of length.
 
-    napari's world is that of the picture's own axes; a picture from a volume file keeps in its metadata how these lie
-    in the patient. A sheared layer has no place, only a pixel size.
+    What came from a file lies where the file says, whatever was done to the view. A sheared layer of which no file is
+    known has no place, only a pixel size.
     """
     try:
         return placed_geometry(layer, axes)
@@ -84,29 +84,83 @@ def placed_geometry(layer: napari.layers.Layer, axes: str) -> Geometry:
     Raises
     ------
     ImageError
-        If the layer is sheared, or turned between space and other axes.
+        If no file says where the layer lies, and it is sheared, or turned between space and other axes; or if it was
+        turned and has other pixels than its file.
+    """
+    kept = kept_place(layer, axes)
+    if kept is not None and is_as_in_file(layer, axes, kept):
+        return kept
+    view, unit = view_of(layer, axes)
+    if unit == "px":
+        return geo.unknown(len(view) - 1)
+    turn = np.eye(len(view))
+    if kept is not None and is_along_own_axes(view):
+        turn[:-1, :-1] = kept.direction
+    elif kept is not None:
+        raise ImageError(
+            f"Layer {layer.name!r} was turned and has other pixels than the file that it came from, so where it lies "
+            "is not known. Reset its transform, or open the file again."
+        )
+    try:
+        return Geometry.from_affine(turn @ view, unit, is_anatomical=kept is not None and kept.is_anatomical)
+    except ImageError as error:
+        raise ImageError(f"Layer {layer.name!r} is sheared or flat, so it has no place in a file. {error}") from error
+
+
+def kept_place(layer: napari.layers.Layer, axes: str) -> Geometry | None:
+    """Where the file says that a layer lies; None if there is none, or it has other axes in space."""
+    place = layer.metadata.get(PLACE)
+    if place is None or len(place["spacing"]) != sum(a in "ZYX" for a in axes):
+        return None
+    return Geometry(**{field.name: place[field.name] for field in fields(Geometry)})
+
+
+def is_as_in_file(layer: napari.layers.Layer, axes: str, kept: Geometry) -> bool:
+    """Whether the place in its file holds for a layer: not where a part was cut out of it.
+
+    The pixel size of a picture that lies in no patient is a person's to state by the layer's scale, too.
+    """
+    if shape_in_space(layer, axes) != tuple(layer.metadata[PLACE]["shape"]):
+        return False
+    is_plain = not kept.is_anatomical and kept == replace(kept, direction=())
+    return not is_plain or not is_along_own_axes(view_of(layer, axes)[0])
+
+
+def shape_in_space(layer: napari.layers.Layer, axes: str, level: int = 0) -> tuple[int, ...]:
+    """Pixels along ``(Z)YX`` of a layer, or of one of its levels."""
+    data: Any = layer.data[level] if getattr(layer, "multiscale", False) else layer.data
+    return tuple(data.shape[axes.index(a)] for a in "ZYX" if a in axes)
+
+
+def view_of(layer: napari.layers.Layer, axes: str) -> tuple[NDArray[np.float64], str]:
+    """How a layer's data ``(Z)YX`` lie in napari's world, homogeneous, and its unit; numbers as they are if ``"px"``.
+
+    Raises
+    ------
+    ImageError
+        If it is turned between space and other axes.
     """
     spatial = [axes.index(a) for a in "ZYX" if a in axes]
     factors, unit = _length_units(layer, spatial)
-    if unit == "px":
-        return geo.unknown(len(spatial))
     world = world_matrix(layer)
     rest = [i for i in range(layer.ndim) if i not in spatial]
     if world[np.ix_(spatial, rest)].any() or world[np.ix_(rest, spatial)].any():
         raise ImageError(f"Layer {layer.name!r} is turned between space and other axes. Reset its transform.")
     order = [*spatial, layer.ndim]
-    matrix = np.diag([*factors, 1.0]) @ world[np.ix_(order, order)]
-    turn, is_anatomical = _frame_of(layer, len(spatial))
-    try:
-        return Geometry.from_affine(turn @ matrix, unit, is_anatomical=is_anatomical)
-    except ImageError as error:
-        raise ImageError(f"Layer {layer.name!r} is sheared or flat, so it has no place in a file. {error}") from error
+    return np.diag([*factors, 1.0]) @ world[np.ix_(order, order)], unit
 
 
-def place_of(geometry: Geometry) -> dict[str, Any]:
-    """What a layer's metadata keep of a geometry: how napari's world, the picture's own axes, lies in the patient."""
-    is_plain = not geometry.is_anatomical and geometry == replace(geometry, direction=())
-    return {} if is_plain else {PLACE: {"direction": geometry.direction, "is_anatomical": geometry.is_anatomical}}
+def is_along_own_axes(view: NDArray[np.float64]) -> bool:
+    """Whether a view shows data along their own axes, neither turned nor mirrored."""
+    columns = view[:-1, :-1]
+    along = columns.diagonal()
+    return bool((along > 0).all() and np.abs(columns - np.diag(along)).max() <= 1e-6 * along.min())
+
+
+def place_of(image: Image) -> dict[str, Any]:
+    """What a layer's metadata keep of a picture's place, and of its size, as that holds for all of its pixels only."""
+    place = image.geometry
+    return {PLACE: {**asdict(place), "shape": tuple(map(image.size, place.axes))}} if place.is_physical else {}
 
 
 def translate_of(geometry: Geometry) -> tuple[float, ...]:
@@ -136,17 +190,6 @@ def world_matrix(layer: napari.layers.Layer) -> NDArray[np.float64]:
 
     own = Affine(scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear)
     return np.array(layer.affine.affine_matrix) @ own.affine_matrix
-
-
-def _frame_of(layer: napari.layers.Layer, dims: int) -> tuple[NDArray[np.float64], bool]:
-    """How napari's world lies in the patient, homogeneous, and whether there is one."""
-    place = layer.metadata.get(PLACE, {})
-    turn = np.eye(dims + 1)
-    direction = np.array(place.get("direction", np.eye(dims)), float)
-    if direction.shape != (dims, dims):
-        return turn, False
-    turn[:-1, :-1] = direction
-    return turn, bool(place.get("is_anatomical", False))
 
 
 def statement_of(layer: napari.layers.Layer) -> Statement:

@@ -36,7 +36,7 @@ def layer_data(image: Image, path: Path | None = None) -> LayerData:
     spatial = dict(zip(place.axes, place.spacing, strict=True))
     offset = dict(zip(place.axes, translate_of(place), strict=True))
     unit = _UNITS[place.unit]
-    metadata: dict[str, Any] = place_of(place)
+    metadata: dict[str, Any] = place_of(image)
     if image.overview is not None:
         metadata[OVERVIEW] = image.overview
     if image.channel_names:

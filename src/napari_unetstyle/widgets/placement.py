@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
-from napari_unetstyle.widgets.layers import PLACE, stored, world_matrix
+from napari_unetstyle.widgets.anatomy import place_on
+from napari_unetstyle.widgets.layers import stored, world_matrix
 from napari_unetstyle.widgets.level_grid import placed
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Placement:
             arguments=_arguments(layer, own, grid),
             transform=_transform(layer),
             grid=grid,
-            metadata={PLACE: layer.metadata[PLACE]} if PLACE in layer.metadata else {},
+            metadata=place_on(layer, axes, grid),
         )
 
     def changes(self, viewer: napari.viewer.ViewerModel) -> list[str]:

@@ -102,8 +102,8 @@ def add_styled(
         "is_inverted": styled.is_inverted,
     }
     metadata = {STYLE: about}
-    if PLACE in source.metadata:
-        metadata[PLACE] = source.metadata[PLACE]
+    if PLACE in source.layer.metadata:
+        metadata[PLACE] = dict(source.layer.metadata[PLACE])  # an own one: labels know their picture by it
     array, axes = np.asarray(styled.image.array), styled.image.axes
     is_rgb = axes.endswith("C") and array.shape[-1] in (3, 4) and len(axes) == len(place.arguments["scale"]) + 1
     layer: napari.layers.Image = viewer.add_image(

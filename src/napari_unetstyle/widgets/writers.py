@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unetstyle.core.errors import ImageError, OutputError
+from napari_unetstyle.core.imaging.dicom_seg import SUFFIX as DICOM
+from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
+from napari_unetstyle.widgets.anatomy import agreed, names, note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA
-from napari_unetstyle.widgets.layers import PLACE, axes_of, placed_geometry
+from napari_unetstyle.widgets.layers import PLACE, axes_of, shape_in_space
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.saving import name_in_picture
 
@@ -23,77 +26,91 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 
     A layer that does not say where it lies (one that was added by hand, say) lies where the open picture does that has
-    the same grid.
+    the same grid on the canvas; where several do that lie in different places, the ones that are seen count.
 
     Raises
     ------
     OutputError
         If its place is not certain, an id cannot be stored, or the file cannot be written; nothing is written then.
     """
+    from napari import current_viewer
     from napari.layers import Layer
-    from napari.utils.notifications import show_warning
+    from napari.utils.notifications import show_info, show_warning
 
     from napari_unetstyle.core.segmentation.output import write_labels
 
     layer = Layer.create(data, meta, "labels")
-    axes, geometry, layer_to_labels = _place(layer, path)
-    labels = layer_to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
-    more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **_source(layer, path)}
-    return [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
-
-
-def _source(layer: napari.layers.Labels, path: str) -> dict[str, Any]:
-    """For DICOM-SEG, the files of the series on whose grid the layer lies."""
-    from napari import current_viewer
-
-    from napari_unetstyle.core.imaging.dicom_seg import SUFFIX
-    from napari_unetstyle.widgets.series_chooser import FILES
-
-    if not path.lower().endswith(SUFFIX):
-        return {}
-    viewer = current_viewer()
-    for other in viewer.layers if viewer is not None else ():
-        if FILES in other.metadata and _has_grid_of(layer, other):
-            return {"source": other.metadata[FILES]}
-    raise OutputError(
-        f"Could not write {path}: DICOM-SEG refers to the series that was segmented, and none is open on the grid of "
-        f"layer {layer.name!r}. Open it, or choose another format, such as .nii.gz. Nothing was written."
-    )
-
-
-def _place(layer: napari.layers.Labels, path: str) -> Any:
-    """Axes, geometry, and what brings the layer's data into the order of these axes."""
-    like = layer if PLACE in layer.metadata else _picture_below(layer, path)
+    layers = [*current_viewer().layers] if current_viewer() is not None else []
     try:
-        axes, is_assumed = axes_of(like)
-        geometry = placed_geometry(like, axes)
+        like, axes, geometry = _place(layer, layers)
+        source = _source(layer, geometry, layers) if path.lower().endswith(DICOM) else {}
     except ImageError as error:
         raise OutputError(f"Could not write {path}: {error} Nothing was written.") from error
+    labels = Placement.of(like, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
+    more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **source}
+    axes = "".join(a for a in "TZYX" if a in axes)
+    written = [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
+    note = note_on(like, layers)
+    if note:
+        show_info(note)
+    return written
+
+
+def _place(layer: napari.layers.Labels, layers: list[Any]) -> tuple[Any, str, Geometry]:
+    """The layer that says where `layer` lies (maybe itself), the axes of its data, and the place."""
+    like = layer if PLACE in layer.metadata else _picture_below(layer, layers)
+    axes, is_assumed = axes_of(like)
     if is_assumed and like.ndim > 3:
-        raise OutputError(
-            f"Could not write {path}: layer {layer.name!r} does not say what its {like.ndim} axes are. Name them "
-            "(t, z, y, x) in its axis labels. Nothing was written."
+        raise ImageError(
+            f"Layer {layer.name!r} does not say what its {like.ndim} axes are. Name them (t, z, y, x) in its axis "
+            "labels."
         )
-    placement = Placement.of(like, axes)
-    return "".join(a for a in "TZYX" if a in axes), geometry, placement.to_labels
+    return like, axes, place_among(like, axes, layers)
 
 
-def _picture_below(layer: napari.layers.Labels, path: str) -> napari.layers.Layer:
-    """The open layer with a place in a patient on whose grid this one lies; itself if there is none with a place."""
-    from napari import current_viewer
-
-    viewer = current_viewer()
-    placed = [other for other in viewer.layers if PLACE in other.metadata] if viewer is not None else []
-    for other in placed:
-        if _has_grid_of(layer, other):
-            return other
-    if not placed:
+def _picture_below(layer: napari.layers.Labels, layers: list[Any]) -> Any:
+    """The open layer with a place on whose grid this one is seen; itself if there is none with a place in a patient."""
+    placed = [other for other in layers if PLACE in other.metadata]
+    fitting = [other for other in placed if _has_grid_of(layer, other)]
+    if fitting:
+        return agreed(layer, [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting])[0]
+    in_patient = [other for other in placed if other.metadata[PLACE]["is_anatomical"]]
+    if not in_patient:
         return layer
-    names = ", ".join(repr(other.name) for other in placed)
-    raise OutputError(
-        f"Could not write {path}: where layer {layer.name!r} lies in the patient is not known, as it does not have the "
-        f"grid of {names}. Make labels of the same size at the same place. Nothing was written."
+    raise ImageError(
+        f"Where layer {layer.name!r} lies in the patient is not known, as it does not have the grid of "
+        f"{names(in_patient)}. Make labels of the same size at the same place."
     )
+
+
+def _source(layer: napari.layers.Labels, place: Geometry, layers: list[Any]) -> dict[str, Any]:
+    """For DICOM-SEG, the files of the layer's own series, or of the one on whose grid it lies."""
+    from napari_unetstyle.widgets.series_chooser import FILES
+
+    if FILES in layer.metadata:
+        return {"source": layer.metadata[FILES]}
+    fitting = [other for other in layers if FILES in other.metadata and _lies_on(layer, place, other, layers)]
+    for some in (fitting, [other for other in fitting if other.visible]):
+        if len({other.metadata[FILES] for other in some}) == 1:
+            return {"source": some[0].metadata[FILES]}
+    if fitting:
+        raise ImageError(
+            f"DICOM-SEG refers to the series that was segmented, and {names(fitting)} lie on the grid of layer "
+            f"{layer.name!r}. Show only the one that it was painted on, and hide the others."
+        )
+    raise ImageError(
+        f"DICOM-SEG refers to the series that was segmented, and none is open on the grid of layer {layer.name!r}. "
+        "Open it, or choose another format, such as .nii.gz."
+    )
+
+
+def _lies_on(layer: napari.layers.Labels, place: Geometry, other: Any, layers: list[Any]) -> bool:
+    """Whether labels at a place in the patient are on the grid of another layer."""
+    axes = axes_of(other)[0]
+    shape = shape_in_space(other, axes)
+    if tuple(layer.data.shape)[-len(shape) :] != shape or not place.is_physical:
+        return False
+    return apart(place, place_among(other, axes, layers), shape) <= SAME_PLACE * min(place.spacing)
 
 
 def _has_grid_of(layer: napari.layers.Labels, other: napari.layers.Layer) -> bool:

@@ -1,0 +1,199 @@
+"""Where labels lie on the anatomy, however they and their picture were moved or turned on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
+from napari_unetstyle.widgets.layers import (
+    PLACE,
+    axes_of,
+    is_along_own_axes,
+    is_as_in_file,
+    kept_place,
+    placed_geometry,
+    shape_in_space,
+    translate_of,
+    view_of,
+)
+
+if TYPE_CHECKING:
+    import napari.layers
+
+    from napari_unetstyle.core.imaging.levels import LevelGrid
+
+_PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: the one of their picture, and how they were shown
+_SAME_VIEW = 1e-3  # of a pixel
+
+
+def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> dict[str, Any]:
+    """What the metadata of labels keep: where their picture lies in its file, which one it is, how it was shown.
+
+    Of a DICOM series they keep the files, too, which DICOM-SEG refers to.
+
+    Parameters
+    ----------
+    layer, axes, grid
+        The picture, its axes, and the level of it that the labels are on.
+    """
+    from napari_unetstyle.widgets.series_chooser import FILES
+
+    files = {FILES: layer.metadata[FILES]} if FILES in layer.metadata else {}
+    if kept_place(layer, axes) is None:
+        return files
+    try:
+        place, (view, _) = placed_geometry(layer, axes), view_of(layer, axes)
+    except ImageError:  # cut out and turned: labels of it lie nowhere, either
+        return files
+    if grid is not None:
+        place = grid.geometry(place, axes)
+        where = [axes.index(a) for a in place.axes]
+        step = np.diag([*(grid.factor[i] for i in where), 1.0])
+        step[:-1, -1] = [grid.offset[i] for i in where]
+        view = view @ step
+    own = layer.metadata[PLACE]
+    shape = shape_in_space(layer, axes, 0 if grid is None else grid.index)
+    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: own.get(_PICTURE, own), _VIEW: view}, **files}
+
+
+def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.layers.Layer]) -> Geometry:
+    """Where a layer lies in the patient, or in the world of its file.
+
+    A picture lies where its file says. Labels lie where they are seen on their picture; labels from a file where that
+    says, unless they alone were moved.
+
+    Parameters
+    ----------
+    layer, axes
+        The layer, and the axes of its data.
+    layers
+        All that are open.
+
+    Raises
+    ------
+    ImageError
+        If that is not certain.
+    """
+    place = placed_geometry(layer, axes)
+    kept = layer.metadata.get(PLACE)
+    if kept is None or type(layer).__name__ != "Labels" or kept_place(layer, axes) is None:
+        return place
+    own = [other for other in layers if other is not layer and other.metadata.get(PLACE) is kept.get(_PICTURE, 0)]
+    if own:
+        return agreed(layer, [(other, _seen_on(layer, axes, other)) for other in own])[1]
+    view, unit = view_of(layer, axes)
+    if _is_same(view, kept.get(_VIEW, _plain_view(place, unit)), place, kept["shape"]):
+        return place
+    seen = [(other, _seen_on(layer, axes, other)) for other in layers if _is_picture(other, place)]
+    if any(_are_same(one, place, kept["shape"]) for _, one in seen):
+        return place  # both were moved
+    if seen:
+        return agreed(layer, seen)[1]
+    if _PICTURE not in kept:
+        return place
+    raise ImageError(
+        f"Layer {layer.name!r} was moved on the screen since it was made, and the picture that it was made on is not "
+        "open, so where it lies is not known. Open that picture again, or put the layer's transform back."
+    )
+
+
+def agreed(
+    layer: napari.layers.Layer, answers: list[tuple[napari.layers.Layer, Geometry]]
+) -> tuple[napari.layers.Layer, Geometry]:
+    """The first of some open layers and the place that it gives to `layer`, if all give one, or all that are seen do.
+
+    Raises
+    ------
+    ImageError
+        If they differ.
+    """
+    for some in (answers, [(other, place) for other, place in answers if other.visible]):
+        if some and all(_are_same(place, some[0][1], shape_in_space(layer, axes_of(layer)[0])) for _, place in some):
+            return some[0]
+    raise ImageError(
+        f"Layer {layer.name!r} would lie in different places of the patient by {names([a for a, _ in answers])}, which "
+        "share its place on the screen. Show only the one that it was painted on, and hide the others."
+    )
+
+
+def turned(layer: napari.layers.Layer, axes: str) -> str:
+    """How a layer is shown otherwise than its file says, in one word or two; nothing if it is not."""
+    kept = kept_place(layer, axes)
+    try:
+        view, unit = view_of(layer, axes)
+    except ImageError:
+        return "turned"
+    if kept is None or unit == "px" or not is_as_in_file(layer, axes, kept):
+        return ""
+    if _is_same(view, _plain_view(kept, unit), kept, layer.metadata[PLACE]["shape"]):
+        return ""
+    return "moved or stretched" if is_along_own_axes(view) else "turned"
+
+
+def note_on(layer: napari.layers.Layer, layers: Iterable[napari.layers.Layer]) -> str:
+    """What to say when labels are saved whose picture, or which themselves, are not shown as the file says."""
+    kept = layer.metadata.get(PLACE, {}).get(_PICTURE, 0)
+    pictures = [other for other in layers if other.metadata.get(PLACE) is kept] or [layer]
+    how = next((how for other in pictures if (how := turned(other, axes_of(other)[0]))), "")
+    return f"The picture was {how} on the screen; the labels are saved as it lies in its file." if how else ""
+
+
+def names(layers: Iterable[napari.layers.Layer]) -> str:
+    """Of layers, as a sentence has them."""
+    *most, last = [repr(layer.name) for layer in layers]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _is_picture(layer: napari.layers.Layer, place: Geometry) -> bool:
+    if type(layer).__name__ != "Image" or PLACE not in layer.metadata:
+        return False
+    kept = kept_place(layer, axes_of(layer)[0])
+    return kept is not None and kept.is_anatomical and len(kept.spacing) == len(place.spacing)
+
+
+def _seen_on(labels: napari.layers.Layer, axes: str, picture: napari.layers.Layer) -> Geometry:
+    """Where labels lie if they lie on a picture as they are seen on it."""
+    below = axes_of(picture)[0]
+    place = placed_geometry(picture, below)
+    (view, unit), (under, unit_under) = view_of(labels, axes), view_of(picture, below)
+    if len(view) != len(under):
+        raise ImageError(
+            f"Layer {labels.name!r} and its picture {picture.name!r} have different axes in space. Name them alike."
+        )
+    factor = {("um", "mm"): 1e-3, ("mm", "um"): 1e3}.get((unit, unit_under), 1.0)
+    step = np.linalg.solve(under, np.diag([*[factor] * (len(view) - 1), 1.0]) @ view)
+    if np.allclose(step, np.eye(len(step)), rtol=0, atol=1e-9):
+        return place
+    try:
+        return Geometry.from_affine(place.affine @ step, place.unit, is_anatomical=place.is_anatomical)
+    except ImageError as error:
+        raise ImageError(
+            f"Layer {labels.name!r} is sheared against {picture.name!r}, so it has no regular grid in its file. "
+            "Put its transform back."
+        ) from error
+
+
+def _plain_view(place: Geometry, unit: str) -> NDArray[np.float64]:
+    """How a picture is shown when it is opened: along its own axes."""
+    place = place.in_unit(unit) if unit != "px" else place
+    view = np.diag([*place.spacing, 1.0])
+    view[:-1, -1] = translate_of(place)
+    return view
+
+
+def _is_same(view: NDArray[np.float64], other: NDArray[np.float64], place: Geometry, shape: Iterable[int]) -> bool:
+    """Whether two views show corners at the same spots."""
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in shape))])
+    away = np.linalg.solve(other, (view - other) @ corners.T)[: len(place.spacing)]
+    return bool(np.abs(away).max() <= _SAME_VIEW)
+
+
+def _are_same(one: Geometry, other: Geometry, shape: Iterable[int]) -> bool:
+    return apart(one, other, shape) <= SAME_PLACE * min(other.spacing)
