@@ -92,6 +92,44 @@ def test_the_side_stays_and_the_patient_is_in_the_dicom_seg_only(
     assert not [word for word in CANARIES if word.encode() in content]
 
 
+def test_the_side_stays_with_the_picture_turned_and_another_series_open(
+    dock: MainDock, run: Any, series: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    import highdicom
+
+    picture, middle = dock.viewer.layers[0], series[1]
+    place = PLACE.turned(picture.data.shape, (0, 1, 2), (False, True, True))
+    other = made.write_volume(tmp_path / "other", np.asarray(picture.data)[:, ::-1, ::-1], place)
+    ((data, arguments, _),) = read_dicom(other)
+    dock.viewer.add_image(data, **arguments, visible=False)
+    dock.viewer.layers.selection.active = picture
+    picture.rotate = (0, 0, 90)
+    run(dock)
+    labels = dock.viewer.layers[-1]
+    labels.data = (np.asarray(picture.data) > 1000).astype(np.uint8)
+    for layer in (picture, labels):
+        layer.affine = np.diag([1, -1, -1, 1])
+    seg = save(dock, "dicom", tmp_path / "seg.dcm", qtbot)
+    volume = highdicom.seg.segread(seg).get_volume(combine_segments=True)
+    xyz = np.argwhere(volume.array == 1) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert is_left_posterior_superior(xyz[:, ::-1], middle)
+    qtbot.wait(50)
+    nifti = save(dock, "volume", tmp_path / "labels.nii.gz", qtbot)
+    said = dock.segment.results.box.said.text()
+    assert "The picture was turned on the screen; the labels are saved as it lies in its file." in said
+    by_menu = Path(write_volume(str(tmp_path / "menu.nii.gz"), *labels.as_layer_data_tuple()[:2])[0])
+    (by_menu_seg,) = write_volume(str(tmp_path / "menu.dcm"), *labels.as_layer_data_tuple()[:2])
+    assert pydicom.dcmread(by_menu_seg).SeriesInstanceUID != pydicom.dcmread(seg).SeriesInstanceUID
+    for path in (nifti, by_menu):
+        image = nibabel.load(path)
+        ras = nibabel.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) == 1))
+        assert is_left_posterior_superior((ras * (-1, -1, 1))[:, ::-1], middle)
+    labels.translate = np.add(labels.translate, (0, 0, 5))
+    moved = save(dock, "volume", tmp_path / "moved.nii.gz", qtbot)
+    apart = np.linalg.norm(nibabel.load(moved).affine[:3, 3] - image.affine[:3, 3])
+    assert apart == pytest.approx(5, abs=1e-4)
+
+
 def test_other_pictures_have_no_dicom_seg(make_windowless_dock: Any, run: Any) -> None:
     from tests.widgets.fake_core import blobs
 

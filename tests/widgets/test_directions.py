@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 
 from napari_unetstyle.core.imaging.geometry import Geometry, toward
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.widgets.directions import Directions, edge_letters
+from napari_unetstyle.widgets.directions import Directions, Shown, box_letters, edge_letters, is_mirrored, on_canvas
 from napari_unetstyle.widgets.opening import layer_data
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 
@@ -49,7 +49,7 @@ def test_letters_are_those_of_another_library(orientation: Any, order: tuple[int
     assert edge_letters(viewer) == expected
 
 
-def test_a_mirrored_view_mirrors_its_letters() -> None:
+def test_letters_follow_the_anatomy_however_the_picture_is_turned() -> None:
     viewer = ViewerModel()
     layer = add(viewer, np.eye(3))
     assert edge_letters(viewer) == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
@@ -57,7 +57,89 @@ def test_a_mirrored_view_mirrors_its_letters() -> None:
     assert edge_letters(viewer) == {"left": "L", "right": "R", "top": "P", "bottom": "A"}
     viewer.scene.camera.orientation2d = ("down", "right")
     layer.scale = np.array(layer.scale) * (1, 1, -1)
-    assert edge_letters(viewer)["right"] == "L"  # the volume was turned in the patient, not the patient on the screen
+    assert edge_letters(viewer) == {"left": "L", "right": "R", "top": "A", "bottom": "P"}
+    layer.scale, layer.affine = np.abs(layer.scale), np.diag([1, -1, -1, 1])
+    assert edge_letters(viewer) == {"left": "L", "right": "R", "top": "P", "bottom": "A"}
+    layer.affine, layer.rotate = np.eye(4), 90
+    assert edge_letters(viewer) == {"left": "A", "right": "P", "top": "L", "bottom": "R"}
+    layer.rotate, layer.translate = np.eye(3), (9, 9, 9)
+    assert edge_letters(viewer) == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+
+
+def test_pictures_that_disagree_have_no_letters_but_a_line_that_says_so() -> None:
+    viewer = ViewerModel()
+    layer = add(viewer, np.eye(3))
+    add(viewer, rotation((1, 0, 0), 0.2))
+    assert len(edge_letters(viewer)) == 4
+    other = add(viewer, np.diag([1.0, -1.0, -1.0]))
+    if edge_letters(viewer)["right"] == "L" if edge_letters(viewer) else False:
+        other.affine = np.diag([1, -1, -1, 1])
+    assert edge_letters(viewer) == {}
+    assert "lie in different directions here" in Shown.of(viewer).said
+    layer.visible = viewer.layers[1].visible = False
+    assert (len(edge_letters(viewer)), Shown.of(viewer).said) == (4, "")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+@pytest.mark.parametrize("orientation", AXIS_ORIENTATIONS[::5])
+def test_3d_shows_no_mirror_image(orientation: Any, order: tuple[int, ...], make_windowless_dock: Any) -> None:
+    dock = make_windowless_dock()
+    viewer = dock.viewer
+    before = viewer.scene.camera.orientation
+    layer = add(viewer, orientation)
+    viewer.dims.order = order
+    viewer.dims.ndisplay = 3
+    assert not is_mirrored(viewer)
+    # seen from the front, feet down, the patient's left is right on the canvas
+    front, left, head = (dict(box_letters_in_scene(viewer))[letter] for letter in "ALS")
+    camera = viewer.scene.camera
+    camera.set_view_direction(tuple(-front), tuple(head))
+    assert (on_canvas(viewer, left) - on_canvas(viewer, -left))[1] > 0
+    assert (on_canvas(viewer, head) - on_canvas(viewer, -head))[0] < 0
+    layer.visible = False
+    assert camera.orientation == before
+    layer.visible = True
+    viewer.dims.ndisplay = 2
+    assert camera.orientation == before
+
+
+def box_letters_in_scene(viewer: Any) -> Any:
+    """Unit vectors along the displayed axes, by the letter that they go to."""
+    steps = Shown.of(viewer).steps
+    return [(toward(s * step), s * unit) for step, unit in zip(steps.T, np.eye(3), strict=True) for s in (1, -1)]
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_letters_in_3d_are_where_the_volume_is_drawn(side: int, make_napari_viewer: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    layer = add(viewer, np.diag([1.0, 1.0, side]))
+    marked = np.zeros(layer.data.shape, np.int16)
+    marked[2:4, 8:12, (27 if side > 0 else 0) : (30 if side > 0 else 3)] = 1000  # on the left
+    layer.data = marked
+    layer.contrast_limits, layer.rendering, layer.colormap = (0, 1000), "mip", "green"
+    viewer.dims.ndisplay = 3
+    viewer.fit_to_view()
+    for angles in ((0, 0, 0), (-20, 25, 130), (10, 70, -40)):
+        viewer.scene.camera.angles = angles
+        shot = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+        green = shot[..., 1] - shot[..., 0] > 100
+        seen = np.argwhere(green).mean(axis=0) / green.shape
+        where = {letters: spot / np.array(viewer.canvas.size) for letters, spot in box_letters(viewer)}
+        assert np.linalg.norm(seen - where["L"]) < 0.08
+        assert set(where) == set("LRAPSI")
+
+
+def test_a_mirror_image_that_a_person_wants_is_said(make_dock: Any) -> None:
+    dock = make_dock()
+    add(dock.viewer, np.eye(3))
+    dock.viewer.dims.ndisplay = 3
+    camera = dock.viewer.scene.camera
+    camera.orientation = ("towards", *camera.orientation[1:])
+    assert dock.directions.said.startswith("mirror image")
+    dock.viewer.layers[0].visible = False
+    dock.viewer.layers[0].visible = True
+    assert str(camera.orientation[0]) == "towards"
+    assert dock.directions.said.startswith("mirror image")
 
 
 def test_what_does_not_lie_in_a_patient_has_no_letters() -> None:
@@ -69,9 +151,6 @@ def test_what_does_not_lie_in_a_patient_has_no_letters() -> None:
     layer.visible = False
     assert edge_letters(viewer) == {}
     layer.visible = True
-    layer.shear = [0.5, 0, 0]
-    assert edge_letters(viewer) == {}
-    layer.shear = [0, 0, 0]
     viewer.dims.ndisplay = 3
     assert edge_letters(viewer) == {}
 
@@ -104,9 +183,11 @@ def test_letters_lie_on_the_canvas_while_the_dock_is_open(make_dock: Any, qtbot:
     left = [image.pixelColor(x, y).lightness() for x in range(40) for y in range(middle - 10, middle + 10)]
     assert max(left) > 200
     dock.viewer.dims.ndisplay = 3
-    assert letters.isHidden()
+    assert (letters.isHidden(), letters.letters, len(letters.ends)) == (False, {}, 6)
     dock.viewer.dims.ndisplay = 2
-    assert not letters.isHidden()
+    assert (letters.isHidden(), len(letters.letters), letters.ends) == (False, 4, [])
+    layer.affine = np.diag([1, -1, -1, 1])
+    assert letters.letters["left"] == "L"
     for thing, name in ((layer, "visible"), (dock.viewer.canvas.grid, "enabled")):
         setattr(thing, name, not getattr(thing, name))
         assert letters.isHidden()

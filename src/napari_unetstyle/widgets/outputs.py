@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.widgets.anatomy import note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA, add_labels, features, own_metadata
+from napari_unetstyle.widgets.layers import axes_of, kept_place
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
@@ -167,6 +170,30 @@ class Output:
                 f"lie on {self.placement.name!r}. Segment the picture again."
             )
         return self.placement.to_labels(self.layer.data)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the layer's labels lie now: as in the run, unless they were moved against their picture.
+
+        Raises
+        ------
+        ImageError
+            If that is not certain.
+        """
+        place, axes = self.result.geometry, axes_of(self.layer)[0]
+        made = kept_place(self.layer, axes)
+        if made is None or not place.is_physical:
+            return place
+        now = place_among(self.layer, axes, self._viewer.layers)
+        if now == made:
+            return place
+        moved = place.affine @ np.linalg.solve(made.affine, now.in_unit(made.unit).affine)
+        return Geometry.from_affine(moved, place.unit, is_anatomical=place.is_anatomical)
+
+    @property
+    def note(self) -> str:
+        """What to say when the labels are saved and their picture was turned on the screen."""
+        return note_on(self.layer, self._viewer.layers)
 
     def is_place_of(self, result: SegmentResult, placement: Placement) -> bool:
         """Whether another run's result belongs here: same picture, same place, same kind."""

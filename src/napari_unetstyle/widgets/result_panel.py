@@ -56,7 +56,7 @@ class ResultPanel(QWidget):
         self._flat_view: Any = None  # center, zoom and point before the volume was turned round
         self._waiting: Callable[[], None] | None = None  # saves a table once what was painted last is measured
         self._is_stale = False  # the table that is being saved
-        self._lost: list[str] = []  # what the file cannot hold
+        self._lost: list[str] = []  # what the file cannot hold, and that the picture was turned
         self.box = AfterRun()
         self.message = MessageRow()
         layout = QVBoxLayout(self)
@@ -235,12 +235,12 @@ class ResultPanel(QWidget):
             return
         self._is_stale = key == TABLE_FORMAT and not self._measurements.is_current(output)
         try:
-            shown = as_shown(output)
+            shown = as_shown(output, has_place=FORMATS[key].has_place)
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
         files, name = files_of(output), output.layer.name
-        self._lost.clear()
+        self._lost[:] = [note] if FORMATS[key].has_place and (note := output.note) else []
         self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files, name, self._lost.append)))
 
     def _on_saved(self, outcome: Outcome) -> None:

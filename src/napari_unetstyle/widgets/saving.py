@@ -24,6 +24,11 @@ class Format:
     needs_series: bool = False  # DICOM-SEG refers to a series, and is for pictures from one only
     into_picture: bool = False  # among the labels of the OME-Zarr picture that was opened
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the file says where the labels lie."""
+        return self.writer == "write_labels" or self.needs_series
+
     def is_for(self, output: Output) -> bool:
         """Whether labels of the picture can be saved so."""
         if self.needs_series:
@@ -94,11 +99,22 @@ def name_in_picture(path: Path, wanted: str) -> str | None:
     return None if picture.is_labels else free_label_name(picture, wanted)
 
 
-def as_shown(output: Output) -> SegmentResult:
-    """The output's result with the labels and measurements of its layer, as they are at this moment."""
+def as_shown(output: Output, *, has_place: bool = True) -> SegmentResult:
+    """The output's result with the labels, measurements and place of its layer, as they are at this moment.
+
+    Where they lie does not matter, and need not be certain, unless `has_place`.
+
+    Raises
+    ------
+    ImageError
+        If its data do not lie on the picture any more, or where they lie is not certain.
+    """
     result = output.result
     provenance = {**result.provenance, **({"painted": True} if output.is_touched else {})}
-    return result.changed(labels=output.labels.copy(), objects=shown_table(output), provenance=provenance)
+    place = output.geometry if has_place else result.geometry
+    return result.changed(
+        labels=output.labels.copy(), geometry=place, objects=shown_table(output), provenance=provenance
+    )
 
 
 def shown_table(output: Output) -> Table:
