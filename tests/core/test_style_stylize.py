@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unetstyle.core import Reference, as_image, stylize
+from napari_unetstyle.core import KeptStyle, Reference, as_image, stylize
 from napari_unetstyle.core.errors import ImageError, OptionError, UnetstyleError
 
 METHODS = ("automatic", "histogram", "moments")
@@ -113,6 +113,21 @@ def test_what_is_not_possible_is_said():
 def test_styles_are_mixed():
     dark, light = Reference.of(np.full((1, 9, 9), 50, np.uint8)), Reference.of(np.full((1, 9, 9), 150, np.uint8))
     assert Reference.mixed([dark, light], [1, 3]).mean[0] == pytest.approx(125 / 255, abs=1e-4)
+
+
+def test_bright_on_dark_and_dark_on_bright_are_not_averaged():
+    bright, dark = blobs((64, 64), 1), 255 - blobs((64, 64), 2)
+    for method in ("automatic", "histogram", "any", "gatys"):
+        for styles in ([bright, dark], [dark, bright], [bright, bright, dark], ["he-light", "fluorescence"]):
+            with pytest.raises(OptionError, match="Styles of opposite polarity have no mean"):
+                stylize(blobs((64, 64), 3), styles, method)
+    with pytest.raises(OptionError, match=r"he-light \(-0\.\d\d\), brighter in fluorescence \(\+0"):
+        stylize(dark, ["fluorescence", "he-light"])
+    with pytest.raises(OptionError, match=r"in style 2 .* brighter in style 1"):
+        KeptStyle.of("gray-mush", [as_image(bright), as_image(dark)])
+    even = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)  # of no sure polarity
+    for styles in ([bright, blobs((64, 64), 5)], [dark, even], [bright, even]):
+        assert stylize(blobs((64, 64), 3), styles).image.array.std() > 15
 
 
 @given(seed=st.integers(0, 99), shape=st.sampled_from([(1, 9, 11), (3, 40, 50), (1, 6, 30, 20), (3, 500, 400)]))

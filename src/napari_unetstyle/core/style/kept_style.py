@@ -18,7 +18,7 @@ from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.models.spec import has_controls
 from napari_unetstyle.core.style.network import LARGEST, StyleNetwork, is_packed, packed, unpacked
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
-from napari_unetstyle.core.style.reference import LEVELS, Reference
+from napari_unetstyle.core.style.reference import LEVELS, Reference, joined
 from napari_unetstyle.core.style.stains import tells_two
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class KeptStyle(BaseModel):
         if not pictures:
             raise OptionError("Give at least one picture whose style is to be kept.")
         looks = [channels_first(picture) for picture in pictures]
-        mean = Reference.mixed([Reference.of(look) for look in looks])
+        mean = joined([Reference.of(look) for look in looks])
         if mean.is_constant:
             raise OptionError("The picture has the same value everywhere, so there is no style to keep.")
         small = base64.b64encode(_thumbnail(looks[0]).tobytes()).decode() if thumbnail else None

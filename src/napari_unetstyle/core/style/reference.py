@@ -153,6 +153,27 @@ class Reference:
         )
 
 
+def joined(references: Sequence[Reference]) -> Reference:
+    """The mean of styles that somebody gave together.
+
+    Raises
+    ------
+    OptionError
+        If they cannot be mixed, see :meth:`Reference.mixed`, or are of opposite polarities: the mean of bright on dark
+        and dark on bright is a gray without contrast.
+    """
+    dark, bright = (
+        [f"{one.name or f'style {i}'} ({one.polarity:+.2f})" for i, one in enumerate(references, 1) if side(one)]
+        for side in (lambda one: one.polarity <= -polarity.SURE, lambda one: one.polarity >= polarity.SURE)
+    )
+    if dark and bright:
+        raise OptionError(
+            f"Styles of opposite polarity have no mean: things are darker than what is around them in "
+            f"{', '.join(dark)}, brighter in {', '.join(bright)}. Give styles of one polarity."
+        )
+    return Reference.mixed(references)
+
+
 class _Looked(Reference):
     """The style of pixels at hand; each number is taken when it is first asked for, as no method needs them all.
 

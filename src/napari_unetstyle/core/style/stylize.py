@@ -21,7 +21,7 @@ from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
 from napari_unetstyle.core.style.given import look_of, of_channel, opened, reference_of, trained_style
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
-from napari_unetstyle.core.style.reference import Reference
+from napari_unetstyle.core.style.reference import Reference, joined
 
 _STRIP = 2**22  # pixels that are changed at once
 _COLORS = 3
@@ -72,7 +72,7 @@ def stylize(
         numpy, dask or zarr array, :class:`~napari_unetstyle.core.Image`, or the path of a picture file.
     style
         The same, or a :class:`Reference`, or a style of the :class:`StyleBank`, by its name or the file that it was
-        exported to; or a list of these, which are mixed.
+        exported to; or a list of these, which are mixed; all bright on dark, or all dark on bright.
     method, strength, align, neural, channel
         See :class:`StyleOptions`.
     axes
@@ -176,7 +176,7 @@ class Styling:
         if options.method in TRAINED:
             for style in styles:
                 trained_style(style)
-        wanted = Reference.mixed([reference_of(style) for style in styles])
+        wanted = joined([reference_of(style) for style in styles])
         pixels = channels_first(image)
         if pixels.dtype == bool and options.strength > 0:
             raise ImageError(
