@@ -65,6 +65,16 @@ def test_all_of_it_learns_but_what_the_last_normalization_does_without() -> None
     assert idle == {"body.fine.norm.weight", "body.fine.norm.bias"}
 
 
+def test_statistics_and_look_of_pictures_are_kept() -> None:
+    made, wanted = network(), network().look(torch.rand(1, 3, 30, 30) ** 3)
+    one, other = torch.rand(1, 3, 40, 50), 0.3 * torch.rand(1, 3, 40, 50)
+    with torch.no_grad():
+        kept = TowardStyle(made, wanted).frozen(one)
+        assert torch.allclose(kept(one), made(one, wanted), atol=1e-5)
+        assert not torch.allclose(kept(other), made(other, wanted), atol=1e-3)
+        assert torch.allclose(made.look(torch.cat([one, one])), made.look(one), atol=1e-5)
+
+
 # Its file
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unetstyle.core import GatysOptions, KeptStyle, as_image, stylize
 from napari_unetstyle.core.errors import ImageError
@@ -82,6 +83,18 @@ def test_slices_that_are_alike_look_alike_and_as_one_picture_does(method: str) -
         np.testing.assert_array_equal(one, shown[0])
     alone = made(picture(1), method, 1, align=False)
     assert np.abs(shown[0].astype(int) - alone).max() <= 2  # ranks fall between other pixels
+
+
+@pytest.mark.parametrize("method", [method for method in EVERY if method != "gatys"])  # whose sums are of whole slices
+def test_slices_that_differ_in_one_place_stay_alike_far_from_it(method: str) -> None:
+    one = ndimage.gaussian_filter(np.random.default_rng(5).random((96, 96)), 1.5)
+    one = (255 * (one - one.min()) / np.ptp(one)).astype(np.uint8)
+    other = one.copy()
+    other[4:24, 4:24] = 255
+    shown = made(np.stack([one, other, one, one]), method, 1, axes="ZYX")
+    for frame in (0, 2):
+        np.testing.assert_array_equal(shown[frame][64:, 64:], shown[1][64:, 64:])
+    assert shown[0].std() > 5
 
 
 @methods

@@ -245,7 +245,7 @@ def test_strength_0_is_the_identity_and_a_half_lies_between() -> None:
     assert np.abs((picture().astype(float) + whole) / 2 - half).max() <= 1
 
 
-def test_a_volume_is_done_slice_by_slice_with_statistics_of_the_whole() -> None:
+def test_a_volume_is_done_slice_by_slice_and_a_dark_slice_stays_darker() -> None:
     style = trained(spec=StyleNetSpec(in_channels=1, width=4, blocks=1))
     volume = picture(0, (3, 30, 34))
     volume[2] //= 4
@@ -254,7 +254,17 @@ def test_a_volume_is_done_slice_by_slice_with_statistics_of_the_whole() -> None:
     styled = run(iter_stylize(as_image(volume, axes="ZYX"), [style], options), seen.append).image.array
     assert [step.fraction for step in seen] == pytest.approx([1 / 3, 2 / 3, 1], abs=1e-3)
     alone = stylize(volume[2], style, "fast").image.array
-    assert styled[2].mean() < alone.mean() - 5  # of the whole: a dark slice stays darker
+    assert styled[2].mean() < alone.mean() - 5
+
+
+def test_statistics_of_pictures_are_kept_and_those_of_one_give_what_it_gives() -> None:
+    network, one, other = stirred(), torch.rand(1, 3, 40, 50), 0.3 * torch.rand(1, 3, 40, 50)
+    with torch.no_grad():
+        kept = network.frozen(one)
+        assert torch.allclose(kept(one), network(one), atol=1e-5)
+        assert not torch.allclose(kept(other), network(other), atol=1e-2)
+        assert torch.allclose(kept(torch.cat([other, one]))[:1], kept(other), atol=1e-5)
+    assert isinstance(network.first.norm, torch.nn.GroupNorm)  # it itself stays as it was
 
 
 def test_weights_that_overflow_give_pixels_of_the_style() -> None:

@@ -9,7 +9,7 @@ from napari_unetstyle.core.errors import ImageError, ModelFileError, OptionError
 from napari_unetstyle.core.networks.features import Features
 from napari_unetstyle.core.style import gatys
 from napari_unetstyle.core.style.change import StyleOptions
-from napari_unetstyle.core.style.gatys import StyleProgress, iter_gatys
+from napari_unetstyle.core.style.gatys import Gatys, StyleProgress, iter_gatys
 
 FAST = GatysOptions(steps=6, preview_every=3)
 
@@ -81,7 +81,16 @@ def test_strength_0_is_the_identity_and_a_half_lies_between():
     assert np.abs(half.image.array - mean).max() <= 1
 
 
-def test_a_stack_is_done_slice_by_slice_with_statistics_of_the_whole():
+def test_a_part_of_the_loss_counts_as_much_in_each_slice_of_a_volume():
+    style, near = unit(spots(seed=5)), unit(spots(seed=6))
+    far = np.random.default_rng(0).random((1, 48, 56), np.float32)
+    made = Gatys.of([style], 1, FAST)
+    alone, same, shared = (run(one.steps(near)) for one in (made, made.measured([near]), made.measured([near, far])))
+    np.testing.assert_array_equal(alone, same)
+    assert np.abs(shared - near).mean() < 0.7 * np.abs(alone - near).mean()  # as little as it needs
+
+
+def test_a_stack_is_done_slice_by_slice_and_seen_coming():
     stack = as_image(np.stack([spots(seed=0), spots(seed=1)]), axes="ZYX")
     seen = []
     styled = run(iter_stylize(stack, [spots(seed=5)], StyleOptions(method="gatys", neural=FAST)), seen.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,7 @@ class AnyStyleNet(nn.Module):
         self._draw(seed)
 
     def look(self, picture: Tensor) -> Tensor:
-        """How a picture ``(1, C, H, W)`` in 0..1 looks, as numbers; a mean of these is a mixed style."""
+        """How pictures ``(N, C, H, W)`` in 0..1 look together, as numbers; a mean of these is a mixed style."""
         found = []
         x = 2 * picture - 1
         for layer in self.layers:
@@ -59,11 +60,22 @@ class AnyStyleNet(nn.Module):
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
         """A picture ``(1, C, H, W)`` in 0..1 in the style whose :meth:`look` is wanted."""
+        made: Tensor = functional_call(self.body, self._norms(x, wanted), (x,))
+        return made
+
+    def frozen(self, pictures: Tensor, wanted: Tensor) -> StyleNet:
+        """What takes all of a volume to a style, by how pictures ``(N, C, H, W)`` of it look together."""
+        body = copy.deepcopy(self.body)
+        with torch.no_grad():
+            for name, value in self._norms(pictures, wanted).items():
+                body.get_parameter(name).copy_(value)
+        return body.frozen(pictures)
+
+    def _norms(self, x: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """Scale and shift of each normalization, by its name."""
         code = self.gather(wanted - self.look(x)).relu()
         moved = self.steer(code).split(self.sizes)
-        norms = {name: self._usual(name) + by for name, by in zip(self.names, moved, strict=True)}
-        made: Tensor = functional_call(self.body, norms, (x,))
-        return made
+        return {name: self._usual(name) + by for name, by in zip(self.names, moved, strict=True)}
 
     def _usual(self, name: str) -> Tensor | float:
         """Of a normalization; the last has none, so that nothing comes of no difference."""
@@ -101,3 +113,7 @@ class TowardStyle(nn.Module):
         """A picture ``(1, C, H, W)`` in 0..1 in the style."""
         made: Tensor = self.network(x, self.wanted)
         return made
+
+    def frozen(self, pictures: Tensor) -> StyleNet:
+        """See :meth:`AnyStyleNet.frozen`."""
+        return self.network.frozen(pictures, self.wanted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,19 @@ class StyleNet(nn.Module):
         changed: Tensor = x + change[:, :, margin : margin + height, margin : margin + width]
         return changed
 
+    def frozen(self, pictures: Tensor) -> StyleNet:
+        """A copy whose normalizations keep what they find in pictures ``(N, C, H, W)``, all together.
+
+        So what it makes of a place follows from its surroundings alone.
+        """
+        made = copy.deepcopy(self).eval().requires_grad_(False)
+        hooks = [_fixed(part).register_forward_pre_hook(_measure) for part in made.modules() if _is_normed(part)]
+        with torch.no_grad():
+            made(pictures)
+        for hook in hooks:
+            hook.remove()
+        return made
+
     def _draw(self, seed: int) -> None:
         dice = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -94,6 +108,23 @@ class Block(nn.Module):
         """``(N, channels, H, W)`` to the same."""
         changed: Tensor = x + self.norm(self.two(self.one(x)))
         return changed
+
+
+def _is_normed(part: nn.Module) -> bool:
+    return isinstance(part, (Step, Block))
+
+
+def _fixed(part: Any) -> nn.BatchNorm2d:
+    """The normalization of a part, from now on by numbers that it holds."""
+    norm = part.norm
+    part.norm = nn.BatchNorm2d(norm.num_channels, norm.eps)
+    part.norm.weight, part.norm.bias = norm.weight, norm.bias
+    fixed: nn.BatchNorm2d = part.norm.eval()
+    return fixed
+
+
+def _measure(norm: Any, inputs: tuple[Tensor, ...]) -> None:
+    norm.running_var, norm.running_mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
 
 
 def _by_channel(channels: int) -> nn.Conv2d:

@@ -111,11 +111,11 @@ def look_of_picture(pixels: NDArray[Any], side: int = 256) -> Look:
     """The look of a picture ``(C, *spatial)`` in memory, from the regions that its statistics are taken from."""
     from napari_unetstyle.core.inference.statistics import choose_regions
 
-    held = _Held(pixels)
+    held = Held(pixels)
     return look_of([held.read(*region.slices) for region in choose_regions([held], side)])
 
 
-class _Held:
+class Held:
     """A picture in memory, as regions are chosen from it."""
 
     def __init__(self, pixels: NDArray[Any]) -> None:

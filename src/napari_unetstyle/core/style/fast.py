@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +20,11 @@ from napari_unetstyle.core.style.span import Span
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor
 
+    from napari_unetstyle.core.networks.any_style_net import TowardStyle
     from napari_unetstyle.core.networks.spec import StyleNetSpec
+    from napari_unetstyle.core.networks.style_net import StyleNet
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
 _BYTES = 20  # of memory for each pixel and each channel of the width: twice what was measured
@@ -42,7 +44,7 @@ class FastStyle:
         Of the network.
     """
 
-    network: nn.Module
+    network: StyleNet | TowardStyle
     device: torch.device
     span: Span
     channels: int
@@ -96,7 +98,7 @@ class FastStyle:
         return cls._ready(network, network.network.spec.body, span, device)
 
     @classmethod
-    def _ready(cls, network: nn.Module, spec: StyleNetSpec, span: Span, device: str) -> FastStyle:
+    def _ready(cls, network: StyleNet | TowardStyle, spec: StyleNetSpec, span: Span, device: str) -> FastStyle:
         import torch
 
         from napari_unetstyle.core import device as devices
@@ -105,13 +107,26 @@ class FastStyle:
         network = network.to(where).to(memory_format=torch.channels_last)  # faster on processors, too
         return cls(network, where, span, spec.in_channels, spec.width)
 
+    def measured(self, parts: Sequence[Pixels]) -> FastStyle:
+        """The same for all slices of a volume, whose statistics are those of these parts of it.
+
+        Parameters
+        ----------
+        parts
+            ``(C, Y, X)`` in 0..1, as :meth:`steps` takes them, of equal size.
+        """
+        import torch
+
+        return replace(self, network=self.network.frozen(torch.cat([self._wide(self._seen(part)) for part in parts])))
+
     def steps(self, start: Pixels) -> Steps[Pixels]:
         """Change one slice ``(C, Y, X)`` in 0..1 that has the colors and the polarity of the style already.
 
         Raises
         ------
         ImageError
-            If it is too large for the memory that is free: statistics are of the whole slice, so it is done at once.
+            If it is too large for the memory that is free, as it is done at once: statistics are of the whole slice,
+            unless they were :meth:`measured`.
         """
         made = self(start)
         yield StyleProgress(1, 1, "style", preview=made)
@@ -122,11 +137,10 @@ class FastStyle:
         import torch
 
         self._check(start)
-        seen = as_tensor(self.span.into(start)).to(self.device)
-        wide = seen.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        seen = self._seen(start)
         try:
             with torch.inference_mode():
-                made = self.network(wide)[0].cpu().numpy()
+                made = self.network(self._wide(seen))[0].cpu().numpy()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -135,6 +149,15 @@ class FastStyle:
                 "pixels. Choose the device cpu, or crop the picture."
             ) from error
         return self.span.back(made if len(made) == seen.shape[1] else luminance(made)[np.newaxis], len(start))
+
+    def _seen(self, start: Pixels) -> Tensor:
+        return as_tensor(self.span.into(start)).to(self.device)
+
+    def _wide(self, seen: Tensor) -> Tensor:
+        """With as many channels as the network takes."""
+        import torch
+
+        return seen.expand(-1, self.channels, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def _check(self, start: Pixels) -> None:
         if self.device.type != "cpu":

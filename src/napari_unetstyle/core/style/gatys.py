@@ -8,7 +8,7 @@ bright; here the picture starts from its photometric match, polarity aligned, so
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ from napari_unetstyle.core.style.optimizers import LBFGS, Adam, Optimizer
 from napari_unetstyle.core.style.perceptual import (
     Aim,
     PerceptualLoss,
+    Scales,
     StyleProgress,
     as_tensor,
     check_sides,
@@ -32,6 +33,7 @@ from napari_unetstyle.core.style.pixels import Pixels
 from napari_unetstyle.core.style.span import Span
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _BYTES = 2600  # of memory for each pixel of the picture: features, their gradients, and the optimizer's history
@@ -114,34 +116,80 @@ def iter_gatys(start: Pixels, styles: Sequence[Pixels], options: GatysOptions | 
     ImageError
         If a picture is smaller than 16 pixels along an axis, or too large for the memory that is free.
     """
-    chosen = options or GatysOptions()
-    _check(start, styles)
-    from napari_unetstyle.core import device as devices
-
-    device = devices.resolve(chosen.device)
-    span = Span.of_looks(styles, 1 if len(start) == 1 or all(map(is_gray, styles)) else 3)
-    first = as_tensor(span.into(start)).to(device)
-    loss = PerceptualLoss(_aim([as_tensor(span.into(reduced(style))).to(device) for style in styles], chosen), first)
-    picture = first.clone().requires_grad_(True)
-    step_once = _stepper(picture, loss, chosen)
-    for step in range(1, chosen.steps + 1):
-        share = step_once()
-        is_shown = step % chosen.preview_every == 0 or step == chosen.steps
-        preview = _shown(picture, span, len(start)) if is_shown else None
-        yield StyleProgress(step, chosen.steps, "style", preview=preview, style_loss=share)
-    return _shown(picture, span, len(start))
+    return Gatys.of(styles, len(start), options).steps(start)
 
 
-def _aim(looks: Sequence[Tensor], options: GatysOptions) -> Aim:
-    """What is to come of the picture: the look of these, as far as the options say."""
-    features = features_of(options.weights, options.seed).to(looks[0].device)
-    return Aim.of(
-        features,
-        looks,
-        content_weight=options.content_weight,
-        style_weight=options.style_weight,
-        smoothness=options.smoothness,
-    )
+@dataclass(frozen=True, eq=False)
+class Gatys:
+    """A style that pictures are optimized for.
+
+    Attributes
+    ----------
+    aim
+        What is to come of them.
+    span
+        See :class:`Span`.
+    options
+        See :class:`GatysOptions`.
+    device
+        Where it is computed.
+    scales
+        What each part of the loss counts relative to; None: what is found in each picture.
+    """
+
+    aim: Aim
+    span: Span
+    options: GatysOptions
+    device: torch.device
+    scales: Scales | None = None
+
+    @classmethod
+    def of(cls, styles: Sequence[Pixels], channels: int, options: GatysOptions | None = None) -> Gatys:
+        """Look at the styles, for pictures of so many channels; see :func:`iter_gatys`."""
+        chosen = options or GatysOptions()
+        for style in styles:
+            check_sides("style", style)
+        from napari_unetstyle.core import device as devices
+
+        device = devices.resolve(chosen.device)
+        span = Span.of_looks(styles, 1 if channels == 1 or all(map(is_gray, styles)) else 3)
+        aim = Aim.of(
+            features_of(chosen.weights, chosen.seed).to(device),
+            [as_tensor(span.into(reduced(style))).to(device) for style in styles],
+            content_weight=chosen.content_weight,
+            style_weight=chosen.style_weight,
+            smoothness=chosen.smoothness,
+        )
+        return cls(aim, span, chosen, device)
+
+    def measured(self, parts: Sequence[Pixels]) -> Gatys:
+        """The same for all slices of a volume, so that a part of the loss counts as much in each.
+
+        Parameters
+        ----------
+        parts
+            Of the volume, ``(C, Y, X)`` in 0..1, as :meth:`steps` takes them.
+        """
+        for part in parts:
+            check_sides("picture", part)
+        return replace(self, scales=Scales.mean([self.aim.scales(self._seen(part)) for part in parts]))
+
+    def steps(self, start: Pixels) -> Steps[Pixels]:
+        """See :func:`iter_gatys`."""
+        _check(start)
+        first = self._seen(start)
+        loss = PerceptualLoss(self.aim, first, self.scales)
+        picture = first.clone().requires_grad_(True)
+        step_once, count = _stepper(picture, loss, self.options), self.options.steps
+        for step in range(1, count + 1):
+            share = step_once()
+            is_shown = step % self.options.preview_every == 0 or step == count
+            preview = _shown(picture, self.span, len(start)) if is_shown else None
+            yield StyleProgress(step, count, "style", preview=preview, style_loss=share)
+        return _shown(picture, self.span, len(start))
+
+    def _seen(self, start: Pixels) -> Tensor:
+        return as_tensor(self.span.into(start)).to(self.device)
 
 
 def _shown(picture: Tensor, span: Span, channels: int) -> Pixels:
@@ -164,9 +212,8 @@ def _stepper(picture: Tensor, loss: PerceptualLoss, options: GatysOptions) -> Ca
     return step
 
 
-def _check(start: Pixels, styles: Sequence[Pixels]) -> None:
-    for name, pixels in (("picture", start), *(("style", style) for style in styles)):
-        check_sides(name, pixels)
+def _check(start: Pixels) -> None:
+    check_sides("picture", start)
     needed, free = _BYTES * start.shape[1] * start.shape[2], free_memory()
     if needed > free:
         raise ImageError(

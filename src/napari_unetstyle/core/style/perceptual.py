@@ -50,6 +50,37 @@ class StyleProgress(Progress):
 
 
 @dataclass(frozen=True, eq=False)
+class Scales:
+    """What each part of a loss counts relative to.
+
+    Attributes
+    ----------
+    style
+        Errors of each layer's Gram matrix at the start, or a little where there are none.
+    content
+        Variance of the content's features; None: of each picture its own.
+    rough
+        Total variation; None: of each picture its own.
+    """
+
+    style: dict[str, Tensor]
+    content: Tensor | None = None
+    rough: Tensor | None = None
+
+    @classmethod
+    def mean(cls, each: Sequence[Scales]) -> Scales:
+        """Of several pictures, or parts of one."""
+        import torch
+
+        def over(values: Sequence[Tensor | None]) -> Tensor | None:
+            known = [value for value in values if value is not None]
+            return torch.stack(known).mean(0) if known else None
+
+        style = {name: torch.stack([one.style[name] for one in each]).mean(0) for name in each[0].style}
+        return cls(style, over([one.content for one in each]), over([one.rough for one in each]))
+
+
+@dataclass(frozen=True, eq=False)
 class Aim:
     """A style to come near to, and how much else counts.
 
@@ -105,14 +136,21 @@ class Aim:
         """Of each layer's Gram matrix."""
         return {name: (gram(found[name]) - wanted).square().mean() for name, wanted in self.grams.items()}
 
-    def scales(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What counts as 1: the errors at a start, or a little where there are none."""
+    def scales(self, picture: Tensor) -> Scales:
+        """What counts as 1 for a picture ``(1, C, Y, X)`` at its start."""
         import torch
 
-        return {
+        with torch.no_grad():
+            return self._scales(picture, self.see(picture))
+
+    def _scales(self, picture: Tensor, found: dict[str, Tensor]) -> Scales:
+        import torch
+
+        style = {
             name: torch.maximum(error, _ALIKE * self.grams[name].square().mean())
             for name, error in self.errors(found).items()
         }
+        return Scales(style, found[_CONTENT].var().clamp(min=_FLOOR), variation(picture).clamp(min=_FLOOR))
 
 
 class PerceptualLoss:
@@ -125,24 +163,25 @@ class PerceptualLoss:
     start
         The picture ``(1, C, Y, X)``: what has to stay recognizable.
     scales
-        See :meth:`Aim.scales`; None: of this picture.
+        None: of this picture.
 
     Attributes
     ----------
     style
-        The style's part of the last loss, as a share of what it was at the start.
+        The style's part of the last loss, as a share of what it was at the start (by `scales`).
     """
 
-    def __init__(self, aim: Aim, start: Tensor, scales: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, aim: Aim, start: Tensor, scales: Scales | None = None) -> None:
         import torch
 
         self._aim = aim
         with torch.no_grad():
             found = aim.see(start)
-            self._content = found[_CONTENT]
-            self._spread = self._content.var().clamp(min=_FLOOR)
-            self._scales = aim.scales(found) if scales is None else scales
-            self._rough = variation(start).clamp(min=_FLOOR)
+            own = aim._scales(start, found)
+        self._content = found[_CONTENT]
+        self._scales = (scales or own).style
+        self._spread = own.content if scales is None or scales.content is None else scales.content
+        self._rough = own.rough if scales is None or scales.rough is None else scales.rough
         self.style = 1.0
 
     def __call__(self, picture: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
 from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.distance import Held
 from napari_unetstyle.core.style.fast import FastStyle
-from napari_unetstyle.core.style.gatys import GatysOptions, iter_gatys
+from napari_unetstyle.core.style.gatys import Gatys, GatysOptions
 from napari_unetstyle.core.style.given import look_of, of_channel, opened, reference_of, trained_style
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
@@ -25,6 +26,7 @@ from napari_unetstyle.core.style.reference import Reference, joined
 
 _STRIP = 2**22  # pixels that are changed at once
 _COLORS = 3
+_SIDE = 128  # pixels of the parts that a volume's statistics are taken from
 _SPLIT = "; in napari, split the layer by its channels"
 
 
@@ -233,26 +235,36 @@ class Styling:
 
 
 def _iter_textured(styling: Styling, styles: Sequence[Any], out: NDArray[Any]) -> Steps[None]:
-    """Slice by slice, from what the photometric style makes of the whole."""
+    """Slice by slice with statistics of the whole, from what the photometric style makes of it."""
     options = styling.options
     texture = _texture_of(styling, styles)
     frames = list(np.ndindex(out.shape[1:-2]))
+    if len(frames) > 1:
+        texture = texture.measured(_parts(styling, frames))
     for number, index in enumerate(frames):
         unit, start, back = styling.started(*index)
-        made = yield from share(texture(start), number / len(frames), (number + 1) / len(frames))
+        made = yield from share(texture.steps(start), number / len(frames), (number + 1) / len(frames))
         upright = 1 - unit if styling.is_inverted else unit
         out[:, *index] = back((1 - options.strength) * upright + options.strength * made)
 
 
-def _texture_of(styling: Styling, styles: Sequence[Any]) -> Callable[[Pixels], Steps[Pixels]]:
+def _parts(styling: Styling, frames: Sequence[tuple[int, ...]]) -> list[Pixels]:
+    """Where statistics of a whole volume are taken from, as texture starts from it: ``(C, Y, X)``, of equal size."""
+    from napari_unetstyle.core.inference.statistics import choose_regions
+
+    regions = choose_regions([Held(styling.pixels[:, *index]) for index in frames], _SIDE)
+    return [styling.started(*frames[region.frame], *region.slices)[1] for region in regions]
+
+
+def _texture_of(styling: Styling, styles: Sequence[Any]) -> FastStyle | Gatys:
     """What makes a slice ``(C, Y, X)`` of its start."""
     method, neural = styling.options.method, styling.options.neural
     if method in TRAINED:
-        return FastStyle.of([trained_style(style) for style in styles], neural.device).steps
+        return FastStyle.of([trained_style(style) for style in styles], neural.device)
     looks = [look_of(style) for style in styles]
     if method == ANY:
-        return FastStyle.of_looks(looks, styling.wanted, neural.device).steps
-    return lambda start: iter_gatys(start, looks, neural)
+        return FastStyle.of_looks(looks, styling.wanted, neural.device)
+    return Gatys.of(looks, styling.channels, neural)
 
 
 def _common_channels(got: int, wanted: int) -> int:

@@ -23,6 +23,7 @@ from napari_unetstyle.core.style.network import StyleNetwork
 from napari_unetstyle.core.style.perceptual import (
     Aim,
     PerceptualLoss,
+    Scales,
     StyleProgress,
     as_tensor,
     check_sides,
@@ -275,7 +276,7 @@ class _Teacher:
 
     crops: Crops
     aim: Aim
-    scales: dict[str, Tensor]
+    scales: Scales
     batch: int
     device: torch.device
     is_mixed: bool
@@ -297,8 +298,8 @@ class _Teacher:
         )
         with torch.no_grad():
             dice = np.random.default_rng((options.seed, 0))
-            each = [aim.scales(aim.see(as_tensor(crops.drawn(dice)).to(device))) for _ in range(_SCALES)]
-        scales = {name: torch.stack([one[name] for one in each]).mean(0) for name in aim.grams}
+            each = [aim.scales(as_tensor(crops.drawn(dice)).to(device)) for _ in range(_SCALES)]
+        scales = Scales(Scales.mean(each).style)
         return cls(crops, aim, scales, options.batch, device, is_mixed)
 
     def lesson(
