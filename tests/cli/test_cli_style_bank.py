@@ -36,6 +36,14 @@ def test_keep_use_hand_on_take_in_and_forget(shell: Shell, picture: Path, tmp_pa
     assert shell("stylize", other, "--style", "ours", "-o", tmp_path / "out").code == 0
     made = read_image(tmp_path / "out" / "other_restyled.tif")
     assert np.array_equal(made.array[:], stylize(other, picture).image.array)
+    words = ["stylize", other, "--method", "any", "-o", tmp_path / "any", "--style"]
+    assert shell(*words, "ours").code == 0
+    made = read_image(tmp_path / "any" / "other_restyled.tif")
+    assert np.array_equal(made.array[:], stylize(other, picture, "any").image.array)
+    assert shell("style-bank", "add", "plain", picture, "--no-texture").code == 0
+    refused = shell(*words, "plain")
+    assert refused.code == 2
+    assert "'plain' holds statistics only" in refused.err
     handed = shell("style-bank", "export", "ours", tmp_path / "handed.style.json")
     assert "no picture" in handed.out
     assert shell("style-bank", "remove", "ours").code == 0

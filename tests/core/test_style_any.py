@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_unetstyle.core import Progress, StyleBank, StyleOptions, as_image, iter_stylize, run, stylize
+from napari_unetstyle.core import Progress, StyleOptions, as_image, iter_stylize, run, stylize
 from napari_unetstyle.core.errors import ImageError, OptionError, StyleFileError
 from napari_unetstyle.core.networks.any_style_net import AnyStyleNet, TowardStyle
 from napari_unetstyle.core.networks.spec import AnyStyleSpec, StyleNetSpec
 from napari_unetstyle.core.style import any_style, fast
 from napari_unetstyle.core.style.any_style import bundled, read, seen, write
-from napari_unetstyle.core.style.kept_style import KeptStyle
+from napari_unetstyle.core.style.kept_style import KeptStyle, read_style, write_style
 from napari_unetstyle.core.style.perceptual import StyleProgress
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.style.span import Span
@@ -154,6 +154,29 @@ def test_of_several_styles_the_mean_is_taken() -> None:
     assert stylize(picture(), [picture(1), picture(2)], "any").image.array.shape == (40, 50, 3)
 
 
+@pytest.mark.parametrize("style", [picture(1), np.repeat(picture(1)[..., :1], 3, axis=2), picture(1)[..., 0]])
+def test_a_kept_style_gives_the_pixels_that_its_picture_gives(style: np.ndarray, tmp_path: Path) -> None:
+    kept = KeptStyle.of("ours", [as_image(style)], thumbnail=False)
+    read_again = read_style(write_style(kept, tmp_path / "ours.style.json"))
+    wanted = stylize(picture(), style, "any").image.array
+    for one in (kept, read_again, tmp_path / "ours.style.json"):
+        np.testing.assert_array_equal(stylize(picture(), one, "any").image.array, wanted)
+    mixed = [stylize(picture(), [one, picture(2)], "any").image.array for one in (style, kept)]
+    assert np.abs(mixed[0].astype(int) - mixed[1]).mean() < 3
+
+
+def test_the_texture_of_another_network_is_kept_and_not_taken_for_ours() -> None:
+    kept = KeptStyle.of("ours", [as_image(picture(1))])
+    other = KeptStyle.model_validate(
+        {**kept.model_dump(), "texture": {"network": "0123456789abcdef", "look": [0.5] * 7}}
+    )
+    assert other.textured.texture is None
+    assert KeptStyle.model_validate_json(other.model_dump_json()) == other
+    with pytest.raises(OptionError, match="without a texture that this version can make"):
+        stylize(picture(), other, "any")
+    assert stylize(picture(), other).image.array.std() > 5
+
+
 def test_a_volume_is_done_slice_by_slice() -> None:
     volume = picture(0, (40, 50))[None] // np.array([1, 2, 3], np.uint8)[:, None, None]
     said: list[Progress] = []
@@ -165,12 +188,12 @@ def test_a_volume_is_done_slice_by_slice() -> None:
 
 
 def test_what_is_not_possible_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept = KeptStyle.of("plain", [as_image(picture(1))])
-    StyleBank(tmp_path).add(kept)
-    with pytest.raises(OptionError, match=r"needs a picture.*statistics only"):
-        stylize(picture(), kept, "any")
+    kept = KeptStyle.of("plain", [as_image(picture(1))], texture=False)
+    for plain in (kept, kept.reference):
+        with pytest.raises(OptionError, match=r"'plain' holds statistics only.*Give the picture"):
+            stylize(picture(), plain, "any")
     with pytest.raises(ImageError, match="channels"):
         stylize(as_image(np.zeros((40, 50, 2)) + np.arange(50)[:, None], axes="YXC"), picture(1), "any")
     monkeypatch.setattr(fast, "free_memory", lambda: 10**4)

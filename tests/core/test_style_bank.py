@@ -40,8 +40,8 @@ def test_what_comes_with_the_package(bank: StyleBank) -> None:
     for style in bank.list():
         assert style.license
         assert style.about
-        styled = stylize(picture(), style).image
-        assert styled.array.shape == (80, 100, 3)
+        for method in ("automatic", "any"):
+            assert stylize(picture(), style, method).image.array.shape == (80, 100, 3)
         with pytest.raises(OptionError, match="came with the package"):
             bank.remove(style.name)
 
@@ -75,7 +75,7 @@ def test_what_is_handed_on_has_no_picture_in_it_unless_asked(bank: StyleBank, tm
     )
     content = json.loads(plain.read_text())
     assert content["thumbnail"] is None
-    assert set(content) == {"schema_version", "name", "about", "license", "statistics", "thumbnail"}
+    assert set(content) == {"schema_version", "name", "about", "license", "statistics", "thumbnail", "texture"}
     small = read_style(shown).picture
     assert small is not None
     assert small.shape == (64, 64, 3)
@@ -97,6 +97,21 @@ def test_no_file_name_or_path_of_the_picture_is_kept(tmp_path: Path) -> None:
     text = KeptStyle.of("ours", [read_image(path)]).model_dump_json()
     assert "Jane" not in text
     assert "Doe" not in text
+
+
+def test_a_file_without_a_texture_is_read_as_before(tmp_path: Path) -> None:
+    content = json.loads(kept(seed=2).model_dump_json())
+    del content["texture"]
+    (tmp_path / "old.style.json").write_text(json.dumps(content))
+    old = read_style(tmp_path / "old.style.json")
+    assert old.texture is None
+    assert old.reference.stated() == kept(seed=2).reference.stated()
+
+
+def test_teaching_takes_the_texture_of_a_kept_style_only_if_it_is_asked_for() -> None:
+    assert reference_of(kept()).texture is None
+    assert len(reference_of(kept(), texture=True).texture) == 384
+    assert reference_of(kept(texture=False), texture=True).texture is None
 
 
 def test_a_name_never_changes_its_meaning(bank: StyleBank) -> None:
@@ -166,6 +181,10 @@ def test_constant_pictures_and_none_are_refused() -> None:
         KeptStyle.of("none", [], about="nice\x1b[2J")
 
 
+def textured(content: dict, look: list) -> dict:
+    return {**content, "texture": {**content["texture"], "look": look}}
+
+
 DAMAGES = {
     "cut": lambda content: json.dumps(content)[:-40],
     "empty": lambda content: "",
@@ -180,6 +199,12 @@ DAMAGES = {
     "none": lambda content: json.dumps({**content, "statistics": {}}),
     "text": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": ["a", "b", "c"]}}),
     "nan": lambda content: json.dumps({**content, "statistics": {**content["statistics"], "mean": [float("nan")] * 3}}),
+    "texture of nan": lambda content: json.dumps(textured(content, [float("nan")] * 384)),
+    "texture of text": lambda content: json.dumps(textured(content, ["1"] * 384)),
+    "texture out of all bounds": lambda content: json.dumps(textured(content, [1e30] * 384)),
+    "short texture": lambda content: json.dumps(textured(content, [0.1] * 383)),
+    "endless texture": lambda content: json.dumps({**content, "texture": {"network": "0" * 16, "look": [0.1] * 9999}}),
+    "texture of no network": lambda content: json.dumps({**content, "texture": {"network": "../x", "look": [0.1]}}),
     "ranks": lambda content: json.dumps(
         {**content, "statistics": {**content["statistics"], "quantiles": [[1.0, 0.0] * 128 + [0.5]] * 3}}
     ),

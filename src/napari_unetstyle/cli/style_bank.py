@@ -10,8 +10,8 @@ import typer
 
 HELP = """List, keep, hand on and take in styles.
 
-A style is a file of numbers: how bright, how colored, how contrasty. There is no picture in it, unless you ask for a
-thumbnail.
+A style is a file of numbers: how bright, how colored, how contrasty, of which texture. There is no picture in it,
+unless you ask for a thumbnail.
 
 **Examples**
 
@@ -62,6 +62,7 @@ def add_style(
     about: Annotated[str, typer.Option(help="What it is the style of. Write nothing of a patient.")] = "",
     license_note: Annotated[str, typer.Option("--license", help="What others may do with it.")] = "",
     thumbnail: Annotated[bool, _THUMBNAIL] = False,
+    texture: Annotated[bool, typer.Option(help="With what `stylize --method any` needs: numbers, no picture.")] = True,
 ) -> None:
     """Keep the style of pictures under a name."""
     from napari_unetstyle.core.imaging.files import read_image
@@ -69,7 +70,8 @@ def add_style(
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
     images = [read_image(path) for path in pictures]
-    style = StyleBank().add(KeptStyle.of(name, images, about=about, license_note=license_note, thumbnail=thumbnail))
+    about_it = {"about": about, "license_note": license_note}
+    style = StyleBank().add(KeptStyle.of(name, images, **about_it, thumbnail=thumbnail, texture=texture))
     typer.echo(f"Style {style.name!r} is kept. Use it as `--style {style.name}`.")
 
 

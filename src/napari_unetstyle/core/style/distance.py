@@ -122,6 +122,7 @@ class Held:
         self._pixels, self.shape = pixels, pixels.shape[1:]
 
     def read(self, *slices: slice) -> NDArray[Any]:
+        """Pixels ``(C, *spatial)``."""
         piece: NDArray[Any] = self._pixels[(slice(None), *slices)]
         return piece
 

@@ -68,16 +68,25 @@ class FastStyle:
         return cls._ready(kept.built(), kept.spec, Span.of(styles[0].reference, kept.spec.in_channels), device)
 
     @classmethod
-    def of_looks(cls, looks: Sequence[Pixels], wanted: Reference, device: str = "auto") -> FastStyle:
-        """Show the bundled network pictures ``(C, Y, X)`` in 0..1 to look like, whose statistics are `wanted`.
+    def of_looks(cls, looks: Sequence[Pixels | Reference], wanted: Reference, device: str = "auto") -> FastStyle:
+        """Show the bundled network what to look like, of which the mean is taken.
+
+        Parameters
+        ----------
+        looks
+            Pictures ``(C, Y, X)`` in 0..1, or styles with their texture.
+        wanted
+            Their statistics.
+        device
+            Where it is computed.
 
         Raises
         ------
         UnetstyleError
             If the device is not there, or the package's network cannot be read.
         """
-        span = Span.of(wanted, 1 if all(map(is_gray, looks)) else 3)
-        return cls._toward(seen(looks, span), span, device)
+        span = Span.of(wanted, 1 if all(map(_is_gray, looks)) else 3)
+        return cls._toward(np.mean([_texture(look, span) for look in looks], axis=0), span, device)
 
     @classmethod
     def of_texture(cls, wanted: Reference) -> FastStyle:
@@ -88,9 +97,8 @@ class FastStyle:
         UnetstyleError
             If the style has none, or the package's network cannot be read.
         """
-        if wanted.texture is None:
-            raise OptionError(f"The style {wanted.name or 'picture'} is kept without its texture. Give the picture.")
-        return cls._toward(wanted.texture, Span.of(wanted, wanted.channels), "cpu")
+        span = Span.of(wanted, wanted.channels)
+        return cls._toward(_texture(wanted, span), span, "cpu")
 
     @classmethod
     def _toward(cls, texture: NDArray[np.float32], span: Span, device: str) -> FastStyle:
@@ -169,3 +177,15 @@ class FastStyle:
                 f"{start.shape[2]} pixels, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the "
                 "method automatic."
             )
+
+
+def _is_gray(look: Pixels | Reference) -> bool:
+    return look.is_gray if isinstance(look, Reference) else is_gray(look)
+
+
+def _texture(look: Pixels | Reference, span: Span) -> NDArray[np.float32]:
+    if not isinstance(look, Reference):
+        return seen([look], span)
+    if look.texture is None:
+        raise OptionError(f"The style {look.name or 'picture'} is kept without its texture. Give the picture.")
+    return look.texture

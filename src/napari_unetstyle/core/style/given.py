@@ -10,9 +10,9 @@ from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image, as_image
 from napari_unetstyle.core.style.any_style import with_texture
 from napari_unetstyle.core.style.bank import StyleBank
-from napari_unetstyle.core.style.change import NEURAL, TRAINED, StyleOptions
-from napari_unetstyle.core.style.kept_style import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, read_style
-from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
+from napari_unetstyle.core.style.change import ANY, NEURAL, TRAINED, StyleOptions
+from napari_unetstyle.core.style.kept_style import NAME, NETWORK_SUFFIX, SUFFIX, KeptStyle, middle_of, read_style
+from napari_unetstyle.core.style.pixels import Pixels, channels_first
 from napari_unetstyle.core.style.reference import Reference
 
 
@@ -34,15 +34,37 @@ def picture_of(style: Any) -> Image:
 
 def look_of(style: Any) -> Pixels:
     """A style's pixels ``(C, Y, X)`` in 0..1, of a stack or volume its middle slice; errors as :func:`picture_of`."""
-    pixels = channels_first(picture_of(style))
-    middle = tuple(n // 2 for n in pixels.shape[1:-2])
-    return to_unit(pixels)[0][:, *middle].clip(0, 1)
+    return middle_of(channels_first(picture_of(style)))
+
+
+def shown_of(style: Any) -> Pixels | Reference:
+    """What the bundled network is shown of a style: a picture, see :func:`look_of`, or what it saw when it was kept.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if it is kept without its texture, or cannot be read.
+    """
+    kept = kept_of(style)
+    known = kept.textured if kept is not None else style if isinstance(style, Reference) else None
+    if known is None:
+        return look_of(style)
+    if known.texture is None:
+        called = f"The style {known.name!r}" if known.name else "This style"
+        raise OptionError(
+            f"{called} holds statistics only, without a texture that this version can make. Give the picture (or keep "
+            "it once more, with `napari-unetstyle style-bank add`), or choose the method automatic."
+        )
+    return known
 
 
 def style_for(style: Any, options: StyleOptions) -> Image | Reference | KeptStyle:
     """A style, opened once for many pictures; errors as those of the others here."""
     if options.method in TRAINED:
         return trained_style(style)
+    if options.method == ANY and _known(style) is not None:
+        shown_of(style)
+        return kept_of(style) or reference_of(style)
     if options.method in NEURAL or (options.channel is not None and _known(style) is None):
         return picture_of(style)
     return reference_of(style)
@@ -77,14 +99,15 @@ def trained_style(style: Any) -> KeptStyle:
 def reference_of(style: Any, *, texture: bool = False) -> Reference:
     """The style of a picture (path, array or :class:`Image`), or one that is known: by name, or as it is.
 
-    With `texture` also how that looks, where it is a picture of one channel or three.
+    With `texture` also how that looks, where it is a picture of one channel or three, or is kept with its texture.
 
     Raises
     ------
     UnetstyleError
         In words, if it cannot be read, or has one value everywhere.
     """
-    known = _known(style)
+    kept = kept_of(style) if texture else None
+    known = _known(style) if kept is None else kept.textured
     if known is not None:
         return _varied(known)
     picture = opened(style)

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator, model_validator
 
 from napari_unetstyle.core.errors import OptionError, StyleFileError
 from napari_unetstyle.core.files import atomic_write
 from napari_unetstyle.core.models.spec import has_controls
+from napari_unetstyle.core.style.any_style import seen, seen_by
 from napari_unetstyle.core.style.network import LARGEST, StyleNetwork, is_packed, packed, unpacked
+from napari_unetstyle.core.style.perceptual import is_gray
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, to_unit
 from napari_unetstyle.core.style.reference import LEVELS, Reference, joined
+from napari_unetstyle.core.style.span import Span
 from napari_unetstyle.core.style.stains import tells_two
 
 if TYPE_CHECKING:
@@ -33,6 +36,43 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LARGEST = 2**20  # bytes of a style's JSON
 _MOST_CHANNELS = 16
 _BYTES = 3 * SIDE**2
+_COLORS = 3
+_FAR = 1e4  # which no mean or logarithm of a deviation reaches
+
+
+class Texture(BaseModel):
+    """How a style looks to a network of any style.
+
+    Attributes
+    ----------
+    network
+        The first 16 digits of the SHA-256 of that network's file; another network would take the numbers for others.
+    look
+        See :meth:`AnyStyleNet.look`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    look: Annotated[tuple[Annotated[float, Field(ge=-_FAR, le=_FAR, strict=True)], ...], Field(max_length=4096)]
+
+    @classmethod
+    def of(cls, looks: Sequence[NDArray[Any]], wanted: Reference) -> Texture:
+        """Of pixels ``(C, *spatial)``, whose mean style is `wanted`, of one channel or three."""
+        shown = [middle_of(look) for look in looks]
+        span = Span.of(wanted, 1 if wanted.channels == 1 or all(map(is_gray, shown)) else 3)
+        return cls(network=seen_by()[0], look=tuple(seen(shown, span).tolist()))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is the bundled network that saw this."""
+        return self.network == seen_by()[0]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Texture:
+        if self.is_known and len(self.look) != seen_by()[1]:
+            raise ValueError(f"a texture of {len(self.look)} numbers, expected {seen_by()[1]}")
+        return self
 
 
 class KeptStyle(BaseModel):
@@ -48,6 +88,8 @@ class KeptStyle(BaseModel):
         See :meth:`Reference.stated`.
     thumbnail
         64 x 64 red, green, blue bytes, base64: the middle of the picture, where somebody wants it kept.
+    texture
+        How it looks to the bundled network, for the method ``"any"``; None: not known.
     network
         Trained for this style, for the method ``"fast"``; None: there is none. Never part of the JSON.
     """
@@ -60,13 +102,23 @@ class KeptStyle(BaseModel):
     license: Annotated[str, Field(max_length=1000)] = ""
     statistics: dict[str, Any]
     thumbnail: str | None = None
+    texture: Texture | None = None
     network: InstanceOf[StyleNetwork] | None = Field(default=None, exclude=True)
 
     @classmethod
     def of(
-        cls, name: str, pictures: Sequence[Image], *, about: str = "", license_note: str = "", thumbnail: bool = True
+        cls,
+        name: str,
+        pictures: Sequence[Image],
+        *,
+        about: str = "",
+        license_note: str = "",
+        thumbnail: bool = True,
+        texture: bool = True,
     ) -> KeptStyle:
         """The style of one picture, or the mean of several; the thumbnail is of the first.
+
+        Pictures of other than one channel or three have no texture.
 
         Raises
         ------
@@ -85,12 +137,22 @@ class KeptStyle(BaseModel):
             raise OptionError("The picture has the same value everywhere, so there is no style to keep.")
         small = base64.b64encode(_thumbnail(looks[0]).tobytes()).decode() if thumbnail else None
         stated = {**mean.stated(), "name": name}
-        return cls(name=name, about=about, license=license_note, statistics=stated, thumbnail=small)
+        seen = Texture.of(looks, mean) if texture and mean.channels in (1, _COLORS) else None
+        return cls(name=name, about=about, license=license_note, statistics=stated, thumbnail=small, texture=seen)
 
     @property
     def reference(self) -> Reference:
-        """The style itself."""
+        """The style itself, without its texture."""
         return Reference.of_stated({**self.statistics, "name": self.name})
+
+    @property
+    def textured(self) -> Reference:
+        """The style with its texture, if the bundled network can make it; gray where it has no color."""
+        style = self.reference
+        if self.texture is None or not self.texture.is_known:
+            return style
+        style = style.gray() if style.is_gray else style
+        return Reference.of_stated({**style.stated(), "texture": self.texture.look})
 
     @property
     def picture(self) -> NDArray[np.uint8] | None:
@@ -147,7 +209,7 @@ def _check_numbers(style: Reference) -> None:
     if not np.isfinite(numbers).all() or abs(style.polarity) > 1 or (style.std < 0).any():
         raise ValueError("numbers that no picture has")
     if style.texture is not None:
-        raise ValueError("kept styles have no texture")
+        raise ValueError("a texture among the statistics")
     if not _are_dyes(style):
         raise ValueError("stains that no picture has")
     if style.quantiles.min() < 0 or style.quantiles.max() > 1 or (np.diff(style.quantiles) < 0).any():
@@ -226,12 +288,18 @@ def renamed(style: KeptStyle, name: str) -> KeptStyle:
     return style.model_copy(update={"name": name, "statistics": {**style.statistics, "name": name}})
 
 
+def middle_of(pixels: NDArray[Any]) -> Pixels:
+    """Of ``(C, *spatial)`` the picture ``(C, Y, X)`` in 0..1, of a stack its middle slice."""
+    middle = tuple(n // 2 for n in pixels.shape[1:-2])
+    flat: Pixels = to_unit(pixels)[0][:, *middle].clip(0, 1)
+    return flat
+
+
 def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """The middle square of ``(C, *spatial)``, of a stack its middle slice, as ``(64, 64, 3)``."""
+    """The middle square of :func:`middle_of`, as ``(64, 64, 3)``."""
     from skimage.transform import resize
 
-    middle = tuple(n // 2 for n in pixels.shape[1:-2])
-    flat: Pixels = to_unit(pixels)[0][(slice(None), *middle)].clip(0, 1)
+    flat = middle_of(pixels)
     side = min(flat.shape[1:])
     starts = [(n - side) // 2 for n in flat.shape[1:]]
     square = flat[:, starts[0] : starts[0] + side, starts[1] : starts[1] + side]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,26 +58,25 @@ class Scales:
     style
         Errors of each layer's Gram matrix at the start, or a little where there are none.
     content
-        Variance of the content's features; None: of each picture its own.
+        Variance of the content's features.
     rough
-        Total variation; None: of each picture its own.
+        Total variation.
     """
 
     style: dict[str, Tensor]
-    content: Tensor | None = None
-    rough: Tensor | None = None
+    content: Tensor
+    rough: Tensor
 
     @classmethod
     def mean(cls, each: Sequence[Scales]) -> Scales:
         """Of several pictures, or parts of one."""
         import torch
 
-        def over(values: Sequence[Tensor | None]) -> Tensor | None:
-            known = [value for value in values if value is not None]
-            return torch.stack(known).mean(0) if known else None
-
-        style = {name: torch.stack([one.style[name] for one in each]).mean(0) for name in each[0].style}
-        return cls(style, over([one.content for one in each]), over([one.rough for one in each]))
+        return cls(
+            {name: torch.stack([one.style[name] for one in each]).mean(0) for name in each[0].style},
+            torch.stack([one.content for one in each]).mean(),
+            torch.stack([one.rough for one in each]).mean(),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +140,10 @@ class Aim:
         import torch
 
         with torch.no_grad():
-            return self._scales(picture, self.see(picture))
+            return self.scales_of(picture, self.see(picture))
 
-    def _scales(self, picture: Tensor, found: dict[str, Tensor]) -> Scales:
+    def scales_of(self, picture: Tensor, found: dict[str, Tensor]) -> Scales:
+        """The same, of a picture and its features."""
         import torch
 
         style = {
@@ -164,6 +164,8 @@ class PerceptualLoss:
         The picture ``(1, C, Y, X)``: what has to stay recognizable.
     scales
         None: of this picture.
+    style_scales
+        Of the style's part, instead of those.
 
     Attributes
     ----------
@@ -171,17 +173,18 @@ class PerceptualLoss:
         The style's part of the last loss, as a share of what it was at the start (by `scales`).
     """
 
-    def __init__(self, aim: Aim, start: Tensor, scales: Scales | None = None) -> None:
+    def __init__(
+        self, aim: Aim, start: Tensor, scales: Scales | None = None, style_scales: dict[str, Tensor] | None = None
+    ) -> None:
         import torch
 
         self._aim = aim
         with torch.no_grad():
             found = aim.see(start)
-            own = aim._scales(start, found)
+            own = aim.scales_of(start, found)
         self._content = found[_CONTENT]
-        self._scales = (scales or own).style
-        self._spread = own.content if scales is None or scales.content is None else scales.content
-        self._rough = own.rough if scales is None or scales.rough is None else scales.rough
+        chosen = scales or own
+        self._scales = chosen if style_scales is None else replace(chosen, style=style_scales)
         self.style = 1.0
 
     def __call__(self, picture: Tensor) -> Tensor:
@@ -190,10 +193,10 @@ class PerceptualLoss:
 
         found = self._aim.see(picture)
         errors = self._aim.errors(found)
-        style = torch.stack([error / self._scales[name] for name, error in errors.items()]).mean()
+        style = torch.stack([error / self._scales.style[name] for name, error in errors.items()]).mean()
         self.style = float(style.detach())
-        content = (found[_CONTENT] - self._content).square().mean() / self._spread
-        rough = self._aim.smoothness * variation(picture) / self._rough
+        content = (found[_CONTENT] - self._content).square().mean() / self._scales.content
+        rough = self._aim.smoothness * variation(picture) / self._scales.rough
         value: Tensor = style + self._aim.balance * content + rough
         return value
 

@@ -18,6 +18,7 @@ from napari_unetstyle.core.style.stains import Amounts, Stains, mean_stains, mea
 LEVELS = 257
 _COLORS = 3
 _SAME = 1e-6
+_NO_COLOR = 1e-3
 _ARRAYS = ("quantiles", "mean", "std")
 _DYES = ("stains", "amounts")
 _SOME = (*_DYES, "texture")  # which not every style has
@@ -68,6 +69,11 @@ class Reference:
     def is_constant(self) -> bool:
         """Whether every pixel has the same value."""
         return bool(np.ptp(self.quantiles, axis=1).max() <= _SAME)
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether all channels have the same intensities."""
+        return bool(np.ptp(self.quantiles, axis=0).max() < _NO_COLOR)
 
     @classmethod
     def of(cls, pixels: NDArray[Any], name: str = "") -> Reference:

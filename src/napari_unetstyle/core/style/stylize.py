@@ -19,7 +19,7 @@ from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOpti
 from napari_unetstyle.core.style.distance import Held
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import Gatys, GatysOptions
-from napari_unetstyle.core.style.given import look_of, of_channel, opened, reference_of, trained_style
+from napari_unetstyle.core.style.given import look_of, of_channel, opened, reference_of, shown_of, trained_style
 from napari_unetstyle.core.style.photometric import BY_CHANNEL, Change
 from napari_unetstyle.core.style.pixels import Pixels, channels_first, scale_of, to_unit
 from napari_unetstyle.core.style.reference import Reference, joined
@@ -218,6 +218,11 @@ class Styling:
             return np.stack([table[channel] for table, channel in zip(self._table, pixels, strict=True)])
         return self._changed(pixels)
 
+    def at(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """The pixels of a slice ``(C, Y, X)``, as they are stored."""
+        found: NDArray[Any] = self.pixels[(slice(None), *index)]
+        return found
+
     def started(self, *index: slice | int) -> tuple[Pixels, Pixels, Callable[[Pixels], Any]]:
         """The pixels ``(C, *rest)`` at such an index in 0..1, what texture starts from, and the way back."""
         unit, back = to_unit(_with_channels(self.pixels[:, *index], self.channels), self.scale)
@@ -252,7 +257,7 @@ def _parts(styling: Styling, frames: Sequence[tuple[int, ...]]) -> list[Pixels]:
     """Where statistics of a whole volume are taken from, as texture starts from it: ``(C, Y, X)``, of equal size."""
     from napari_unetstyle.core.inference.statistics import choose_regions
 
-    regions = choose_regions([Held(styling.pixels[:, *index]) for index in frames], _SIDE)
+    regions = choose_regions([Held(styling.at(index)) for index in frames], _SIDE)
     return [styling.started(*frames[region.frame], *region.slices)[1] for region in regions]
 
 
@@ -261,10 +266,9 @@ def _texture_of(styling: Styling, styles: Sequence[Any]) -> FastStyle | Gatys:
     method, neural = styling.options.method, styling.options.neural
     if method in TRAINED:
         return FastStyle.of([trained_style(style) for style in styles], neural.device)
-    looks = [look_of(style) for style in styles]
     if method == ANY:
-        return FastStyle.of_looks(looks, styling.wanted, neural.device)
-    return Gatys.of(looks, styling.channels, neural)
+        return FastStyle.of_looks([shown_of(style) for style in styles], styling.wanted, neural.device)
+    return Gatys.of([look_of(style) for style in styles], styling.channels, neural)
 
 
 def _common_channels(got: int, wanted: int) -> int:

@@ -276,7 +276,7 @@ class _Teacher:
 
     crops: Crops
     aim: Aim
-    scales: Scales
+    scales: dict[str, Tensor]
     batch: int
     device: torch.device
     is_mixed: bool
@@ -299,7 +299,7 @@ class _Teacher:
         with torch.no_grad():
             dice = np.random.default_rng((options.seed, 0))
             each = [aim.scales(as_tensor(crops.drawn(dice)).to(device)) for _ in range(_SCALES)]
-        scales = Scales(Scales.mean(each).style)
+        scales = Scales.mean(each).style
         return cls(crops, aim, scales, options.batch, device, is_mixed)
 
     def lesson(
@@ -312,7 +312,7 @@ class _Teacher:
         total = style = 0.0
         for _ in range(self.batch):
             start = as_tensor(self.crops.drawn(dice)).to(self.device)
-            aim = PerceptualLoss(self.aim, start, self.scales)
+            aim = PerceptualLoss(self.aim, start, style_scales=self.scales)
             value = aim(self._made(network, start)) / self.batch
             value.backward()  # type: ignore[no-untyped-call]
             total, style = total + float(value.detach()), style + aim.style / self.batch
