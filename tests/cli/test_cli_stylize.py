@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unetstyle.core import as_image, read_image, stylize, write_image
+from napari_unetstyle.core import GatysOptions, as_image, read_image, stylize, write_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.style import pixels
@@ -80,10 +80,14 @@ def test_a_bad_picture_does_not_stop_the_others(shell: Shell, pictures: Path) ->
         (["--style", "style.tif", "--method", "gatys", "--seed", str(10**20)], "seed=1000"),
         (["--style", "style.tif", "--steps", "5"], "gatys and --train-fast"),
         (["--style", "style.tif", "--vgg", "nope"], "gatys and --train-fast"),
+        (["--style", "style.tif", "--optimizer", "adam"], "gatys and --train-fast"),
+        (["--style", "style.tif", "--previews", "seen"], "--previews are for the methods gatys, any"),
+        (["--style", "style.tif", "--method", "gatys", "--content-layer", "relu9"], "Layers: relu1_2"),
+        (["--style", "style.tif", "--method", "gatys", "--smoothness", "nan"], "finite"),
         (["--style", "style.tif", "--method", "any", "--seed", "9"], "gatys and --train-fast"),
         (
             ["--style", "style.tif", "--method", "histogram", "--device", "cuda"],
-            "--device is for the methods gatys, any",
+            "--device and --previews are for the methods gatys, any",
         ),
         (["--style", "gone.tif"], "gone.tif"),
         (["--style", "damaged.style.json"], "is no style that this version reads"),
@@ -134,6 +138,30 @@ def test_one_channel_of_several(shell: Shell, tmp_path: Path) -> None:
     again = shell(*words[:-1], tmp_path / "more", "--channel", "GFP")
     assert (again.code, (tmp_path / "more").exists()) == (2, False)
     assert "no channel 'GFP'" in again.err
+
+
+def test_options_of_gatys_are_those_of_python_and_previews_are_kept(shell: Shell, pictures: Path) -> None:
+    style, picture = pictures / "style.tif", pictures / "in" / "a.tif"
+    words = ["stylize", picture, "--style", style, "--method", "gatys", "--device", "cpu", "-o", pictures / "out"]
+    given = ["--steps", 6, "--optimizer", "adam", "--content-weight", 1e3, "--style-weight", 1e9, "--smoothness", 0.1]
+    folder = pictures / "seen"
+    done = shell(*words, *given, "--content-layer", "relu2_2", "--previews", folder)
+    assert done.code == 0
+    neural = GatysOptions(
+        steps=6,
+        optimizer="adam",
+        content_weight=1e3,
+        style_weight=1e9,
+        smoothness=0.1,
+        content_layer="relu2_2",
+        device="cpu",
+    )
+    wanted = stylize(picture, style, "gatys", neural=neural).image.array
+    assert np.array_equal(read_image(pictures / "out" / "a_restyled.tif").array[:], wanted)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.tif-001.png", "a.tif-002.png"]
+    assert np.abs(read_image(folder / "a.tif-002.png").array[:].astype(int) - wanted).max() <= 30  # its own span
+    again = shell(*words, "--previews", folder)
+    assert (again.code, "a new or an empty folder" in again.err) == (2, True)
 
 
 def test_a_digit_that_is_no_number_is_no_channel(shell: Shell, pictures: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import pathlib
+import re
+import types
 
 import pytest
 import torch
+import torchvision
 
-from napari_unetstyle.core.errors import ModelFileError, OptionError
-from napari_unetstyle.core.networks.features import TAPS, Features, pretrained, random_features
+from napari_unetstyle.core.errors import ModelFileError, OptionError, OutputError
+from napari_unetstyle.core.networks.features import TAPS, Features, fetch, pretrained, random_features
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,46 @@ def test_a_damaged_file_is_refused_in_words(tmp_path, content):
 def test_a_missing_file_is_refused_in_words(tmp_path):
     with pytest.raises(ModelFileError, match="There is no file"):
         pretrained(tmp_path / "missing.pth")
+
+
+@pytest.fixture
+def source(vgg, tmp_path, monkeypatch):
+    """torchvision's address, which here is a file on this disk, under a name that ends in its hash."""
+    torch.save(vgg.state_dict(), tmp_path / "whole.pth")
+    digest = hashlib.sha256((tmp_path / "whole.pth").read_bytes()).hexdigest()
+    named = (tmp_path / "whole.pth").rename(tmp_path / f"vgg16-{digest[:8]}.pth")
+    monkeypatch.setattr(torchvision.models, "VGG16_Weights", weights_at(named.as_uri()))
+    return named
+
+
+def weights_at(url):
+    return types.SimpleNamespace(IMAGENET1K_V1=types.SimpleNamespace(url=url))
+
+
+def test_the_address_is_that_of_torchvision_and_ends_in_a_hash():
+    assert re.fullmatch(r"https://.*/vgg16-[0-9a-f]{8}\.pth", torchvision.models.VGG16_Weights.IMAGENET1K_V1.url)
+
+
+def test_what_is_fetched_is_checked_and_only_what_is_used_is_kept(source, tmp_path):
+    kept = fetch(tmp_path / "new" / "vgg.pth")
+    assert [path.name for path in kept.parent.iterdir()] == ["vgg.pth"]
+    assert kept.stat().st_size < 4.1 * 7_635_264
+    wanted = pretrained(source).state_dict()
+    assert all(torch.equal(wanted[name], tensor) for name, tensor in pretrained(kept).state_dict().items())
+    with pytest.raises(OutputError, match="nothing is replaced"):
+        fetch(kept)
+
+
+def test_what_was_changed_on_the_way_or_does_not_come_leaves_nothing(source, tmp_path, monkeypatch):
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2] ^= 1
+    source.write_bytes(data)
+    gone = weights_at((tmp_path / "vgg16-00000000.pth").as_uri())
+    for weights in (torchvision.models.VGG16_Weights, gone):
+        monkeypatch.setattr(torchvision.models, "VGG16_Weights", weights)
+        with pytest.raises(ModelFileError, match=r"could not be fetched .*random weights need no file"):
+            fetch(tmp_path / "new" / "vgg.pth")
+        assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_random_weights_follow_the_seed():

@@ -158,8 +158,8 @@ def test_texture_is_stated_and_read_exactly():
     assert "texture" not in bank(1)[0].stated()
 
 
-def test_a_file_of_a_style_with_texture_is_refused():
-    with pytest.raises(ValueError, match="kept styles have no texture"):
+def test_a_texture_has_no_place_among_the_statistics_of_a_kept_style():
+    with pytest.raises(ValueError, match="a texture among the statistics"):
         KeptStyle(name="one", statistics=textured(3).stated())
 
 

@@ -6,10 +6,11 @@ import torch
 
 from napari_unetstyle.core import GatysOptions, Reference, as_image, iter_stylize, run, stylize
 from napari_unetstyle.core.errors import ImageError, ModelFileError, OptionError
-from napari_unetstyle.core.networks.features import Features
+from napari_unetstyle.core.networks.features import TAPS, Features
 from napari_unetstyle.core.style import gatys
 from napari_unetstyle.core.style.change import StyleOptions
 from napari_unetstyle.core.style.gatys import Gatys, StyleProgress, iter_gatys
+from napari_unetstyle.core.style.perceptual import LAYERS, PerceptualLoss
 
 FAST = GatysOptions(steps=6, preview_every=3)
 
@@ -101,10 +102,44 @@ def test_a_stack_is_done_slice_by_slice_and_seen_coming():
     assert any(step.preview is not None for step in seen)
 
 
-def test_it_can_be_stopped_at_any_step():
-    steps = iter_gatys(unit(stripes()), [unit(stripes())], FAST)
+def test_it_can_be_stopped_at_any_step_and_computes_no_other(monkeypatch):
+    losses, usual = [], PerceptualLoss.__call__
+    monkeypatch.setattr(PerceptualLoss, "__call__", lambda self, x: losses.append(1) or usual(self, x))
+    start = unit(stripes())
+    for count in (1, 3):
+        losses.clear()
+        steps = iter_gatys(start, [unit(spots())], FAST)
+        for _ in range(count):
+            next(steps)
+        steps.close()
+        with pytest.raises(StopIteration):
+            next(steps)
+        assert len(losses) == count
+    np.testing.assert_array_equal(start, unit(stripes()))
+    losses.clear()
+    stack = as_image(np.stack([spots(seed=0), spots(seed=1)]), axes="ZYX")
+    steps = iter_stylize(stack, [spots(seed=5)], StyleOptions(method="gatys", neural=FAST))
     next(steps)
     steps.close()
+    assert len(losses) == 1  # nor is the next slice begun
+
+
+def test_half_the_precision_gives_nearly_the_same_picture_and_is_not_used_on_a_processor(monkeypatch):
+    style, start = unit(spots(seed=5)), unit(spots(seed=6))
+    assert not Gatys.of([style], 1, FAST).aim.is_mixed
+    whole = run(iter_gatys(start, [style], FAST))
+    monkeypatch.setattr(gatys, "is_faster_mixed", lambda device: True)
+    half = run(iter_gatys(start, [style], FAST))
+    assert not np.array_equal(whole, half)
+    assert np.abs(whole - half).mean() < 0.5 * np.abs(whole - start).mean()
+
+
+def test_the_content_is_compared_in_the_layer_that_is_asked_for():
+    assert tuple(TAPS) == LAYERS
+    style, start = unit(spots(seed=5)), unit(stripes((48, 56)))[:1]
+    made = [run(iter_gatys(start, [style], GatysOptions(steps=4, content_layer=layer))) for layer in LAYERS]
+    usual = run(iter_gatys(start, [style], GatysOptions(steps=4)))
+    assert [np.array_equal(usual, one) for one in made] == [False, False, True, False]
 
 
 def test_weights_of_torchvision_are_used(tmp_path, monkeypatch):
@@ -127,6 +162,12 @@ def test_what_is_not_possible_is_said(monkeypatch):
     monkeypatch.setattr(gatys, "free_memory", lambda: 10**6)
     with pytest.raises(ImageError, match=r"needs about 0\.\d GB"):
         stylize(spots(), stripes(), "gatys", neural=FAST)
-    for wrong in ({"steps": 0}, {"style_weight": 0}, {"optimizer": "sgd"}, {"content_weight": -1}):
+    for wrong in (
+        {"steps": 0},
+        {"style_weight": 0},
+        {"optimizer": "sgd"},
+        {"content_weight": -1},
+        {"content_layer": "relu9"},
+    ):
         with pytest.raises(OptionError):
             GatysOptions(**wrong)

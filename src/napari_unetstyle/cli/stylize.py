@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetstyle.cli.exit_codes import ALL_FAILED, SOME_FAILED, STOPPED
+from napari_unetstyle.cli.previews import keeper
 from napari_unetstyle.cli.progress_bar import progress_bar
 from napari_unetstyle.cli.train_fast import train_fast
 from napari_unetstyle.cli.values import parse_channel
@@ -16,6 +17,7 @@ from napari_unetstyle.cli.values import parse_channel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_unetstyle.cli.previews import Keeper
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.folder_inputs import Entry
@@ -78,6 +80,23 @@ def stylize_pictures(
     steps: Annotated[
         int | None, typer.Option(help="Of the method gatys [default: 30]; of --train-fast instead of --minutes.")
     ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Of gatys: lbfgs or adam. [default: lbfgs]")] = None,
+    content_weight: Annotated[
+        float | None, typer.Option(help="How much what is shown counts, for gatys and --train-fast. [default: 1e5]")
+    ] = None,
+    style_weight: Annotated[
+        float | None, typer.Option(help="How much the style counts, for gatys and --train-fast. [default: 1e10]")
+    ] = None,
+    smoothness: Annotated[
+        float | None, typer.Option(help="How much smoothness counts, for gatys and --train-fast. [default: 0.01]")
+    ] = None,
+    content_layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of VGG16, that what is shown is compared in: relu1_2, relu2_2, relu3_3 or relu4_3; for gatys and "
+            "--train-fast. [default: relu3_3]"
+        ),
+    ] = None,
     vgg: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +114,9 @@ def stylize_pictures(
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long --train-fast takes. [default: 3]")] = None,
+    previews: Annotated[
+        Path | None, typer.Option(help="New folder for PNG files of what is getting there, of all that makes texture.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="Folder for a TensorBoard log of --train-fast.")] = None,
     axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
     level: Annotated[
@@ -106,17 +128,28 @@ def stylize_pictures(
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
 
-    is_usual = method == "automatic" and strength == 1 and align and channel is None and level == 0
+    weighing = {
+        "content_weight": content_weight,
+        "style_weight": style_weight,
+        "smoothness": smoothness,
+        "content_layer": content_layer,
+        "weights": vgg,
+    }
+    chosen = {name: value for name, value in weighing.items() if value is not None}
+    is_plain = method == "automatic" and strength == 1 and align
+    is_usual = is_plain and channel is None and level == 0 and optimizer is None
     _check_together(train, out, is_usual=is_usual, is_timed=minutes is not None or log is not None)
     if train is not None:
-        given = {"weights": vgg, "seed": seed, "device": device, "log": log}
-        train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, **given)
+        given = {**chosen, "seed": seed, "device": device, "log": log}
+        train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, previews=previews, **given)
         return
-    _check_used(method, is_gatys=steps is not None or vgg is not None or seed != 0, is_textured=device != "auto")
-    neural = GatysOptions(steps=30 if steps is None else steps, weights=vgg, seed=seed, device=device)
+    own = {name: value for name, value in (("steps", steps), ("optimizer", optimizer)) if value is not None}
+    is_gatys, is_textured = bool(chosen or own or seed), device != "auto" or previews is not None
+    _check_used(method, is_gatys=is_gatys, is_textured=is_textured)
+    neural = GatysOptions(**chosen, **own, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
     assert out is not None  # as was checked
-    _stylize(pictures, style, options, out, partial(read_image, axes=axes, level=level))
+    _stylize(pictures, style, options, out, partial(read_image, axes=axes, level=level), previews)
 
 
 def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_timed: bool) -> None:
@@ -127,7 +160,8 @@ def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_t
         raise OptionError("With --train-fast nothing is written but the style, into the bank: leave --out out.")
     if train is not None and not is_usual:
         raise OptionError(
-            "--method, --channel, --strength, --no-align and --level are for using a style: leave them out."
+            "--method, --channel, --strength, --no-align, --level and --optimizer are for using a style: leave them "
+            "out."
         )
     if train is None and out is None:
         raise OptionError("Give a folder for the results with --out, or a name with --train-fast.")
@@ -142,23 +176,33 @@ def _check_used(method: str, *, is_gatys: bool, is_textured: bool) -> None:
 
     if is_gatys and method != "gatys":
         raise OptionError(
-            f"--steps, --vgg and --seed are for the method gatys and --train-fast, not for {method!r}: leave them out."
+            "--steps, --optimizer, --vgg, --seed, --smoothness, --content-layer and the weights are for the method "
+            f"gatys and --train-fast, not for {method!r}: leave them out."
         )
     if is_textured and method not in TEXTURED:
         raise OptionError(
-            f"--device is for the methods {', '.join(TEXTURED)} and --train-fast, not for {method!r}: leave it out."
+            f"--device and --previews are for the methods {', '.join(TEXTURED)} and --train-fast, not for {method!r}: "
+            "leave them out."
         )
 
 
-def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOptions, out: Path, read: Reader) -> None:
+def _stylize(
+    pictures: Sequence[Path],
+    styles: Sequence[str],
+    options: StyleOptions,
+    out: Path,
+    read: Reader,
+    previews: Path | None,
+) -> None:
     """Every picture, and the exit code that says how it went."""
     from napari_unetstyle.core.segmentation.folder_inputs import find_entries
     from napari_unetstyle.core.style.given import style_for
 
     wanted = [style_for(one, options) for one in styles]
     entries = find_entries(pictures, out, ending=_ENDING)
+    keep = keeper(previews)
     try:
-        failed = _all(entries, wanted, options, out, read)
+        failed = _all(entries, partial(_iter_one, wanted=wanted, options=options, out=out, read=read), keep)
     except KeyboardInterrupt as stop:
         typer.echo("Stopped. What is finished is kept.", err=True)
         raise typer.Exit(STOPPED) from stop
@@ -166,7 +210,7 @@ def _stylize(pictures: Sequence[Path], styles: Sequence[str], options: StyleOpti
         raise typer.Exit(ALL_FAILED if failed == len(entries) else SOME_FAILED)
 
 
-def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> int:
+def _all(entries: list[Entry], restyled: Callable[[Entry], Steps[str]], keep: Keeper) -> int:
     """One line on stdout for each picture; at the end, on stderr, why some failed. How many did."""
     from napari_unetstyle.core.errors import UnetstyleError
     from napari_unetstyle.core.progress import Progress, run, share
@@ -177,8 +221,9 @@ def _all(entries: list[Entry], wanted: Sequence[Any], options: StyleOptions, out
 
             def follow(step: Progress, name: str = entry.name, done: str = f"{number}/{count}") -> None:
                 show(Progress(step.step, step.total, name), done)
+                keep(name, step)
 
-            job = share(_iter_one(entry, wanted, options, out, read), number / count, (number + 1) / count)
+            job = share(restyled(entry), number / count, (number + 1) / count)
             try:
                 say(run(job, follow))
             except UnetstyleError as error:

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from napari_unetstyle.cli.exit_codes import STOPPED
+from napari_unetstyle.cli.previews import keeper
 from napari_unetstyle.cli.progress_bar import progress_bar
 
 
@@ -20,6 +21,7 @@ def train_fast(
     minutes: float | None,
     steps: int | None,
     axes: str | None,
+    previews: Path | None,
     **given: Any,
 ) -> None:
     """Train a style's network from pictures, and keep it in the bank; stopped, it leaves nothing."""
@@ -45,10 +47,12 @@ def train_fast(
             )
     looks = [read_image(style) for style in styles]
     contents = [read_image(entry.path, axes=axes) for entry in find_entries(pictures, bank.root)]
+    keep = keeper(previews)
     with progress_bar() as (show, say):
 
         def follow(step: Progress) -> None:
             show(Progress(step.step, step.total, step.message), step.done)
+            keep(name, step)
 
         try:
             trained = run(iter_train_fast(name, contents, looks, options), follow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from napari_unetstyle.core.errors import ModelFileError, OptionError
+from napari_unetstyle.core.errors import ModelFileError, OptionError, OutputError
+from napari_unetstyle.core.files import atomic_path
 
 Pooling = Literal["max", "average"]
 POOLINGS: tuple[Pooling, ...] = ("max", "average")
@@ -92,6 +94,62 @@ def pretrained(path: str | Path, pooling: Pooling = "max") -> Features:
             raise ModelFileError(f"{path}: tensor {name!r} holds NaN or Inf. The file is damaged; get it again.")
     network.load_state_dict({name: given[name].float() for name in wanted})
     return network
+
+
+def fetch(path: str | Path, *, progress: bool = False) -> Path:
+    """Get torchvision's VGG16 from where torchvision has it, and keep what is used of it: 31 of 528 MB.
+
+    Nothing calls this but the command that is named after it.
+
+    Parameters
+    ----------
+    path
+        File to write, for :func:`pretrained`; nothing is replaced.
+    progress
+        Whether to show it on stderr.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be reached, or what came is not what torchvision names by the first digits of its SHA-256.
+    OutputError
+        If the file is there already, or cannot be written.
+    """
+    target = Path(path)
+    if target.exists():
+        raise OutputError(f"{target} exists already, and nothing is replaced. Give another name, or take it as it is.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
+            network = pretrained(_downloaded(Path(folder), progress))
+    except OSError as error:
+        raise OutputError(
+            f"Could not write to {target.parent}: {error.strerror or error}. It needs 528 MB for a while; free some "
+            "space or choose another folder."
+        ) from error
+    with atomic_path(target) as kept:
+        torch.save(network.state_dict(), kept)
+    return target
+
+
+def _downloaded(folder: Path, progress: bool) -> Path:
+    """The whole file, whose SHA-256 begins as its name ends."""
+    from http.client import HTTPException
+    from urllib.error import URLError
+
+    from torch.hub import download_url_to_file
+    from torchvision.models import VGG16_Weights  # type: ignore[import-untyped]
+
+    url: str = VGG16_Weights.IMAGENET1K_V1.url
+    whole = folder / url.rsplit("/", 1)[-1]
+    try:
+        download_url_to_file(url, str(whole), whole.stem.rsplit("-", 1)[-1], progress)
+    except (URLError, HTTPException, RuntimeError, TimeoutError, ConnectionError) as error:
+        raise ModelFileError(
+            f"torchvision's VGG16 could not be fetched ({error}). Nothing was kept. Try again, bring the file "
+            f"{whole.name} from another machine, or do without: random weights need no file."
+        ) from error
+    return whole
 
 
 def random_features(seed: int = 0, pooling: Pooling = "max") -> Features:

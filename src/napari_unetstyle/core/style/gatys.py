@@ -18,6 +18,7 @@ from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.seeds import check_seed
 from napari_unetstyle.core.style.optimizers import LBFGS, Adam, Optimizer
 from napari_unetstyle.core.style.perceptual import (
+    CONTENT,
     Aim,
     PerceptualLoss,
     Scales,
@@ -26,6 +27,7 @@ from napari_unetstyle.core.style.perceptual import (
     check_sides,
     check_weights,
     features_of,
+    is_faster_mixed,
     is_gray,
     reduced,
 )
@@ -55,6 +57,9 @@ class GatysOptions:
         any picture, and their ratio is relative to the usual one.
     smoothness
         Weight of the total variation, relative to that of the start.
+    content_layer
+        Of VGG16, in which what is shown is compared: ``"relu1_2"``, ``"relu2_2"``, ``"relu3_3"`` or ``"relu4_3"``; the
+        higher, the freer is the texture.
     optimizer
         ``"lbfgs"``, or ``"adam"``.
     weights
@@ -65,13 +70,14 @@ class GatysOptions:
     preview_every
         Steps between previews.
     device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``; on CUDA features are computed in bfloat16.
     """
 
     steps: int = 30
     content_weight: float = 1e5
     style_weight: float = 1e10
     smoothness: float = 1e-2
+    content_layer: str = CONTENT
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     weights: Path | None = None
     seed: int = 0
@@ -81,7 +87,7 @@ class GatysOptions:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.preview_every < 1:
             raise OptionError(f"Give 1 step or more, got steps={self.steps}, preview_every={self.preview_every}.")
-        check_weights(self.content_weight, self.style_weight, self.smoothness)
+        check_weights(self.content_weight, self.style_weight, self.smoothness, self.content_layer)
         if self.optimizer not in ("lbfgs", "adam"):
             raise OptionError(f"Option optimizer={self.optimizer!r} is not allowed: give 'lbfgs' or 'adam'.")
         check_seed(self.seed)
@@ -159,6 +165,8 @@ class Gatys:
             content_weight=chosen.content_weight,
             style_weight=chosen.style_weight,
             smoothness=chosen.smoothness,
+            is_mixed=is_faster_mixed(device),
+            content_layer=chosen.content_layer,
         )
         return cls(aim, span, chosen, device)
 

@@ -21,6 +21,7 @@ from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.style.pixels import Pixels
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from napari_unetstyle.core.networks.features import Features
@@ -30,7 +31,10 @@ _STYLE_SIDE = 512  # pixels of the style picture that are looked at, along each 
 _FLOOR = 1e-12
 _ALIKE = 0.02  # share of a Gram matrix below which a difference is none to speak of
 _USUAL = 1e6  # with the usual weights the content weighs ten times as much as the style did at the start
-_CONTENT = "relu3_3"
+LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+"""Of VGG16, in which the style is compared, and one of which holds the content."""
+CONTENT = "relu3_3"
+"""That the content is compared in, unless another is chosen: high, and not so high that edges move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Aim:
         Weight of the total variation.
     is_mixed
         Whether features are computed in bfloat16 where that is faster; sums over them never are.
+    content_layer
+        Of `LAYERS`.
     """
 
     features: Features
@@ -102,6 +108,7 @@ class Aim:
     balance: float
     smoothness: float
     is_mixed: bool = False
+    content_layer: str = CONTENT
 
     @classmethod
     def of(
@@ -113,12 +120,13 @@ class Aim:
         style_weight: float,
         smoothness: float,
         is_mixed: bool = False,
+        content_layer: str = CONTENT,
     ) -> Aim:
         """Look at pictures ``(1, C, Y, X)`` of the style once; of several the mean look is taken."""
         import torch
 
         balance = content_weight / style_weight * _USUAL
-        aim = cls(features, {}, balance, smoothness, is_mixed)
+        aim = cls(features, {}, balance, smoothness, is_mixed, content_layer)
         with torch.no_grad():
             seen = [{name: gram(found) for name, found in aim.see(style).items()} for style in styles]
             aim.grams.update({name: torch.stack([grams[name] for grams in seen]).mean(0) for name in seen[0]})
@@ -150,7 +158,7 @@ class Aim:
             name: torch.maximum(error, _ALIKE * self.grams[name].square().mean())
             for name, error in self.errors(found).items()
         }
-        return Scales(style, found[_CONTENT].var().clamp(min=_FLOOR), variation(picture).clamp(min=_FLOOR))
+        return Scales(style, found[self.content_layer].var().clamp(min=_FLOOR), variation(picture).clamp(min=_FLOOR))
 
 
 class PerceptualLoss:
@@ -182,7 +190,7 @@ class PerceptualLoss:
         with torch.no_grad():
             found = aim.see(start)
             own = aim.scales_of(start, found)
-        self._content = found[_CONTENT]
+        self._content = found[aim.content_layer]
         chosen = scales or own
         self._scales = chosen if style_scales is None else replace(chosen, style=style_scales)
         self.style = 1.0
@@ -195,7 +203,7 @@ class PerceptualLoss:
         errors = self._aim.errors(found)
         style = torch.stack([error / self._scales.style[name] for name, error in errors.items()]).mean()
         self.style = float(style.detach())
-        content = (found[_CONTENT] - self._content).square().mean() / self._scales.content
+        content = (found[self._aim.content_layer] - self._content).square().mean() / self._scales.content
         rough = self._aim.smoothness * variation(picture) / self._scales.rough
         value: Tensor = style + self._aim.balance * content + rough
         return value
@@ -206,6 +214,13 @@ def mixed(device: str, *, is_wanted: bool = True) -> AbstractContextManager[obje
     import torch
 
     return torch.autocast(device, torch.bfloat16) if is_wanted else nullcontext()
+
+
+def is_faster_mixed(device: torch.device) -> bool:
+    """Whether features are computed in bfloat16 there; on a processor never, so its results stay the same bits."""
+    from napari_unetstyle.core.device import has_bfloat16
+
+    return device.type == "cuda" and has_bfloat16(device)
 
 
 def gram(features: Tensor) -> Tensor:
@@ -252,8 +267,8 @@ def reduced(style: Pixels) -> Pixels:
     return style[:, starts[0] : starts[0] + _STYLE_SIDE, starts[1] : starts[1] + _STYLE_SIDE]
 
 
-def check_weights(content: float, style: float, smoothness: float) -> None:
-    """Whether parts of a loss can weigh as much.
+def check_weights(content: float, style: float, smoothness: float, layer: str) -> None:
+    """Whether parts of a loss can weigh as much, and there is such a layer.
 
     Raises
     ------
@@ -262,6 +277,10 @@ def check_weights(content: float, style: float, smoothness: float) -> None:
     """
     if min(content, style, smoothness) < 0 or style == 0:
         raise OptionError("The weights of content and smoothness are 0 or more, that of the style is above 0.")
+    if not np.isfinite([content, style, smoothness]).all():
+        raise OptionError(f"Weights {content}, {style}, {smoothness} are not allowed: give finite numbers.")
+    if layer not in LAYERS:
+        raise OptionError(f"There is no content layer {layer!r}. Layers: {', '.join(LAYERS)}.")
 
 
 def check_sides(name: str, pixels: Pixels) -> None:

@@ -169,8 +169,12 @@ def joined(references: Sequence[Reference]) -> Reference:
         and dark on bright is a gray without contrast.
     """
     dark, bright = (
-        [f"{one.name or f'style {i}'} ({one.polarity:+.2f})" for i, one in enumerate(references, 1) if side(one)]
-        for side in (lambda one: one.polarity <= -polarity.SURE, lambda one: one.polarity >= polarity.SURE)
+        [
+            f"{one.name or f'style {i}'} ({one.polarity:+.2f})"
+            for i, one in enumerate(references, 1)
+            if sign * one.polarity >= polarity.SURE
+        ]
+        for sign in (-1, 1)
     )
     if dark and bright:
         raise OptionError(

@@ -218,10 +218,9 @@ class Styling:
             return np.stack([table[channel] for table, channel in zip(self._table, pixels, strict=True)])
         return self._changed(pixels)
 
-    def at(self, index: tuple[int, ...]) -> NDArray[Any]:
-        """The pixels of a slice ``(C, Y, X)``, as they are stored."""
-        found: NDArray[Any] = self.pixels[(slice(None), *index)]
-        return found
+    def at(self, *index: slice | int) -> NDArray[Any]:
+        """The pixels ``(C, *rest)`` at such an index, as they are stored."""
+        return self.pixels[:, *index]
 
     def started(self, *index: slice | int) -> tuple[Pixels, Pixels, Callable[[Pixels], Any]]:
         """The pixels ``(C, *rest)`` at such an index in 0..1, what texture starts from, and the way back."""
@@ -257,7 +256,7 @@ def _parts(styling: Styling, frames: Sequence[tuple[int, ...]]) -> list[Pixels]:
     """Where statistics of a whole volume are taken from, as texture starts from it: ``(C, Y, X)``, of equal size."""
     from napari_unetstyle.core.inference.statistics import choose_regions
 
-    regions = choose_regions([Held(styling.at(index)) for index in frames], _SIDE)
+    regions = choose_regions([Held(styling.at(*index)) for index in frames], _SIDE)
     return [styling.started(*frames[region.frame], *region.slices)[1] for region in regions]
 
 
