@@ -30,8 +30,9 @@ TRAIN = ["stylize", "--train-fast", "ours", "in", "--style", "he.tif", "--steps"
 
 
 def test_train_use_hand_on_and_take_in(shell: Shell, pictures: Path) -> None:
-    done = shell(*TRAIN)
+    done = shell(*TRAIN, "--previews", "seen")
     assert (done.code, done.out.count("\n")) == (0, 1)
+    assert [path.name for path in (pictures / "seen").iterdir()] == ["ours-001.png"]
     assert "--style ours --method fast" in done.out
     assert sorted(path.name for path in (pictures / "in").iterdir()) == ["a.tif", "b.tif"]
     assert [path.name for path in StyleBank().root.glob("[!.]*")] == ["ours.style.safetensors"]
@@ -66,6 +67,9 @@ def test_stopped_it_leaves_nothing(shell: Shell, pictures: Path, monkeypatch: py
         ([*TRAIN, "--style", "he-light"], "kept without its picture"),
         ([*TRAIN, "--seed", "-1"], "seed=-1 is not allowed"),
         ([*TRAIN, "--vgg", "gone.pth"], "no file gone.pth"),
+        ([*TRAIN, "--optimizer", "adam"], "--optimizer are for using a style"),
+        ([*TRAIN, "--content-layer", "relu9"], "Layers: relu1_2"),
+        ([*TRAIN, "--previews", "in"], "a new or an empty folder"),
         (["stylize", "--train-fast", "Ours!", "in", "--style", "he.tif"], "small letters"),
         (["stylize", "--train-fast", "he-light", "in", "--style", "he.tif"], "already"),
         (["stylize", "--train-fast", "ours", "gone", "--style", "he.tif"], "gone"),

@@ -58,6 +58,25 @@ def test_what_looks_alike_already_is_left_as_it_is_and_what_does_not_is_changed(
     assert torch.equal(TowardStyle(made, made.look(x))(x), x)
 
 
+def test_it_can_be_traced_and_scripted_once_its_statistics_are_kept() -> None:
+    made, x, y = network(), torch.rand(1, 3, 20, 30), torch.rand(1, 3, 25, 19)
+    kept = TowardStyle(made, made.look(torch.rand(1, 3, 20, 20) ** 3).detach()).frozen(x)
+    with torch.no_grad():
+        for other in (torch.jit.trace(kept, x), torch.jit.script(kept)):
+            assert torch.allclose(other(y), kept(y), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_it_can_be_exported_with_its_style_and_with_its_statistics() -> None:
+    made, x, y = network(), torch.rand(1, 3, 20, 30), torch.rand(1, 3, 25, 19)
+    toward = TowardStyle(made, made.look(torch.rand(1, 3, 20, 20) ** 3).detach())
+    sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    for one in (toward, toward.frozen(x)):
+        other = torch.export.export(one, (x,), dynamic_shapes=(sides,)).module()
+        with torch.no_grad():
+            assert torch.allclose(other(y), one(y), atol=1e-5)
+
+
 def test_all_of_it_learns_but_what_the_last_normalization_does_without() -> None:
     made = network()
     made(torch.rand(1, 3, 24, 24), made.look(torch.rand(1, 3, 24, 24) ** 2)).square().mean().backward()

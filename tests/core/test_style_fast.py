@@ -35,9 +35,11 @@ from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionEr
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.networks.style_net import StyleNet
 from napari_unetstyle.core.style import fast
+from napari_unetstyle.core.style.given import look_of
 from napari_unetstyle.core.style.kept_style import read_style
 from napari_unetstyle.core.style.network import StyleNetwork, packed
 from napari_unetstyle.core.style.perceptual import StyleProgress
+from napari_unetstyle.core.style.span import Span
 from napari_unetstyle.core.training import fast_style
 
 TINY = StyleNetSpec(in_channels=3, width=4, blocks=1)
@@ -354,10 +356,54 @@ def test_gray_styles_volumes_and_several_pictures() -> None:
     assert style.network.spec.in_channels == style.reference.channels == 1
 
 
+def taught(**given: Any) -> fast_style._Teacher:
+    """A teacher of stripes, who shows spots."""
+    look, options = as_image(stripes((32, 36))), dataclasses.replace(QUICK, **given)
+    style = KeptStyle.of("mine", [look], texture=False)
+    crops = fast_style.Crops.of([as_image(spots())], style, Span.of(style.reference, 3), 32)
+    return fast_style._Teacher.of(crops, [look_of(look)], options, torch.device("cpu"))
+
+
+def test_a_gradient_is_clipped_and_one_that_is_no_number_is_left_out() -> None:
+    network, dice = stirred(), np.random.default_rng(0)
+    teacher, optimizer = taught(content_weight=1e12), torch.optim.SGD(network.parameters(), lr=1.0)
+    before = torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+    teacher.lesson(network, optimizer, dice)
+    after = torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+    assert float((after - before).norm()) == pytest.approx(1, rel=1e-3)
+    torch.nn.init.constant_(network.last.bias, torch.nan)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items() if name != "last.bias"}
+    assert not np.isfinite(teacher.lesson(network, optimizer, dice)[0])
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_the_rate_falls_to_a_tenth_when_the_loss_has_not_for_four_times_25_steps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(fast_style, "_opened", lambda folder: SimpleNamespace(close=list, add_image=lambda *_: None))
+    monkeypatch.setattr(fast_style, "_note", lambda log, step, rate, **_: rates.append(rate))
+    monkeypatch.setattr(fast_style._Teacher, "lesson", lambda *_: (1.0, 1.0))
+    monkeypatch.setattr(fast_style._Teacher, "preview", lambda *_: np.zeros((1, 4, 4), np.float32))
+    learned(dataclasses.replace(QUICK, steps=330, log=tmp_path))
+    assert rates == pytest.approx([5e-3] * 124 + [5e-4] * 100 + [5e-5] * 100 + [1e-5] * 6)
+
+
+def test_the_log_has_losses_rate_and_previews(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    learned(dataclasses.replace(QUICK, log=tmp_path / "log"))
+    log = events.EventAccumulator(str(tmp_path / "log"))
+    log.Reload()
+    assert {name: len(log.Scalars(name)) for name in log.Tags()["scalars"]} == {"loss": 3, "style": 3, "rate": 3}
+    assert [(shown.step, shown.width, shown.height) for shown in log.Images("preview")] == [(2, 64, 64), (3, 64, 64)]
+
+
 def test_it_can_be_stopped_and_leaves_nothing(bank: StyleBank, tmp_path: Path) -> None:
     steps = iter_train_fast("mine", [as_image(spots())], [as_image(stripes())], QUICK)
     next(steps)
     steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -105,40 +105,40 @@ def test_a_stack_is_done_slice_by_slice_and_seen_coming():
 def test_it_can_be_stopped_at_any_step_and_computes_no_other(monkeypatch):
     losses, usual = [], PerceptualLoss.__call__
     monkeypatch.setattr(PerceptualLoss, "__call__", lambda self, x: losses.append(1) or usual(self, x))
-    start = unit(stripes())
+    start, style = unit(stripes((20, 24))), unit(spots((20, 24)))
     for count in (1, 3):
         losses.clear()
-        steps = iter_gatys(start, [unit(spots())], FAST)
+        steps = iter_gatys(start, [style], FAST)
         for _ in range(count):
             next(steps)
         steps.close()
         with pytest.raises(StopIteration):
             next(steps)
         assert len(losses) == count
-    np.testing.assert_array_equal(start, unit(stripes()))
+    np.testing.assert_array_equal(start, unit(stripes((20, 24))))
     losses.clear()
-    stack = as_image(np.stack([spots(seed=0), spots(seed=1)]), axes="ZYX")
-    steps = iter_stylize(stack, [spots(seed=5)], StyleOptions(method="gatys", neural=FAST))
+    stack = as_image(np.stack([spots((20, 24), seed) for seed in (0, 1)]), axes="ZYX")
+    steps = iter_stylize(stack, [spots((20, 24), 5)], StyleOptions(method="gatys", neural=FAST))
     next(steps)
     steps.close()
     assert len(losses) == 1  # nor is the next slice begun
 
 
 def test_half_the_precision_gives_nearly_the_same_picture_and_is_not_used_on_a_processor(monkeypatch):
-    style, start = unit(spots(seed=5)), unit(spots(seed=6))
-    assert not Gatys.of([style], 1, FAST).aim.is_mixed
-    whole = run(iter_gatys(start, [style], FAST))
+    style, start, quick = unit(spots((20, 20), 5)), unit(spots((20, 20), 6)), GatysOptions(steps=2)
+    assert not Gatys.of([style], 1, quick).aim.is_mixed
+    whole = run(iter_gatys(start, [style], quick))
     monkeypatch.setattr(gatys, "is_faster_mixed", lambda device: True)
-    half = run(iter_gatys(start, [style], FAST))
+    half = run(iter_gatys(start, [style], quick))
     assert not np.array_equal(whole, half)
     assert np.abs(whole - half).mean() < 0.5 * np.abs(whole - start).mean()
 
 
 def test_the_content_is_compared_in_the_layer_that_is_asked_for():
     assert tuple(TAPS) == LAYERS
-    style, start = unit(spots(seed=5)), unit(stripes((48, 56)))[:1]
-    made = [run(iter_gatys(start, [style], GatysOptions(steps=4, content_layer=layer))) for layer in LAYERS]
-    usual = run(iter_gatys(start, [style], GatysOptions(steps=4)))
+    style, start = unit(spots((20, 24), 5)), unit(stripes((20, 24)))[:1]
+    made = [run(iter_gatys(start, [style], GatysOptions(steps=2, content_layer=layer))) for layer in LAYERS]
+    usual = run(iter_gatys(start, [style], GatysOptions(steps=2)))
     assert [np.array_equal(usual, one) for one in made] == [False, False, True, False]
 
 

@@ -50,4 +50,5 @@ def _write(path: Path, preview: NDArray[np.float32]) -> None:
     from napari_unetstyle.core.files import atomic_write
 
     pixels = np.rint(255 * np.moveaxis(preview, 0, -1).clip(0, 1)).astype(np.uint8)
-    atomic_write(path, imagecodecs.png_encode(np.ascontiguousarray(pixels[..., 0] if len(preview) == 1 else pixels)))
+    shown = np.ascontiguousarray(pixels[..., 0] if len(preview) == 1 else pixels)
+    atomic_write(path, bytes(imagecodecs.png_encode(shown)))

@@ -70,8 +70,8 @@ def add_style(
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
     images = [read_image(path) for path in pictures]
-    about_it = {"about": about, "license_note": license_note}
-    style = StyleBank().add(KeptStyle.of(name, images, **about_it, thumbnail=thumbnail, texture=texture))
+    kept = KeptStyle.of(name, images, about=about, license_note=license_note, thumbnail=thumbnail, texture=texture)
+    style = StyleBank().add(kept)
     typer.echo(f"Style {style.name!r} is kept. Use it as `--style {style.name}`.")
 
 

@@ -128,7 +128,7 @@ def stylize_pictures(
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.gatys import GatysOptions
 
-    weighing = {
+    weighing: dict[str, Any] = {
         "content_weight": content_weight,
         "style_weight": style_weight,
         "smoothness": smoothness,
@@ -143,7 +143,8 @@ def stylize_pictures(
         given = {**chosen, "seed": seed, "device": device, "log": log}
         train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, previews=previews, **given)
         return
-    own = {name: value for name, value in (("steps", steps), ("optimizer", optimizer)) if value is not None}
+    pairs: dict[str, Any] = {"steps": steps, "optimizer": optimizer}
+    own = {name: value for name, value in pairs.items() if value is not None}
     is_gatys, is_textured = bool(chosen or own or seed), device != "auto" or previews is not None
     _check_used(method, is_gatys=is_gatys, is_textured=is_textured)
     neural = GatysOptions(**chosen, **own, seed=seed, device=device)

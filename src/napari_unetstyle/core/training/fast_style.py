@@ -269,7 +269,7 @@ def _steps(
         done = min(1.0, _share_done(step, begun, options))
         preview = teacher.preview(network) if step % options.preview_every == 0 or done == 1 else None
         if log is not None and preview is not None:
-            log.add_image("preview", preview, step)  # type: ignore[no-untyped-call]
+            log.add_image("preview", preview, step)
         yield StyleProgress(
             int(done * _WHOLE), _WHOLE, f"step {step}, style {seen:.0%}", preview=preview, style_loss=seen
         )
