@@ -153,6 +153,7 @@ def undecided(image: Image, options: SegmentOptions) -> SegmentResult:
         zoom=1.0,
         frames=frames,
         options=options,
+        notes=image.notes,
         provenance={"model": {"name": "nuclei"}, "device": "cpu", "seconds": 1.5, "options": options.stated()},
     )
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import napari.layers
 
 PLACE, OVERVIEW = "unetstyle_place", "unetstyle_overview"
+STYLE = "unetstyle_style"
+"""Key of a layer's metadata; a layer that has it shows a restyled picture."""
+RESTYLED = "Of a restyled picture"
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -226,8 +229,20 @@ def image_from_layer(
         geometry=stated.geometry if grid is None else grid.geometry(stated.geometry, stated.axes),
         channel_names=tuple(map(str, layer.metadata.get("channel_names", ()))),
         name=layer.name,
+        notes=restyled_notes(layer),
         overview=layer.metadata.get(OVERVIEW),
     )
+
+
+def restyled_notes(layer: napari.layers.Layer) -> tuple[str, ...]:
+    """That a layer shows a restyled picture, however it is called by now; it names no picture."""
+    made = layer.metadata.get(STYLE)
+    if made is None:
+        return ()
+    how = (
+        f" (method {made['method']}, strength {made['strength']:.0%})" if {"method", "strength"} <= made.keys() else ""
+    )
+    return (f"{RESTYLED}{how}, not of one as it was taken.",)
 
 
 def stored(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid | None = None) -> Any:

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.label_layers import features
+from napari_unetstyle.widgets.outputs import RESTYLED_COLUMN
 from napari_unetstyle.widgets.parts import follow
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def iter_snapshot(calls: CoreCalls, output: Output, labels: NDArray[Any], before
     result, labels = output.result, labels.copy()  # a person may go on painting
     changed = changed_labels(before.labels, labels) if before is not None and before.result is result else None
     table = yield from _iter_table(calls, output.image, result, labels, changed)
+    if RESTYLED_COLUMN in result.objects:
+        table = {**table, RESTYLED_COLUMN: np.full(len(table["label"]), "yes")}
     if before is not None and changed is not None:
         table = merged(before.table, table, changed)
     return Snapshot(output=output, result=result, labels=labels, table=table)

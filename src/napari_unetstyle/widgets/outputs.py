@@ -17,7 +17,7 @@ from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.anatomy import note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA, add_labels, features, own_metadata
-from napari_unetstyle.widgets.layers import axes_of, kept_place
+from napari_unetstyle.widgets.layers import RESTYLED, axes_of, kept_place
 from napari_unetstyle.widgets.placement import Placement
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.progress import Steps
     from napari_unetstyle.core.segmentation.result import SegmentResult
+
+RESTYLED_COLUMN = "restyled"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,20 @@ class Fresh:
 
 def iter_fresh(steps: Steps[SegmentResult]) -> Steps[Fresh]:
     """The job of a result, made ready for a layer."""
-    result = yield from steps
+    result = marked((yield from steps))
     return Fresh(result, checksum(result.labels), features(result.objects), Changes.of(result.labels))
+
+
+def marked(result: SegmentResult) -> SegmentResult:
+    """With a column that says it in each row of the table, where the picture was a restyled one."""
+    if restyled_note(result) is None:
+        return result
+    return result.changed(objects={**result.objects, RESTYLED_COLUMN: np.full(len(result.objects["label"]), "yes")})
+
+
+def restyled_note(result: SegmentResult) -> str | None:
+    """That the picture was a restyled one, as it came with the picture; None if it was not."""
+    return next((note for note in result.notes if note.startswith(RESTYLED)), None)
 
 
 @dataclass(frozen=True)

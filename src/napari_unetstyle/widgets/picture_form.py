@@ -13,13 +13,12 @@ from napari_unetstyle.core.imaging.stains import STAINS
 from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.ct_window import CtWindow, is_ct
 from napari_unetstyle.widgets.label_layers import pictures_among
-from napari_unetstyle.widgets.layers import Statement, image_from_layer
+from napari_unetstyle.widgets.layers import STYLE, Statement, image_from_layer
 from napari_unetstyle.widgets.parts import Words, combo, follow, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.ruler import Ruler
 from napari_unetstyle.widgets.scope import current_channel
 from napari_unetstyle.widgets.statements import known_statement, state
-from napari_unetstyle.widgets.style_layers import STYLE
 from napari_unetstyle.widgets.summary import describe_picture, unbroken
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.measurements import Measurements
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import ask_for_path, file_with, path_of
-from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh
+from napari_unetstyle.widgets.outputs import Fresh, Output, iter_fresh, restyled_note
 from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.saving import FORMATS, TABLE_FORMAT, as_shown, files_of, zarr_of
@@ -194,7 +194,8 @@ class ResultPanel(QWidget):
         options = deciding(vars_of(output.result.options))
         level = request.placement.level
         text = write(output.image, anywhere(request), options, file_with(output.image, request.layer, level), level)
-        QApplication.clipboard().setText(text)
+        note = restyled_note(output.result)
+        QApplication.clipboard().setText(text if note is None else f"# {note}\n{text}")
         self._checker.check(output, partial(self._say_copied, key, output))
 
     def _say_copied(self, key: str, output: Output) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 
 from napari_unetstyle.widgets.label_layers import METADATA
-from napari_unetstyle.widgets.layers import PLACE
+from napari_unetstyle.widgets.layers import PLACE, STYLE
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.statements import picture_of
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.core.style.stylize import Styled
-
-STYLE = "unetstyle_style"
-"""Key of a layer's metadata; a layer that has it shows a restyled picture."""
 
 Style: TypeAlias = "napari.layers.Image | KeptStyle"
 """What a person can tick as a style."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QApplication, QHBoxLayout, QPushBu
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.measurements import is_too_large
+from napari_unetstyle.widgets.outputs import restyled_note
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.parts import Words, follow
 from napari_unetstyle.widgets.scope import canvas_map
@@ -259,6 +260,11 @@ class MeasurementTable(Dockable):
 
 
 def _hint(output: Output) -> str:
+    note = restyled_note(output.result)
+    return " ".join(filter(None, (f"{_use(output)}.", note))) if note else _use(output)
+
+
+def _use(output: Output) -> str:
     if is_too_large(output):
         return "as the run has measured it; the picture is too large to follow what you paint"
     return "click a row or an object"
