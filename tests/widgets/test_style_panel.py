@@ -10,21 +10,35 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from napari_unetstyle.cli.main import app
-from napari_unetstyle.core import FastStyleOptions, StyleOptions, as_image, iter_train_fast, read_image, run, stylize
+from napari_unetstyle.core import (
+    FastStyleOptions,
+    StyleOptions,
+    as_image,
+    iter_train_fast,
+    read_image,
+    run,
+    stylize,
+)
+from napari_unetstyle.core.style import polarity
 from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.change import TEXTURED
+from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.kept_style import read_style
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.core.style.stylize import iter_stylize
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
+from napari_unetstyle.widgets.layers import STYLE
 from napari_unetstyle.widgets.opening import PATH
-from napari_unetstyle.widgets.style_layers import STYLE
-from napari_unetstyle.widgets.style_panel import WORDS
+from napari_unetstyle.widgets.style_panel import STARTS, WITH_APPLY, WORDS
+from napari_unetstyle.widgets.style_preview import COLOR, Labeled, Step, StyleRequest
+from napari_unetstyle.widgets.style_shelf import WHAT_IS_KEPT
+from napari_unetstyle.widgets.style_sight import iter_judged, iter_preview
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -55,6 +69,13 @@ def two(dock: Any) -> Any:
     panel = dock.style_panel
     panel.layers.setCurrentText("slide7")
     return dock
+
+
+def pixels_of(label: Any) -> Any:
+    """What a label shows, ``(Y, X, 3)``."""
+    image = label.pixmap().toImage().convertToFormat(QImage.Format.Format_RGBX8888)
+    rows = np.frombuffer(image.constBits().asarray(image.sizeInBytes()), np.uint8)
+    return rows.reshape(image.height(), image.width(), 4)[..., :3].copy()  # the bytes go with the image
 
 
 def finish(panel: Any, qtbot: Any, click: Any, timeout: int = MS) -> None:
@@ -107,6 +128,14 @@ def test_a_restyled_picture_is_neither_picture_nor_style_here_but_can_be_segment
     assert "restyled" in two.segment.picture.info.text()
 
 
+def is_part(shown: Any, whole: Any) -> bool:
+    """Whether what is shown ``(C, Y, X)`` is somewhere in ``(Y, X, C)``."""
+    whole = np.moveaxis(whole, -1, 0)
+    height, width = shown.shape[1:]
+    places = np.ndindex(whole.shape[1] - height + 1, whole.shape[2] - width + 1)
+    return any(np.array_equal(shown, whole[:, y : y + height, x : x + width]) for y, x in places)
+
+
 def test_the_preview_shows_the_pixels_of_apply(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
     panel = two.style_panel
     tick(panel.styles.box_of(two.viewer.layers["slide9"]))
@@ -115,14 +144,7 @@ def test_the_preview_shows_the_pixels_of_apply(two: Any, qtbot: Any, click: Any,
     assert panel.preview.isVisibleTo(panel)
     assert not panel.preview.after.pixmap().isNull()
     finish(panel, qtbot, click)
-    whole = np.moveaxis(two.viewer.layers[-1].data, -1, 0)
-    height, width = shown.after.shape[1:]
-    found = [
-        np.array_equal(shown.after, whole[:, y : y + height, x : x + width])
-        for y in range(whole.shape[1] - height + 1)
-        for x in range(whole.shape[2] - width + 1)
-    ]
-    assert any(found)
+    assert is_part(shown.after, two.viewer.layers[-1].data)
 
 
 def test_the_preview_tells_whether_labels_still_fit(two: Any, qtbot: Any, tick: Any) -> None:
@@ -148,6 +170,33 @@ def test_strength_and_method_are_followed(two: Any, qtbot: Any, click: Any, tick
     finish(panel, qtbot, click)
     wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "moments", strength=0.4, align=False)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
+
+
+def test_a_method_that_holds_is_seen_while_advanced_is_closed(two: Any, tick: Any) -> None:
+    panel = two.style_panel
+    assert not panel.closed.isVisibleTo(panel)
+    tick(panel.advanced)
+    panel.method.setCurrentIndex(panel.method.findData("any"))
+    tick(panel.align)
+    assert not panel.closed.isVisibleTo(panel)  # the form above says it
+    tick(panel.advanced)
+    assert panel.closed.isVisibleTo(panel)
+    assert panel.closed.text() == "Method: texture in one pass. Bright and dark are not exchanged."
+
+
+@pytest.mark.parametrize("method", ["gatys", "any", "fast"])
+def test_a_kept_style_that_a_method_cannot_take_is_named_at_once(method: str, two: Any, click: Any, tick: Any) -> None:
+    panel = two.style_panel
+    panel.styles.tick([StyleBank().load("he-light")])
+    assert panel.apply.isEnabled()
+    panel.method.setCurrentIndex(panel.method.findData(method))
+    assert "'he-light'" in panel.hint.text
+    assert panel.hint.isVisibleTo(panel)
+    assert not panel.apply.isEnabled()
+    assert panel.apply.toolTip() == panel.hint.text
+    click(panel.hint.buttons()["Use automatic"])
+    assert panel.apply.isEnabled()
+    assert panel.hint.text == ""
 
 
 def test_every_method_has_words() -> None:
@@ -205,17 +254,30 @@ def test_a_neural_style_shows_itself_getting_there(two: Any, qtbot: Any, click: 
     panel, viewer = two.style_panel, two.viewer
     few = GatysOptions(steps=6, preview_every=2)
 
-    def soon(image: Any, styles: Any, options: StyleOptions) -> Any:
-        return iter_stylize(image, styles, dataclasses.replace(options, neural=few))
+    calls = panel._calls
 
-    panel._calls = dataclasses.replace(panel._calls, iter_stylize=soon)
+    def soon(image: Any, styles: Any, options: StyleOptions, labels: Any) -> Any:
+        return calls.iter_stylize(image, styles, dataclasses.replace(options, neural=few), labels)
+
+    panel._calls = dataclasses.replace(calls, iter_stylize=soon)
+    viewer.add_labels((blobs() > blobs().mean()).astype(np.int32), name="nuclei")
+    panel.layers.setCurrentText("slide7")
     tick(panel.styles.box_of(viewer.layers["slide9"]))
     panel.method.setCurrentIndex(panel.method.findData("gatys"))
-    shown = []
-    show = panel.preview.show_step
-    panel.preview.show_step = lambda pixels: (shown.append(pixels), show(pixels))
+    preview = panel.preview
+    qtbot.waitUntil(lambda: preview.caption.text() == STARTS and preview.shown is not None, timeout=MS)
+    assert "fit" not in preview.shown.words  # the texture is not there yet
+    assert preview.words.text() == WITH_APPLY
+    begun = pixels_of(preview.after)
     finish(panel, qtbot, click, 4 * MS)  # torch's optimizers take seconds to be imported
-    assert any(pixels is not None and pixels.shape == (3, 64, 96) for pixels in shown)
+    qtbot.waitUntil(lambda: preview.shown is not None, timeout=MS)
+    assert preview.caption.text() == "so far"
+    assert not np.array_equal(pixels_of(preview.after), begun)
+    marked = (pixels_of(preview.after) == COLOR[:3]).all(axis=-1)
+    assert marked.any()
+    np.testing.assert_array_equal(marked, (pixels_of(preview.before) == COLOR[:3]).all(axis=-1))
+    panel.strength.setValue(90)
+    qtbot.waitUntil(lambda: preview.caption.text() == STARTS, timeout=MS)
     wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "gatys", neural=few)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
 
@@ -242,8 +304,10 @@ def test_a_style_is_kept_used_and_removed(two: Any, qtbot: Any, click: Any, tick
     tick(panel.styles.box_of(slide9))
     click(shelf.keep)
     assert shelf.form.isVisibleTo(panel)
-    assert shelf.name.text() == "slide9"
-    shelf.name.clear()
+    assert shelf.name.text() == ""
+    click(shelf.confirm)
+    assert "Give the style a name" in shelf.message.text
+    assert shelf.form.isVisibleTo(panel)
     qtbot.keyClicks(shelf.name, "Zeiss, room 3")
     with qtbot.waitSignal(panel.kept_changed, timeout=MS):
         click(shelf.confirm)
@@ -261,6 +325,36 @@ def test_a_style_is_kept_used_and_removed(two: Any, qtbot: Any, click: Any, tick
     click(shelf.message.buttons()["Remove"])
     assert "zeiss-room-3" not in StyleBank()
     assert kept.name not in [style.name for style in panel.styles.ticked]
+
+
+def test_nothing_of_a_picture_s_name_is_kept_or_shared(
+    dock: Any, qtbot: Any, click: Any, tick: Any, tmp_path: Path
+) -> None:
+    viewer, panel, shelf = dock.viewer, dock.style_panel, dock.style_panel.shelf
+    patient = viewer.add_image(
+        stain(), name="Meier_Hans_19610203_T1", metadata={PATH: "/data/Meier_Hans_19610203_T1.tif"}
+    )
+    viewer.add_image(blobs(), name="slide7")
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(patient))
+    click(shelf.keep)
+    assert {field.text() for field in (shelf.name, shelf.about, shelf.license)} == {""}
+    assert "go along when the style is shared" in WHAT_IS_KEPT
+    qtbot.keyClicks(shelf.name, "scanner-2")
+    qtbot.keyClicks(shelf.about, "Siemens, T1")
+    qtbot.keyClicks(shelf.license, "CC BY 4.0")
+    shelf.thumbnail.setChecked(True)
+    with qtbot.waitSignal(panel.kept_changed, timeout=MS):
+        click(shelf.confirm)
+    kept = StyleBank().load("scanner-2")
+    assert (kept.about, kept.license) == ("Siemens, T1", "CC BY 4.0")
+    for thumbnail in (False, True):
+        shelf.share_to(tmp_path / str(thumbnail) / kept.file_name, kept, thumbnail=thumbnail)
+    files = [path for folder in (tmp_path, shelf.bank.root) for path in folder.rglob("*") if path.is_file()]
+    assert len([path for path in files if "scanner-2" in path.name]) == 3
+    for word in (b"meier", b"hans", b"19610203"):
+        assert not any(word in bytes(path).lower() or word in path.read_bytes().lower() for path in files)
+    StyleBank().remove("scanner-2")
 
 
 def test_a_name_that_is_taken_is_said_and_the_form_stays(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
@@ -379,12 +473,21 @@ def test_a_style_with_a_network_is_applied_in_one_pass(two: Any, qtbot: Any, cli
     panel.styles.tick([trained])
     panel.method.setCurrentIndex(panel.method.findData("fast"))
     qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
+    shown = panel.preview.shown.after
     finish(panel, qtbot, click, 4 * MS)
     wanted = stylize(viewer.layers["slide7"].data, "in-one-pass", "fast").image.array
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted)
-    panel.styles.tick([viewer.layers["slide9"]])
-    finish(panel, qtbot, click)
-    assert "network" in panel.message.text  # a picture has none
+    assert is_part(shown, wanted)
+    panel.styles.tick([trained, viewer.layers["slide9"]])
+    assert "'slide9' has no network" in panel.hint.text  # a picture has none
+    assert not panel.apply.isEnabled()
+    click(panel.hint.buttons()["Use automatic"])
+    assert panel.apply.isEnabled()
+    panel.styles.tick([trained])
+    assert "'in-one-pass' has a network of its own" in panel.hint.text
+    click(panel.hint.buttons()["Use it"])
+    assert panel.method.currentData() == "fast"
+    assert panel.hint.text == ""
     StyleBank().remove("in-one-pass")
 
 
@@ -395,3 +498,127 @@ def test_labels_in_several_resolutions_are_judged_too(two: Any, qtbot: Any, tick
     panel.layers.setCurrentText("slide7")
     tick(panel.styles.box_of(viewer.layers["slide9"]))
     qtbot.waitUntil(lambda: "still fit" in panel.preview.words.text(), timeout=MS)
+
+
+def requested(method: str, strength: float = 1.0, *, image: Any = None, **more: Any) -> StyleRequest:
+    at = (slice(10, 50), slice(20, 80))
+    picture = as_image(blobs(), name="a") if image is None else image
+    options = StyleOptions(method=method, strength=strength)
+    return StyleRequest(image=picture, styles=(as_image(stain()),), options=options, at=at, labels=None, **more)
+
+
+def test_the_preview_of_texture_in_one_pass_is_what_apply_makes_and_that_is_judged() -> None:
+    labels = (blobs() > blobs().mean()).astype(np.int32)
+    request = requested("any")
+    request = dataclasses.replace(request, judged=Labeled(at=request.at, labels=labels[request.at]))
+    shown = run(iter_preview(request, {}))
+    made = np.moveaxis(stylize(blobs(), stain(), "any").image.array, -1, 0)
+    np.testing.assert_array_equal(shown.after, made[:, *request.at])
+    assert not np.array_equal(shown.after, run(iter_preview(requested("automatic"), {})).after)
+    assert shown.words == check_content(blobs()[np.newaxis, *request.at], shown.after, request.judged.labels).words
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_so_it_is_at_any_strength(strength: float) -> None:
+    kept: dict[Any, Any] = {}
+    run(iter_preview(requested("any"), kept))
+    image = next(iter(kept.values()))._request.image
+    shown = run(iter_preview(requested("any", strength, image=image), kept))
+    made = stylize(blobs(), stain(), "any", strength=strength).image.array
+    assert is_part(shown.after, made if made.ndim == 3 else made[..., np.newaxis].repeat(3, -1))
+
+
+def test_of_a_larger_picture_the_part_is_near_to_what_apply_makes() -> None:
+    image = as_image(np.tile(blobs(), (9, 6)))
+    at = (slice(30, 542), slice(30, 542))
+    shown = run(iter_preview(dataclasses.replace(requested("any", image=image), at=at), {}))
+    made = np.moveaxis(stylize(image, stain(), "any").image.array, -1, 0)[:, *at]
+    started = run(iter_preview(dataclasses.replace(requested("automatic", image=image), at=at), {})).after
+    off, changed = (np.abs(one.astype(float) - made).mean() for one in (shown.after, started))
+    assert off < changed / 3
+
+
+def test_another_strength_or_method_reads_the_picture_no_second_time(monkeypatch: Any) -> None:
+    read, measured = [], []
+    measure = polarity.measure
+    monkeypatch.setattr(polarity, "measure", lambda pixels: (measured.append(1), measure(pixels))[1])
+
+    class Counted(np.ndarray[Any, Any]):
+        def __getitem__(self, index: Any) -> Any:
+            read.append(index)
+            return np.asarray(self)[index]
+
+    image, style = as_image(blobs()), as_image(stain())
+    image = dataclasses.replace(image, array=blobs().view(Counted))
+    kept: dict[Any, Any] = {}
+    first = dataclasses.replace(requested("automatic", image=image), styles=(style,))
+    run(iter_preview(first, kept))
+    before = len(read), len(measured)
+    assert min(before) > 0
+    for method, strength in (("automatic", 0.5), ("moments", 0.4), ("histogram", 1.0)):
+        run(iter_preview(dataclasses.replace(first, options=StyleOptions(method=method, strength=strength)), kept))
+    assert (len(read), len(measured)) == before
+
+
+def test_apply_says_whether_labels_still_fit_of_each_method(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    labels = (blobs() > blobs().mean()).astype(np.int32)
+    viewer.add_labels(labels, name="nuclei")
+    panel.layers.setCurrentText("slide7")
+    tick(panel.styles.box_of(viewer.layers["slide9"]))
+    for method in ("automatic", "any"):
+        panel.method.setCurrentIndex(panel.method.findData(method))
+        finish(panel, qtbot, click, 4 * MS)
+        made = np.moveaxis(viewer.layers[-1].data, -1, 0)
+        words = check_content(blobs()[np.newaxis], made, labels).words
+        assert f"With 'nuclei' on it: {words}" in panel.message.text
+    viewer.layers["nuclei"].visible = False
+    finish(panel, qtbot, click, 4 * MS)
+    assert "on it" not in panel.message.text
+
+
+def test_a_result_of_many_slices_is_judged_in_some() -> None:
+    volume = as_image(np.stack([blobs()] * 8), axes="ZYX")
+    labels = np.stack([(blobs() > blobs().mean()).astype(np.int32)] * 8)
+    labels[0] = 0
+    steps = iter_stylize(volume, [volume], StyleOptions())
+    assert run(iter_judged(steps, volume, labels)).words == "In 5 of 5 slices: The labels still fit."
+    labels[7] = np.roll(labels[7], 6, axis=1)
+    words = run(
+        iter_judged(iter_stylize(volume, [as_image(np.roll(blobs(), 6, 1))], StyleOptions()), volume, labels)
+    ).words
+    assert words.startswith("In ")
+    assert run(iter_judged(iter_stylize(volume, [volume], StyleOptions()), volume, None)).words == ""
+
+
+def test_the_worst_slice_is_said() -> None:
+    before = np.stack([blobs()] * 8)
+    after, labels = before.copy(), (before > blobs().mean()).astype(np.int32)
+    after[7] = np.roll(after[7], 6, axis=1)
+    volume = as_image(before, axes="ZYX")
+
+    def moved() -> Any:
+        styled = yield from iter_stylize(volume, [volume], StyleOptions())
+        return dataclasses.replace(styled, image=as_image(after, axes="ZYX"))
+
+    words = run(iter_judged(moved(), volume, labels)).words
+    assert words.startswith("In 1 of 5 slices: The labels no longer fit")
+
+
+def test_a_result_that_cannot_be_judged_is_made_all_the_same() -> None:
+    pixels = blobs().astype(np.float32)
+    pixels[3, 3] = np.nan
+    picture, labels = as_image(pixels), (blobs() > blobs().mean()).astype(np.int32)
+    judged = run(iter_judged(iter_stylize(picture, [as_image(stain())], StyleOptions()), picture, labels))
+    assert "not checked" in judged.words
+    assert judged.styled.image.array.shape == (*pixels.shape, 3)
+
+
+def test_a_step_is_shown_of_the_part_in_sight_and_says_its_slice() -> None:
+    pixels = np.random.default_rng(0).random((1, 64, 96), np.float32)
+    request = requested("gatys", 0.5)
+    step = Step(pixels=pixels, frame=(3,), run=request)
+    np.testing.assert_array_equal(step.part(request), pixels[:, 10:50, 20:80])
+    assert step.caption(request) == "so far, slice 3, at full strength"
+    assert request.is_same_run(dataclasses.replace(request, at=(slice(0, 5), slice(0, 5))))
+    assert not request.is_same_run(dataclasses.replace(request, options=StyleOptions()))

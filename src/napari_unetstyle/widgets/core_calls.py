@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.bank import StyleBank
     from napari_unetstyle.core.style.change import StyleOptions
     from napari_unetstyle.core.style.kept_style import KeptStyle
-    from napari_unetstyle.core.style.stylize import Styled
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.contradictions import Contradiction
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import StyleTrial
     from napari_unetstyle.widgets.style_preview import StylePreviewed, StyleRequest
+    from napari_unetstyle.widgets.style_sight import Judged
 
 
 def _iter_segment(image: Image, model: str | Model, options: SegmentOptions, store: ModelStore) -> Steps[SegmentResult]:
@@ -161,41 +160,30 @@ def _iter_teach_new(
     return (yield from steps)
 
 
-def _iter_stylize(image: Image, styles: Sequence[Image | KeptStyle], options: StyleOptions) -> Steps[Styled]:
+def _iter_stylize(
+    image: Image, styles: Sequence[Image | KeptStyle], options: StyleOptions, labels: Any | None
+) -> Steps[Judged]:
     from napari_unetstyle.core.style.stylize import iter_stylize
+    from napari_unetstyle.widgets.style_sight import iter_judged
 
-    return (yield from iter_stylize(image, styles, options))
+    return (yield from iter_judged(iter_stylize(image, styles, options), image, labels))
 
 
 def _iter_style_preview(request: StyleRequest, kept: dict[Any, Any]) -> Steps[StylePreviewed]:
-    """The part in sight before and after; `kept` holds what is known of the whole between calls."""
-    from napari_unetstyle.core.progress import Progress
-    from napari_unetstyle.core.style.content_check import check_content
-    from napari_unetstyle.core.style.stylize import Styling
-    from napari_unetstyle.widgets.style_preview import StylePreviewed
+    from napari_unetstyle.widgets.style_sight import iter_preview
 
-    yield Progress(0, 1)
-    looks = (id(getattr(look, "array", look)) for look in (request.image, *request.styles))
-    key = (*looks, request.image.axes, request.options)
-    if key not in kept:
-        kept.clear()
-        kept[key] = (Styling.of(request.image, request.styles, request.options), request)  # keeps what has the ids
-        yield Progress(0, 1)
-    styling = kept[key][0]
-    shown = StylePreviewed(before=styling.pixels[:, *request.at], after=styling.part(*request.at))
-    if (judged := request.judged) is None:
-        return shown
-    after = shown.after if judged.at == request.at else styling.part(*judged.at)
-    check = check_content(styling.pixels[:, *judged.at], after, judged.labels)
-    return dataclasses.replace(shown, words=check.words)
+    return (yield from iter_preview(request, kept))
 
 
-def _iter_keep_style(name: str, pictures: Sequence[Image], bank: StyleBank, thumbnail: bool) -> Steps[KeptStyle]:
+def _iter_keep_style(
+    name: str, pictures: Sequence[Image], bank: StyleBank, *, thumbnail: bool, about: str, license_note: str
+) -> Steps[KeptStyle]:
     from napari_unetstyle.core.progress import Progress
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
     yield Progress(0, 1)
-    return bank.add(KeptStyle.of(name, pictures, thumbnail=thumbnail))
+    style = KeptStyle.of(name, pictures, about=about, license_note=license_note, thumbnail=thumbnail)
+    return bank.add(style)
 
 
 def _bank(root: Path | None) -> StyleBank:
@@ -244,11 +232,12 @@ class CoreCalls:
     iter_teach_new
         ``(corrections, names of classes, options, store, should_stop)`` to a job that returns a candidate.
     iter_stylize
-        ``(image, styles, options)`` to a job that returns a styled picture.
+        ``(image, styles, options, labels or None)`` to a job that returns a styled picture, and whether labels that lie
+        on the picture still fit.
     iter_style_preview
         ``(request, kept)`` to a job that returns the part in sight, before and after.
     iter_keep_style
-        ``(name, pictures, bank, thumbnail)`` to a job that returns the kept style.
+        ``(name, pictures, bank, thumbnail=, about=, license_note=)`` to a job that returns the kept style.
     iter_load
         ``()`` to a job that loads what the others need.
     store
@@ -267,7 +256,7 @@ class CoreCalls:
     iter_try_styles: Callable[..., Steps[StyleTrial]] = _iter_try_styles
     iter_contradictions: Callable[..., Steps[list[Contradiction]]] = _iter_contradictions
     iter_teach_new: Callable[..., Steps[Candidate]] = _iter_teach_new
-    iter_stylize: Callable[..., Steps[Styled]] = _iter_stylize
+    iter_stylize: Callable[..., Steps[Judged]] = _iter_stylize
     iter_style_preview: Callable[..., Steps[StylePreviewed]] = _iter_style_preview
     iter_keep_style: Callable[..., Steps[KeptStyle]] = _iter_keep_style
     iter_load: Callable[[], Steps[None]] = iter_load

@@ -104,7 +104,7 @@ class PictureList(QWidget):
 
     def _box(self, style: Style, picture: QPixmap, ticked: Sequence[Style]) -> QCheckBox:
         box = QCheckBox(style.name)
-        box.setToolTip(getattr(style, "about", "") or style.name)
+        box.setToolTip(about(style))
         box.setIcon(QIcon(picture))
         box.setIconSize(QSize(ICON, ICON))
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -112,6 +112,15 @@ class PictureList(QWidget):
         box.toggled.connect(lambda _: self.changed.emit())
         self._rows.addWidget(box)
         return box
+
+
+def about(style: Style) -> str:
+    """What is known of a style beside its small picture."""
+    if not is_kept(style):
+        return style.name
+    network = "has a network of its own" if style.network is not None else ""
+    license_note = f"license: {style.license}" if style.license else ""
+    return "\n".join(filter(None, (style.about or style.name, license_note, network)))
 
 
 class _Short(QScrollArea):

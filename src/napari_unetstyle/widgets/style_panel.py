@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -15,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QHBoxLayout, QLabel, QPushBu
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.change import TEXTURED, StyleOptions
+from napari_unetstyle.core.style.change import NEURAL, TEXTURED, TRAINED, StyleOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -31,7 +30,7 @@ from napari_unetstyle.widgets.scope import current_frame, visible_box
 from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.statements import picture_of
 from napari_unetstyle.widgets.style_layers import Style, StylePlace, add_styled, given_to_core, is_kept, own_pictures
-from napari_unetstyle.widgets.style_preview import Labeled, StylePreview, StyleRequest
+from napari_unetstyle.widgets.style_preview import IN_ONE_PASS, MADE, SIDE, Labeled, Step, StylePreview, StyleRequest
 from napari_unetstyle.widgets.style_shelf import StyleShelf
 
 if TYPE_CHECKING:
@@ -40,13 +39,16 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.style.kept_style import KeptStyle
-    from napari_unetstyle.core.style.stylize import Styled
+    from napari_unetstyle.widgets.style_sight import Judged
 
 NO_PICTURE = "Open the picture to be changed, and one that it shall look like."
 NO_STYLE = "Open another picture to look like, of the other scanner, stain or microscope; or tick a kept style."
 LONGEST = 512  # pixels of a picture that a preview is made of along a side; it is shown smaller
-JUDGED = 512  # pixels along a side of the part in which a preview checks the labels
 IN_THE_MIDDLE = "In the middle of what is on screen: "
+STARTS = "what it starts from"
+WITH_APPLY = "The texture comes with APPLY, and is seen getting there; whether labels still fit is said at the end."
+ALONE = "Shown is the middle of what is on screen; in the whole picture its texture comes out a little differently."
+AUTOMATIC, GATYS = "automatic", "gatys"
 WORDS = {
     "automatic": "automatic",
     "histogram": "histogram (ranks)",
@@ -79,14 +81,19 @@ class StylePanel(QWidget):
         self._slot = JobSlot(self)
         self._place: StylePlace | None = None
         self._styles: list[str] = []
+        self._judged = ""  # name of the labels that are checked
+        self._run: StyleRequest | None = None
         self._copy: Callable[[str], None] | None = None
         self.nothing = Words(NO_PICTURE)
         self.layers = combo()
         self.styles = PictureList(viewer, NO_STYLE)
         self.strength = QSlider(Qt.Orientation.Horizontal)
         self.advanced = QCheckBox("Advanced")
+        self.closed = Words()  # what of it holds, while it is closed
         self.method = combo()
         self.align = QCheckBox("Exchange bright and dark if needed")
+        self.hint = MessageRow()
+        self._refused = self._hinted = ""
         self.preview = StylePreview(viewer, calls, self._request)
         self.apply = QPushButton("APPLY")
         self.teach = QPushButton("Use in Teach")
@@ -113,7 +120,6 @@ class StylePanel(QWidget):
         self.align.setChecked(True)
         self.align.setToolTip("Where objects are bright in one picture and dark in the other")
         self.apply.setMinimumHeight(32)
-        self.apply.setToolTip("Makes a new layer; the picture stays as it is")
         self.teach.setToolTip("The model also learns to read pictures like these, though nobody labeled them")
         self.form = QWidget()
         rows = QVBoxLayout(self.form)
@@ -123,13 +129,23 @@ class StylePanel(QWidget):
         rows.addWidget(self.styles)
         rows.addWidget(named("Strength", line))
         rows.addWidget(self.advanced)
+        rows.addWidget(self.closed)
         self.details = QWidget()
         inner = QVBoxLayout(self.details)
         inner.setContentsMargins(12, 0, 0, 0)
         inner.addWidget(named("Method", self.method))
         inner.addWidget(self.align)
         self.details.hide()
-        for part in (self.details, self.preview, self.apply, self.progress, self.message, self.teach, self.shelf):
+        for part in (
+            self.details,
+            self.hint,
+            self.preview,
+            self.apply,
+            self.progress,
+            self.message,
+            self.teach,
+            self.shelf,
+        ):
             rows.addWidget(part)
         layout = QVBoxLayout(self)
         layout.addWidget(self.nothing)
@@ -145,9 +161,9 @@ class StylePanel(QWidget):
         self.styles.changed.connect(self.shelf.refresh)
         self.strength.valueChanged.connect(lambda value: self.percent.setText(f"{value} %"))
         self.strength.valueChanged.connect(lambda _: self.preview.touch())
-        self.method.currentIndexChanged.connect(lambda _: self.preview.touch())
-        self.align.toggled.connect(lambda _: self.preview.touch())
-        self.advanced.toggled.connect(self.details.setVisible)
+        self.method.currentIndexChanged.connect(self._show)
+        self.align.toggled.connect(self._show)
+        self.advanced.toggled.connect(self._show)
         self.apply.clicked.connect(self.start)
         self.teach.clicked.connect(lambda: self.teach_wanted.emit(self.styles.ticked))
         self.progress.stop.clicked.connect(self.stop)
@@ -190,20 +206,24 @@ class StylePanel(QWidget):
     def start(self) -> None:
         """Make the restyled picture; nothing happens while one is being made."""
         layer, chosen = self.layer, self.styles.ticked
-        if self._slot.is_busy or layer is None or not chosen:
+        if self._slot.is_busy or layer is None or not chosen or self._refused:
             return
         self.message.clear()
         try:
             image, styles = picture_of(layer), [given_to_core(one) for one in chosen]
+            lying = self._lying_on(image)
             self._place = StylePlace.of(layer, image.axes)
         except UnetstyleError as error:
             self._fail(failure(error))
             return
         self._styles = [one.name for one in chosen]
+        self._judged = "" if lying is None else lying.name
         self._copy = partial(_copy, image, layer, list(zip(styles, chosen, strict=True)), self.options)
         self.preview.pause()
         self.progress.begin("starting…")
-        self._slot.start(self._calls.iter_stylize(image, styles, self.options))
+        labels = None if lying is None else stored(lying)
+        self._run = StyleRequest(image=image, styles=tuple(styles), options=self.options, at=(), labels=None)
+        self._slot.start(self._calls.iter_stylize(image, styles, self.options, labels))
         self._show()
 
     def stop(self) -> None:
@@ -222,66 +242,94 @@ class StylePanel(QWidget):
         self._show()
 
     def _show(self) -> None:
-        has_picture, can_start = self.layer is not None, bool(self.styles.ticked)
+        has_picture, ticked = self.layer is not None, self.styles.ticked
         self.nothing.setVisible(not has_picture)
         self.form.setVisible(has_picture)
-        self.apply.setEnabled(can_start and not self._slot.is_busy)
-        self.teach.setEnabled(can_start)
+        self._show_method(ticked)
+        self.apply.setEnabled(bool(ticked) and not self._refused and not self._slot.is_busy)
+        self.apply.setToolTip(self._refused or "Makes a new layer; the picture stays as it is")
+        self.teach.setEnabled(bool(ticked))
         self.preview.touch()
+
+    def _show_method(self, ticked: Sequence[Style]) -> None:
+        """Name what was chosen under *Advanced* though that is closed, and what goes with what is ticked."""
+        method, is_open = self.method.currentData(), self.advanced.isChecked()
+        self.details.setVisible(is_open)
+        chosen = [] if method == AUTOMATIC else [f"Method: {WORDS[method]}."]
+        chosen += [] if self.align.isChecked() else ["Bright and dark are not exchanged."]
+        self.closed.setText(" ".join(chosen))
+        self.closed.setVisible(bool(chosen) and not is_open)
+        self._refused = refusal(method, ticked)
+        unused = unused_network(method, ticked)
+        hinted = self._refused or unused
+        if hinted == self._hinted:  # it may have been read, and closed
+            return
+        self._hinted = hinted
+        other, words = (AUTOMATIC, "Use automatic") if self._refused else ("fast", "Use it")
+        if hinted:
+            self.hint.say(hinted, (words, lambda: self.method.setCurrentIndex(self.method.findData(other))))
+        else:
+            self.hint.clear()
 
     def _request(self) -> StyleRequest | None:
         """What *Apply* would do to the part on screen; None where nothing is chosen or something runs."""
         layer, chosen = self.layer, self.styles.ticked
-        if layer is None or not chosen or not self.isVisibleTo(self.window()):
+        if layer is None or not chosen or self._refused or not self.isVisibleTo(self.window()):
             return None
         image = picture_of(layer)
         sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
-        is_start = self.options.method in TEXTURED  # made of whole pictures: what it starts from is shown
-        options = dataclasses.replace(self.options, method="automatic") if is_start else self.options
+        method = self.options.method
         spans = [stop - start for start, stop in sides]
-        step = max(1, math.ceil(max(spans) / LONGEST))
-        at = _index(image, frame, sides, step)
         judged_at = _index(image, frame, [_middle(*side) for side in sides])
+        step = max(1, math.ceil(max(spans) / LONGEST))
+        at = judged_at if method in IN_ONE_PASS else _index(image, frame, sides, step)  # texture has a size
         lying = self._lying_on(image)
-        judged = None if lying is None else Labeled(at=judged_at, labels=np.asarray(lying[judged_at]))
+        labels = None if lying is None else stored(lying)
+        judged = (
+            None if labels is None or method == GATYS else Labeled(at=judged_at, labels=np.asarray(labels[judged_at]))
+        )
         return StyleRequest(
             image=image,
             styles=tuple(map(given_to_core, chosen)),
-            options=options,
+            options=self.options,
             at=at,
-            labels=None if lying is None else np.asarray(lying[at]),
+            labels=None if labels is None else np.asarray(labels[at]),
             judged=judged if judged is not None and judged.labels.any() else None,
-            where=IN_THE_MIDDLE if max(spans) > JUDGED else "",
+            where=IN_THE_MIDDLE if max(spans) > SIDE else "",
+            caption=STARTS if method == GATYS else MADE,
+            note=_note(method, image),
         )
 
-    def _lying_on(self, image: Image) -> Any:
+    def _lying_on(self, image: Image) -> napari.layers.Labels | None:
         """The first visible labels on the picture's grid."""
         grid = tuple(image.size(axis) for axis in image.axes if axis != "C")
-        for layer in self._viewer.layers[::-1]:
-            if type(layer).__name__ == "Labels" and layer.visible and not is_helper(layer):
-                data = stored(layer)
-                if tuple(data.shape) == grid:
-                    return data
-        return None
+        shown = (one for one in self._viewer.layers[::-1] if type(one).__name__ == "Labels" and one.visible)
+        return next((one for one in shown if not is_helper(one) and tuple(stored(one).shape) == grid), None)
 
     def _on_progress(self, progress: Progress) -> None:
         """A neural style shows itself getting there."""
         self.progress.show_progress(progress)
-        self.preview.show_step(getattr(progress, "preview", None))
+        pixels, run = getattr(progress, "preview", None), self._run
+        if pixels is None or run is None or run.options.method != GATYS:
+            return
+        sizes = [run.image.size(axis) for axis in run.image.axes if axis != "C"][:-2]
+        done = math.ceil(progress.fraction * math.prod(sizes) - 1e-6) - 1  # slices that are behind this one
+        frame = tuple(int(i) for i in np.unravel_index(max(0, done), sizes)) if sizes else ()
+        self.preview.show_step(Step(pixels=pixels, frame=frame, run=run))
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
         self._show()
         match outcome:
-            case Finished(value=styled):
-                self._deliver(styled)
+            case Finished(value=judged):
+                self._deliver(judged)
             case Failed():
                 self._fail(outcome)
             case Cancelled():
                 self._say("Stopped. Nothing was changed.")
         self.run_ended.emit(outcome)
 
-    def _deliver(self, styled: Styled) -> None:
+    def _deliver(self, judged: Judged) -> None:
         """Show the restyled picture; where the picture is not what it was, offer it instead."""
         place, styles = self._place, self._styles
         assert place is not None
@@ -290,15 +338,17 @@ class StylePanel(QWidget):
             self.message.ask(
                 f"{place.placement.name!r} was {' and '.join(changes)} meanwhile. What was made is of the picture "
                 "as it was.",
-                ("Add it", lambda: self._add(styled, place, styles)),
+                ("Add it", lambda: self._add(judged, place, styles)),
             )
             bring_into_sight(self.message)
             return
-        self._add(styled, place, styles)
+        self._add(judged, place, styles)
 
-    def _add(self, styled: Styled, place: StylePlace, styles: list[str]) -> None:
-        layer = add_styled(self._viewer, styled, place, styles)
-        words = " ".join([f"Made the layer {layer.name!r}; the picture is as it was.", *styled.notes])
+    def _add(self, judged: Judged, place: StylePlace, styles: list[str]) -> None:
+        layer = add_styled(self._viewer, judged.styled, place, styles)
+        said = [f"Made the layer {layer.name!r}; the picture is as it was.", *judged.styled.notes]
+        said += [f"With {self._judged!r} on it: {judged.words}"] if judged.words else []
+        words = " ".join(said)
         copy = self._copy
         assert copy is not None
         self._say(words, ("Copy as Python", lambda: copy("Python")), ("as command line", lambda: copy("command line")))
@@ -330,10 +380,48 @@ def _copy(
     QApplication.clipboard().setText(f"{where}{text}" if any(is_kept(one) for _, one in styles) else text)
 
 
+def refusal(method: str, styles: Sequence[Style]) -> str:
+    """Why a method cannot take the styles that are ticked, which one it is, and what to do; empty if it can."""
+    kept = [style for style in styles if is_kept(style)]
+    if method in NEURAL and kept:
+        return (
+            f"The style {kept[0].name!r} is kept as numbers, and {WORDS[method]!r} needs a picture to look at. Untick "
+            "it, or take another method."
+        )
+    if method not in TRAINED or not styles:
+        return ""
+    without = [style.name for style in styles if not is_kept(style) or style.network is None]
+    if without:
+        return (
+            f"{without[0]!r} has no network of its own, which {WORDS[method]!r} needs. Untick it, train one for it "
+            "(napari-unetstyle stylize --train-fast), or take another method."
+        )
+    if len(styles) == 1:
+        return ""
+    return (
+        f"{WORDS[method]!r} takes one style, and {len(styles)} are ticked. Untick all but one, or take another method."
+    )
+
+
+def unused_network(method: str, styles: Sequence[Style]) -> str:
+    """That the only style has a network, and the method leaves it unused; empty if it is not so."""
+    match styles:
+        case [style] if method == AUTOMATIC and is_kept(style) and style.network is not None:
+            return f"The style {style.name!r} has a network of its own, which only {WORDS['fast']!r} uses."
+    return ""
+
+
+def _note(method: str, image: Image) -> str:
+    """What is to be known of a preview."""
+    if method == GATYS:
+        return WITH_APPLY
+    return ALONE if method in IN_ONE_PASS and image.size("Y") * image.size("X") > SIDE * SIDE else ""
+
+
 def _middle(start: int, stop: int) -> tuple[int, int]:
     """Of a side of the part in sight, what is judged."""
-    first = start + max(0, (stop - start - JUDGED) // 2)
-    return first, min(stop, first + JUDGED)
+    first = start + max(0, (stop - start - SIDE) // 2)
+    return first, min(stop, first + SIDE)
 
 
 def _index(

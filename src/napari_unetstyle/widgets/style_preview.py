@@ -13,6 +13,7 @@ from qtpy.QtGui import QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.style.change import ANY, TRAINED
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
 from napari_unetstyle.widgets.parts import Words, follow
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 REST = 150  # milliseconds in which nothing changes
 WIDTH, HEIGHT = 148, 130
+SIDE = 512  # pixels of the largest square that is judged, or put through a network: a second, where cores are slow
+IN_ONE_PASS = (ANY, *TRAINED)
+MADE, SO_FAR = "in this style", "so far"
 COLOR = (235, 40, 160, 255)  # seen on black, on white and on stains
 
 
@@ -61,6 +65,10 @@ class StyleRequest:
         Where it is looked whether labels still fit, or None.
     where
         Which part of what is on screen that is, in words; empty for all of it.
+    caption
+        What stands below the part after.
+    note
+        What else is to be known of it.
     """
 
     image: Image
@@ -70,6 +78,19 @@ class StyleRequest:
     labels: NDArray[Any] | None
     judged: Labeled | None = None
     where: str = ""
+    caption: str = MADE
+    note: str = ""
+
+    @property
+    def frame(self) -> tuple[int, ...]:
+        """Which slice it is of."""
+        return tuple(one for one in self.at if not isinstance(one, slice))
+
+    def is_same_run(self, other: StyleRequest) -> bool:
+        """Whether both ask for the same pixels, of whatever part."""
+        ours, theirs = ([getattr(look, "array", look) for look in (r.image, *r.styles)] for r in (self, other))
+        is_same = len(ours) == len(theirs) and all(one is another for one, another in zip(ours, theirs, strict=True))
+        return is_same and (self.image.axes, self.options) == (other.image.axes, other.options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +100,34 @@ class StylePreviewed:
     before: NDArray[Any]
     after: NDArray[Any]
     words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """What has come of a slice so far.
+
+    Attributes
+    ----------
+    pixels
+        Of the whole slice, ``(C, Y, X)`` in 0..1, at full strength.
+    frame
+        Which slice it is.
+    run
+        What is being made.
+    """
+
+    pixels: NDArray[Any]
+    frame: tuple[int, ...]
+    run: StyleRequest
+
+    def part(self, request: StyleRequest) -> NDArray[Any]:
+        """Of what a request shows, in whatever slice."""
+        return self.pixels[:, *(one for one in request.at if isinstance(one, slice))]
+
+    def caption(self, request: StyleRequest) -> str:
+        """What stands below it."""
+        where = f", slice {'.'.join(map(str, self.frame))}" if self.frame != request.frame else ""
+        return f"{SO_FAR}{where}{', at full strength' if request.options.strength < 1 else ''}"
 
 
 class StylePreview(QWidget):
@@ -106,14 +155,15 @@ class StylePreview(QWidget):
         self._slot = JobSlot(self)
         self._kept: dict[Any, Any] = {}
         self._request: StyleRequest | None = None
+        self._step: Step | None = None
         self.shown: StylePreviewed | None = None
         self.before, self.after, self.words = QLabel(), QLabel(), Words()
         self.pictures = QWidget()
         pictures = QHBoxLayout(self.pictures)
         pictures.setContentsMargins(0, 0, 0, 0)
-        for picture, what in ((self.before, "as it is"), (self.after, "in this style")):
+        self.caption = QLabel(MADE)
+        for picture, caption in ((self.before, QLabel("as it is")), (self.after, self.caption)):
             column = QVBoxLayout()
-            caption = QLabel(what)
             for part in (picture, caption):
                 part.setAlignment(Qt.AlignmentFlag.AlignHCenter)
                 column.addWidget(part)
@@ -141,20 +191,19 @@ class StylePreview(QWidget):
         self._rest.stop()
         self._slot.cancel()
 
-    def show_step(self, pixels: NDArray[Any] | None) -> None:
-        """What has come of the whole picture so far, ``(C, Y, X)`` in 0..1."""
-        if pixels is not None:
-            self.after.setPixmap(_pixmap(pixels, 0.0, 1.0))
+    def show_step(self, step: Step) -> None:
+        """What has come of the picture so far; it stays until something else is asked for."""
+        self._step = step
+        self._draw()
 
     def _on_rest(self) -> None:
         try:
             request = self._ask()
         except UnetstyleError:  # the form, or Apply, says it
             request = None
-        self._request = request
+        self._request, self.shown = request, None
         if request is None:
             self._slot.cancel()
-            self.shown = None
             self.hide()
             return
         self._slot.replace(lambda: self._calls.iter_style_preview(request, self._kept))
@@ -166,15 +215,29 @@ class StylePreview(QWidget):
             case Finished(value=StylePreviewed() as shown):
                 self.shown = shown
                 self.pictures.show()
-                for picture, pixels in ((self.before, shown.before), (self.after, shown.after)):
-                    picture.setPixmap(_outlined(_pixmap(pixels, *_range(pixels)), self._request.labels))
-                self._say(f"{self._request.where}{shown.words}" if shown.words else "")
+                self._draw()
+                self._say(
+                    " ".join(filter(None, (shown.words and self._request.where + shown.words, self._request.note)))
+                )
                 self.show()
             case Failed(sentence=sentence):
-                self.shown = None
                 self.pictures.hide()
                 self._say(sentence)
                 self.show()
+
+    def _draw(self) -> None:
+        """Both pictures, with outlines; after what has come so far, where that is of the same run."""
+        request, shown, step = self._request, self.shown, self._step
+        if request is None or shown is None:
+            return
+        self.before.setPixmap(_outlined(_pixmap(shown.before, *_range(shown.before)), request.labels))
+        if step is not None and not step.run.is_same_run(request):
+            self._step = step = None
+        pixels, range_ = (shown.after, _range(shown.after)) if step is None else (step.part(request), (0.0, 1.0))
+        after = _pixmap(pixels, *range_)
+        is_of_slice = step is None or step.frame == request.frame
+        self.after.setPixmap(_outlined(after, request.labels if is_of_slice else None))
+        self.caption.setText(request.caption if step is None else step.caption(request))
 
     def _say(self, words: str) -> None:
         self.words.setText(words)

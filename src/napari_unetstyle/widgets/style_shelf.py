@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
 FILE = "Styles (*.style.json *.style.safetensors)"
-WHAT_IS_KEPT = "Kept are numbers: how bright and how colored. No part of the picture, unless you want a small one."
-NAMELESS = "style"
+WHAT_IS_KEPT = (
+    "Kept are numbers: how bright and how colored. No part of the picture, unless you want a small one. The name, and "
+    "what you write here, go along when the style is shared: name the scanner or the stain, and nobody."
+)
+NO_NAME = (
+    "Give the style a name of letters or digits, such as scanner-2: you find it by that, and it is shared with it."
+)
+EXAMPLE = "of the scanner or stain: scanner-2"
 
 
 class StyleShelf(QWidget):
@@ -49,13 +55,13 @@ class StyleShelf(QWidget):
         self.keep, self.share = QPushButton("Keep this style…"), QPushButton("Share…")
         self.import_, self.remove = QPushButton("Import…"), QPushButton("Remove")
         self.form = QWidget()
-        self.name, self.thumbnail = QLineEdit(), QCheckBox("with a small picture, 64 x 64 pixels")
+        self.name, self.about, self.license = QLineEdit(), QLineEdit(), QLineEdit()
+        self.thumbnail = QCheckBox("with a small picture, 64 x 64 pixels")
         self.confirm, self.cancel = QPushButton("Keep"), QPushButton("Not now")
         self.message = MessageRow()
         self._lay_out()
         self.keep.clicked.connect(self._on_keep)
         self.confirm.clicked.connect(self._on_confirm)
-        self.name.returnPressed.connect(self._on_confirm)
         self.cancel.clicked.connect(self.form.hide)
         self.share.clicked.connect(self._on_share)
         self.import_.clicked.connect(lambda: ask_for_path(self, "Import a style", self.import_from, filters=FILE))
@@ -66,7 +72,14 @@ class StyleShelf(QWidget):
     def _lay_out(self) -> None:
         inside = QVBoxLayout(self.form)
         inside.setContentsMargins(12, 0, 0, 0)
-        inside.addWidget(named("Name", self.name))
+        for words, field, example in (
+            ("Name", self.name, EXAMPLE),
+            ("About", self.about, "optional: what it is the style of"),
+            ("License", self.license, "optional: what others may do with it"),
+        ):
+            field.setPlaceholderText(example)
+            field.returnPressed.connect(self._on_confirm)
+            inside.addWidget(named(words, field))
         inside.addWidget(self.thumbnail)
         inside.addWidget(Words(WHAT_IS_KEPT))
         answers = QHBoxLayout()
@@ -127,25 +140,38 @@ class StyleShelf(QWidget):
         return None
 
     def _on_keep(self) -> None:
-        self.name.setText(plain_name(self._pictures()[0].name, NAMELESS))
+        for field in (self.name, self.about, self.license):  # nothing of the picture: its name may be that of a patient
+            field.clear()
         self.thumbnail.setChecked(False)
         self.message.clear()
         self.form.show()
         self.name.setFocus()
-        self.name.selectAll()
         bring_into_sight(self.form)
 
     def _on_confirm(self) -> None:
         if self._slot.is_busy or not self._pictures():
+            return
+        name = plain_name(self.name.text(), "")
+        if not name:
+            self.message.say(NO_NAME)
+            bring_into_sight(self.message)
             return
         try:
             pictures = [picture_of(layer) for layer in self._pictures()]
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
-        name = plain_name(self.name.text(), NAMELESS)
         self.confirm.setEnabled(False)
-        self._slot.start(self._calls.iter_keep_style(name, pictures, self.bank, self.thumbnail.isChecked()))
+        self._slot.start(
+            self._calls.iter_keep_style(
+                name,
+                pictures,
+                self.bank,
+                thumbnail=self.thumbnail.isChecked(),
+                about=self.about.text().strip(),
+                license_note=self.license.text().strip(),
+            )
+        )
 
     def _on_kept(self, outcome: Outcome) -> None:
         self.confirm.setEnabled(True)
