@@ -55,7 +55,9 @@ def test_of_a_picture_as_it_was_taken_nothing_is_said(make_dock: Any, run: Any) 
 
 def test_a_file_of_labels_says_so_and_names_no_picture(tmp_path: Path) -> None:
     layer = napari.layers.Image(blobs(), name="slide7", metadata=MADE)
-    write_labels(tmp_path / "a.tif", segment(image_from_layer(layer), "nuclei"))
-    kept = label_info(tmp_path / "a.tif")
-    assert NOTE in kept["notes"]
-    assert "slide" not in str(kept)
+    result = segment(image_from_layer(layer), "nuclei")
+    for file in ("a.tif", "a.ome.tif", "a.nii.gz", "a.nrrd", "a.zarr"):
+        write_labels(tmp_path / file, result)
+        kept = label_info(tmp_path / file)
+        assert NOTE in kept["notes"], file
+        assert "slide" not in str(kept)

@@ -216,7 +216,8 @@ class _Written:
     @property
     def kept_in_volumes(self) -> dict[str, Any]:
         """The part of what is known that volumes keep."""
-        return {name: self.info[name] for name in _KEPT_IN_VOLUMES if name in self.info}
+        kept = {name: self.info[name] for name in _KEPT_IN_VOLUMES if name in self.info}
+        return {**kept, **({"notes": self.info["notes"]} if self.info.get("notes") else {})}
 
     def segments(self) -> list[dicom_seg.Segment]:
         """A segment for each class, or for each object with the name of its class."""
