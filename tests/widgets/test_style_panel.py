@@ -199,6 +199,32 @@ def test_a_kept_style_that_a_method_cannot_take_is_named_at_once(method: str, tw
     assert panel.hint.text == ""
 
 
+def test_the_weights_of_gatys_are_a_file_and_a_wrong_one_is_said(
+    two: Any, qtbot: Any, click: Any, tick: Any, tmp_path: Path
+) -> None:
+    panel = two.style_panel
+    tick(panel.styles.box_of(two.viewer.layers["slide9"]))
+    tick(panel.advanced)
+    assert not panel.weights_row.isVisibleTo(panel)
+    panel.method.setCurrentIndex(panel.method.findData("gatys"))
+    assert panel.weights_row.isVisibleTo(panel)
+    assert panel.options.neural.weights is None
+    (tmp_path / "wrong.pth").write_bytes(b"no weights")
+    for file, words in (("none.pth", "There is no file"), ("wrong.pth", "cannot be read as weights")):
+        panel.weights.setText(str(tmp_path / file))
+        assert panel.options.neural.weights == tmp_path / file
+        finish(panel, qtbot, click, 4 * MS)
+        assert words in panel.message.text
+        assert "Choose torchvision's VGG16 file, or none." in panel.message.text
+    assert len(two.viewer.layers) == 2
+    assert "--vgg" in style_as_command_line(as_image(blobs()), "a.tif", ["ct"], panel.options)
+    text = style_as_python(as_image(blobs()), "a.tif", ["ct"], panel.options)
+    assert "import GatysOptions" in text
+    assert f"neural=GatysOptions(weights={str(tmp_path / 'wrong.pth')!r})" in text
+    panel.method.setCurrentIndex(panel.method.findData("any"))
+    assert panel.options.neural.weights is None  # of no use there
+
+
 def test_every_method_has_words() -> None:
     assert set(WORDS) == {*METHODS, *TEXTURED}
 

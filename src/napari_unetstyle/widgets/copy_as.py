@@ -89,6 +89,8 @@ def style_as_python(image: Image, path: str | None, styles: Sequence[str | Image
     arguments = ["image" if path is None else repr(path), looks[0] if len(looks) == 1 else f"[{', '.join(looks)}]"]
     arguments += [f"method={options.method!r}", f"strength={options.strength!r}"]
     arguments += [] if options.align else ["align=False"]
+    weights = options.neural.weights
+    arguments += [] if weights is None else [f"neural=GatysOptions(weights={str(weights)!r})"]
     arguments += [f"axes={image.axes!r}"]
     lines += [
         "styled = stylize(",
@@ -97,7 +99,8 @@ def style_as_python(image: Image, path: str | None, styles: Sequence[str | Image
         "picture = styled.image.array",
         "",
     ]
-    return "\n".join(["from napari_unetstyle.core import as_image, stylize", "", *lines])
+    names = "as_image, stylize" if weights is None else "GatysOptions, as_image, stylize"
+    return "\n".join([f"from napari_unetstyle.core import {names}", "", *lines])
 
 
 def style_as_command_line(image: Image, path: str | None, styles: Sequence[str | Image], options: StyleOptions) -> str:
@@ -108,6 +111,7 @@ def style_as_command_line(image: Image, path: str | None, styles: Sequence[str |
         words += ["--style", style if isinstance(style, str) else f"{style.name}.tif"]
     words += ["-o", "restyled", "--method", options.method, "--strength", repr(options.strength)]
     words += [] if options.align else ["--no-align"]
+    words += [] if options.neural.weights is None else ["--vgg", str(options.neural.weights)]
     words += ["--axes", image.axes]
     return "\n".join([*(f"# save the picture as {picture.name}.tif first" for picture in unsaved), shlex.join(words)])
 

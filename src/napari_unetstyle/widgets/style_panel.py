@@ -5,16 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QApplication, QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.style.change import NEURAL, TEXTURED, TRAINED, StyleOptions
+from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
@@ -22,7 +34,7 @@ from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, 
 from napari_unetstyle.widgets.label_layers import is_helper
 from napari_unetstyle.widgets.layers import stored
 from napari_unetstyle.widgets.message_row import Action, MessageRow
-from napari_unetstyle.widgets.opening import file_with
+from napari_unetstyle.widgets.opening import ask_for_path, file_with
 from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo, follow, named
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
@@ -48,6 +60,7 @@ IN_THE_MIDDLE = "In the middle of what is on screen: "
 STARTS = "what it starts from"
 WITH_APPLY = "The texture comes with APPLY, and is seen getting there; whether labels still fit is said at the end."
 ALONE = "Shown is the middle of what is on screen; in the whole picture its texture comes out a little differently."
+WEIGHTS = "Weights (*.pth *.pt);;All files (*)"
 AUTOMATIC, GATYS = "automatic", "gatys"
 WORDS = {
     "automatic": "automatic",
@@ -92,6 +105,7 @@ class StylePanel(QWidget):
         self.closed = Words()  # what of it holds, while it is closed
         self.method = combo()
         self.align = QCheckBox("Exchange bright and dark if needed")
+        self.weights, self.choose_weights = QLineEdit(), QPushButton("…")
         self.hint = MessageRow()
         self._refused = self._hinted = ""
         self.preview = StylePreview(viewer, calls, self._request)
@@ -134,6 +148,7 @@ class StylePanel(QWidget):
         inner = QVBoxLayout(self.details)
         inner.setContentsMargins(12, 0, 0, 0)
         inner.addWidget(named("Method", self.method))
+        inner.addWidget(self._weights_row())
         inner.addWidget(self.align)
         self.details.hide()
         for part in (
@@ -152,6 +167,19 @@ class StylePanel(QWidget):
         layout.addWidget(self.form)
         layout.addStretch()
 
+    def _weights_row(self) -> QWidget:
+        self.weights.setPlaceholderText("none: random weights")
+        self.weights.setToolTip("torchvision's file vgg16-397923af.pth, if you have it; nothing is downloaded")
+        self.choose_weights.setMaximumWidth(28)
+        self.choose_weights.setToolTip("Choose the file")
+        line = QWidget()
+        row = QHBoxLayout(line)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.weights, 1)
+        row.addWidget(self.choose_weights)
+        self.weights_row = named("VGG16 file", line)
+        return self.weights_row
+
     def _connect(self) -> None:
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
@@ -164,6 +192,10 @@ class StylePanel(QWidget):
         self.method.currentIndexChanged.connect(self._show)
         self.align.toggled.connect(self._show)
         self.advanced.toggled.connect(self._show)
+        self.weights.textChanged.connect(self._show)
+        self.choose_weights.clicked.connect(
+            lambda: ask_for_path(self, "VGG16 file", lambda path: self.weights.setText(str(path)), filters=WEIGHTS)
+        )
         self.apply.clicked.connect(self.start)
         self.teach.clicked.connect(lambda: self.teach_wanted.emit(self.styles.ticked))
         self.progress.stop.clicked.connect(self.stop)
@@ -178,8 +210,10 @@ class StylePanel(QWidget):
     @property
     def options(self) -> StyleOptions:
         """What the form says."""
+        method, weights = self.method.currentData(), self.weights.text().strip()
+        neural = GatysOptions(weights=Path(weights) if weights and method == GATYS else None)
         return StyleOptions(
-            method=self.method.currentData(), strength=self.strength.value() / 100, align=self.align.isChecked()
+            method=method, strength=self.strength.value() / 100, align=self.align.isChecked(), neural=neural
         )
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -255,6 +289,7 @@ class StylePanel(QWidget):
         """Name what was chosen under *Advanced* though that is closed, and what goes with what is ticked."""
         method, is_open = self.method.currentData(), self.advanced.isChecked()
         self.details.setVisible(is_open)
+        self.weights_row.setVisible(method == GATYS)
         chosen = [] if method == AUTOMATIC else [f"Method: {WORDS[method]}."]
         chosen += [] if self.align.isChecked() else ["Bright and dark are not exchanged."]
         self.closed.setText(" ".join(chosen))
