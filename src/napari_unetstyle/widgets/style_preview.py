@@ -216,9 +216,9 @@ class StylePreview(QWidget):
                 self.shown = shown
                 self.pictures.show()
                 self._draw()
-                self._say(
-                    " ".join(filter(None, (shown.words and self._request.where + shown.words, self._request.note)))
-                )
+                verdict = self._request.where + shown.words if shown.words else ""
+                note = "" if self._step is not None else self._request.note
+                self._say(" ".join(filter(None, (verdict, note))))
                 self.show()
             case Failed(sentence=sentence):
                 self.pictures.hide()
