@@ -11,6 +11,22 @@ class ImageError(UnetstyleError, ValueError):
     """The picture cannot be segmented as given (axes, channels, type, content)."""
 
 
+class AxesUnknownError(ImageError):
+    """A file does not say what its axes are.
+
+    Attributes
+    ----------
+    shape
+        Pixels along each axis as stored, slowest first.
+    choices
+        What may be stated as `axes`, likeliest first.
+    """
+
+    def __init__(self, message: str, shape: tuple[int, ...], choices: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.shape, self.choices = shape, choices
+
+
 class ImageFileError(UnetstyleError, OSError):
     """A picture file is missing, truncated, damaged or of an unknown kind."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import AxesUnknownError, UnetstyleError
+from napari_unetstyle.widgets.axes_chooser import ask_for_axes
 from napari_unetstyle.widgets.jobs import failure
 from napari_unetstyle.widgets.opening import add_picture, ask_for_path
 from napari_unetstyle.widgets.parts import Words
@@ -49,8 +50,11 @@ class EmptyRow(QWidget):
         self.add(sample_folder() / "nuclei-fluorescence.tif")
 
     def add(self, path: Path) -> None:
-        """Open a picture file; a problem is said, not raised."""
+        """Open a picture file; a problem is said, not raised, and axes that it does not say are asked for."""
         try:
             add_picture(self._viewer, path)
+        except AxesUnknownError as unknown:
+            if not ask_for_axes(path, unknown, self._viewer):
+                self.failed.emit(failure(unknown))
         except UnetstyleError as error:
             self.failed.emit(failure(error))

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unetstyle.core.errors import ImageError, UnetstyleError
+from napari_unetstyle.core.errors import AxesUnknownError, ImageError, UnetstyleError
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.ome_zarr import OmeZarr
@@ -56,7 +56,21 @@ def read_volumes(path: Paths) -> list[LayerData]:
     UnetstyleError
         If one of them is truncated, damaged or does not say what its axes are.
     """
-    return [_layer_data(Path(one)) for one in ([path] if isinstance(path, str) else path)]
+    return _all_or_asked(path, lambda one: [layer_of_file(one)])
+
+
+def _all_or_asked(path: Paths, read: Callable[[Path], list[LayerData]]) -> list[Any]:
+    """Layer data of all files; a person is asked about those that do not say what their axes are."""
+    from napari_unetstyle.widgets.axes_chooser import ask_for_axes
+
+    layers: list[Any] = []
+    for one in map(Path, [path] if isinstance(path, str) else path):
+        try:
+            layers += read(one)
+        except AxesUnknownError as unknown:
+            if not ask_for_axes(one, unknown):
+                raise
+    return layers or [(None,)]  # napari's way to say that there is nothing to add yet
 
 
 def read_slides(path: Paths) -> list[LayerData]:
@@ -78,7 +92,7 @@ def _tiff_reader(path: Path) -> Callable[[Paths], list[LayerData]] | None:
     if not is_tiff(_start(path)):
         return None
     try:
-        layer = _slide(path) if read_levels(path) else _layer_data(path)
+        layer = _slide(path) if read_levels(path) else layer_of_file(path)
     except ImageError:  # napari's own reader numbers the axes, and the dock asks for them
         return None
     return lambda _: [layer]
@@ -109,7 +123,7 @@ def read_dicom(path: Paths) -> list[Any]:
         return series_chooser.read_dicom(path)
     others = [one for one in ([path] if isinstance(path, str) else path) if one not in labels]
     pictures = series_chooser.read_dicom(others) if others else []
-    return [*(layer for layer in pictures if len(layer) > 1), *map(_layer_data, map(Path, labels))]
+    return [*(layer for layer in pictures if len(layer) > 1), *map(layer_of_file, map(Path, labels))]
 
 
 def read_zarr(path: Paths) -> list[LayerData]:
@@ -122,12 +136,14 @@ def read_zarr(path: Paths) -> list[LayerData]:
     UnetstyleError
         If it is damaged, of another version, or does not say what its axes are.
     """
-    return [layer for one in ([path] if isinstance(path, str) else path) for layer in _zarr_layers(Path(one))]
+    return _all_or_asked(path, _zarr_layers)
 
 
 def _zarr_layers(path: Path) -> list[LayerData]:
-    from napari_unetstyle.core.imaging.ome_zarr import LABELS, open_ome_zarr
+    from napari_unetstyle.core.imaging.ome_zarr import LABELS, open_ome_zarr, opened_picture
 
+    if opened_picture(path) is None:  # a bare array
+        return [layer_of_file(path)]
     picture = open_ome_zarr(path)
     if picture.is_labels:
         return [_zarr_labels(picture, path, "")]
@@ -225,13 +241,20 @@ def _across_channels(data: Any, place: int, arguments: dict[str, Any]) -> Any:
     return widened if isinstance(data, list) else widened[0]
 
 
-def _layer_data(path: Path) -> LayerData:
+def layer_of_file(path: Path, axes: str | None = None) -> LayerData:
+    """Layer data of one file in one resolution: Labels where it says that they are, else an Image.
+
+    Raises
+    ------
+    UnetstyleError
+        If it is truncated, damaged or does not say what its axes are, and nobody does.
+    """
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.segmentation.output import label_info
     from napari_unetstyle.widgets.label_layers import METADATA
     from napari_unetstyle.widgets.opening import layer_data
 
-    image = read_image(path)
+    image = read_image(path, axes)
     _tell(image.notes)
     data, arguments, kind = layer_data(image, path)
     info = label_info(path)

@@ -288,6 +288,8 @@ class SegmentPanel(QWidget):
     def _on_picture_changed(self) -> None:
         layer = self.picture.layer
         self._wants_folder &= layer is None
+        if layer is not None and not self.empty.isHidden():
+            self.message.clear()  # of a file that could not be opened
         self.empty.setVisible(layer is None)
         self.picture.setVisible(layer is not None)
         self.form.setVisible(layer is not None or self._wants_folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari import current_viewer
 from napari.utils.notifications import show_info
@@ -178,7 +178,7 @@ def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | lis
     from napari_unetstyle.core.imaging.dicom import find_series, image_of, series_of
 
     folder = Path(path) if isinstance(path, (str, Path)) else Path(path[0]).parent
-    found, viewer = find_series(path), _viewer()
+    found, viewer = find_series(path), front_viewer()
     if len(found) > 1 and viewer is not None:
         show_series(viewer, found, folder)
         return [(None,)]
@@ -205,14 +205,18 @@ def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
 
 def show_series(viewer: napari.viewer.Viewer, series: Sequence[Series], folder: Path) -> SeriesChooser:
     """List series beside the canvas, in the place of a list that is there already."""
-    window = viewer.window
-    for widget in [widget for title, widget in window.dock_widgets.items() if title == TITLE]:
-        window.remove_dock_widget(widget)
     chooser = SeriesChooser(viewer, series, folder)
-    docked = window.add_dock_widget(chooser, name=TITLE, area="right")
+    beside_canvas(viewer.window, chooser, TITLE)
+    return chooser
+
+
+def beside_canvas(window: Any, chooser: Any, title: str) -> None:
+    """Dock a choice until it is `finished`, in the place of one with the same title."""
+    for widget in [widget for name, widget in window.dock_widgets.items() if name == title]:
+        window.remove_dock_widget(widget)
+    docked = window.add_dock_widget(chooser, name=title, area="right")
     QTimer.singleShot(0, partial(_as_low_as_it_may, docked))  # once it has its place
     chooser.finished.connect(lambda: window.remove_dock_widget(chooser))
-    return chooser
 
 
 def _as_low_as_it_may(docked: QDockWidget) -> None:
@@ -222,7 +226,7 @@ def _as_low_as_it_may(docked: QDockWidget) -> None:
         window.resizeDocks([docked], [1], Qt.Orientation.Vertical)
 
 
-def _viewer() -> napari.viewer.Viewer | None:
+def front_viewer() -> napari.viewer.Viewer | None:
     """The viewer in front, if it has a window."""
     viewer = current_viewer()
     viewer = getattr(viewer, "__wrapped__", viewer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -211,6 +212,18 @@ def stated_axes(axes: Any) -> str:
     if not isinstance(axes, str):
         raise ImageError(f"Axes {axes!r} are not allowed: give them as one text of the letters {AXES}, such as 'ZYX'.")
     return axes.upper()
+
+
+def possible_axes(letters: str) -> tuple[str, ...]:
+    """What axes may be of which some are unknown, ``"?"`` in `letters`: Y and X last, slices before others."""
+    place = [i for i, letter in enumerate(letters) if letter not in AXES]
+    planar = [a for a in "YX" if a not in letters][-len(place) :] if place else []
+    free = [a for a in "ZTC" if a not in letters]
+    fillings = [f for f in permutations(free, len(place) - len(planar)) if "Z" not in f[:-1]]
+    fillings.sort(key=lambda filling: "Z" not in filling)
+    named = (dict(zip(place, (*filling, *planar), strict=True)) for filling in fillings)
+    found = ("".join(one.get(i, letter) for i, letter in enumerate(letters)) for one in named)
+    return tuple(axes for axes in found if len(set(axes)) == len(axes))
 
 
 def stated_spacing(spacing: Any) -> tuple[float, ...]:

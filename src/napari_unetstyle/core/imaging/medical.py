@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
-from napari_unetstyle.core.errors import ImageError, OutputError
+from napari_unetstyle.core.errors import AxesUnknownError, ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
-from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image
+from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, possible_axes
 from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
@@ -231,17 +231,21 @@ def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tu
     if stated:
         return shape, stated
     if {*letters} == {"?"} and len(letters) < len(AXES):
-        raise ImageError(
+        raise AxesUnknownError(
             f"{path} has {len(shape)} axes of lengths {shape} and does not say what they are. State all axes, for "
-            f"example axes={'TZYX'[-len(letters) :]!r}."
+            f"example axes={'TZYX'[-len(letters) :]!r}.",
+            shape,
+            possible_axes(letters),
         )
     if "?" in letters:
         example = letters.replace("?", "T", 1).replace("?", "C", 1)
         other = letters.replace("?", "C", 1).replace("?", "T", 1)
-        raise ImageError(
+        raise AxesUnknownError(
             f"{path} has {len(shape)} axes of lengths {shape} and does not say what the one of length "
             f"{shape[letters.index('?')]} is. State all axes, for example axes={example!r} if it is time or "
-            f"axes={other!r} if it holds channels."
+            f"axes={other!r} if it holds channels.",
+            shape,
+            possible_axes(letters),
         )
     return shape, letters
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
+from napari_unetstyle.core.errors import AxesUnknownError, ImageError, ImageFileError, OptionError
 from napari_unetstyle.core.imaging import geometry as geo
-from napari_unetstyle.core.imaging.image import AXES, Image
+from napari_unetstyle.core.imaging.image import AXES, Image, possible_axes
 from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr_metadata import OWN, Multiscale, parsed
 from napari_unetstyle.core.imaging.zarr_level import MARKS, StoredLevel, damage_in_words
@@ -82,9 +82,11 @@ class OmeZarr:
         if stated:
             raise ImageError(f"Axes {stated!r} do not fit {self.where}, which has {len(self.multiscale.axes)} axes.")
         names = ", ".join(map(repr, self.multiscale.names))
-        raise ImageError(
+        raise AxesUnknownError(
             f"{self.where} has the axes {names}, of which it is not known what each one is. State all axes, one letter "
-            f"each out of {AXES}, for example axes={AXES[-len(letters) :]!r}."
+            f"each out of {AXES}, for example axes={AXES[-len(letters) :]!r}.",
+            tuple(self.arrays[0].shape),
+            possible_axes(letters),
         )
 
     @property
@@ -180,9 +182,11 @@ def read_ome_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     if level:
         raise OptionError(f"{path} has no level {level}: it is one array. Leave the level out.")
     if axes is None:
-        raise ImageError(
+        raise AxesUnknownError(
             f"{path} is a Zarr array of shape {array.shape} and does not say what its axes are. State them, one letter "
-            f"each out of {AXES}, for example axes={AXES[-array.ndim :]!r}; or give the OME-Zarr group that it is in."
+            f"each out of {AXES}, for example axes={AXES[-array.ndim :]!r}; or give the OME-Zarr group that it is in.",
+            tuple(array.shape),
+            possible_axes("?" * array.ndim),
         )
     letters = axes.upper()
     return Image(
