@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METADATA = "unetstyle"
 HELPER = "helper"
+OUTLINED = "unetstyle_outlined"  # in a layer's metadata: that it was shown as outlines, once
 OUTLINE = 2  # pixels
 OUTLINE_LIMIT = 20 * 10**6  # pixels in a slice; above, napari takes seconds to outline them
 _SMALL = 256  # pixels
@@ -99,11 +100,13 @@ def outline_width(shape: tuple[int, ...]) -> int:
 
 
 def outline_on_scan(layer: napari.layers.Layer) -> None:
-    """Show labels from a file that lie in a patient as outlines, so that the anatomy below is seen."""
+    """Show labels that lie in a patient as outlines, so that the anatomy below is seen; a person may fill them then."""
     is_placed = layer.metadata.get(PLACE, {}).get("is_anatomical", False)
-    if type(layer).__name__ == "Labels" and is_placed and METADATA in layer.metadata and not layer.contour:
-        layer.contour = outline_width(layer.data.shape)
-        layer.opacity = 1.0
+    if type(layer).__name__ != "Labels" or not is_placed or layer.metadata.get(OUTLINED):
+        return
+    layer.metadata[OUTLINED] = True
+    if not layer.contour:
+        layer.contour, layer.opacity = outline_width(layer.data.shape), 1.0
 
 
 def colors_of(result: SegmentResult) -> Any:

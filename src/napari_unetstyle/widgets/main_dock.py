@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
@@ -15,10 +15,10 @@ from napari_unetstyle.widgets.directions import Directions
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.flip_key import FlipKey
 from napari_unetstyle.widgets.jobs import JobSlot
-from napari_unetstyle.widgets.label_layers import outline_on_scan
 from napari_unetstyle.widgets.model_comparison import ModelComparison
 from napari_unetstyle.widgets.models_panel import ModelsPanel
-from napari_unetstyle.widgets.parts import Words, follow, scrolling
+from napari_unetstyle.widgets.parts import Words, scrolling
+from napari_unetstyle.widgets.same_patient import DirectionsLine, watch
 from napari_unetstyle.widgets.segment_panel import SegmentPanel
 from napari_unetstyle.widgets.style_layers import Style
 from napari_unetstyle.widgets.style_panel import StylePanel
@@ -49,7 +49,8 @@ class MainDock(Dockable):
         self.segment = SegmentPanel(viewer, calls)
         comparison = ModelComparison(viewer, calls, self.segment.picture, self.segment.results)
         self.models = ModelsPanel(calls, comparison)
-        self.directions = Directions(self, viewer)
+        watch(viewer)
+        self.directions, self.different = Directions(self, viewer), DirectionsLine(viewer)
         self.corrections = Corrections(viewer)
         self.teach = TeachPanel(viewer, calls, self.corrections, self.segment.results)
         self.style_panel = StylePanel(viewer, calls)
@@ -65,6 +66,7 @@ class MainDock(Dockable):
         disclaimer.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.different)
         layout.addWidget(self.corrections)
         layout.addWidget(self.tabs)
         layout.addWidget(disclaimer)
@@ -79,7 +81,6 @@ class MainDock(Dockable):
         self.tabs.currentChanged.connect(lambda _: self._list_again())  # models and styles lie where others write, too
         self.style_panel.kept_changed.connect(self._list_styles)
         self.undocked.connect(self.close_down)
-        follow(self, viewer.layers.events.inserted, self._on_inserted)
         QTimer.singleShot(0, self.models.refresh)
         QTimer.singleShot(0, self.corrections.left.go_on)
         QTimer.singleShot(0, self.corrections.offer)
@@ -100,9 +101,6 @@ class MainDock(Dockable):
         """Import a model that was dropped on napari, where a person sees what becomes of it."""
         self.tabs.setCurrentWidget(self.models_tab)
         self.models.import_from(path)
-
-    def _on_inserted(self, event: Any) -> None:
-        outline_on_scan(event.value)
 
     def _list_again(self) -> None:
         self.models.refresh()
