@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import segment
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import ImageError, UnetstyleError
+from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.segmentation.memory import predict_memory
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 
 AXES = ("YX", "ZYX", "TYX", "CYX", "YXC", "ZYXC", "TCYX", "CZYX", "TZYX", "TCZYX", "XY", "YXZ")
@@ -58,9 +60,13 @@ def held(array: NDArray[Any], kind: str, folder: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Model]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     folder = tmp_path_factory.mktemp("models")
-    return {2: tiny_model(folder / "flat"), 3: tiny_volume_model(folder / "deep")}
+    return {
+        "flat": tiny_model(folder / "flat"),
+        "deep": tiny_volume_model(folder / "deep"),
+        "sized": tiny_volume_model(folder / "sized", spacing=(10.0,) * 3, unit="um"),
+    }
 
 
 @st.composite
@@ -74,19 +80,19 @@ def cases(draw: Any) -> dict[str, Any]:
         "fill": draw(st.sampled_from(FILLS)),
         "kind": draw(st.sampled_from(KINDS)),
         "spacing": None if spacing is None else (spacing,) * sum(axis in "ZYX" for axis in axes),
-        "dims": draw(st.sampled_from((2, 3) if "Z" in axes else (2,))),
+        "model": draw(st.sampled_from(("flat", "deep", "sized"))),
         "seed": draw(st.integers(0, 999)),
     }
 
 
-def check(case: dict[str, Any], models: dict[int, Model], folder: Any) -> str:
+def check(case: dict[str, Any], models: dict[str, Model], folder: Any) -> str:
     """Run one case; what came of it."""
     axes, shape = case["axes"], case["shape"]
     with np.errstate(all="ignore"):
         array = filled(shape, case["fill"], case["seed"]).astype(case["dtype"])
         picture = held(array, case["kind"], folder)
     try:
-        result = segment(picture, models[case["dims"]], axes=axes, spacing=case["spacing"])
+        result = segment(picture, models[case["model"]], axes=axes, spacing=case["spacing"])
     except UnetstyleError as error:
         said = str(error).strip()
         assert said.endswith("."), said
@@ -102,7 +108,7 @@ def check(case: dict[str, Any], models: dict[int, Model], folder: Any) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_semantic_matrix(models: dict[int, Model], tmp_path: Any, repeats: Any) -> None:
+def test_the_semantic_matrix(models: dict[str, Model], tmp_path: Any, repeats: Any) -> None:
     came = []
 
     @settings(
@@ -121,6 +127,18 @@ def test_the_semantic_matrix(models: dict[int, Model], tmp_path: Any, repeats: A
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("fill", FILLS)
-def test_every_filling_is_segmented_or_refused(fill: str, models: dict[int, Model], tmp_path: Any) -> None:
-    plain = {"axes": "YX", "shape": (20, 24), "dtype": "f4", "fill": fill, "kind": "array", "dims": 2, "seed": 3}
+def test_every_filling_is_segmented_or_refused(fill: str, models: dict[str, Model], tmp_path: Any) -> None:
+    plain = {"axes": "YX", "shape": (20, 24), "dtype": "f4", "fill": fill, "kind": "array", "model": "flat", "seed": 3}
     assert check({**plain, "spacing": None}, models, tmp_path) == ("refused" if fill == "all nan" else "labels")
+
+
+@pytest.mark.parametrize("model", ["deep", "sized"])
+@pytest.mark.parametrize(("axes", "shape"), [("YX", (20, 24)), ("TYX", (2, 20, 24)), ("YXC", (20, 24, 3))])
+@pytest.mark.parametrize("spacing", [None, (10.0, 10.0)])
+def test_a_model_of_volumes_refuses_a_picture_in_words(
+    model: str, axes: str, shape: tuple[int, ...], spacing: Any, models: dict[str, Model]
+) -> None:
+    with pytest.raises(ImageError, match=f"A volume is needed, but axes {axes} have no Z"):
+        segment(np.zeros(shape, "u1"), models[model], axes=axes, spacing=spacing)
+    with pytest.raises(ImageError, match="A volume is needed"):
+        predict_memory(as_image(np.zeros(shape, "u1"), axes=axes, spacing=spacing), models[model])

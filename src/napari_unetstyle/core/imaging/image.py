@@ -117,10 +117,20 @@ class Image:
         """Indices along the leading label axes: one for each picture of `dims` spatial dimensions."""
         return list(np.ndindex(self.label_shape[:-dims]))
 
-    def frame(self, index: tuple[int, ...], dims: int) -> Frame:
-        """The 2D picture or 3D volume at `index` of the leading label axes."""
+    def check_dims(self, dims: int) -> None:
+        """Refuse a picture where a volume is needed.
+
+        Raises
+        ------
+        ImageError
+            If `dims` is 3, and there is no Z.
+        """
         if dims == 3 and "Z" not in self.axes:
             raise ImageError(f"A volume is needed, but axes {self.axes} have no Z. Use a 2D model, or state the axes.")
+
+    def frame(self, index: tuple[int, ...], dims: int) -> Frame:
+        """The 2D picture or 3D volume at `index` of the leading label axes."""
+        self.check_dims(dims)
         return Frame(self, dict(zip(self.label_axes[:-dims], index, strict=True)), dims)
 
 

@@ -152,13 +152,14 @@ def frames_of(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, 
 
 
 def check_plane(image: Image, spec: ModelSpec, options: SegmentOptions) -> None:
-    """Refuse planes where there is no volume, or where the model wants it whole.
+    """Refuse a picture where the model wants a volume, and planes of what is none or is wanted whole.
 
     Raises
     ------
-    OptionError
+    ImageError, OptionError
         In words.
     """
+    image.check_dims(spec.network.spatial_dims)
     if options.plane == "YX" and not options.link:
         return
     if spec.network.spatial_dims == 3:

@@ -32,6 +32,7 @@ _SIZE_MARGIN = 1.4  # clumps look like large objects, fragments like small ones
 def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
     dims = spec.network.spatial_dims
+    image.check_dims(dims)
     spacing = image.geometry.spacing[-dims:]
     even = image.geometry.is_physical and options.plane != "YX"  # slices across thick ones are stretched
     scale = tuple(side / min(spacing) if even else 1.0 for side in spacing)
