@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,17 @@ def test_without_a_position_the_sides_are_unknown_and_that_is_said(tmp_path: Pat
     labels = write_labels(tmp_path / "y.nii.gz", np.zeros((5, 6, 7), int), geometry=image.geometry)
     assert nibabel.load(labels).header["sform_code"] == 0  # every program takes it for what it takes the source for
     np.testing.assert_array_equal(nibabel.load(labels).affine, nibabel.load(tmp_path / "x.nii").affine)
+
+
+def test_a_place_that_is_no_patients_is_not_called_one(tmp_path: Path) -> None:
+    place = Geometry(spacing=(3.0, 0.5, 0.5), unit="mm", origin=(10.0, 20.0, 30.0))
+    path = write_labels(tmp_path / "x.nii.gz", corners_marked()[0], axes="ZYX", geometry=place)
+    assert read_image(path).geometry == place
+    check_worlds(path, place, corners_marked()[1])
+    for known, code in ((False, 2), (True, 1)):  # aligned to something; in the scanner
+        write_labels(path, corners_marked()[0], axes="ZYX", geometry=replace(place, is_anatomical=known))
+        header = nibabel.load(path).header
+        assert (header["sform_code"], header["qform_code"]) == (code, code)
 
 
 def test_two_positions_that_disagree_are_said(tmp_path: Path) -> None:
@@ -398,6 +410,61 @@ def test_the_worlds_of_nrrd_are_turned_into_one(tmp_path: Path) -> None:
         ("SAL", (30, -20, 10)),
         ("", (30, 20, 10)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("space", "first", "orientation"),
+    [
+        ("right-anterior-superior-time", (30, -20, -10), "SAR"), ("RAST", (30, -20, -10), "SAR"),
+        ("left-anterior-superior-time", (30, -20, 10), "SAL"), ("LAST", (30, -20, 10), "SAL"),
+        ("left-posterior-superior-time", (30, 20, 10), "SPL"), ("LPST", (30, 20, 10), "SPL"),
+        ("scanner-xyz-time", (30, 20, 10), ""), ("3D-left-handed-time", (30, 20, 10), ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_world_of_nrrd_with_time_is_the_patient(
+    space: str, first: tuple[int, ...], orientation: str, is_first: bool, tmp_path: Path
+) -> None:
+    sizes, steps = ["4", "3", "2"], ["(1,0,0,0)", "(0,2,0,0)", "(0,0,3,0)"]
+    end = 0 if is_first else 3
+    sizes.insert(end, "5"), steps.insert(end, "(0,0,0,7)")
+    lines = [f"space: {space}", f"sizes: {' '.join(sizes)}", f"space directions: {' '.join(steps)}"]
+    units = 'space units: "mm" "mm" "mm" "s"'
+    place = "space origin: (10,20,30,0)"
+    image = read_image(nrrd(tmp_path / "x.nrrd", "dimension: 4", *lines, units, place, data=bytes(120)))
+    assert image.axes == ("ZYXT" if is_first else "TZYX")
+    assert (image.geometry.spacing, image.geometry.unit) == ((3, 2, 1), "mm")
+    assert (image.geometry.origin, image.geometry.orientation) == (first, orientation)
+    assert ["left and right are unknown" in note for note in image.notes] == [True] * (not orientation)
+
+
+@pytest.mark.parametrize(
+    "steps", ["(1,0,0,0) (0,2,0,0) (0,0,3,1) (0,0,0,7)", "(1,0,0,1) (0,2,0,0) (0,0,3,0) (0,0,1,0)"]
+)
+def test_time_that_is_mixed_with_space_is_refused(steps: str, tmp_path: Path) -> None:
+    lines = ["dimension: 4", "sizes: 4 3 2 1", "space: RAST", f"space directions: {steps}"]
+    with pytest.raises(ImageError, match="mixes space with its other axes"):
+        read_image(nrrd(tmp_path / "x.nrrd", *lines))
+    with pytest.raises(ImageFileError, match="its space has four axes"):
+        read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2", "space: RAST",
+                        "space directions: (1,0,0) (0,2,0) (0,0,3)"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "space", ["right-posterior-superior", "left-posterior-inferior", "RPS", "nonsense", "RAS-time"]
+)
+def test_a_world_that_nrrd_does_not_know_is_refused(space: str, tmp_path: Path) -> None:
+    steps = "space directions: (1,0,0) (0,2,0) (0,0,3)"
+    with pytest.raises(ImageError, match=rf"space '{space}', which NRRD does not know.* left-posterior-superior"):
+        read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2", f"space: {space}", steps))
+
+
+@pytest.mark.parametrize("space", ["scanner-xyz", "3D-right-handed", "3D-left-handed"])
+def test_a_world_of_nrrd_that_is_no_patient_is_said(space: str, tmp_path: Path) -> None:
+    steps = "space directions: (1,0,0) (0,2,0) (0,0,3)"
+    image = read_image(nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2", f"space: {space}", steps))
+    assert not image.geometry.is_anatomical
+    assert f"(space {space.lower()}): left and right are unknown." in image.notes[-1]
 
 
 # Pixels ------------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ _VECTORS = (1005, 1006, 1007, 1009)  # symmetric matrix, displacement, vector, p
 _LABEL = 1002
 _COMMENT = 6
 _EXTENSIONS = 2**24
-_SCANNER = 1
+_SCANNER, _ALIGNED = 1, 2
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's world goes right, front and up
 _APART = 0.01  # of a voxel
 _EXACT = 1e-5  # mm; a quaternion in float32 can be off by much more
@@ -319,7 +319,8 @@ def _set_place(header: Any, new: NewVolume) -> None:
     dims = len(new.affine) - 1
     place[:dims, :dims], place[:dims, 3] = new.affine[:-1, :-1], new.affine[:-1, -1]
     place = _LPS @ place
-    header["scode"], header["srow"] = _SCANNER, place[:3]
+    code = _SCANNER if new.is_anatomical else _ALIGNED
+    header["scode"], header["srow"] = code, place[:3]
     from scipy.spatial.transform import Rotation
 
     spacing = np.linalg.norm(place[:3, :3], axis=0)
@@ -328,7 +329,7 @@ def _set_place(header: Any, new: NewVolume) -> None:
     turn[:, 2] *= mirror
     quaternion = Rotation.from_matrix(turn).as_quat(canonical=True)  # x y z w, w not negative
     before = header.copy()
-    header["qcode"], header["pixdim"][0] = _SCANNER, mirror
+    header["qcode"], header["pixdim"][0] = code, mirror
     header["quaternion"], header["offset"] = quaternion[:3], place[:3, 3]
     sizes = tuple(int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])])
     apart = _corners(sizes) @ (_qform(Path(), header, sizes) - place).T

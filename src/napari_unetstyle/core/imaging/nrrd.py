@@ -46,7 +46,7 @@ _WORLDS = {  # signs that turn the world to left, back, head
     "left-anterior-superior": (1, -1, 1),
     "las": (1, -1, 1),
 }
-_SPACES = {**dict.fromkeys(_WORLDS, 3), "scanner-xyz": 3, "3d-right-handed": 3, "3d-left-handed": 3}
+_NO_PATIENT = ("scanner-xyz", "3d-right-handed", "3d-left-handed", "right-up", "right-down")
 _UNITS = {"mm": (1.0, "mm"), "millimeter": (1.0, "mm"), "cm": (10.0, "mm"), "m": (1e3, "mm"), "um": (1.0, "um"),
           "µm": (1.0, "um"), "micron": (1.0, "um"), "microns": (1.0, "um"), "nm": (1e-3, "um")}  # fmt: skip
 _SPATIAL, _TIME = ("domain", "space"), ("time",)
@@ -79,9 +79,13 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     check_sizes(path, sizes)
     if fields.get("dimension") != str(len(sizes)):
         raise _damaged(path, f"it says {fields.get('dimension')} dimensions and {len(sizes)} sizes")
+    space, has_time = _space(path, fields)
     vectors = _vectors(path, fields, len(sizes))
-    letters = _letters(path, fields, sizes, vectors)
-    affine, unit, is_anatomical, notes = _place(path, fields, letters, vectors)
+    kinds = fields.get("kinds", "").lower().split() or ["???"] * len(sizes)
+    if has_time:
+        vectors, kinds = _without_time(path, vectors, kinds)
+    letters = _letters(path, fields, sizes, vectors, kinds)
+    affine, unit, is_anatomical, notes = _place(path, fields, letters, vectors, space, has_time=has_time)
     info = believed(own_info(pairs.get("napari-unetstyle", "")), sizes, affine) or _segments(pairs)
     if info.get("unit") == "px" and "space units" not in fields:
         unit, notes = "px", ()
@@ -181,8 +185,39 @@ def _vectors(path: Path, fields: Fields, count: int) -> list[list[float] | None]
     return [None if v is None or all(map(math.isnan, v)) else v for v in vectors]  # NaN means none in old files
 
 
-def _letters(path: Path, fields: Fields, sizes: tuple[int, ...], vectors: list[list[float] | None]) -> str:
-    kinds = fields.get("kinds", "").lower().split() or ["???"] * len(sizes)
+def _space(path: Path, fields: Fields) -> tuple[str, bool]:
+    """The world without its time, in small letters; and whether time is its last axis."""
+    stated = fields.get("space", "").lower().replace(" ", "-")
+    for space in (*_WORLDS, *_NO_PATIENT):
+        if stated in (space, f"{space}t" if len(space) == 3 else f"{space}-time"):
+            return space, stated != space
+    if stated:
+        raise ImageError(
+            f"{path} lies in the space {fields['space']!r}, which NRRD does not know, so its left and right may be "
+            f"anywhere. Correct the field, to one of {', '.join(s for s in _WORLDS if len(s) > 3)}, or take it out."
+        )
+    return "", False
+
+
+def _without_time(
+    path: Path, vectors: list[list[float] | None], kinds: list[str]
+) -> tuple[list[list[float] | None], list[str]]:
+    """Steps in space alone, and the kind of the axis that goes through time."""
+    is_time = [vector is not None and vector[-1] != 0 for vector in vectors]
+    through = [vector for vector, is_one in zip(vectors, is_time, strict=True) if vector is not None and is_one]
+    if any(vector is not None and len(vector) != 4 for vector in vectors):
+        raise _damaged(path, "its space has four axes, and its space directions have not")
+    if len(through) > 1 or any(any(vector[:-1]) for vector in through):
+        raise ImageError(f"{path} mixes space with its other axes (space directions), which cannot be shown.")
+    return (
+        [None if v is None or is_one else v[:-1] for v, is_one in zip(vectors, is_time, strict=True)],
+        ["time" if is_one else kind for kind, is_one in zip(kinds, is_time, strict=True)],
+    )
+
+
+def _letters(
+    path: Path, fields: Fields, sizes: tuple[int, ...], vectors: list[list[float] | None], kinds: list[str]
+) -> str:
     spacings = _numbers(path, fields["spacings"], "spacings") if "spacings" in fields else [math.nan] * len(sizes)
     if len(kinds) != len(sizes) or len(spacings) != len(sizes):
         raise _damaged(path, f"it has {len(sizes)} axes, {len(kinds)} kinds and {len(spacings)} spacings")
@@ -201,17 +236,18 @@ def _letters(path: Path, fields: Fields, sizes: tuple[int, ...], vectors: list[l
 
 
 def _place(
-    path: Path, fields: Fields, letters: str, vectors: list[list[float] | None]
+    path: Path, fields: Fields, letters: str, vectors: list[list[float] | None], space: str, *, has_time: bool
 ) -> tuple[Affine, str, bool, tuple[str, ...]]:
     dims = sum(a in "XYZ" for a in letters)
-    space = fields.get("space", "").lower()
+    unknown = (f"The file does not say where it lies in the patient (space {space}): left and right are unknown.",)
+    said = unknown if space in _NO_PATIENT and dims == 3 else ()
     if not any(v is not None for v in vectors):
-        return _plain_place(path, fields, letters)
+        affine, unit, _, notes = _plain_place(path, fields, letters)
+        return affine, unit, False, (*notes, *said)
     columns = np.array([v for v in vectors if v is not None]).T
-    origin = (
-        _numbers(path, fields["space origin"], "space origin") if "space origin" in fields else [0.0] * len(columns)
-    )
-    if len(origin) != len(columns):
+    stated = len(columns) + has_time
+    origin = _numbers(path, fields["space origin"], "space origin") if "space origin" in fields else [0.0] * stated
+    if len(origin) != stated:
         raise _damaged(path, f"space origin is {fields['space origin']!r}")
     if np.any(columns[dims:, :dims]) or np.any(columns[:dims, dims:]):
         raise ImageError(f"{path} mixes space with its other axes (space directions), which cannot be shown.")
@@ -220,10 +256,10 @@ def _place(
     signs = _WORLDS.get(space) if dims == 3 else None
     if signs is not None:
         affine = np.diag([*signs, 1.0]) @ affine
-    names = _unit_names(fields.get("space units", ""), len(columns))[:dims]
+    names = _unit_names(fields.get("space units", ""), stated)[:dims]
     factors, unit, notes = _unit(names, is_anatomical=signs is not None)
     affine[:-1] *= np.array(factors)[:, None]
-    return affine, unit, signs is not None, notes
+    return affine, unit, signs is not None, (*notes, *said)
 
 
 def _plain_place(path: Path, fields: Fields, letters: str) -> tuple[Affine, str, bool, tuple[str, ...]]:
