@@ -87,7 +87,7 @@ def slices(
     """One file for each slice of a volume ``ZYX``; `change` may alter the i-th before it is written."""
     made = []
     for i, pixels in enumerate(volume):
-        ds = header(**values)
+        ds = header(**{"RescaleSlope": 1, "RescaleIntercept": 0} | values)
         ds.InstanceNumber = i + 1
         ds.ImagePositionPatient = decimals(place_of_slice(geometry, i))
         ds.ImageOrientationPatient = decimals(cosines(geometry))
@@ -97,6 +97,11 @@ def slices(
         change(ds, i)
         made.append(ds)
     return made
+
+
+def unscaled(ds: FileDataset, i: int = 0) -> None:
+    """A change that takes away how values are scaled."""
+    del ds.RescaleSlope, ds.RescaleIntercept
 
 
 def write(folder: Path, files: Sequence[FileDataset], *, seed: int = 0) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import struct
 import tempfile
@@ -147,6 +149,60 @@ def test_a_series_cut_at_its_end_is_said_where_the_file_knows(tmp_path: Path, vo
     assert "6 slices, of which this series holds 4" in " ".join(dicom.read_series(tmp_path).notes)
 
 
+def every(volume: Any, numbers: list[int], step: float = 2.5, **values: Any) -> list[Any]:
+    """Slices with these numbers, so far apart, of 2.5 mm thickness."""
+
+    def change(ds: Any, i: int) -> None:
+        ds.InstanceNumber = numbers[i]
+        ds.SliceThickness = 2.5
+
+    place = dataclasses.replace(PLACE, spacing=(step, 0.75, 0.5))
+    return made.slices(volume[: len(numbers)], place, change=change, **values)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "step", "values", "said"),
+    [
+        ([1, 2, 3, 4], 2.5, {}, ""),
+        ([4, 3, 2, 1], 2.5, {}, ""),
+        ([1, 2, 3, 4], 3.5, {}, ""),  # a gap as in 2D MR
+        ([1, 2, 3, 4], 5.0, {"SpacingBetweenSlices": 5}, ""),
+        ([1, 2, 3, 4], 5.0, {"SpacingBetweenSlices": 2.5}, ""),  # some files state the gap alone
+        ([7, 3, 9, 1], 2.5, {}, ""),  # they count something else
+        ([1, 1, 1, 1], 2.5, {}, ""),
+        ([1, 2, 3, 4], 5.0, {}, "5 mm apart and are 2.5 mm thick"),
+        ([1, 2], 50.0, {}, "50 mm apart and are 2.5 mm thick"),
+        ([1, 2, 3, 4], 9.0, {"SpacingBetweenSlices": 3}, "but their files say 3 mm"),
+        ([1, 3, 5, 7], 2.5, {}, "in steps of 2"),
+        ([1, 2, 3, 9], 2.5, {}, "a gap from 3 to 9, though they lie evenly"),
+        ([9, 3, 2, 1], 2.5, {}, "a gap from 9 to 3, though they lie evenly"),
+        ([3, 4, 5], 2.5, {}, "numbered from 3 on"),
+    ],
+)
+def test_slices_that_may_be_missing_are_said(
+    numbers: list[int], step: float, values: Any, said: str, tmp_path: Path, volume: Any
+) -> None:
+    notes = dicom.read_series(made.write(tmp_path, every(volume, numbers, step, **values))).notes
+    assert len(notes) == bool(said)
+    assert said in " ".join(notes)
+
+
+def test_numbers_of_one_of_several_echoes_are_not_counted(tmp_path: Path, volume: Any) -> None:
+    for echo in (0, 1):
+        files = every(volume, [2 * i + echo + 1 for i in range(4)], EchoTime=10 * (echo + 1), Modality="MR")
+        made.write(tmp_path, files, seed=echo)
+    assert [dicom.read_series(tmp_path, number).notes for number in (1, 2)] == [(), ()]
+
+
+def test_of_the_packaged_series_the_one_that_was_cut_is_said() -> None:
+    said = {}
+    for folder in {path.parent for path in (TEST_FILES / "dicomdirtests").rglob("*") if path.is_file()}:
+        with contextlib.suppress(UnetstyleError):
+            series = [one for one in dicom.find_series(folder) if one.count > 1 and not one.problem()]
+            said |= {folder.name: dicom.image_of(one).notes for one in series}
+    assert [name for name, notes in said.items() if notes] == ["CT5N"]  # 5 slices of a series, numbered from 6 on
+
+
 def test_slices_at_one_place_are_refused(tmp_path: Path, volume: Any) -> None:
     files = made.slices(volume, PLACE)
     message = refusal(made.write(tmp_path, [*files, *made.slices(volume[:1], PLACE)]))
@@ -270,6 +326,25 @@ def test_rescale_is_applied_slice_by_slice(tmp_path: Path, volume: Any) -> None:
     assert np.array_equal(image.array, volume.astype(int) * factors - 1024)
 
 
+def test_a_slice_that_does_not_say_how_it_is_scaled_is_refused(tmp_path: Path, volume: Any) -> None:
+    def forget(ds: Any, i: int) -> None:
+        if i == 1:
+            made.unscaled(ds)
+
+    made.write_volume(tmp_path, volume, PLACE, change=forget, RescaleIntercept=-1024)
+    assert "1 of 6 slices do not say how their values are scaled" in refusal(tmp_path)
+    assert "1 of 6" in dicom.find_series(tmp_path)[0].problem()
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_a_ct_that_does_not_say_how_it_is_scaled_is_as_stored_and_that_is_said(
+    modality: str, tmp_path: Path, volume: Any
+) -> None:
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=made.unscaled, modality=modality))
+    assert np.array_equal(image.array, volume)
+    assert ["Hounsfield units (no RescaleSlope)" in note for note in image.notes] == [True] * (modality == "CT")
+
+
 @settings(max_examples=30)
 @given(
     dtype=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4"]),
@@ -357,7 +432,8 @@ def test_white_as_zero_is_turned_over_and_said(dtype: str, total: int, tmp_path:
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "DoseGridScaling"])
 def test_values_that_are_scaled_by_nothing_are_refused(keyword: str, tmp_path: Path, volume: Any) -> None:
-    made.write_volume(tmp_path, volume, PLACE, **{keyword: 0})
+    change = made.unscaled if keyword == "DoseGridScaling" else lambda ds, i: None
+    made.write_volume(tmp_path, volume, PLACE, change=change, **{keyword: 0})
     assert "scaled by 0" in refusal(tmp_path)
 
 

@@ -12,7 +12,9 @@ from napari.components import ViewerModel
 from napari_unetstyle.core.errors import ImageFileError
 from napari_unetstyle.core.imaging.dicom import SeveralSeriesError, find_series
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets import series_chooser
+from napari_unetstyle.widgets.ct_window import is_ct
 from napari_unetstyle.widgets.series_chooser import TITLE, SeriesChooser, read_dicom
 from tests.core import dicom_for_tests as made
 
@@ -56,6 +58,14 @@ def test_it_shows_description_count_and_size(chooser: SeriesChooser) -> None:
         "thin\nCT (series 6), 4 slices of 5 x 7",
     ]
     assert chooser.chosen()[0].description == "head, axial"
+
+
+@pytest.mark.parametrize("change", [made.unscaled, lambda ds, i: None])
+def test_only_a_ct_in_hounsfield_units_has_their_windows(change: Any, volume: Any, tmp_path: Path) -> None:
+    made.write(tmp_path, made.slices(volume, PLACE, change))
+    ((data, arguments, _),) = read_dicom(tmp_path)
+    layer = ViewerModel().add_image(data, **arguments)
+    assert is_ct(layer, Image(array=data, axes="ZYX", geometry=PLACE)) == (change is not made.unscaled)
 
 
 def test_the_chosen_series_becomes_a_layer(chooser: SeriesChooser, volume: Any, qtbot: Any, click: Any) -> None:

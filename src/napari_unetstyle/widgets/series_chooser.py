@@ -196,7 +196,7 @@ def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
         SERIES: one.number,
         SERIES_KEY: one.key,
         FILES: tuple(map(str, one.files)),
-        MODALITY: one.modality,
+        MODALITY: one.modality if one.is_rescaled else "",  # windows are in Hounsfield units
     }
     if one.window is not None:
         arguments["contrast_limits"] = one.window

@@ -20,7 +20,7 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError
 from napari_unetstyle.core.imaging.dicom_file import MARK, PREAMBLE, is_dicom
 from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, is_labels, read_planes
 from napari_unetstyle.core.imaging.dicom_pixels import is_turned_over, read_pixels
-from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, split, stacked
+from napari_unetstyle.core.imaging.dicom_stack import Stack, is_placed, number_notes, split, stacked
 from napari_unetstyle.core.imaging.dicom_stored import Stored
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
@@ -99,6 +99,11 @@ class Series:
     def files(self) -> tuple[Path, ...]:
         """The files, each once."""
         return tuple(dict.fromkeys(plane.stored.path for plane in self.planes))
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether the files say how their values become those of a quantity (Hounsfield units, say)."""
+        return self.planes[0].is_rescaled
 
     @property
     def name(self) -> str:
@@ -191,7 +196,8 @@ def read_series(path: Source, series: int | str | None = None, axes: str | None 
     ------
     ImageError
         If there are several series and `series` does not say which one (they are listed), or the slices make no
-        regular grid: a tilted gantry, missing slices, two at one place, uneven distances.
+        regular grid: a tilted gantry, missing slices, two at one place, uneven distances; or some do not say how
+        their values are scaled.
     ImageFileError
         If a file is truncated or damaged, or there is no picture.
     MissingExtraError
@@ -226,7 +232,7 @@ def image_of(series: Series, axes: str | None = None) -> Image:
         axes=letters,
         geometry=_geometry(stack, letters),
         name=series.name,
-        notes=(*stack.notes, *_notes(series, array)),
+        notes=(*stack.notes, *_notes(series, stack, array)),
     )
 
 
@@ -236,7 +242,7 @@ def _geometry(stack: Stack, letters: str) -> Geometry:
         return stack.geometry
     if len(spatial) < len(stack.geometry.spacing):
         return stack.geometry.sizes(len(spatial))
-    size = stack.planes[0].thickness or stack.geometry.spacing[0]
+    size = stack.planes[0].depth or stack.geometry.spacing[0]
     return Geometry(spacing=(size, *stack.geometry.spacing), unit=stack.geometry.unit)
 
 
@@ -249,9 +255,11 @@ def _stated(stack: Stack, series: Series) -> str:
     )
 
 
-def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
+def _notes(series: Series, stack: Stack, array: NDArray[Any]) -> tuple[str, ...]:
     stored = series.planes[0].stored
     notes = []
+    if series.modality == "CT" and "Z" in stack.axes and stored.samples == 1 and not series.is_rescaled:
+        notes.append("Nothing says how the values become Hounsfield units (no RescaleSlope); they are as stored.")
     if is_turned_over(stored, series.planes):
         notes.append("White is stored as 0 (MONOCHROME1); the values were turned over, so that bright is high.")
     elif stored.photometric == "MONOCHROME1":
@@ -260,6 +268,8 @@ def _notes(series: Series, array: NDArray[Any]) -> tuple[str, ...]:
         notes.append("The pixels were once compressed with loss.")
     if stored.expected > series.count and not series.part and stored.frames == 1:
         notes.append(f"The acquisition had {stored.expected} slices, of which this series holds {series.count}.")
+    elif not series.part and "Z" in stack.axes:
+        notes += number_notes(stack.planes)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         notes.append("Some values are no finite numbers.")
     return tuple(notes)

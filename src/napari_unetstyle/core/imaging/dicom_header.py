@@ -63,10 +63,12 @@ class Plane:
         Pixel size ``YX`` in mm, or None.
     is_at_detector
         Whether `spacing` holds at the detector, as in projections.
-    thickness
-        Distance to the next slice that the file states, or None.
+    thickness, apart
+        Of the slice, and its distance to the next one, in mm as the file states them; or None.
     slope, intercept
         ``value = slope * stored + intercept``.
+    is_rescaled
+        Whether the file states them, or has a table for them.
     window
         Center and width of gray values to show, or None.
     tells
@@ -80,10 +82,17 @@ class Plane:
     spacing: tuple[float, ...] | None
     is_at_detector: bool
     thickness: float | None
+    apart: float | None
     slope: float
     intercept: float
+    is_rescaled: bool
     window: tuple[float, float] | None
     tells: dict[str, str] = field(repr=False)
+
+    @property
+    def depth(self) -> float | None:
+        """From the middle of a slice to that of the next one, in mm as the file states it; or None."""
+        return self.apart or self.thickness
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -272,11 +281,12 @@ def _plane(
     spacing = _found(path, measures, "PixelSpacing", 2)
     at_detector = None if spacing else _found(path, measures, "ImagerPixelSpacing", 2)
     spacing = spacing or at_detector or _found(path, measures, "NominalScannedPixelSpacing", 2)
-    thickness = _found(path, measures, "SpacingBetweenSlices", 1) or _found(path, measures, "SliceThickness", 1)
-    slope = _found(path, values, "RescaleSlope", 1) or _found(path, [header], "DoseGridScaling", 1) or (1.0,)
-    if slope[0] == 0:
+    thickness = _found(path, measures, "SliceThickness", 1) or (0.0,)
+    apart = _found(path, measures, "SpacingBetweenSlices", 1) or (0.0,)
+    slope = _found(path, values, "RescaleSlope", 1) or _found(path, [header], "DoseGridScaling", 1)
+    intercept = _found(path, values, "RescaleIntercept", 1)
+    if slope is not None and slope[0] == 0:
         raise ImageFileError(f"{path} is damaged: its values are scaled by 0. Export it again.")
-    intercept = _found(path, values, "RescaleIntercept", 1) or (0.0,)
     return Plane(
         stored=stored,
         frame=frame,
@@ -284,9 +294,11 @@ def _plane(
         cosines=cosines,
         spacing=spacing if spacing and min(spacing) > 0 else None,
         is_at_detector=at_detector is not None,
-        thickness=abs(thickness[0]) if thickness and thickness[0] else None,
-        slope=slope[0],
-        intercept=intercept[0],
+        thickness=abs(thickness[0]) or None,
+        apart=abs(apart[0]) or None,
+        slope=1.0 if slope is None else slope[0],
+        intercept=0.0 if intercept is None else intercept[0],
+        is_rescaled=stored.has_lookup or not (slope is None and intercept is None),
         window=_window([*_nested(groups, "FrameVOILUTSequence"), header]),
         tells=_tells(header, groups),
     )

@@ -18,6 +18,7 @@ from napari_unetstyle.core.imaging.xyz import turned, turned_matrix
 SAME_PLACE = 1e-3  # mm; nearer slices lie on one another
 ASIDE, TILTED = 0.05, 0.5  # of a pixel, by which a slice may lie beside the line through the first one
 UNEVEN, NOTED = 0.2, 0.01  # of the distance between slices
+_FAR = 1.5  # times the thickness; slices of 2D MR have a gap of a third of it at most, mostly
 _ORTHOGONAL = 1e-3
 
 
@@ -80,15 +81,17 @@ def stacked(planes: Sequence[Plane]) -> Stack:
     Raises
     ------
     ImageError
-        If they make no regular grid: a tilted gantry, missing slices, two at one place, uneven distances.
+        If they make no regular grid: a tilted gantry, missing slices, two at one place, uneven distances; or some
+        do not say how their values are scaled.
     """
+    _check_scaling(planes)
     if not all(map(is_placed, planes)):
         return _unplaced(planes)
     places = along_normal(planes)
     order = np.argsort(places, kind="stable")
     ordered = tuple(planes[i] for i in order)
     step, notes = _step(places[order], ordered)
-    notes = (*notes, *_straight(ordered))
+    notes = (*notes, *_straight(ordered), *_gap_notes(step, ordered))
     spacing, spacing_notes = _pixel_size(ordered[0])
     geometry = geo.unknown(3) if spacing is None else _geometry(ordered[0], (step, *spacing))
     return Stack(planes=ordered, axes="ZYX", geometry=geometry, notes=(*notes, *spacing_notes))
@@ -121,7 +124,7 @@ def scattered(planes: Sequence[Plane], between: float | None) -> tuple[Stack, ND
     is_new = np.diff(places[order], prepend=-np.inf) >= SAME_PLACE
     ordered = tuple(planes[i] for i in order[is_new])
     gaps = np.diff(places[order][is_new])
-    thickness = ordered[0].thickness
+    thickness = ordered[0].depth
     usual = float(gaps.min()) if gaps.size else None
     steps = [step for step in (between, usual, thickness) if step is not None]
     fitting = (step for step in steps if np.abs(gaps - step * _counts(gaps, step)).max(initial=0) <= UNEVEN * step)
@@ -210,10 +213,70 @@ def _step(places: NDArray[np.float64], planes: Sequence[Plane]) -> tuple[float, 
 
 
 def _thickness(plane: Plane) -> tuple[float, tuple[str, ...]]:
-    if plane.thickness is not None:
-        return plane.thickness, ()
+    if plane.depth is not None:
+        return plane.depth, ()
     size = plane.spacing[0] if plane.spacing else 1.0
     return size, ("The slice does not say how thick it is; it was taken to be as thick as a pixel.",)
+
+
+def _gap_notes(step: float, planes: Sequence[Plane]) -> tuple[str, ...]:
+    """What to say of slices that lie evenly, but not as far from one another as their files say."""
+    if len(planes) == 1:
+        return ()
+    thickness, stated = planes[0].thickness, planes[0].apart
+    if stated is not None:  # some files state the gap alone
+        if min(abs(step - stated), abs(step - stated - (thickness or 0.0))) <= UNEVEN * step:
+            return ()
+        return (
+            f"The slices lie {step:.4g} mm apart, which was taken, but their files say {stated:.4g} mm "
+            "(SpacingBetweenSlices): some may be missing.",
+        )
+    if thickness is None or step <= _FAR * thickness:
+        return ()
+    return (
+        f"The slices lie {step:.4g} mm apart and are {thickness:.4g} mm thick: either there are gaps between them, or "
+        "some are missing.",
+    )
+
+
+def number_notes(planes: Sequence[Plane]) -> tuple[str, ...]:
+    """What to say of the numbers (InstanceNumber) of slices, in the order in which they lie.
+
+    Nothing of numbers that do not grow, or shrink, from slice to slice: they do not count slices.
+    """
+    numbers = np.array([plane.stored.instance for plane in planes])
+    steps = np.diff(numbers) * np.sign(numbers[-1] - numbers[0])
+    if len(numbers) < 3 or numbers.min() < 1 or planes[0].stored.frames > 1 or (steps < 1).any():
+        return ()
+    usual = int(np.median(steps))
+    if (steps == usual).sum() <= len(steps) / 2 or (steps < usual).any():
+        return ()
+    wide = np.flatnonzero(steps > usual)
+    if wide.size:
+        first = int(wide[0])
+        more = " and elsewhere" if wide.size > 1 else ""
+        return (
+            f"The slices are numbered with a gap from {numbers[first]} to {numbers[first + 1]}{more}, though they lie "
+            "evenly: some of the series may be missing.",
+        )
+    if usual > 1:
+        return (f"The slices are numbered in steps of {usual}, so some of the series may be missing.",)
+    if numbers.min() > 1:
+        return (
+            f"The slices are numbered from {numbers.min()} on. If the scanner did not count other pictures before "
+            "them, the first ones are missing.",
+        )
+    return ()
+
+
+def _check_scaling(planes: Sequence[Plane]) -> None:
+    silent = sum(not plane.is_rescaled for plane in planes)
+    if 0 < silent < len(planes) and any((plane.slope, plane.intercept) != (1.0, 0.0) for plane in planes):
+        raise ImageError(
+            f"{silent} of {len(planes)} slices do not say how their values are scaled (RescaleSlope and "
+            "RescaleIntercept), as the others do, so their values would be others. Copy or export the whole series "
+            "again."
+        )
 
 
 def _check_apart(gaps: NDArray[np.float64]) -> None:
