@@ -199,7 +199,7 @@ def test_of_the_packaged_series_the_one_that_was_cut_is_said() -> None:
     for folder in {path.parent for path in (TEST_FILES / "dicomdirtests").rglob("*") if path.is_file()}:
         with contextlib.suppress(UnetstyleError):
             series = [one for one in dicom.find_series(folder) if one.count > 1 and not one.problem()]
-            said |= {folder.name: dicom.image_of(one).notes for one in series}
+            said[folder.name] = [note for one in series for note in dicom.image_of(one).notes]
     assert [name for name, notes in said.items() if notes] == ["CT5N"]  # 5 slices of a series, numbered from 6 on
 
 

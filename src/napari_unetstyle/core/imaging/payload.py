@@ -20,7 +20,7 @@ LARGE = 2**27
 IN_MEMORY = 2**29
 _RATIO = 1032  # no more comes out of one byte of deflate (zlib's technical details)
 _PIECE = 2**22
-_SPARE = 2**20  # bytes after the voxels that say nothing against them
+_SPARE = 2**12  # bytes after the voxels that say nothing against them, if they are no whole slice
 _WBITS = {"gzip": 31, "zlib": 15}
 _LEVEL = 3  # of labels: less than half the time of level 4, and a smaller file
 GZIP = b"\x1f\x8b"
@@ -56,6 +56,11 @@ class Payload:
         """Bytes of all voxels."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def most(self) -> int:
+        """Bytes that may be there: no slice more."""
+        return self.size + min(_SPARE, self.size // self.shape[0] - 1)
+
     def read(self) -> NDArray[Any]:
         """The array; mapped if it is large and stored plainly, on disk if it is large and was compressed.
 
@@ -64,7 +69,8 @@ class Payload:
         Raises
         ------
         EOFError, ValueError, OSError, zlib.error
-            If the file is shorter than it has to be (before anything of that size is allocated), or damaged; see
+            If the file is shorter than it has to be (before anything of that size is allocated), holds far more, or
+            is damaged; see
             :func:`damage_in_words`.
         """
         return self._plain() if self.encoding == "raw" else self._decoded()
@@ -73,6 +79,8 @@ class Payload:
         stored = self.path.stat().st_size - self.offset
         if stored < self.size:
             raise EOFError(f"{self.size} bytes of voxels are promised, but {max(stored, 0)} are there")
+        if stored > self.most:
+            raise ValueError(_more(stored, self.size))
         if self.size > LARGE:
             return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
         array = np.fromfile(self.path, self.dtype, math.prod(self.shape), offset=self.offset).reshape(self.shape)
@@ -85,23 +93,27 @@ class Payload:
         array = scratch.zeros(self.shape, self.dtype, IN_MEMORY)
         with self.path.open("rb") as file:
             file.seek(self.offset)
-            _fill(array.reshape(-1).view(np.uint8).data, decoded(file, self.encoding), self.skip)
+            _fill(array.reshape(-1).view(np.uint8).data, decoded(file, self.encoding), self.skip, self.most)
         if array.dtype.isnative:
             return array
         return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
-def _fill(target: memoryview, pieces: Iterable[bytes], skip: int) -> None:
+def _fill(target: memoryview, pieces: Iterable[bytes], skip: int, most: int) -> None:
     position = -skip
     for piece in pieces:
         fresh = memoryview(piece)[max(0, -position) :]
         start, room = max(0, position), len(target) - max(0, position)
         target[start : start + len(fresh)] = fresh[: max(0, room)]
         position += len(piece)
-        if position > len(target) + _SPARE:
-            raise ValueError("it holds more than its header says")
+        if position > most:
+            raise ValueError(_more(position, len(target)))
     if position < len(target):
         raise EOFError(f"{len(target)} bytes of voxels are promised, but {max(position, 0)} are there")
+
+
+def _more(there: int, promised: int) -> str:
+    return f"it holds {there} bytes of voxels or more, but its header says {promised}"
 
 
 def decoded(file: BinaryIO, encoding: str) -> Iterator[bytes]:
