@@ -21,6 +21,7 @@ from zarr.storage import MemoryStore
 
 from napari_unetstyle.core import Geometry, read_image, scratch, write_labels
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError, OutputError, UnetstyleError
+from napari_unetstyle.core.imaging import zarr_level
 from napari_unetstyle.core.imaging.ome_zarr import open_ome_zarr
 from napari_unetstyle.core.imaging.raster import PNG
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -432,7 +433,35 @@ def test_a_missing_chunk_holds_the_fill_value(tmp_path: Path, version: str) -> N
     chunk = tmp_path / "x.zarr" / "0" / ("c" if version == "0.5" else ".") / "1" / "0" / "1"
     chunk.unlink()
     array[4:, :4, 4:] = 0
-    np.testing.assert_array_equal(read_image(tmp_path / "x.zarr").array[...], array)
+    image = read_image(tmp_path / "x.zarr")
+    np.testing.assert_array_equal(image.array[...], array)
+    assert [note[:45] for note in image.notes] == ["1 of 8 chunks of level 0 are not stored. They"]
+
+
+def test_whole_pictures_labels_and_very_many_chunks_have_no_note_on_missing_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = described("zyx", [([1.0] * 3, [0.0] * 3)])
+    write_picture(tmp_path / "x.zarr", [volume((8, 8, 8)) + 1], one, "0.5", chunks=(4, 4, 4))
+    write_picture(tmp_path / "y.zarr", [np.zeros((8, 8, 8), "u1")], one, "0.5", chunks=(4, 4, 4))
+    place = Geometry(spacing=(1.0, 1.0, 1.0), unit="mm")
+    labels = write_labels(tmp_path / "z.zarr", np.zeros((200, 8, 8), "u1"), axes="ZYX", geometry=place)
+    assert [len(read_image(path).notes) for path in (tmp_path / "x.zarr", tmp_path / "y.zarr", labels)] == [0, 1, 0]
+    monkeypatch.setattr(zarr_level, "_COUNTED", 7)
+    assert read_image(tmp_path / "y.zarr").notes == ()
+
+
+def test_labels_in_a_mirrored_picture_lie_as_it_does_and_nothing_is_said(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    mirrored = described("zyx", [([3.0, 0.5, -0.5], [0.0, 0.0, 4.0])])
+    write_picture(tmp_path / "x.zarr", [volume((8, 8, 8))], mirrored, "0.4", chunks=(4, 4, 4))
+    place = read_image(tmp_path / "x.zarr").geometry
+    path = write_labels(tmp_path / "x.zarr", np.ones((8, 8, 8), "u1"), axes="ZYX", geometry=place, name="seg")
+    assert read_image(path).geometry == place
+    assert not [str(one.message) for one in recwarn if "cannot hold" in str(one.message)]
+    with pytest.warns(UserWarning, match="turned or mirrored"):
+        write_labels(tmp_path / "y.zarr", np.ones((8, 8, 8), "u1"), axes="ZYX", geometry=place)
 
 
 @pytest.mark.parametrize(

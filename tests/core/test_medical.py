@@ -316,6 +316,17 @@ def test_four_axes_of_simpleitk(suffix: str, tmp_path: Path) -> None:
     assert image.geometry.spacing == (1, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("line", "is_said"), [("ElementSpacing = 1 1 1\n", False), ("ElementSize = 1 1 1\n", False), ("", True)]
+)
+def test_a_metaimage_without_a_size_says_so(line: str, is_said: bool, tmp_path: Path) -> None:
+    lines = f"ObjectType = Image\nNDims = 3\nelementspacing = 1 2 3\n{line}DimSize = 4 3 2\nElementType = MET_UCHAR\n"
+    (tmp_path / "x.mha").write_bytes(f"{lines}ElementDataFile = LOCAL\n".encode() + bytes(24))
+    image = read_image(tmp_path / "x.mha")
+    assert (image.geometry.spacing, image.geometry.unit) == ((1, 1, 1), "mm")
+    assert ["1 mm was taken" in note for note in image.notes] == [True] * is_said
+
+
 def nrrd(path: Path, *lines: str, data: bytes = bytes(24)) -> Path:
     path.write_bytes("\n".join(["NRRD0004", "type: uchar", "encoding: raw", *lines, "", ""]).encode() + data)
     return path

@@ -201,3 +201,13 @@ def test_missing_memory_takes_thinner_slabs_then_narrower_columns_and_gives_the_
         assert_same_bytes(streamed(network, pixels), to_bytes(network(pixels), seeds=False))
     assert tried[0] == (13, 47, 50)
     assert tried[-1][0] == 1
+
+
+@pytest.mark.parametrize(("axes", "is_said"), [("CZYX", True), ("ZYXC", False), ("ZYX", False)])
+def test_channels_that_become_gray_are_said_unless_they_are_colors(axes, is_said, model):
+    shape = tuple({"C": 3, "Z": 6, "Y": 12, "X": 14}[a] for a in axes)
+    volume = np.random.default_rng(0).integers(0, 200, shape).astype(np.uint8)
+    words = ["taken as red, green and blue" in note for note in segment(volume, model, axes=axes).notes]
+    assert any(words) == is_said
+    if is_said:
+        assert "red" not in " ".join(segment(volume, model, axes=axes, channel=1).notes)

@@ -29,6 +29,7 @@ _TYPES = {
 }  # fmt: skip
 _UNITS = {"": (1.0, "mm"), "mm": (1.0, "mm"), "cm": (10.0, "mm"), "um": (1.0, "um"), "m": (1e3, "mm")}
 _OWN = "napari-unetstyle"
+_SIZES = ("ElementSpacing", "ElementSize")
 
 Fields = dict[str, str]
 
@@ -60,6 +61,9 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     info = believed(own_info(fields.get(_OWN, "")), sizes, affine)
     if info.get("unit") == "px" and "DistanceUnits" not in fields:
         unit = "px"
+    notes: tuple[str, ...] = ()
+    if _first(fields, *_SIZES) is None:
+        notes = (f"The file does not say how large its voxels are (ElementSpacing); 1 {unit} was taken.",)
     data = fields["ElementDataFile"]
     is_local = data.upper() == "LOCAL"
     dtype = _dtype(path, fields)
@@ -79,6 +83,7 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
         is_anatomical=dims >= 3 and info.get("world") != "none",
         slope=slope,
         intercept=intercept,
+        notes=notes,
         info=info,
     )
 
@@ -160,7 +165,7 @@ def _channels(path: Path, fields: Fields) -> int:
 def _place(path: Path, fields: Fields, dims: int) -> tuple[Affine, str]:
     """Affine of the spatial axes XYZ, or XY, and its unit."""
     named = {
-        "spacing": _first(fields, "ElementSpacing", "ElementSize"),
+        "spacing": _first(fields, *_SIZES),
         "origin": _first(fields, "Offset", "Position", "Origin"),
         "matrix": _first(fields, "TransformMatrix", "Rotation", "Orientation"),
     }

@@ -124,7 +124,17 @@ class OmeZarr:
             geometry=geometry,
             channel_names=self.channel_names if len(self.channel_names) == channels else (),
             name=self.name,
-            notes=(*self.notes, *notes),
+            notes=(*self.notes, *notes, *self._missing(level)),
+        )
+
+    def _missing(self, level: int) -> tuple[str, ...]:
+        """What to say of chunks that are not stored; nothing of labels, most of which is empty."""
+        count = 0 if self.is_labels else self.arrays[level].missing()
+        if not count:
+            return ()
+        return (
+            f"{count} of {self.arrays[level].chunk_count} chunks of level {level} are not stored. They are shown as "
+            "empty, which they are if the program that wrote the picture leaves out empty ones; else they are lost.",
         )
 
 

@@ -18,6 +18,7 @@ MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which one is in the folder of each group and array."""
 _METADATA = (*MARKS, ".zmetadata")
 _LARGEST_CHUNK = 2**31
+_COUNTED = 2**12  # chunks; to list more takes seconds
 _BLOSC = ("Blosc", "BloscCodec")
 _BLOSC_HEADER, _WIDEST = 16, 8
 
@@ -55,12 +56,20 @@ class StoredLevel(LazyArray):
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self.chunks: tuple[int, ...] = tuple(array.chunks)
+        self.chunk_count = int(array.nchunks)
         size = math.prod(self.chunks) * self.dtype.itemsize
         if size > _LARGEST_CHUNK:
             raise ImageFileError(
                 f"{where} has chunks of {size / 2**30:.1f} GB, which cannot be read piece by piece. "
                 "Save it with smaller chunks."
             )
+
+    def missing(self) -> int:
+        """How many chunks are not stored; 0 for an array of so many that they are not counted."""
+        if self.chunk_count > _COUNTED:
+            return 0
+        with damage_in_words(self._where):
+            return int(self.chunk_count - self._array.nchunks_initialized)
 
     def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
         with damage_in_words(self._where):

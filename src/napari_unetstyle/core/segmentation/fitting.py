@@ -76,7 +76,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         if set(scale) != {1.0}:
             groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
-    notes += [*size_notes(image, scale, options, spec), *dict.fromkeys(engine.said)]
+    notes += [*_color_note(image, options, spec), *size_notes(image, scale, options, spec), *dict.fromkeys(engine.said)]
     return Fitted(
         image=image,
         source=source,
@@ -89,6 +89,14 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         notes=tuple(notes),
         distance=distance,
     )
+
+
+def _color_note(image: Image, options: SegmentOptions, spec: ModelSpec) -> list[str]:
+    """That channels, which need not be colors, were made gray as these are."""
+    count = image.size("C")
+    if spec.input.channels != "gray" or options.channel is not None or count not in (3, 4) or image.is_color:
+        return []
+    return [f"The {count} channels were taken as red, green and blue, and made gray. If they are not, choose one."]
 
 
 def _iter_fit_groups(

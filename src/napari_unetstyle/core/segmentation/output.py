@@ -117,7 +117,7 @@ def write_labels(
         raise OutputError(f"Could not write {path}: only labels in an OME-Zarr picture have a name. Leave it out.")
     else:
         done = _write_volume(file, written) if medical_suffix(file) else _write_tiff(file, written)
-    for note in place_note(file, written.geometry):
+    for note in place_note(file, written.geometry) if name is None else ():  # in a picture they lie as it does
         if say is None:
             warnings.warn(note, stacklevel=2)
         else:
