@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import logging
 import warnings
@@ -17,7 +18,7 @@ import pydicom
 import pytest
 import tifffile
 
-from napari_unetstyle.core import ModelStore, read_image, run, segment, write_labels
+from napari_unetstyle.core import KeptStyle, ModelStore, StyleBank, read_image, run, segment, write_labels
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -32,7 +33,7 @@ from napari_unetstyle.core.training.finetune import fine_tune
 from tests.core import dicom_for_tests as made
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
-from tests.core.teaching_for_tests import QUICK
+from tests.core.teaching_for_tests import QUICK, checkpoints_at_every_step
 from tests.core.training_for_tests import discs
 
 CLASSES = (ClassSpec(value=1, name="one", color="#e41a1c"), ClassSpec(value=2, name="two", color="#377eb8"))
@@ -278,9 +279,13 @@ def test_nothing_of_the_patient_is_in_a_taught_model_its_card_or_what_is_shared(
     ds = made.header(modality="DX")
     made.set_pixels(ds, (4000 * example.image[0]).astype(np.uint16))
     ray = next(made.write(tmp_path / "in" / "canary nominata", [ds]).iterdir())
+    ray = ray.rename(ray.with_name("canary 4711.dcm"))
     assert told(ray)
     correction = Correction(image=read_image(ray), labels=example.labels[1], rest_is_right=True)
-    candidate = fine_tune([correction], "tiny", store=store, **QUICK)
+    with checkpoints_at_every_step():
+        candidate = fine_tune([correction], "tiny", store=store, folder=tmp_path / "run", **QUICK)
+    in_run = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {path.name: told(path) for path in in_run if told(path)} == {}  # a checkpoint, and a log with tensorboard
     kept = candidate.keep(store)
     shared = store.share(kept.spec.name, tmp_path / "shared", pictures=True)
     written = [path for path in (*kept.folder.rglob("*"), shared) if path.is_file()]
@@ -288,6 +293,57 @@ def test_nothing_of_the_patient_is_in_a_taught_model_its_card_or_what_is_shared(
     assert {path.name: told(path) for path in written if told(path)} == {}
     said = f"{candidate.notes} {kept.spec!r} {caplog.text} {[str(warning.message) for warning in recwarn]}"
     assert [word for word in CANARIES if word in said.lower()] == []
+
+
+def test_no_name_of_a_file_or_folder_is_in_what_is_written_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    store, example = ModelStore(tmp_path / "models"), discs((96, 96), count=8)
+    tiny_model(store.root, channels="gray")
+    picture = tmp_path / "canary nominata" / "canary nominata.tif"
+    picture.parent.mkdir()
+    tifffile.imwrite(picture, (255 * example.image[0]).astype(np.uint8))
+    image, out = read_image(picture), tmp_path / "out"
+    result = segment(image, "tiny", store=store)
+    for suffix in (".tif", ".ome.tif", ".nii.gz", ".nii", ".nrrd", ".mha", ".zarr"):
+        write_labels(out / f"labels{suffix}", result)
+    write_table(out / "table.csv", result)
+    write_probabilities(out / "probabilities.tif", result)
+    write_rois(out / "rois.zip", result)
+    write_geojson(out / "shapes.geojson", result)
+    bank = StyleBank(tmp_path / "bank")
+    bank.add(KeptStyle.of("mine", [image]))
+    exported = bank.export("mine", tmp_path / "exported", thumbnail=True)
+    written = [path for path in (*out.rglob("*"), *bank.root.rglob("*"), exported) if path.is_file()]
+    assert len(written) > 14
+    words = {path.name: [word for word in told(path) if word.isalpha()] for path in written}  # a style is all numbers
+    assert {name: found for name, found in words.items() if found} == {}
+    said = f"{result.provenance} {result.notes} {caplog.text} {capfd.readouterr()}"
+    assert [word for word in CANARIES if word in said.lower()] == []
+
+
+def test_a_folder_run_names_a_picture_beside_it_and_in_its_column(
+    model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    picture, out = tmp_path / "canary nominata" / "canary.nii.gz", tmp_path / "out"
+    picture.parent.mkdir()
+    write_labels(picture, smooth((9, 40, 44)), axes="ZYX")
+    files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+    run(iter_segment_folder([picture.parent], out, model, SegmentOptions(), files=files))
+    written = [path for path in out.rglob("*") if path.is_file()]
+    held = {}
+    for i, path in enumerate(written):
+        bare = path.rename(path.with_name(str(i)))
+        if told(bare):
+            held[path.name] = bare
+    assert list(held) == ["areas.csv"]
+    with held["areas.csv"].open(newline="") as file:
+        for row in csv.DictReader(file):
+            assert row.pop("picture") == "canary.nii.gz"
+            assert not [word for word in CANARIES if word in str(row).lower()]
+    assert [word for word in CANARIES if word in caplog.text.lower()] == []
 
 
 def test_readers_side_by_side_leave_warnings_as_they_were(tmp_path: Path) -> None:
