@@ -87,13 +87,32 @@ def test_drawn_styles_have_the_mean_and_the_spread_of_the_bank():
     assert (means.max(axis=0) > known.max(axis=0)).any()  # beyond the bank, too
 
 
+@pytest.mark.parametrize("reach", [0.5, 2])
+def test_nothing_is_drawn_beyond_the_extremes(reach):
+    references = tuple(Reference.of_unit(0.3 + 0.1 * i + 0.1 * picture(i, (1, 40, 50))) for i in range(2))
+    augment, rng = StyleAugment(bank=references, reach=reach), np.random.default_rng(0)
+    middle, *ends = [style.mean for style in augment.extremes()]
+    assert len(ends) == 2
+    assert np.allclose(middle, np.mean(ends, axis=0), atol=1e-5)
+    drawn = np.stack([augment.draw(rng).mean for _ in range(100)])
+    assert (drawn >= np.min(ends, axis=0) - 1e-5).all()
+    assert (drawn <= np.max(ends, axis=0) + 1e-5).all()
+
+
+def test_without_reach_styles_are_as_they_are():
+    augment, rng = StyleAugment(bank=bank(4), reach=0), np.random.default_rng(0)
+    assert augment.extremes() == []
+    assert {id(augment.draw(rng)) for _ in range(40)} == {id(style) for style in augment.bank}
+
+
 def test_bright_and_dark_styles_are_not_mixed():
     augment, rng = StyleAugment(bank=bank(4)), np.random.default_rng(0)
     assert all(abs(augment.draw(rng).polarity) > 0.1 for _ in range(100))
 
 
 @pytest.mark.parametrize(
-    "options", [{"bank": ()}, {"methods": ()}, {"methods": ("nothing",)}, {"p": 2}, {"strength": (0.8, 0.2)}]
+    "options",
+    [{"bank": ()}, {"methods": ()}, {"methods": ("nothing",)}, {"p": 2}, {"strength": (0.8, 0.2)}, {"reach": -1}],
 )
 def test_what_cannot_be_is_refused(options):
     with pytest.raises(OptionError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.style.change import ANY, StyleOptions, change_of, is_to_invert
@@ -23,6 +25,7 @@ class StyleAugment:
 
     Half of the drawn styles are mixtures of two of the bank; the others are drawn from the Gaussian that the bank's
     styles span (Jackson et al. 2019), so that what lies between and a little beyond them is met, too.
+    What lies farthest is known beforehand, so that it can be judged; see :meth:`extremes`.
 
     Attributes
     ----------
@@ -35,12 +38,15 @@ class StyleAugment:
         Chance that a picture is changed at all.
     strength
         Lowest and highest strength; it is drawn between them.
+    reach
+        How many standard deviations the Gaussian goes at most; at 0 styles are neither mixed nor drawn from it.
     """
 
     bank: tuple[Reference, ...]
     methods: tuple[str, ...] = ("histogram", "moments", "automatic")
     p: float = 0.6
     strength: tuple[float, float] = (0.6, 1.0)
+    reach: float = 2.0
 
     def __post_init__(self) -> None:
         if not self.bank or not self.methods:
@@ -56,6 +62,8 @@ class StyleAugment:
                 f"Chance p={self.p} and strength={self.strength} are not allowed: give numbers from 0 to 1, the lower "
                 "strength first."
             )
+        if not 0 <= self.reach < np.inf:
+            raise OptionError(f"Option reach={self.reach} is not allowed: give a number from 0.")
 
     def __call__(self, pixels: Pixels, rng: np.random.Generator, content: Reference | None = None) -> Pixels:
         """Pixels ``(C, *spatial)`` in 0..1, of the same shape in the new style.
@@ -75,13 +83,34 @@ class StyleAugment:
     def draw(self, rng: np.random.Generator) -> Reference:
         """A style: a mixture of two, or from the Gaussian over all; of one polarity, as a mean of two has none."""
         first = self.bank[int(rng.integers(len(self.bank)))]
-        kin = [style for style in self.bank if not differ(first.polarity, style.polarity)]
+        if self.reach == 0:
+            return first
+        kin = self._kin(first)
         if len(kin) == 1 or rng.random() < 0.5:
             share = float(rng.random())
             return Reference.mixed([first, kin[int(rng.integers(len(kin)))]], [share, 1 - share])
-        deviations = rng.standard_normal(len(kin))
-        weights = 1 / len(kin) + (deviations - deviations.mean()) / np.sqrt(len(kin) - 1)  # has the styles' covariance
-        return Reference.mixed(kin, weights.tolist())
+        return _displaced(kin, rng.standard_normal(len(kin)).clip(-self.reach, self.reach))
+
+    def extremes(self) -> list[Reference]:
+        """Of what is drawn of several styles the mean, and the farthest toward the first and the last of them."""
+        related = [style for style in self.bank if len(self._kin(style)) > 1]
+        if not related or not self.reach:
+            return []
+        found = [Reference.mixed(self._kin(related[0]))]
+        for style in (related[0], related[-1]):
+            kin = self._kin(style)
+            found.append(_displaced(kin, np.array([self.reach if one is style else -self.reach for one in kin])))
+        return found
+
+    def _kin(self, style: Reference) -> list[Reference]:
+        """Those of one polarity with a style, itself among them."""
+        return [one for one in self.bank if not differ(style.polarity, one.polarity)]
+
+
+def _displaced(kin: Sequence[Reference], deviations: NDArray[np.float64]) -> Reference:
+    """From the mean of styles so many standard deviations along each."""
+    weights = 1 / len(kin) + (deviations - deviations.mean()) / np.sqrt(len(kin) - 1)  # has the styles' covariance
+    return Reference.mixed(kin, weights.tolist())
 
 
 def in_style(pixels: Pixels, content: Reference, wanted: Reference, options: StyleOptions) -> Pixels:

@@ -152,12 +152,12 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     target = scaled_shape(shown.shape[1:], scale)
     given = np.stack([said.targets[0][box], renumbered(said.targets[1][box])])
     if target == shown.shape[1:]:
-        return Example(np.ascontiguousarray(shown), given, said.valid[box].copy())
+        return Example(np.ascontiguousarray(shown), given, said.valid[box].copy(), name=image.name)
     everything = tuple(slice(0, n) for n in target)
     resized = Resampler(shown.shape[1:], target).apply(shown, everything)
     nearest = np.ix_(*(_nearest(n, m) for n, m in zip(shown.shape[1:], target, strict=True)))
     labels = np.stack([targets[nearest] for targets in given])
-    return Example(resized, labels, said.valid[box][nearest])
+    return Example(resized, labels, said.valid[box][nearest], name=image.name)
 
 
 def sized(options: SegmentOptions, said: Said, spec: ModelSpec) -> SegmentOptions:

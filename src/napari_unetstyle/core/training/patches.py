@@ -32,12 +32,15 @@ class Example:
         lies beside, so that an object that reaches out of it has its true depth.
     style
         Gives its patches other styles; None leaves them as they are.
+    name
+        What a person calls the picture.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     valid: NDArray[np.bool_] | None = None
     style: StyleAugment | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.labels.shape != (2, *self.image.shape[1:]):
