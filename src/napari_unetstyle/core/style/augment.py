@@ -65,16 +65,20 @@ class StyleAugment:
         if not 0 <= self.reach < np.inf:
             raise OptionError(f"Option reach={self.reach} is not allowed: give a number from 0.")
 
-    def __call__(self, pixels: Pixels, rng: np.random.Generator, content: Reference | None = None) -> Pixels:
+    def __call__(
+        self, pixels: Pixels, rng: np.random.Generator, content: Reference | None = None, strength: float = 1.0
+    ) -> Pixels:
         """Pixels ``(C, *spatial)`` in 0..1, of the same shape in the new style.
 
-        `content` is the style of the whole picture that `pixels` are a part of; without it, that of the part.
+        `content` is the style of the whole picture that `pixels` are a part of; without it, that of the part. Of the
+        strength that is drawn `strength` is used.
         """
         if rng.random() >= self.p:
             return pixels
         wanted = self.draw(rng)
         options = StyleOptions(
-            method=self.methods[int(rng.integers(len(self.methods)))], strength=float(rng.uniform(*self.strength))
+            method=self.methods[int(rng.integers(len(self.methods)))],
+            strength=strength * float(rng.uniform(*self.strength)),
         )
         if wanted.channels not in (1, len(pixels)):
             wanted = wanted.gray()

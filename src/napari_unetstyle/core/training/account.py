@@ -64,9 +64,11 @@ def notes_for_a_person(styled: StyledExamples, teaching: Teaching, part: float =
     """What a person should see of how it went."""
     state = teaching.state
     left_out = state.skipped and f"{state.skipped} of {state.step} steps were left out: their numbers were not finite."
+    less = (
+        f"were held back to {teaching.styled:.0%} of what they could have been" if teaching.styled else "were left out"
+    )
     held_back = teaching.styled < 1 and (
-        f"Other looks were held back to {teaching.styled:.0%} of what they could have been: your own pictures were "
-        "read worse with more of them."
+        f"Other looks {less} at the end: your own pictures were read worse with more of them."
     )
     went_back = part < 1 and (
         f"It would have forgotten some of what it knew, so it went only {part:.0%} of the way from the model before."

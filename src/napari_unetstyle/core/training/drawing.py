@@ -71,9 +71,9 @@ class Drawing:
     old: Sequence[Example] = ()
     replay: float = 0.5
 
-    def __call__(self, rng: np.random.Generator, styled: float = 1.0) -> Batch:
-        """One batch; `styled` of the patches that can take a style may do so."""
-        patches = [self.patch(rng, styled) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
+    def __call__(self, rng: np.random.Generator, styled: float = 1.0, strength: float = 1.0) -> Batch:
+        """One batch; `styled` of the patches that can take a style may do so, with this part of its strength."""
+        patches = [self.patch(rng, styled, strength) for _ in range(_SIDES[self.spec.network.spatial_dims][1])]
         images = _stack(patches)
         classes = np.stack([_known(p, p.labels[0], UNKNOWN) for p in patches]).astype(np.int64)
         if self.spec.separation is None:
@@ -109,7 +109,7 @@ class Drawing:
         drawn = math.prod(self.shape) * _SIDES[self.spec.network.spatial_dims][1]
         return max(1, round(sum(math.prod(example.image.shape[1:]) for example in self.lessons) / drawn))
 
-    def patch(self, rng: np.random.Generator, styled: float = 1.0) -> Example:
+    def patch(self, rng: np.random.Generator, styled: float = 1.0, strength: float = 1.0) -> Example:
         """One augmented patch, intensity not yet normalized."""
         kind = rng.random()
         if kind < _BLANK:
@@ -119,7 +119,7 @@ class Drawing:
         picture = pictures[int(rng.integers(len(pictures)))]
         patch = draw_patch(picture, self.shape, self.warp, rng)
         if picture.style is not None and (styled == 1 or rng.random() < styled):
-            patch = replace(patch, image=picture.style(patch.image, rng, picture.look))
+            patch = replace(patch, image=picture.style(patch.image, rng, picture.look, strength))
         change = rng.random()
         if change > 0.8:
             return patch

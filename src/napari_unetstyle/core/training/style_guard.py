@@ -1,42 +1,53 @@
-"""How much of a teaching is styled: as much as a person's own pictures do not pay for."""
+"""How much of a teaching is styled, and how strongly: as much as helps, and a person's own pictures do not pay for."""
 
 from __future__ import annotations
 
 from napari_unetstyle.core.training.scores import TOLERATED, Scores
 
-_SHARE, _OWN = "styled", "own"
+_LEVEL, _OWN, _LOOKS = "styled", "own", "looks"
 _LEAST = 0.25
 
 
 class StyleGuard:
-    """Decides after each measurement how many of the patches that can take a style do.
-
-    All of them at first. Half as many, down to a quarter, while the held-out places as they are lie more than 0.01
-    Dice under the best that was seen; twice as many again when they no longer do.
+    """Decides after each measurement how many of the patches that can take a style do, and how strongly.
 
     Parameters
     ----------
     notes
         Where it keeps what it knows, so that a teaching that goes on later does so as if it had never stopped.
-    own
-        Dice on the held-out places before the teaching.
+    before
+        Scores before the teaching, if there was a model.
     """
 
-    def __init__(self, notes: dict[str, float], own: float | None = None) -> None:
+    def __init__(self, notes: dict[str, float], before: Scores | None = None) -> None:
         self._notes = notes
-        if own is not None:
-            notes.setdefault(_OWN, own)
+        for name, score in ((_OWN, before and before.on_places), (_LOOKS, before and before.on_looks)):
+            if score is not None:
+                notes.setdefault(name, score)
 
     @property
     def share(self) -> float:
-        """Of the patches that can take a style, how many do."""
-        return self._notes.get(_SHARE, 1.0)
+        """Of the patches that can take a style, how many do, 0..1."""
+        return self._notes.get(_LEVEL, 1.0)
+
+    @property
+    def strength(self) -> float:
+        """What part of its usual strength a style has, from 0.5 on, as fewer patches are styled."""
+        return (1 + self.share) / 2
 
     def heed(self, scores: Scores) -> None:
         """Take a measurement into account."""
-        own = scores.on_places
-        if own is None or not scores.looks:
+        own, looks = scores.on_places, scores.on_looks
+        if own is None or looks is None:
             return
-        best = self._notes.get(_OWN, own)
-        self._notes[_OWN] = max(best, own)
-        self._notes[_SHARE] = max(_LEAST, self.share / 2) if own < best - TOLERATED else min(1.0, 2 * self.share)
+        best_own, best_looks = self._notes.get(_OWN, own), self._notes.get(_LOOKS, looks)
+        self._notes |= {_OWN: max(best_own, own), _LOOKS: max(best_looks, looks)}
+        # The own pictures say when it is too much, the other looks whether more would be of use. Own ones more than
+        # 0.01 Dice under their best: half as much, and none below a quarter. Else twice as much, from a quarter on, if
+        # the other looks are read better than ever, or miss more than 0.01 of what they had. Else it stays.
+        level = self.share
+        if own < best_own - TOLERATED:
+            level = level / 2 if level > _LEAST else 0.0
+        elif looks > best_looks or looks < best_looks - TOLERATED:
+            level = min(1.0, max(_LEAST, 2 * level))
+        self._notes[_LEVEL] = level

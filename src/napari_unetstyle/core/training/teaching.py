@@ -76,7 +76,7 @@ class Teaching:
         self._fit = replace(options.fit(usual_rate), least_warmup=0 if before is None else _CAREFUL)
         self.state = Fit.of(network.to(devices.resolve(options.device)).train(), self._fit)
         self.score = None if before is None or options.add_classes else before.on_both  # which it could not know
-        self._own = before.on_places if before else None
+        self._before = before
         self._spec, self._said, self._places, self._options, self._key = spec, said, places, options, key
         self._looks = looks
         self._cost, self._log = 0.0, Noted(None)
@@ -118,7 +118,8 @@ class Teaching:
         guard = self._guard
         with contextlib.closing(Noted(folder)) as self._log:
             yield from _iter_or_stopped(
-                self._iter_trained(lambda rng: drawing(rng, guard.share), should_stop, clock), should_stop
+                self._iter_trained(lambda rng: drawing(rng, guard.share, guard.strength), should_stop, clock),
+                should_stop,
             )
             if self._places and self.state.measured_at < self.state.seconds:
                 yield from self._iter_measured(self._done, clock)
@@ -153,7 +154,7 @@ class Teaching:
     @property
     def _guard(self) -> StyleGuard:
         """Of the notes as they are: a checkpoint may have brought others."""
-        return StyleGuard(self.state.notes, self._own)
+        return StyleGuard(self.state.notes, self._before)
 
     @property
     def styled(self) -> float:
