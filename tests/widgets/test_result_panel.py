@@ -18,6 +18,7 @@ from napari_unetstyle.core.errors import ModelNotFoundError
 from napari_unetstyle.core.progress import run as run_steps
 from napari_unetstyle.core.style.distance import Distance
 from napari_unetstyle.widgets import draft, measurements, outputs
+from napari_unetstyle.widgets.main_dock import NARROWEST
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.saving import FORMATS
@@ -391,7 +392,11 @@ def test_a_foreign_picture_is_said_and_can_be_restyled(dock: Any, core: Any, run
     box = dock.segment.results.box
     qtbot.waitUntil(lambda: box.foreign.isVisibleTo(box), timeout=MS)
     assert box.foreign.text.startswith("Unlike what nuclei has seen: its colors are others.")
-    assert "3.6" in box.foreign.toolTip()
+    assert not box.distance.isVisibleTo(box)
+    box.details.click()
+    assert box.distance.isVisibleTo(box)
+    assert box.distance.text().startswith("3.6 away")
+    assert not box.cleaning.isVisibleTo(box)
     assert "Unlike" not in box.notes.text()
     runs = core.runs
     with qtbot.waitSignal(dock.segment.run_ended, timeout=MS):
@@ -422,6 +427,24 @@ def test_a_foreign_picture_in_colors_can_be_seen_in_its_nuclear_stain(
     run(dock)
     qtbot.waitUntil(lambda: bool(row.text), timeout=MS)
     assert "Hematoxylin only" not in row.buttons()
+
+
+def test_a_foreign_picture_is_taught_with_as_a_style(
+    make_windowless_dock: Any, core: Any, run: Any, qtbot: Any
+) -> None:
+    core.distance = Distance(value=3.6, reasons=("its colors are others",), model="nuclei")
+    dock = make_windowless_dock()
+    colors = np.stack([blobs()] * 3, axis=-1).astype(np.uint8)
+    layer = dock.viewer.add_image(colors, rgb=True, name="slide")
+    run(dock)
+    row = dock.segment.results.box.foreign
+    qtbot.waitUntil(lambda: bool(row.text), timeout=MS)
+    assert row.minimumSizeHint().width() <= NARROWEST
+    row.buttons()["Use in Teach"].click()
+    assert dock.tabs.currentWidget() is dock.teach_tab
+    also = dock.teach.run.also
+    assert also.box.isChecked()
+    assert also.pictures.ticked == [layer]
 
 
 def test_a_picture_like_others_is_not_remarked_on(dock: Any, core: Any, run: Any) -> None:

@@ -50,11 +50,12 @@ class AfterRun(NamedBox):
     volume_wanted = Signal(bool)
     restyle_wanted = Signal()
     stain_wanted = Signal()
+    look_wanted = Signal()  # to teach with the picture as a style
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._output: Output | None = None
-        self._can_restyle = False
+        self._can_restyle = self._can_teach = False
         self._formats: dict[str, QAction] = {}
         self.summary, self.said, self.notes = Words(), Words(), Words()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
@@ -78,7 +79,7 @@ class AfterRun(NamedBox):
         self.table = QPushButton("Table")
         self.table.setCheckable(True)
         self.save, self.copy = QPushButton("Save"), QPushButton("Copy as")
-        self.foreign = MessageRow()
+        self.foreign, self.distance = MessageRow(), Words()
         self._exact: dict[str, tuple[float, float]] = {}  # what the two controls show, rounded, and what it stands for
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -113,6 +114,7 @@ class AfterRun(NamedBox):
         layout.addLayout(threshold)
         layout.addLayout(smallest)
         layout.addWidget(self.details)
+        layout.addWidget(self.distance)
         layout.addWidget(self.cleaning)
         layout.addLayout(look)
         layout.addWidget(self.classes)
@@ -161,9 +163,14 @@ class AfterRun(NamedBox):
         """What is shown."""
         return self._output
 
-    def show_output(self, output: Output | None, title: str = "", *, can_restyle: bool = False) -> None:
-        """Show the controls of an output, or none; `can_restyle` if its picture could take a look the model knows."""
-        self._can_restyle = can_restyle
+    def show_output(
+        self, output: Output | None, title: str = "", *, can_restyle: bool = False, can_teach: bool = False
+    ) -> None:
+        """Show the controls of an output, or none.
+
+        `can_restyle` if its picture could take a look the model knows, `can_teach` if a model could learn to read it.
+        """
+        self._can_restyle, self._can_teach = can_restyle, can_teach
         self._rest.stop()
         self._output = output
         self.said.hide()
@@ -206,11 +213,13 @@ class AfterRun(NamedBox):
             return
         actions = [("Restyle", self.restyle_wanted.emit)] if self._can_restyle else []
         advice = "Look closely; correcting a few places and teaching helps."
+        if self._can_teach:
+            advice += " So does teaching with it as a style, when other pictures are corrected."
+            actions.append(("Use in Teach", self.look_wanted.emit))
         if self._output is not None and self._output.placement.layer.rgb and result.options.channel is None:
             advice += " If nuclei are blue beside another stain, let the model see the blue alone."
             actions.append(("Hematoxylin only", self.stain_wanted.emit))
         self.foreign.say(f"{distance.words} {advice}", *actions)
-        self.foreign.setToolTip(f"Distance {distance.value:.1f}; from {FOREIGN:g} on it is said.")
 
     def say(self, sentence: str) -> None:
         """Say what a control has just done."""
@@ -251,11 +260,17 @@ class AfterRun(NamedBox):
         self.refine_wanted.emit(wanted)
 
     def _show_details(self) -> None:
-        has_any = self._output is not None and self._output.result.output == "areas"
+        result = self._output.result if self._output is not None else None
+        is_areas, distance = result is not None and result.output == "areas", result and result.distance
         is_open = self.details.isChecked()
-        self.details.setVisible(has_any)
+        self.details.setVisible(is_areas or bool(distance and distance.is_foreign))
         self.details.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
-        self.cleaning.setVisible(has_any and is_open)
+        self.cleaning.setVisible(is_areas and is_open)
+        self.distance.setVisible(bool(distance) and is_open and not self.details.isHidden())
+        if distance:
+            self.distance.setText(
+                f"{distance.value:.1f} away from what {distance.model} has seen; from {FOREIGN:g} on it is said."
+            )
 
     def _show_look(self) -> None:
         if self._output is None or not self._output.is_open:

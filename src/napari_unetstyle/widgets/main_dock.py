@@ -73,7 +73,8 @@ class MainDock(Dockable):
         self.setMinimumWidth(NARROWEST)
         self.segment.results.added.connect(self.corrections.watch)
         self.segment.results.box.classes.bind(self.corrections.looks)
-        self.style_panel.teach_wanted.connect(self._on_teach_wanted)
+        for source in (self.style_panel.teach_wanted, self.segment.results.look_wanted):
+            source.connect(self._on_teach_wanted)
         self.models.changed.connect(self.segment.set_models)
         self.models.changed.connect(self.teach.run.set_models)
         self.teach.run.models_changed.connect(self.models.refresh)

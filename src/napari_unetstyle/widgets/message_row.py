@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetstyle.widgets.jobs import Failed
 from napari_unetstyle.widgets.parts import Words
 
+_IN_A_ROW = 3  # buttons; of more, two, as the dock is narrow
 _PLAIN, _ERROR = "#7a8fd4", "#d9534f"  # seen on both of napari's themes
 Action = tuple[str, Callable[[], Any]]
 
@@ -23,7 +24,8 @@ class MessageRow(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text = Words()
-        self._buttons = QHBoxLayout()
+        self._buttons = QGridLayout()
+        self._buttons.setColumnStretch(_IN_A_ROW, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 2, 0, 2)
         layout.addWidget(self._text)
@@ -38,14 +40,8 @@ class MessageRow(QFrame):
 
     def say(self, text: str, *actions: Action, dismiss: str = "OK") -> None:
         """Show a sentence with buttons; the last one only closes the row."""
-        self.clear()
-        self._mark(_PLAIN)
-        self._text.setText(text)
-        for label, action in actions:
-            self._add_button(label, action)
-        self._add_button(dismiss, None)
-        self._buttons.addStretch()
-        self.show()
+        buttons = [self._button(label, action) for label, action in (*actions, (dismiss, None))]
+        self._show(text, buttons, _PLAIN)
 
     def ask(self, text: str, *actions: Action) -> None:
         """Show a question; *Not now* changes nothing."""
@@ -53,15 +49,19 @@ class MessageRow(QFrame):
 
     def fail(self, failed: Failed) -> None:
         """Show an error in words; its traceback can be copied for a report."""
-        self.say(failed.sentence)
-        self._mark(_ERROR)
         copy = QPushButton("Copy details")
         copy.clicked.connect(lambda: QApplication.clipboard().setText(failed.details))
-        self._buttons.insertWidget(0, copy)
+        self._show(failed.sentence, [copy, self._button("OK", None)], _ERROR)
 
-    def _mark(self, color: str) -> None:
-        """A bar at the left tells the row from what stands around it."""
+    def _show(self, text: str, buttons: list[QPushButton], color: str) -> None:
+        """A bar of a color at the left tells the row from what stands around it."""
+        self.clear()
         self.setStyleSheet(f"#message {{ border: none; border-left: 3px solid {color}; }}")
+        self._text.setText(text)
+        columns = _IN_A_ROW if len(buttons) <= _IN_A_ROW else 2
+        for number, button in enumerate(buttons):
+            self._buttons.addWidget(button, *divmod(number, columns))
+        self.show()
 
     def clear(self) -> None:
         """Say nothing."""
@@ -77,10 +77,10 @@ class MessageRow(QFrame):
         found = (self._buttons.itemAt(i).widget() for i in range(self._buttons.count()))
         return {button.text(): button for button in found if isinstance(button, QPushButton)}
 
-    def _add_button(self, label: str, action: Callable[[], Any] | None) -> None:
+    def _button(self, label: str, action: Callable[[], Any] | None) -> QPushButton:
         button = QPushButton(label)
         button.clicked.connect(lambda: self._answer(action))
-        self._buttons.addWidget(button)
+        return button
 
     def _answer(self, action: Callable[[], Any] | None) -> None:
         self.clear()

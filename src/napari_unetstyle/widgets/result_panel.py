@@ -27,6 +27,7 @@ from napari_unetstyle.widgets.parts import follow
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.saving import FORMATS, TABLE_FORMAT, as_shown, files_of, zarr_of
 from napari_unetstyle.widgets.settings import read_settings
+from napari_unetstyle.widgets.style_layers import own_pictures
 from napari_unetstyle.widgets.table import MeasurementTable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ResultPanel(QWidget):
 
     added = Signal(object)  # Output, in a layer of its own
     rerun_wanted = Signal(object)  # RunRequest
+    look_wanted = Signal(object)  # layers to learn the look of
 
     def __init__(self, viewer: napari.viewer.Viewer, calls: CoreCalls, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -75,6 +77,7 @@ class ResultPanel(QWidget):
         self.box.volume_wanted.connect(self.show_volume)
         self.box.restyle_wanted.connect(lambda: self._run_again(restyle="model"))
         self.box.stain_wanted.connect(lambda: self._run_again(channel="hematoxylin"))
+        self.box.look_wanted.connect(self._on_look_wanted)
         self._measurements.measured.connect(self._on_measured)
         self._measurements.failed.connect(self.message.fail)
         self._measurements.ended.connect(self._on_measuring_ended)
@@ -138,7 +141,9 @@ class ResultPanel(QWidget):
         self.message.clear()
         request = next((r for r, o in self._outputs if o is output), None)
         can_restyle = request is not None and can_be_restyled(request)
-        self.box.show_output(output, request.title if request else "", can_restyle=can_restyle)
+        can_teach = output is not None and output.placement.layer in own_pictures(self._viewer)
+        title = request.title if request else ""
+        self.box.show_output(output, title, can_restyle=can_restyle, can_teach=can_teach)
         self._show_numbers()
 
     def _show_numbers(self) -> None:
@@ -292,6 +297,10 @@ class ResultPanel(QWidget):
         """Ask for the shown run with other options: its picture in a look that the model knows, say."""
         if (request := self.request) is not None:
             self.rerun_wanted.emit(dataclasses.replace(request, options=request.options.changed(**changes)))
+
+    def _on_look_wanted(self) -> None:
+        if self.output is not None:
+            self.look_wanted.emit([self.output.placement.layer])
 
     def _on_view(self) -> None:
         with QSignalBlocker(self.box.volume):
