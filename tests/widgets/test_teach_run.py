@@ -16,12 +16,13 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
-from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.errors import OptionError, OutputError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.progress import run as drained
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training import contradictions
 from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.contradictions import iter_contradictions
@@ -29,7 +30,7 @@ from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
 from napari_unetstyle.core.training.style_trial import Difference, StyleTrial
 from napari_unetstyle.core.training.train_progress import TrainProgress
-from napari_unetstyle.widgets import live_preview, old_and_new
+from napari_unetstyle.widgets import lesson_run, live_preview, old_and_new
 from napari_unetstyle.widgets.changed_objects import GONE
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.learns_from import REST_MS
@@ -723,6 +724,36 @@ def test_looks_of_other_pictures_are_learned_with_the_fixes(dock, teacher, click
     taught(dock, click, qtbot)
     assert teacher.options.styles == ()
     assert dock.teach.run.box.trial.isHidden()
+
+
+def test_looks_of_files_that_are_not_open_are_learned_too(dock, teacher, click, tick, qtbot, tmp_path):
+    also, run = dock.teach.run.also, dock.teach.run
+    path = tmp_path / "other scanner.tif"
+    dialog = also.ask_for_files()
+    dialog.filesSelected.emit([str(path), str(path)])  # what pressing Open does; the file is not read yet
+    dialog.close()
+    painted(dock, qtbot)
+    tick(also.box)
+    assert [(box.text(), box.isChecked()) for box in also.files.values()] == [("other scanner.tif", True)]
+    with qtbot.waitSignal(run._slot.done, timeout=WAIT * 1000):
+        click(run.teach)
+    assert "other scanner.tif" in run.message.text
+    tifffile.imwrite(path, (255 - 0.5 * blobs()).astype(np.uint8))
+    tick(also.texture)
+    taught(dock, click, qtbot)
+    (style,) = teacher.options.styles
+    assert style.polarity < 0
+    assert style.texture is not None
+    assert [layer.name for layer in dock.viewer.layers].count("other scanner") == 0
+    tick(also.files[path])
+    taught(dock, click, qtbot)
+    assert teacher.options.styles == ()
+
+
+def test_texture_of_kept_styles_alone_is_refused_in_words():
+    kept = Reference.of_unit(blobs()[np.newaxis].astype(np.float32) / 255)
+    with pytest.raises(OptionError, match="Texture needs a picture"):
+        lesson_run._styles([kept], True)
 
 
 def test_whether_other_looks_help_is_found_out_by_teaching_without_them_too(dock, teacher, click, tick, qtbot):

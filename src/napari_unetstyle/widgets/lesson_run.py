@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ModelSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.style.kept_style import KeptStyle
+    from napari_unetstyle.core.style.reference import Reference
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.style_trial import StyleTrial
@@ -162,10 +164,11 @@ def iter_teach(
     store: ModelStore,
     should_stop: Callable[[], bool],
     untouched: Untouched | None = None,
-    looks: Sequence[Image | KeptStyle] = (),
+    looks: Sequence[Image | KeptStyle | Path] = (),
     settled: frozenset[Doubt] = frozenset(),
     sight: Sight | None = None,
     is_tried: bool = False,
+    is_textured: bool = False,
 ) -> Steps[Taught | Doubts]:
     """Teach what was chosen, also with the looks of other pictures; a model that is better takes over at once.
 
@@ -177,10 +180,8 @@ def iter_teach(
     if open_ones := [doubt for doubt in doubts if doubt not in settled]:
         return Doubts(tuple(open_ones))
     if looks:
-        from napari_unetstyle.core.style.given import reference_of
-
         yield Progress(0, 1, "Looking at the other pictures")
-        options = dataclasses.replace(options, styles=tuple(map(reference_of, looks)))
+        options = dataclasses.replace(options, styles=_styles(looks, is_textured))
     steps = _iter_taught(calls, corrections, goal, options, store, should_stop, is_tried=is_tried and bool(looks))
     seconds: float | None = None
 
@@ -245,6 +246,25 @@ def _iter_doubts(
     if goal.parent is None or goal.added:
         return []
     return (yield from iter_doubts(calls, material, corrections, goal.parent, options, store))
+
+
+def _styles(looks: Sequence[Image | KeptStyle | Path], is_textured: bool) -> tuple[Reference, ...]:
+    """What is to be looked like; files are read now.
+
+    Raises
+    ------
+    UnetstyleError
+        In words, if a file cannot be read or none has the texture that is wanted.
+    """
+    from napari_unetstyle.core.style.given import reference_of
+
+    styles = tuple(reference_of(look, texture=is_textured) for look in looks)
+    if is_textured and all(style.texture is None for style in styles):
+        raise OptionError(
+            "Texture needs a picture to look like, gray or in color, and none is ticked: kept styles have no texture. "
+            "Tick one, or learn their colors only."
+        )
+    return styles
 
 
 def _opened(material: Sequence[Material]) -> tuple[list[Material], list[Correction], list[str]]:

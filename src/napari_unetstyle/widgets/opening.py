@@ -162,7 +162,10 @@ def ask_for_path(
     filters: str = "",
     mode: str = "open",
 ) -> QFileDialog:
-    """Let a person choose a file (``mode`` "open" or "save") or a "folder", in a window that blocks nothing."""
+    """Let a person choose a file (``mode`` "open" or "save"), several "files" or a "folder".
+
+    The window blocks nothing; `then` is called with each path.
+    """
     dialog = QFileDialog(parent, title)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowModality(Qt.WindowModality.NonModal)
@@ -170,7 +173,8 @@ def ask_for_path(
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.setOption(QFileDialog.Option.ShowDirsOnly)
     else:
-        dialog.setFileMode(QFileDialog.FileMode.AnyFile if mode == "save" else QFileDialog.FileMode.ExistingFile)
+        kinds = {"save": QFileDialog.FileMode.AnyFile, "files": QFileDialog.FileMode.ExistingFiles}
+        dialog.setFileMode(kinds.get(mode, QFileDialog.FileMode.ExistingFile))
     if folder is not None:
         dialog.setDirectory(str(folder))
     if mode == "save":
@@ -181,6 +185,9 @@ def ask_for_path(
         dialog.selectFile(name)
     if filters:
         dialog.setNameFilter(filters)
-    dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
+    if mode == "files":
+        dialog.filesSelected.connect(lambda chosen: [then(Path(path)) for path in chosen])
+    else:
+        dialog.fileSelected.connect(lambda chosen: then(Path(chosen)))
     dialog.show()
     return dialog

@@ -231,7 +231,8 @@ class TeachRun(QWidget):
         self.box.hide()
         self.pause.setChecked(False)
         given = (material, goal, options, store, self._should_stop, self._gathering.untouched(material), looks)
-        asked = {"settled": self.doubts.settled, "is_tried": self.also.is_tried}
+        also = self.also
+        asked = {"settled": self.doubts.settled, "is_tried": also.is_tried, "is_textured": also.is_textured}
         steps = iter_teach(self._calls, *given, **asked, sight=self.live.begin())
         times = 2 if looks and self.also.is_tried and goal.parent is not None else 1
         self._begin(steps, "starting…", TeachingTime(self.minutes.value(), times))
