@@ -9,7 +9,8 @@ writes a model folder from the latest checkpoint, also while the training goes o
 first 2200 steps followed the learning rate of a training of 9000 (then 7800) steps. ``--counterstained 0.3`` draws
 some of the nuclei beside a second stain, for immunohistochemistry and fluorescence of several channels, and ``--start``
 begins with the weights of a model or another training, of which ``--blend`` exports what lies between them and what
-was trained; the bundled weights have seen none of it (`docs/explanation/measured.md`).
+was trained. ``--style`` shows the pictures in the look of another, too. The bundled weights have seen none of it
+(`docs/explanation/measured.md`).
 
 The network is taught three seed maps at once, because what tells touching nuclei apart in one tells them apart in
 the others; the model keeps the first (``"depth"``), which together with the distance to the foreground's edge is
@@ -38,7 +39,7 @@ from stains import counterstained
 from torch import Tensor, nn
 from training import options, parsed, say, train
 
-from napari_unetstyle.core import segment
+from napari_unetstyle.core import Reference, reference_of, run, segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, ModelSpec, NetworkSpec
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.objects import objects
@@ -48,6 +49,7 @@ from napari_unetstyle.core.training.blanks import background, blank, sparse
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from napari_unetstyle.core.training.losses import class_loss, seed_loss
 from napari_unetstyle.core.training.patches import Example, Warp, draw_patch
+from napari_unetstyle.core.training.styling import iter_styled
 from napari_unetstyle.core.training.targets import near_contact, seed_target
 
 SEPARATIONS = ("depth", "distance", "boundary")
@@ -130,6 +132,8 @@ class Batches:
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
             patch = draw_patch(chosen.example, shape, self._warp(chosen.warp, rng), rng)
+            if chosen.example.style is not None:
+                patch = replace(patch, image=chosen.example.style(patch.image, rng, chosen.example.look))
             if self.counterstained and rng.random() < self.counterstained:
                 patch = counterstained(patch, rng)
             if kind > 1 - SPARSE:
@@ -165,10 +169,12 @@ def loss_with_floors(network: nn.Module, batch: Batch) -> Tensor:
     return loss(network, batch)
 
 
-def training_batches(data: Path, counterstained: float = 0.0) -> Batches:
-    """Batches of the training part of all domains."""
-    domains = [[source(e) for e in examples(data, d, "train").values()] for d in splits.NUCLEI]
-    return Batches(domains, counterstained=counterstained)
+def training_batches(data: Path, counterstained: float = 0.0, styles: Sequence[Reference] = ()) -> Batches:
+    """Batches of the training part of all domains, in styles, too, as far as the labels survive them."""
+    domains = [run(iter_styled([*examples(data, d, "train").values()], styles)) for d in splits.NUCLEI]
+    for note in (domain.note for domain in domains if domain.note):
+        say(note)
+    return Batches([[source(e) for e in domain.examples] for domain in domains], counterstained=counterstained)
 
 
 Bytes = np.ndarray[Any, Any]
@@ -326,6 +332,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of this model or training")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default %(default)s)")
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
+    parser.add_argument(
+        "--style", action="append", default=[], metavar="PICTURE", help="a look to read, too; or several"
+    )
     parser.add_argument("--blend", type=float, default=1.0, help="share of the way from --start that is exported")
     given = parsed(parser)
     if given.export:
@@ -336,7 +345,8 @@ def main() -> None:
             bundle.begin_with(network, given.start)
         has_floors = any(norm.variance_floor.any() for norm in norms(network))
         how = loss_with_floors if has_floors else loss
-        train(network, training_batches(given.data, given.counterstained), how, given, learning_rate=given.rate)
+        batches = training_batches(given.data, given.counterstained, [reference_of(style) for style in given.style])
+        train(network, batches, how, given, learning_rate=given.rate)
 
 
 if __name__ == "__main__":

@@ -83,9 +83,9 @@ def test_a_look_that_nobody_labeled_is_learned_too(
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "styles 1" in own.load("tiny-mine").spec.provenance["recipe"]
     assert "dark.tif" not in (own.load("tiny-mine").folder / "model.json").read_text()
-    textured = shell("teach", *lessons, "-m", "tiny", "--steps", 2, "--keep", "--texture", *words[-2:])
+    textured = shell("teach", *lessons, "-m", "tiny", "--steps", 2, "--keep", "--texture", "--randomized", *words[-2:])
     assert textured.code == 0
-    assert "styles 1 with texture" in own.load("tiny-mine").spec.provenance["recipe"]
+    assert "styles 1 with texture, randomized" in own.load("tiny-mine").spec.provenance["recipe"]
     missing = shell(*words[:-1], tmp_path / "gone.tif")
     assert missing.code == 2
     assert "gone.tif" in missing.err

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.style.randomized import bezier, by_class, fourier
+from napari_unetstyle.core.training.drawing import Drawing
+from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
 
 LOOKS = {
@@ -81,3 +83,15 @@ def test_low_frequencies_come_from_the_style_and_high_ones_stay():
     assert np.allclose(fourier(image, image, rng), image, atol=1e-5)
     with pytest.raises(ValueError, match="one shape"):
         fourier(image, style[:, :-1], rng)
+
+
+def test_a_teaching_draws_them_only_where_they_are_wanted_and_the_same_again(tmp_path):
+    lessons = [discs((96, 96), seed=seed) for seed in range(2)]
+    plain, random, same = (
+        Drawing(spec=tiny_model(tmp_path / str(i)).spec, lessons=lessons, randomized=i > 0) for i in range(3)
+    )
+    drawn = [[draw.patch(np.random.default_rng(seed)) for seed in range(30)] for draw in (plain, random, same)]
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(*drawn[1:], strict=True))
+    changed = [not np.array_equal(one.image, other.image) for one, other in zip(*drawn[:2], strict=True)]
+    assert 10 < sum(changed) <= 30
+    assert all(one.image.shape == other.image.shape for one, other in zip(*drawn[:2], strict=True))

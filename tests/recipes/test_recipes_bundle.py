@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unetstyle.core import Reference
 from napari_unetstyle.core.models.folder import read_spec
 from napari_unetstyle.core.models.spec import NetworkSpec, Postprocessing
 from napari_unetstyle.core.models.store import BUNDLED, ModelStore
@@ -18,6 +19,7 @@ from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from napari_unetstyle.core.training.options import FitOptions
+from napari_unetstyle.core.training.styling import iter_styled
 from tests.core.networks_for_tests import random_unet, tiny_model
 from tests.core.training_for_tests import discs
 
@@ -80,6 +82,14 @@ def test_a_written_model_folder_is_loaded_and_found_whole(tmp_path):
     x = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(model.network(x), thin.eval()(x), atol=0.05)
+
+
+def test_pictures_take_styles_where_some_are_given():
+    look = Reference.of_unit(0.3 * discs((80, 90), seed=9).image)
+    styled = run(iter_styled([discs((96, 96))], [look])).examples
+    plain, other = (nuclei.Batches([[nuclei.source(e)]], shares=(1,)) for e in (discs((96, 96)), *styled))
+    made = [[b.patch((96, 96), np.random.default_rng(i)).image for i in range(20)] for b in (plain, other)]
+    assert np.mean([i.max() for i in made[1]]) < np.mean([i.max() for i in made[0]])
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,9 @@ def teach_model(
     texture: Annotated[
         bool, typer.Option("--texture", help="With --style: the texture of those pictures, too, not only their colors.")
     ] = False,
+    randomized: Annotated[
+        bool, typer.Option("--randomized", help="Some patches also take random looks (Bezier curves, SLAug, FDA).")
+    ] = False,
     try_styles: Annotated[
         bool,
         typer.Option("--try-styles", help="Teach twice, with the styles and without, and use the better of the two."),
@@ -178,6 +181,7 @@ def teach_model(
         device=device,
         folder=work,
         styles=styles,
+        randomized=randomized,
         remember=not forget_pictures,
         mirror="" if mirror == "none" else mirror,
         add_classes=tuple(add_class or ()),

@@ -2,7 +2,7 @@
 
 They join the changes of ``core.training.augmentation``: of float32 ``(C, *spatial)``, full range 0..1, from a
 generator. Two of them need more than the patch: its labels, or another picture. No bundled model is trained with
-them; ``benchmarks/style.py`` compares them.
+them; ``teach --randomized`` draws them, and ``benchmarks/style.py`` compares them.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ def taught_spec(
         f"schedule {options.schedule}, "
         f"layers {options.learn}, replay {options.replay:g}, styles {len(options.styles)}"
         + (" with texture" if any(style.texture is not None for style in options.styles) else "")
+        + (", randomized" if options.randomized else "")
         + f", seed {options.seed}"
         + (f", then {part:.0%} of the way" if part < 1 else ""),
         **({} if is_new else {"parent_seal": spec.files[MANIFEST]}),

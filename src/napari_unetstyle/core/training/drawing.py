@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_unetstyle.core.annotation.known import UNKNOWN
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
+from napari_unetstyle.core.style.randomized import bezier, by_class, fourier
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, WIDE, appear
 from napari_unetstyle.core.training.blanks import blank
 from napari_unetstyle.core.training.losses import class_losses, seed_loss
@@ -28,6 +29,7 @@ WARP = Warp(zoom=(0.85, 1.18), turn=0.5, angle=np.pi / 12, bend=0.15, amplitude=
 
 _SIDES = {2: (192, 4), 3: (40, 3)}  # side of a patch and patches in a batch, by dimensions
 _BLANK = 0.04
+_RANDOMIZED = 0.5
 _SEEDS = 2.0  # weight of the seed map's loss
 _CONTACT = 8.0  # added weight between two objects that touch
 
@@ -64,12 +66,15 @@ class Drawing:
         Pictures of the model's own training, or none.
     replay
         Chance that a patch is from the old ones.
+    randomized
+        Whether half of the patches take a random look, too; see ``core/style/randomized.py``.
     """
 
     spec: ModelSpec
     lessons: Sequence[Example]
     old: Sequence[Example] = ()
     replay: float = 0.5
+    randomized: bool = False
 
     def __call__(self, rng: np.random.Generator, styled: float = 1.0, strength: float = 1.0) -> Batch:
         """One batch; `styled` of the patches that can take a style may do so, with this part of its strength."""
@@ -120,11 +125,23 @@ class Drawing:
         patch = draw_patch(picture, self.shape, self.warp, rng)
         if picture.style is not None and (styled == 1 or rng.random() < styled):
             patch = replace(patch, image=picture.style(patch.image, rng, picture.look, strength))
+        if self.randomized and rng.random() < _RANDOMIZED:
+            other = pictures[int(rng.integers(len(pictures)))]
+            patch = replace(patch, image=self._random_look(patch, other, rng))
         change = rng.random()
         if change > 0.8:
             return patch
         steps = LIGHT if change < 0.3 else WIDE if not is_old or self.spec.network.spatial_dims == 3 else STRONG
         return replace(patch, image=appear(patch.image, rng, steps))
+
+    def _random_look(self, patch: Example, other: Example, rng: np.random.Generator) -> NDArray[np.float32]:
+        """One of three, with equal chance; of another picture the low frequencies."""
+        kind = int(rng.integers(3))
+        if kind == 0:
+            return bezier(patch.image, rng)
+        if kind == 1:
+            return by_class(patch.image, patch.labels[0], rng)
+        return fourier(patch.image, draw_patch(other, self.shape, self.warp, rng).image, rng).clip(0, 1)
 
 
 def _stack(patches: Sequence[Example]) -> Tensor:

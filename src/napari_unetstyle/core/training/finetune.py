@@ -153,6 +153,7 @@ def iter_fine_tune(
         lessons=styled.examples[: len(lessons)],
         old=styled.examples[len(lessons) :],
         replay=options.replay,
+        randomized=options.randomized,
     )
     network = widened(model.network, len(options.add_classes))
     if options.add_classes:
@@ -214,7 +215,7 @@ def iter_teach_new(
     lessons = [lesson(one, spec, options.segment) for one in learned]
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
     styled = yield from share(iter_styled(lessons, options.styles), _LOOKED, _BEFORE)
-    drawing = Drawing(spec=spec, lessons=styled.examples)
+    drawing = Drawing(spec=spec, lessons=styled.examples, randomized=options.randomized)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = create_network(spec)

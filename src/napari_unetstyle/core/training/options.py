@@ -108,6 +108,9 @@ class FineTuneOptions:
         teaching goes on from there. None keeps nothing.
     styles
         Looks that it also learns to read: the training pictures are shown in them, too, as far as their labels fit.
+    randomized
+        Whether half of the patches also take random looks that no picture has: Bezier curves, of all or class by class
+        (SLAug), and low frequencies of other patches (FDA).
     remember
         Whether the model keeps small crops of the pictures for its next teaching; these never travel with it.
     mirror
@@ -130,6 +133,7 @@ class FineTuneOptions:
     segment: SegmentOptions = field(default_factory=SegmentOptions)
     folder: Path | None = None
     styles: tuple[Reference, ...] = ()
+    randomized: bool = False
     remember: bool = True
     mirror: str | None = None
     add_classes: tuple[str, ...] = ()

@@ -21,7 +21,8 @@ class StyleGuard:
 
     def __init__(self, notes: dict[str, float], before: Scores | None = None) -> None:
         self._notes = notes
-        for name, score in ((_OWN, before and before.on_places), (_LOOKS, before and before.on_looks)):
+        known = {} if before is None else {_OWN: before.on_places, _LOOKS: before.on_looks}
+        for name, score in known.items():
             if score is not None:
                 notes.setdefault(name, score)
 
