@@ -139,6 +139,7 @@ def test_one_lump_takes_what_objects_apart_take():
 
 def test_plenty_is_not_worth_a_word():
     assert memory_words(10**9, 4 * 10**9) == ""
+    assert memory_words(10**9, 4 * 10**9, is_asked=True) == "Needs about 1.0 GB of memory; 4.0 GB are free."
     assert memory_words(11 * 10**8, 4 * 10**9) == "Needs about 1.1 GB of memory; 4.0 GB are free."
     assert memory_words(5 * 10**9, 4 * 10**9) == "Needs about 5.0 GB of memory, but only 4.0 GB are free."
 

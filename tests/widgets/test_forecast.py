@@ -29,6 +29,9 @@ def test_a_large_run_says_so_before_it_begins(dock: Any, core: Any, qtbot: Any) 
     qtbot.waitUntil(words.isVisible, timeout=MS)
     assert words.words.text() == "Needs about 2.0 GB of memory; 4.0 GB are free."
     core.needed = 10**8
+    dock.segment.forecast.touch()
+    expected = "Needs about 0.1 GB of memory; 4.0 GB are free."  # of a volume it is always said
+    qtbot.waitUntil(lambda: words.words.text() == expected, timeout=MS)
     dock.segment.where.setCurrentIndex(dock.segment.where.findData(scope.SLICE))
     qtbot.waitUntil(lambda: not words.isVisible(), timeout=MS)
 

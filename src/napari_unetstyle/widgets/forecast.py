@@ -1,4 +1,4 @@
-"""How much memory the run would take, said before it begins, where it is much."""
+"""How much memory the run would take, said before it begins: of a volume, and where it is much."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Forecast(QWidget):
         super().__init__(parent)
         self._calls, self._ask = calls, ask
         self._kept: dict[Any, Any] = {}  # the model
+        self._is_volume = False
         self._slot = JobSlot(self)
         self._slot.done.connect(self._on_done)
         self.words = Words()
@@ -62,6 +63,7 @@ class Forecast(QWidget):
         if request is None:
             self.hide()
             return
+        self._is_volume = "Z" in request.image.axes and request.options.frames is None
         self._slot.replace(
             lambda: self._calls.iter_predict(request.image, request.model, request.options, request.store, self._kept)
         )
@@ -69,6 +71,8 @@ class Forecast(QWidget):
     def _on_done(self, outcome: Outcome) -> None:
         from napari_unetstyle.core.segmentation.memory import memory_words
 
-        sentence = memory_words(outcome.value, free_memory()) if isinstance(outcome, Finished) else ""
+        sentence = ""
+        if isinstance(outcome, Finished):
+            sentence = memory_words(outcome.value, free_memory(), is_asked=self._is_volume)
         self.words.setText(sentence)
         self.setVisible(bool(sentence))

@@ -108,9 +108,9 @@ def check_memory(image: Image, model: Model, options: SegmentOptions) -> None:
         )
 
 
-def memory_words(needed: int, free: int) -> str:
-    """What a person should know of a run that needs so many bytes; nothing where there is plenty."""
-    if needed <= free * _MUCH:
+def memory_words(needed: int, free: int, *, is_asked: bool = False) -> str:
+    """What a person should know of a run that needs so many bytes; nothing where there is plenty and nobody asks."""
+    if needed <= free * _MUCH and not is_asked:
         return ""
     if needed <= free:
         return f"Needs about {gigabytes(needed)} of memory; {gigabytes(free)} are free."
