@@ -53,6 +53,12 @@ def test_certain_pixels_places_with_unknown_classes_and_too_few_pixels_say_nothi
     assert Evidence().temperature() is None
 
 
+def test_a_class_that_the_model_does_not_have_says_nothing():
+    said, true = said_by_a_model(1.5)
+    added = np.where(np.arange(true.size) % 3, true, 2)
+    assert found(said, added) == found(said[:, added < 2], true[added < 2])
+
+
 def test_labels_and_probabilities_do_not_depend_on_it(tmp_path):
     tiny_model(tmp_path)
     model, results = ModelStore(tmp_path).load("tiny"), []

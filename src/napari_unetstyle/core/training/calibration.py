@@ -31,7 +31,8 @@ class Evidence:
         """Note one place.
 
         Pixels that the bytes call certain are left out, as no temperature changes them. A place of which it is not
-        known everywhere which class is right is left out as a whole: its background would be missing.
+        known everywhere which class is right is left out as a whole: its background would be missing. So are pixels of a
+        class that the model does not have, as of a parent to which it is being added.
 
         Parameters
         ----------
@@ -44,7 +45,7 @@ class Evidence:
         """
         if (classes[valid] < 0).any():
             return
-        asked = valid & (probability_bytes.max(axis=0) < 255)
+        asked = valid & (probability_bytes.max(axis=0) < 255) & (classes < len(probability_bytes))
         self.parts.append((probability_bytes[:, asked], classes[asked]))
 
     def temperature(self) -> float | None:
