@@ -102,11 +102,10 @@ def test_stopped_before_it_began(
     assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
 
 
-def test_texture_needs_a_picture(shell: Shell, lessons: list[object], own: ModelStore) -> None:
-    for style in ([], ["--style", "he-dark"]):
-        done = shell("teach", *lessons, "-m", "tiny", "--texture", *style)
-        assert done.code == 2
-        assert "--texture needs a picture" in done.err
+def test_texture_needs_a_style(shell: Shell, lessons: list[object], own: ModelStore) -> None:
+    done = shell("teach", *lessons, "-m", "tiny", "--texture")
+    assert done.code == 2
+    assert "--texture needs a picture" in done.err
 
 
 def test_styles_are_tried_and_what_helps_is_used(

@@ -165,10 +165,10 @@ def test_an_unexpected_problem_does_not_stop_the_rest(
 ) -> None:
     real = module.iter_segment
 
-    def breaks(image: Any, *rest: Any) -> Any:
+    def breaks(image: Any, *rest: Any, **more: Any) -> Any:
         if image.name == "a":
             raise error
-        return real(image, *rest)
+        return real(image, *rest, **more)
 
     monkeypatch.setattr(module, "iter_segment", breaks)
     report = done([slides], tmp_path / "out", model)

@@ -162,8 +162,8 @@ def teach_model(
     styles = tuple(reference_of(path, texture=texture) for path in style or [])
     if texture and all(one.texture is None for one in styles):
         raise OptionError(
-            "--texture needs a picture to look like, gray or in color: give at least one as --style. The styles of the "
-            "bank are kept without texture."
+            "--texture needs a picture to look like, gray or in color: give at least one as --style, or a style "
+            "of the bank that was kept with its texture."
         )
     store = ModelStore()
     parent = None if from_scratch else store.load(model or "nuclei")
