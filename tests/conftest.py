@@ -53,8 +53,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--long`` repeats what is random hundreds of times: kills at any moment, above all."""
-    parser.addoption("--long", action="store_true", help="repeat kills and other random trials 200 times")
+    """``--long`` repeats what is random hundreds of times, kills at any moment above all, and tries every variant."""
+    parser.addoption("--long", action="store_true", help="repeat random trials 200 times, and try every variant")
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +86,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("windows"))
         if item.get_closest_marker("screen") and NO_DISPLAY:
             item.add_marker(pytest.mark.skip(reason="needs a display"))
+        if item.get_closest_marker("long") and not item.config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes long: --long"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="needs an accelerator"))
 

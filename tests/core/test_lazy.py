@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from hypothesis.extra import numpy as arrays
 
 from napari_unetstyle.core import as_image, read_image, write_image
 from napari_unetstyle.core.annotation.masks import read_masks
-from napari_unetstyle.core.imaging import tiff
+from napari_unetstyle.core.imaging import slides, tiff
 from napari_unetstyle.core.imaging.lazy import LazyArray
-from napari_unetstyle.core.imaging.slides import SlideLevel
 from napari_unetstyle.core.imaging.stains import StainArray
 from napari_unetstyle.core.imaging.tiff import TiffBlocks
 from napari_unetstyle.core.imaging.zarr_level import StoredLevel
@@ -26,27 +26,24 @@ from tests.core.slides_for_tests import stained
 COLORS = stained((35, 45))
 
 
-class Slide:
+def region(_work: Any, _path: str, _number: int, place: Any, _level: int, extent: Any, **_more: Any) -> Any:
     """What OpenSlide gives of one level."""
-
-    level_dimensions = ((45, 35),)
-    level_downsamples = (1.0,)
-    properties: dict[str, str] = {}  # noqa: RUF012
-
-    def read_region(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Any:
-        (left, top), (width, height) = place, size
-        part = COLORS[top : top + height, left : left + width]
-        return np.concatenate([part, np.full((*part.shape[:2], 1), 255, np.uint8)], axis=2)
+    (left, top), (width, height) = place, extent
+    part = COLORS[top : top + height, left : left + width]
+    return np.concatenate([part, np.full((*part.shape[:2], 1), 255, np.uint8)], axis=2)
 
 
 @pytest.fixture(scope="module")
-def lazy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LazyArray]:
+def lazy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LazyArray]]:
     folder = tmp_path_factory.mktemp("lazy")
     tifffile.imwrite(folder / "x.tif", COLORS, tile=(16, 16), compression="zlib", photometric="rgb")
     stored = StoredLevel(zarr.array(COLORS, chunks=(16, 16, 3)), "x.zarr")
     blocks = TiffBlocks(folder / "x.tif")
-    slide = SlideLevel(Slide(), 0, folder / "x.mrxs")
-    return {"blocks": blocks, "stored": stored, "slide": slide, "stain": StainArray(stored, 0)}
+    opened = slides._Slide(path=folder / "x.mrxs", number=0, properties={}, sizes=[(45, 35)], steps=[1.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slides, "result", region)
+        slide = slides.SlideLevel(opened, 0)
+        yield {"blocks": blocks, "stored": stored, "slide": slide, "stain": StainArray(stored, 0)}
 
 
 @pytest.mark.parametrize("name", ["blocks", "stored", "slide", "stain"])

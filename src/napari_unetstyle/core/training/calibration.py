@@ -31,8 +31,8 @@ class Evidence:
         """Note one place.
 
         Pixels that the bytes call certain are left out, as no temperature changes them. A place of which it is not
-        known everywhere which class is right is left out as a whole: its background would be missing. So are pixels of a
-        class that the model does not have, as of a parent to which it is being added.
+        known everywhere which class is right is left out as a whole: its background would be missing. So are pixels
+        of a class that the model does not have, as of a parent to which it is being added.
 
         Parameters
         ----------
