@@ -73,6 +73,7 @@ def test_one_that_is_no_better_is_not_kept_unless_asked(
     assert "exists already" in again.err
 
 
+@pytest.mark.long
 def test_a_look_that_nobody_labeled_is_learned_too(
     shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_texture_needs_a_style(shell: Shell, lessons: list[object], own: ModelSt
     assert "--texture needs a picture" in done.err
 
 
+@pytest.mark.long
 def test_styles_are_tried_and_what_helps_is_used(
     shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
 ) -> None:

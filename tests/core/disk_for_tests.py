@@ -21,6 +21,9 @@ _UNCOUNTED = f"{os.sep}log{os.sep}"  # TensorBoard writes there, in a thread of 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="knows what an open file is called by /proc")
 
+# The log is written in a thread of its own, which ends where the disk refuses it, and says so; a teaching goes on.
+LOG_MAY_END = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 class Disk:
     """Counts what goes to the disk below a folder, and refuses it from a certain write on.

@@ -261,6 +261,7 @@ def thin(monkeypatch):
     monkeypatch.setattr(fresh, "WIDTHS", (8, 16, 32))
 
 
+@pytest.mark.long
 def test_a_new_model_of_objects_is_taught_from_nothing(store, thin):
     candidate = teach_new([picture(0), picture(1)], ["disc"], "discs", store=store, **QUICK)
     assert candidate.parent is None

@@ -390,6 +390,7 @@ def test_a_stopped_run_goes_on(slides: Path, tmp_path: Path, model: Model) -> No
     assert contents(out) == contents(clean)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_run_ends_like_a_clean_one(slides: Path, tmp_path: Path, model: Model) -> None:

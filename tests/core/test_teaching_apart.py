@@ -33,7 +33,7 @@ def picture(**said):
 
 
 def children():
-    return [c for c in psutil.Process().children(recursive=True) if "apart" in " ".join(c.cmdline())]
+    return [c for c in psutil.Process().children(recursive=True) if "training.apart" in " ".join(c.cmdline())]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def one_thread(monkeypatch):
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("styles", [0, 2])
+@pytest.mark.parametrize("styles", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_it_gives_the_same_bits_as_in_this_process(styles, tmp_path, one_thread):
     parent, store = tiny_model(tmp_path), ModelStore(tmp_path)
     looks = tuple(Reference.of_unit(1 - 0.5 * discs((60, 70), seed=i).image, f"dark {i}") for i in range(styles))

@@ -18,7 +18,7 @@ from napari_unetstyle.core.training.fit import Fit, _open_log
 from napari_unetstyle.core.training.options import FineTuneOptions, FitOptions
 from napari_unetstyle.core.training.parcel import Parcel
 from tests.core.disk_for_tests import ERRORS as DISK
-from tests.core.disk_for_tests import Disk, needs_proc, told
+from tests.core.disk_for_tests import LOG_MAY_END, Disk, needs_proc, told
 from tests.core.networks_for_tests import random_unet
 from tests.core.teaching_for_tests import (
     QUICK,
@@ -132,6 +132,7 @@ def test_without_a_temporary_folder_nothing_is_taught_apart(tmp_path, monkeypatc
         run(iter_taught_apart([small_picture()], store.load("tiny"), FineTuneOptions(**QUICK), store=store))
 
 
+@LOG_MAY_END
 def test_a_teaching_on_a_full_disk_ends_with_a_sentence_and_goes_on_when_there_is_space(tmp_path, monkeypatch, repeats):
     options = QUICK | {"steps": 3}
     store = fresh_store(tmp_path / "models")

@@ -21,7 +21,7 @@ from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.refused import Refused, iter_written
 from napari_unetstyle.core.training.train_progress import TrainProgress
-from tests.core.disk_for_tests import Disk, needs_proc
+from tests.core.disk_for_tests import LOG_MAY_END, Disk, needs_proc
 from tests.core.teaching_for_tests import QUICK, checkpoints_at_every_step, contents, fresh_store, small_picture
 
 SHORT = QUICK | {"steps": 3}
@@ -54,6 +54,7 @@ def test_a_write_is_tried_again_where_somebody_waits_and_is_an_error_where_nobod
     assert run(iter_written(refusals())) == "done"
 
 
+@LOG_MAY_END
 @needs_proc
 def test_a_teaching_that_waits_for_space_comes_to_the_same_bits(tmp_path, monkeypatch):
     store = fresh_store(tmp_path / "models")
@@ -81,6 +82,7 @@ def test_a_teaching_that_waits_for_space_comes_to_the_same_bits(tmp_path, monkey
     assert all(torch.equal(value, weights[name]) for name, value in candidate.model.network.state_dict().items())
 
 
+@LOG_MAY_END
 @needs_proc
 def test_who_stops_it_while_it_waits_gets_the_best_so_far(tmp_path, monkeypatch):
     store = fresh_store(tmp_path / "models")
