@@ -48,6 +48,7 @@ def test_a_better_model_is_kept_as_the_next_version(shell: Shell, lessons: list[
     assert segment(np.zeros((40, 40), np.uint8), kept).labels.shape == (40, 40)
 
 
+@pytest.mark.long
 def test_one_that_is_no_better_is_not_kept_unless_asked(
     shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
 ) -> None:

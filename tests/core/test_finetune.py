@@ -220,6 +220,7 @@ def test_frozen_layers_stay_as_they_were(store, learn, frozen):
     assert other.abs().max() > 0
 
 
+@pytest.mark.long
 def test_patience_ends_a_teaching_that_gets_no_better(store):
     options = FineTuneOptions(minutes=None, steps=80, learning_rate=1e-9, patience=2, schedule="plateau")
     candidate = run(iter_fine_tune([picture(0, shape=(96, 112))], "tiny", options, store=store))

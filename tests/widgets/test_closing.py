@@ -62,7 +62,7 @@ def idle() -> float:
 
 
 @pytest.mark.screen
-@pytest.mark.parametrize("products", [1, 10**6])
+@pytest.mark.parametrize("products", [pytest.param(1, marks=pytest.mark.long), 10**6])
 def test_closing_waits_for_a_run_at_most_a_moment(idle: float, products: int) -> None:
     """With short steps, and with one that would go on for hours."""
     assert seconds_to_close(products) - idle < 2

@@ -46,7 +46,7 @@ def expected(dock, temperature=1.8):
     return uncertainty(np.stack([255 - picture, picture]), temperature)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
 def test_it_lies_on_the_picture_and_goes_with_the_button(dock, button, click, shown, theme, qtbot):
     dock.viewer.theme = theme
     layer, picture = shown(), dock.viewer.layers["slide7"]
