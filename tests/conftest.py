@@ -47,14 +47,21 @@ else:
         "napari.utils._testsupport",
     ]
 
-settings.register_profile("ci", derandomize=True, max_examples=30, deadline=None)
-settings.register_profile("dev", max_examples=30, deadline=None)
+settings.register_profile("ci", derandomize=True, max_examples=15, deadline=None)
+settings.register_profile("dev", max_examples=15, deadline=None)
+settings.register_profile("long", max_examples=100, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--long`` repeats what is random hundreds of times, kills at any moment above all, and tries every variant."""
     parser.addoption("--long", action="store_true", help="repeat random trials 200 times, and try every variant")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """More examples of each property where there is time."""
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ def test_too_few_places_are_said(store):
 counts = st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda pair: (Counts(max(pair), 50, min(pair)),))
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(counts, counts), min_size=1, max_size=6))
 def test_the_interval_is_around_the_difference_and_turns_with_it(pairs):
     one, other = zip(*pairs, strict=True)

@@ -29,7 +29,7 @@ from tests.core.teaching_for_tests import (
     small_picture,
 )
 
-ERRORS = pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EIO])
+ERRORS = pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, pytest.param(errno.EIO, marks=pytest.mark.long)])
 pytestmark = needs_proc
 
 

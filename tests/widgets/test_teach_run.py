@@ -433,6 +433,7 @@ def test_a_picture_that_nobody_corrected_is_segmented_again_too(dock, teacher, c
     assert (before.visible, new.visible) == (True, False)
 
 
+@pytest.mark.long
 def test_so_is_one_that_was_never_segmented_but_none_of_another_kind(dock, teacher, click, qtbot):
     dock.viewer.add_image(np.zeros((64, 96, 3), np.uint8), name="photo", rgb=True)
     dock.viewer.add_image(blobs(peak=150), name="slide8")
@@ -519,6 +520,7 @@ def test_one_that_nobody_can_check_is_looked_at_before_it_is_used(dock, teacher,
     assert teacher.forgotten == 0
 
 
+@pytest.mark.long
 def test_labels_that_were_only_looked_at_go_with_the_next_teaching(dock, teacher, click, qtbot):
     teacher.comparison = UNCHECKED
     old = painted(dock, qtbot)
