@@ -154,6 +154,7 @@ def test_background_of_earlier_days_may_be_a_later_class_but_no_earlier_one():
     assert class_loss(logits, torch.zeros(1, 6, 6, dtype=torch.long)) > class_loss(logits, earlier)
 
 
+@pytest.mark.long
 def test_the_new_class_is_learned_and_the_old_one_is_guarded(knowing):
     model, store = knowing
     candidate = fine_tune([picture(2), picture(3)], model, store=store, **QUICK, add_classes=("ring",))

@@ -193,6 +193,7 @@ def test_stop_keeps_the_best_so_far_and_compares_it(store):
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.long
 def test_progress_has_the_score(store):
     options = FineTuneOptions(**QUICK | {"steps": 16})
     steps = iter_fine_tune([picture(0, shape=(96, 112))], "tiny", options, store=store)
@@ -275,6 +276,7 @@ def test_a_new_model_of_objects_is_taught_from_nothing(store, thin):
     assert (store.load("discs").network.encoder[0][0].norm.variance_floor > 0).any()
 
 
+@pytest.mark.long
 def test_a_new_model_of_areas_in_volumes_is_taught_from_nothing(store, thin):
     candidate = teach_new(
         [volume(0), volume(1)], ["dim", "bright"], "balls", store=store, minutes=None, steps=15, learning_rate=1e-2

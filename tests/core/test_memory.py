@@ -79,8 +79,10 @@ def pictures(tmp_path_factory):
     ids=["wide", "deep", "long", "flips", "objects", "linked", "planes"],
 )
 def test_a_run_takes_what_was_predicted(model, shape, options, within, request):
-    """In one of four tries; the four slowest kinds with ``--long``."""
-    if request.node.callspec.id in ("flips", "linked", "objects", "planes") and not request.config.getoption("--long"):
+    """In one of four tries; the five slowest kinds with ``--long``."""
+    if request.node.callspec.id in ("deep", "flips", "linked", "objects", "planes") and not request.config.getoption(
+        "--long"
+    ):
         pytest.skip("takes long: --long")
     model = request.getfixturevalue(model)
     words = [sys.executable, "-c", RUN, str(model.folder.parent), model.spec.name, json.dumps([shape, options])]

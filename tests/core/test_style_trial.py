@@ -33,6 +33,7 @@ def looks() -> tuple[Reference, ...]:
     return (Reference.of_unit(1 - 0.5 * discs((60, 70), seed=5).image, "dark"),)
 
 
+@pytest.mark.long
 def test_both_are_taught_alike_and_one_is_kept(store):
     before = set(store.root.iterdir())
     trial = try_styles([small_picture(0), small_picture(1)], "tiny", store=store, **FEW, styles=looks())

@@ -94,6 +94,7 @@ def test_closing_ends_the_process_and_leaves_nothing_behind(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny@1"]
 
 
+@pytest.mark.long
 def test_stop_compares_what_there_is(tmp_path):
     parent, store = tiny_model(tmp_path), ModelStore(tmp_path)
     wanted = []

@@ -55,6 +55,7 @@ def test_a_place_whose_labels_no_longer_fit_does_not_count(split, monkeypatch):
     assert sum(len(look.places) for look in looks) == len(places) - 1
 
 
+@pytest.mark.long
 def test_a_teaching_with_styles_is_measured_in_them_before_and_after(tmp_path):
     tiny_model(tmp_path)
     store = ModelStore(tmp_path)

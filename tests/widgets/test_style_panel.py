@@ -412,6 +412,7 @@ def test_a_style_is_shared_without_its_picture_unless_that_is_wanted(
     assert not shelf.remove.isEnabled()  # it came with the package
 
 
+@pytest.mark.long
 def test_labels_on_a_large_picture_are_judged_in_the_middle(dock: Any, qtbot: Any, tick: Any) -> None:
     viewer, panel = dock.viewer, dock.style_panel
     large = np.tile(blobs(), (20, 14))

@@ -348,6 +348,7 @@ def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
     qtbot.waitUntil(lambda: not box.flip.visibleRegion().isEmpty(), timeout=WAIT * 1000)
 
 
+@pytest.mark.long
 def test_the_button_that_flips_stays_under_the_mouse_in_a_low_window(dock, click, qtbot):
     window = dock.viewer.window._qt_window
     window.resize(1200, 640)
