@@ -6,18 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QPushButton
 
 from napari_unetstyle.core.errors import AxesUnknownError
 from napari_unetstyle.core.progress import Progress, Steps
-from napari_unetstyle.widgets.dockable import Dockable
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.message_row import MessageRow
+from napari_unetstyle.widgets.choice import Choice, beside_canvas, front_viewer
 from napari_unetstyle.widgets.opening import LayerData
 from napari_unetstyle.widgets.parts import Words
-from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.series_chooser import beside_canvas, front_viewer
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -26,7 +21,7 @@ TITLE = "Axes"
 _WORDS = {"T": "times", "C": "channels", "Z": "slices", "Y": "rows", "X": "columns"}
 
 
-class AxesChooser(Dockable):
+class AxesChooser(Choice):
     """What a file leaves open, and a button for each answer, which opens it as a layer.
 
     Parameters
@@ -39,57 +34,31 @@ class AxesChooser(Dockable):
         What its reader said.
     """
 
-    finished = Signal()  # nothing is left to choose
-
     def __init__(self, viewer: napari.viewer.ViewerModel, path: Path, unknown: AxesUnknownError) -> None:
-        super().__init__()
-        self._viewer, self._path = viewer, path
-        self._slot = JobSlot(self)
+        super().__init__(viewer)
+        self._path = path
         differing = [i for i, letters in enumerate(zip(*unknown.choices, strict=True)) if len({*letters}) > 1]
         shape = " x ".join(map(str, unknown.shape))
         lengths = " and ".join(str(unknown.shape[i]) for i in differing)
         order = ", in this order" if len(differing) > 1 else ""
         self.words = Words(f"{path.name}\n{shape}\nThe file does not say what the {lengths} are{order}.")
         self.choices = {axes: QPushButton(_named(axes, differing)) for axes in unknown.choices}
-        self.cancel, self.progress, self.message = QPushButton("Close"), ProgressRow(), MessageRow()
-        layout = QVBoxLayout(self)
-        for part in (self.words, *self.choices.values(), self.cancel, self.progress, self.message):
-            layout.addWidget(part)
-        layout.addStretch()
-        self.progress.hide()
+        self._lay_out(self.words, *self.choices.values())
         for axes, button in self.choices.items():
             button.setToolTip(", ".join(f"{n} {_WORDS[a]}" for n, a in zip(unknown.shape, axes, strict=True)))
             button.clicked.connect(partial(self._on_chosen, axes))
-        self.cancel.clicked.connect(self.finished)
-        self.progress.stop.clicked.connect(self._slot.cancel)
-        self._slot.progressed.connect(self.progress.show_progress)
-        self._slot.busy_changed.connect(self._on_busy)
-        self._slot.done.connect(self._on_read)
-        self.undocked.connect(self.close_down)
-
-    def close_down(self) -> None:
-        """Stop reading; this was closed."""
-        self._slot.cancel()
-        self.deleteLater()
 
     def _on_chosen(self, axes: str) -> None:
-        self.message.clear()
-        self.progress.begin("reading…")
-        self._slot.start(_iter_read(self._path, axes))
+        self._read(_iter_read(self._path, axes))
 
-    def _on_busy(self, is_busy: bool) -> None:
-        self.progress.setVisible(is_busy)
+    def _let_choose(self, can_choose: bool) -> None:
         for button in self.choices.values():
-            button.setEnabled(not is_busy)
+            button.setEnabled(can_choose)
 
-    def _on_read(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
-            self.message.fail(outcome)
-        if not isinstance(outcome, Finished):
-            return
+    def _take(self, read: LayerData) -> None:
         from napari.layers import Layer
 
-        self._viewer.add_layer(Layer.create(*outcome.value))
+        self._viewer.add_layer(Layer.create(*read))
         self.finished.emit()
 
 

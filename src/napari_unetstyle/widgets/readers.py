@@ -33,8 +33,8 @@ def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
     from napari_unetstyle.core.imaging.medical import medical_suffix
     from napari_unetstyle.core.imaging.ome_zarr import is_zarr
     from napari_unetstyle.core.models.archive import SHARED
+    from napari_unetstyle.widgets.choice import front_viewer
     from napari_unetstyle.widgets.same_patient import watch
-    from napari_unetstyle.widgets.series_chooser import front_viewer
 
     viewer = front_viewer()  # the layers know how to look only once they are in it
     if viewer is not None:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari import current_viewer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QDockWidget,
-    QListWidget,
-    QListWidgetItem,
-    QMainWindow,
-    QPushButton,
-    QVBoxLayout,
-)
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QPushButton
 
+from napari_unetstyle.widgets.choice import Choice, beside_canvas, front_viewer
 from napari_unetstyle.widgets.ct_window import MODALITY
-from napari_unetstyle.widgets.dockable import Dockable
-from napari_unetstyle.widgets.jobs import Failed, Finished, JobSlot, Outcome
-from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.opening import SERIES_KEY, LayerData, layer_data
 from napari_unetstyle.widgets.parts import Words
-from napari_unetstyle.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
     import napari.layers
@@ -42,7 +29,7 @@ SERIES = "series"  # in a layer's metadata: number of its series in the folder
 _SHOWN = 8  # rows, before the list scrolls
 
 
-class SeriesChooser(Dockable):
+class SeriesChooser(Choice):
     """A list of series with a button that opens those that are chosen, each as a layer.
 
     Parameters
@@ -56,33 +43,23 @@ class SeriesChooser(Dockable):
     """
 
     opened = Signal(list)  # of layers
-    finished = Signal()  # nothing is left to choose
 
     def __init__(self, viewer: napari.viewer.ViewerModel, series: Sequence[Series], folder: Path | None = None) -> None:
-        super().__init__()
-        self._viewer, self._series, self._folder = viewer, list(series), folder
-        self._slot = JobSlot(self)
+        super().__init__(viewer)
+        self._series, self._folder = list(series), folder
         self.words = Words(f"{len(series)} series were found. Choose what to open.")
         self.list = QListWidget()
         self.problem = Words()
-        self.open, self.cancel = QPushButton("Open"), QPushButton("Close")
-        self.progress, self.message = ProgressRow(), MessageRow()
-        self._lay_out()
+        self.open = QPushButton("Open")
+        self._lay_out(self.words, self.list, self.problem, self.open)
         self._fill()
         self._connect()
         self._on_chosen()
 
-    def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        for part in (self.words, self.list, self.problem, self.open, self.cancel, self.progress, self.message):
-            layout.addWidget(part)
-        layout.addStretch()
+    def _fill(self) -> None:
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.progress.hide()
-
-    def _fill(self) -> None:
         for one in self._series:
             item = QListWidgetItem(f"{one.description or 'without a description'}\n{one.summary}")
             item.setData(Qt.ItemDataRole.UserRole, one.problem())
@@ -97,17 +74,6 @@ class SeriesChooser(Dockable):
         self.list.itemSelectionChanged.connect(self._on_chosen)
         self.list.itemDoubleClicked.connect(lambda _: self.open.click())
         self.open.clicked.connect(self._on_open)
-        self.cancel.clicked.connect(self.finished)
-        self.progress.stop.clicked.connect(self._slot.cancel)
-        self._slot.progressed.connect(self.progress.show_progress)
-        self._slot.busy_changed.connect(self._on_busy)
-        self._slot.done.connect(self._on_read)
-        self.undocked.connect(self.close_down)
-
-    def close_down(self) -> None:
-        """Stop reading; this list was closed."""
-        self._slot.cancel()
-        self.deleteLater()
 
     def chosen(self) -> list[Series]:
         """The series that are selected and can be opened."""
@@ -125,22 +91,15 @@ class SeriesChooser(Dockable):
         self.open.setEnabled(bool(self.chosen()) and not self._slot.is_busy)
 
     def _on_open(self) -> None:
-        self.message.clear()
-        self.progress.begin("reading…")
-        self._slot.start(_iter_read(self.chosen()))
+        self._read(_iter_read(self.chosen()))
 
-    def _on_busy(self, is_busy: bool) -> None:
-        self.progress.setVisible(is_busy)
-        self.list.setEnabled(not is_busy)
+    def _let_choose(self, can_choose: bool) -> None:
+        self.list.setEnabled(can_choose)
         self._on_chosen()
 
-    def _on_read(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
-            self.message.fail(outcome)
-        if not isinstance(outcome, Finished):
-            return
-        layers = [self._add(one, image) for one, image in outcome.value]
-        notes = [f"{image.name}: {note}" for _, image in outcome.value for note in image.notes]
+    def _take(self, read: list[tuple[Series, Image]]) -> None:
+        layers = [self._add(one, image) for one, image in read]
+        notes = [f"{image.name}: {note}" for _, image in read for note in image.notes]
         self.opened.emit(layers)
         if not notes:
             self.finished.emit()
@@ -208,26 +167,3 @@ def show_series(viewer: napari.viewer.Viewer, series: Sequence[Series], folder: 
     chooser = SeriesChooser(viewer, series, folder)
     beside_canvas(viewer.window, chooser, TITLE)
     return chooser
-
-
-def beside_canvas(window: Any, chooser: Any, title: str) -> None:
-    """Dock a choice until it is `finished`, in the place of one with the same title."""
-    for widget in [widget for name, widget in window.dock_widgets.items() if name == title]:
-        window.remove_dock_widget(widget)
-    docked = window.add_dock_widget(chooser, name=title, area="right")
-    QTimer.singleShot(0, partial(_as_low_as_it_may, docked))  # once it has its place
-    chooser.finished.connect(lambda: window.remove_dock_widget(chooser))
-
-
-def _as_low_as_it_may(docked: QDockWidget) -> None:
-    """Leave the height to what is docked beside it."""
-    window = docked.parentWidget()
-    if isinstance(window, QMainWindow):
-        window.resizeDocks([docked], [1], Qt.Orientation.Vertical)
-
-
-def front_viewer() -> napari.viewer.Viewer | None:
-    """The viewer in front, if it has a window."""
-    viewer = current_viewer()
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    return viewer if getattr(viewer, "window", None) is not None else None
