@@ -25,6 +25,19 @@ def rotation(axis: tuple[float, ...], angle: float) -> NDArray[np.float64]:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
+def placed(number: int) -> Geometry:
+    """An anatomical geometry in mm of the orientation of this number; every other one is turned by any angle."""
+    random = np.random.default_rng(number)
+    tilt = rotation(tuple(random.normal(size=3)), random.uniform(-3, 3) if number % 2 else 0.0)
+    return Geometry(
+        spacing=tuple(random.uniform(0.05, 8, 3).tolist()),
+        unit="mm",
+        origin=tuple(random.uniform(-400, 400, 3).tolist()),
+        direction=tilt @ AXIS_ORIENTATIONS[number],
+        is_anatomical=True,
+    )
+
+
 @st.composite
 def geometries(draw: Any, orientation: Any = None) -> Geometry:
     """An anatomical geometry in mm: any orientation of the axes, then turned by any angle, anywhere."""

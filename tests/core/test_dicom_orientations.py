@@ -14,27 +14,14 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.imaging import dicom
 from napari_unetstyle.core.imaging.dicom_seg import Segment, write_segmentation
-from napari_unetstyle.core.imaging.geometry import Geometry
 from tests.core import dicom_for_tests as made
-from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
+from tests.core.geometry_for_tests import placed
 
 highdicom = pytest.importorskip("highdicom")
 
 NEAR = 1e-4  # mm
 SHAPE = (4, 3, 5)
 MARKED = (Segment(value=1, name="corner", color="#e41a1c"),)
-
-
-def placed(number: int) -> Geometry:
-    random = np.random.default_rng(number)
-    tilt = rotation(tuple(random.normal(size=3)), random.uniform(-3, 3) if number % 2 else 0.0)
-    return Geometry(
-        spacing=tuple(random.uniform(0.05, 8, 3).tolist()),
-        unit="mm",
-        origin=tuple(random.uniform(-400, 400, 3).tolist()),
-        direction=tilt @ AXIS_ORIENTATIONS[number],
-        is_anatomical=True,
-    )
 
 
 def by_pydicom(path: Path) -> NDArray[np.float64]:

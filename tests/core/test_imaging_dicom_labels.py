@@ -24,7 +24,7 @@ from napari_unetstyle.core.segmentation.compare import common_geometry, read_lab
 from napari_unetstyle.core.segmentation.folder_inputs import pictures_in
 from napari_unetstyle.core.segmentation.output import label_info
 from tests.core import dicom_for_tests as made
-from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
+from tests.core.geometry_for_tests import placed
 
 highdicom = pytest.importorskip("highdicom")
 
@@ -36,18 +36,6 @@ CLASSES = (
     ClassSpec(value=5, name="Größe (links)", color="#377eb8"),
     ClassSpec(value=700, name="x" * 63, color="#000000"),
 )
-
-
-def placed(number: int) -> Geometry:
-    random = np.random.default_rng(number)
-    tilt = rotation(tuple(random.normal(size=3)), random.uniform(-3, 3) if number % 2 else 0.0)
-    return Geometry(
-        spacing=tuple(random.uniform(0.05, 8, 3).tolist()),
-        unit="mm",
-        origin=tuple(random.uniform(-400, 400, 3).tolist()),
-        direction=tilt @ AXIS_ORIENTATIONS[number],
-        is_anatomical=True,
-    )
 
 
 def phantom(shape: tuple[int, ...] = SHAPE) -> Any:

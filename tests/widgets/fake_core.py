@@ -174,5 +174,12 @@ def blobs(shape: tuple[int, int] = (64, 96), count: int = 5, peak: int = 200) ->
     return picture
 
 
+def half_sure() -> NDArray[np.uint8]:
+    """Blobs, and a square that is neither background nor foreground."""
+    picture = blobs((64, 96))
+    picture[40:50, 70:80] = 128
+    return picture
+
+
 def with_options(calls: CoreCalls, **changes: Callable[..., Any]) -> CoreCalls:
     return dataclasses.replace(calls, **changes)

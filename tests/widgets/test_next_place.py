@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from napari_unetstyle.widgets import next_place
-from tests.widgets.fake_core import WAIT, blobs
+from tests.widgets.fake_core import WAIT, blobs, half_sure
 
 
 @pytest.fixture
 def dock(make_dock, run, monkeypatch):
     monkeypatch.setattr(next_place, "SIDE", 16)
     dock = make_dock()
-    picture = blobs((64, 96))
-    picture[40:50, 70:80] = 128  # neither background nor foreground
+    picture = half_sure()
     picture[50:60, 10:20] = 110
     dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), translate=(3, 7))
     run(dock)

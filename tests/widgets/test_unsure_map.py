@@ -7,15 +7,14 @@ import pytest
 
 from napari_unetstyle.core.annotation.next_place import uncertainty
 from napari_unetstyle.widgets.unsure_map import NAME
-from tests.widgets.fake_core import WAIT, blobs
+from tests.widgets.fake_core import WAIT, blobs, half_sure
 
 
 @pytest.fixture
 def dock(make_dock, core, run):
     core.temperature = 1.8
     dock = make_dock()
-    picture = blobs((64, 96))
-    picture[40:50, 70:80] = 128  # neither background nor foreground
+    picture = half_sure()
     dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), translate=(3, 7))
     run(dock)
     dock.tabs.setCurrentIndex(1)
