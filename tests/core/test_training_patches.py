@@ -23,12 +23,13 @@ from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 from tests.core.training_for_tests import discs
 
 WILD = Warp(zoom=(0.5, 2.0), turn=1.0, bend=1.0, amplitude=6.0, focus=0.5)
+ELASTIC = Warp(turn=0.0, bend=1.0, elastic=(30.0, 5.0), focus=0.0)
 PLAIN = Warp(turn=0.0, bend=0.0, focus=0.0)
 
 
-@given(seed=st.integers(0, 10_000))
-def test_labels_follow_the_pixels_through_any_warp(seed):
-    patch = draw_patch(discs(), (64, 48), WILD, np.random.default_rng(seed))
+@given(seed=st.integers(0, 10_000), warp=st.sampled_from([WILD, ELASTIC]))
+def test_labels_follow_the_pixels_through_any_warp(seed, warp):
+    patch = draw_patch(discs(), (64, 48), warp, np.random.default_rng(seed))
     assert patch.image.shape == (3, 64, 48)
     bright, labeled = patch.image[0] > 0.42, patch.labels[0] == 1
     # they may differ only along edges, where the picture is interpolated and the labels are not
@@ -47,6 +48,18 @@ def test_flips_and_right_angles_only_move_pixels(seed, size):
     example = discs((41, 41))
     patch = draw_patch(example, (size, size), PLAIN, np.random.default_rng(seed))
     assert np.isin(np.rint(patch.image * 255), np.rint(example.image * 255)).all()
+
+
+def test_an_elastic_deformation_moves_pixels_by_smoothed_noise_times_alpha():
+    shape = (192, 192)
+    ramps = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij"))
+    warp = replace(ELASTIC, mirror="", exchange=False)
+    moved = draw_patch(Example(ramps, np.zeros((2, *shape), np.int32)), shape, warp, np.random.default_rng(0)).image
+    shifts = (moved - ramps)[:, 20:-20, 20:-20]
+    smoothed = np.sqrt(1 / 3) / (2 * np.sqrt(np.pi) * 5)  # of white noise by a Gaussian of sigma 5, in two dimensions
+    assert shifts.std() == pytest.approx(30 * smoothed, rel=0.2)
+    neighbors = np.corrcoef(shifts[:, 1:].ravel(), shifts[:, :-1].ravel())[0, 1]
+    assert neighbors == pytest.approx(np.exp(-1 / (4 * 5**2)), abs=0.01)
 
 
 def test_the_same_generator_draws_the_same_patch():

@@ -24,8 +24,8 @@ from napari_unetstyle.core.training.targets import IGNORE, near_contact, seed_ta
 
 T = TypeVar("T", bound=np.generic)
 
-WARP = Warp(zoom=(0.85, 1.18), turn=0.5, angle=np.pi / 12, bend=0.15, amplitude=4.0, focus=0.8)
-"""Rotation within 15 degrees, scale within a sixth, elastic deformation."""
+WARP = Warp(zoom=(0.85, 1.18), turn=0.5, angle=np.pi / 12, bend=0.15, elastic=(30.0, 5.0), focus=0.8)
+"""Rotation within 15 degrees, scale within a sixth, elastic deformation of alpha 30 and sigma 5."""
 
 _SIDES = {2: (192, 4), 3: (40, 3)}  # side of a patch and patches in a batch, by dimensions
 _BLANK = 0.04

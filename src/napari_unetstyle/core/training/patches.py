@@ -109,9 +109,12 @@ class Warp:
         Chance of a rotation (in the plane of the last two axes); flips are always drawn, and right angles unless
         `exchange` is false.
     bend
-        Chance of an elastic deformation (Simard et al. 2003).
+        Chance of an elastic deformation.
     amplitude
-        Largest elastic displacement in pixels of the patch.
+        Largest elastic displacement in pixels of the patch, between points about 32 pixels apart; without `elastic`.
+    elastic
+        Alpha and sigma of Simard et al. (2003) in pixels of the patch: displacements between -1 and 1, smoothed by a
+        Gaussian of sigma, times alpha.
     focus
         Chance that the patch is centered on a random object or labeled area instead of anywhere.
     mirror
@@ -128,6 +131,7 @@ class Warp:
     turn: float = 0.5
     bend: float = 0.15
     amplitude: float = 4.0
+    elastic: tuple[float, float] | None = None
     focus: float = 0.25
     mirror: str = "ZYX"
     exchange: bool = True
@@ -178,7 +182,7 @@ def draw_patch(example: Example, shape: tuple[int, ...], warp: Warp, rng: np.ran
     grid = [np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape]
     offsets = np.stack(np.meshgrid(*grid, indexing="ij"))
     if rng.random() < warp.bend:
-        offsets = offsets + _bend(shape, warp.amplitude, rng)
+        offsets = offsets + _bend(shape, warp, rng)
     points = np.tensordot(linear, offsets, 1) + center.reshape(-1, *(1,) * len(shape))
     return _sample(example, points.astype(np.float32), spatial)
 
@@ -229,12 +233,20 @@ def _random_labeled_pixel(example: Example, rng: np.random.Generator) -> NDArray
     return None if found is None else np.array(np.unravel_index(found, example.image.shape[1:]), np.float64)
 
 
-def _bend(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _bend(shape: tuple[int, ...], warp: Warp, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Displacements ``(axes, *shape)`` in pixels."""
+    if warp.elastic is not None:
+        from scipy.ndimage import gaussian_filter
+
+        alpha, sigma = warp.elastic
+        noise = rng.uniform(-1, 1, (len(shape), *shape)).astype(np.float32)
+        smoothed: NDArray[np.float32] = gaussian_filter(noise, (0, *(sigma,) * len(shape)), mode="constant")
+        return np.float32(alpha) * smoothed
     coarse = tuple(max(3, n // 32) for n in shape)
     field = torch.from_numpy(rng.uniform(-1, 1, (1, len(shape), *coarse)).astype(np.float32))
     mode = "bicubic" if len(shape) == 2 else "trilinear"
     smooth = torch.nn.functional.interpolate(field, size=shape, mode=mode, align_corners=True)
-    field_of_shifts: NDArray[np.float32] = np.float32(rng.uniform(0, amplitude)) * smooth[0].numpy()
+    field_of_shifts: NDArray[np.float32] = np.float32(rng.uniform(0, warp.amplitude)) * smooth[0].numpy()
     return field_of_shifts
 
 
