@@ -157,7 +157,10 @@ def folder_run(folder):
 
 
 WRITERS = {
-    **{f"labels{s}": labels(s) for s in (".tif", ".ome.tif", ".nii.gz", ".nii", ".nrrd", ".mha", ".zarr")},
+    **{
+        f"labels{s}": labels(s)
+        for s in (".tif", ".ome.tif", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".nhdr", ".zarr")
+    },
     "labels of a picture": labels_of_a_picture,
     "probabilities": result_with(write_probabilities, ".tif"),
     "table": result_with(write_table, ".csv"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import itertools
 import json
@@ -25,12 +26,13 @@ from napari_unetstyle.core.errors import ImageError, ImageFileError, OutputError
 from napari_unetstyle.core.imaging import payload
 from napari_unetstyle.core.imaging.files import is_image_file
 from napari_unetstyle.core.imaging.geometry import Geometry
-from napari_unetstyle.core.imaging.medical import SUFFIXES, WRITABLE, medical_suffix
+from napari_unetstyle.core.imaging.medical import SUFFIXES, medical_suffix
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.output import label_info
 from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, geometries, rotation
 
 SHAPE = (9, 14, 23)
+APART = (".nhdr", ".mhd")
 CLASSES = (ClassSpec(value=1, name="anterior", color="#ff8000"), ClassSpec(value=2, name="müll", color="#0000ff"))
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 RAS = np.array([-1.0, -1.0, 1.0])
@@ -80,7 +82,7 @@ def check_worlds(path: Path, place: Geometry, where: dict[int, tuple[int, ...]])
 # The place ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("orientation", range(48))
 @settings(ONE_FOLDER, max_examples=2)
 @given(data=st.data())
@@ -124,7 +126,7 @@ def test_a_volume_of_another_program_lies_here_where_it_lies_there(kind: str, pl
 def test_the_place_of_a_volume_in_micrometers_is_written_in_millimeters(tmp_path: Path) -> None:
     labels, _ = corners_marked()
     place = Geometry(spacing=(2000, 500, 250), unit="um", origin=(1000, 0, -3000))
-    for suffix in WRITABLE:
+    for suffix in SUFFIXES:
         path = write_labels(tmp_path / f"x{suffix}", labels, axes="ZYX", geometry=place)
         again = read_image(path).geometry
         assert (again.unit, again.spacing, again.origin) == ("mm", (2, 0.5, 0.25), (1, 0, -3))
@@ -132,7 +134,7 @@ def test_the_place_of_a_volume_in_micrometers_is_written_in_millimeters(tmp_path
         assert SimpleITK.ReadImage(str(path)).GetSpacing() == pytest.approx((0.25, 0.5, 2))
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [
@@ -150,7 +152,7 @@ def test_axes_come_back(suffix: str, shape: tuple[int, ...], axes: str, tmp_path
     np.testing.assert_array_equal(again.array, labels)
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_size_that_nobody_knows_stays_unknown(suffix: str, tmp_path: Path) -> None:
     labels, _ = corners_marked()
     for place in (None, Geometry(spacing=(2, 0.5, 0.25), unit="px"), Geometry(spacing=(1, 1, 2), origin=(3, 4, 5))):
@@ -773,7 +775,7 @@ def rewritten(path: Path, place: Geometry) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 2.0, 2.0)])
 def test_a_place_that_another_program_gave_is_believed(
     suffix: str, spacing: tuple[float, float, float], tmp_path: Path
@@ -809,7 +811,7 @@ def test_a_plain_place_in_the_patient_is_believed(tmp_path: Path) -> None:
     assert read_image(rewritten(path, place)).geometry.is_anatomical
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_axes_of_voxels_that_were_replaced_are_not_believed(suffix: str, tmp_path: Path) -> None:
     place = Geometry(spacing=(2.0, 2.0), unit="mm")
     path = write_labels(tmp_path / f"x{suffix}", np.zeros((3, 4, 5), np.uint8), axes="TYX", geometry=place)
@@ -820,7 +822,7 @@ def test_axes_of_voxels_that_were_replaced_are_not_believed(suffix: str, tmp_pat
     else:
         data = path.read_bytes()
         path.write_bytes(data.replace(b'"sizes": [5, 4, 3]', b'"sizes": [5, 4, 7]', 1))
-        if suffix == ".mha":
+        if suffix in (".mha", ".mhd"):
             assert read_image(path).axes == "ZYX"
         else:
             with pytest.raises(ImageError, match="State all axes"):
@@ -839,7 +841,7 @@ def test_what_a_header_keeps_may_be_anything(affine: str, tmp_path: Path) -> Non
 # Labels ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @ONE_FOLDER
 @given(highest=st.sampled_from([1, 255, 256, 65535, 65536, 2**24 + 1, 2**31, 2**32 - 1, 2**32 + 1, 2**53]))
 def test_ids_come_back_exactly(suffix: str, highest: int, tmp_path: Path) -> None:
@@ -851,7 +853,7 @@ def test_ids_come_back_exactly(suffix: str, highest: int, tmp_path: Path) -> Non
         np.testing.assert_array_equal(np.asanyarray(nibabel.load(path).dataobj).T, labels)
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     "labels", [np.array([[2**53 + 1]]), np.array([[-1]]), np.array([[2**64 - 1]], np.uint64), np.array([[1.0]])]
 )
@@ -863,14 +865,15 @@ def test_ids_that_others_would_round_are_refused_and_the_old_file_stays(
     with pytest.raises(OutputError, match="Could not write"):
         write_labels(path, labels)
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert len(list(tmp_path.iterdir())) == (2 if suffix in APART else 1)
+    assert np.array_equal(read_image(path).array, [[7]])
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_classes_are_kept_and_the_same_labels_give_the_same_bytes(suffix: str, tmp_path: Path) -> None:
     labels, _ = corners_marked()
     paths = [
-        write_labels(tmp_path / f"{name}{suffix}", labels, axes="ZYX", geometry=PLACE, classes=CLASSES)
+        write_labels(tmp_path / name / f"x{suffix}", labels, axes="ZYX", geometry=PLACE, classes=CLASSES)
         for name in ("a", "b")
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -902,19 +905,57 @@ def test_nothing_about_a_patient_travels(tmp_path: Path) -> None:
     secret = b"DOE^JANE 1970"
     source = nifti(tmp_path / "DOE^JANE 1970.nii", descrip=secret, db_name=b"DOE^JANE", aux_file=secret)
     image = read_image(source)
-    for suffix in WRITABLE:
+    for suffix in SUFFIXES:
         path = write_labels(tmp_path / f"x{suffix}", image.array, axes="ZYX", geometry=image.geometry)
-        written = path.read_bytes()
+        written = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p != source)
         if suffix.endswith("gz"):
-            written = gzip.decompress(written)
+            written = gzip.decompress(path.read_bytes())
         assert b"DOE" not in written
         assert "DOE" not in json.dumps(label_info(path))
 
 
-@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
-def test_two_files_for_one_volume_are_not_written(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"ends in one of \.nii"):
-        write_labels(tmp_path / f"x{suffix}", np.zeros((2, 3, 4), int))
+@pytest.mark.parametrize("suffix", APART)
+def test_voxels_beside_a_header_are_replaced_with_it(suffix: str, tmp_path: Path) -> None:
+    path = write_labels(tmp_path / f"50% x{suffix}", np.full((2, 3, 4), 1))
+    copied = tmp_path / f"copied{suffix}"
+    copied.write_bytes(path.read_bytes())
+    write_labels(path, np.full((2, 3, 4), 2))
+    assert np.unique(read_image(copied, axes="ZYX").array) == [1]  # what it names stays
+    copied.unlink()
+    write_labels(path, np.full((2, 3, 4), 3))
+    write_labels(path, np.full((2, 3, 4), 4))
+    write_labels(path, np.full((2, 3, 4), 4))
+    assert np.unique(read_image(path, axes="ZYX").array) == [4]
+    assert len(list(tmp_path.iterdir())) == 3  # the copied one's voxels, which no version of `path` named at the end
+
+
+@pytest.mark.parametrize("suffix", APART)
+def test_a_header_that_cannot_be_replaced_keeps_its_own_voxels(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_labels(tmp_path / f"x{suffix}", np.full((2, 3, 4), 1))
+    replace = Path.replace
+
+    def refused(file: Path, target: Path) -> Path:
+        if Path(target) == path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(file, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refused)
+        with pytest.raises(OutputError, match="No space left"):
+            write_labels(path, np.full((2, 3, 4), 2))
+    assert np.unique(read_image(path, axes="ZYX").array) == [1]
+
+
+@pytest.mark.parametrize("suffix", APART)
+def test_the_picture_that_a_header_of_another_program_named_is_left_alone(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x{suffix}"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((2, 3, 4), np.uint8)), str(path))
+    voxels = next(p for p in tmp_path.iterdir() if p != path)
+    before = voxels.read_bytes()
+    write_labels(path, np.full((2, 3, 4), 2))
+    assert voxels.read_bytes() == before
 
 
 def test_axes_and_place_have_to_fit(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_labels_of_an_open_volume_are_saved_where_it_lies(orientation: int, data
     result = result_of(marked, axes="ZYX", geometry=place)
     labels = add_labels(model, result, Placement.of(layer, "ZYX"), "labels")
     np.testing.assert_allclose(labels.data_to_world((3, 4, 5)), layer.data_to_world((3, 4, 5)))
-    for name in ("x.nii.gz", "x.nrrd", "x.mha"):
+    for name in ("x.nii.gz", "x.nrrd", "x.mha", "x.mhd"):
         write_volume(str(tmp_path / name), *labels.as_layer_data_tuple()[:2])
         check_worlds(tmp_path / name, place, where)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr``, ``.tif`` or, on DICOM, ``.dcm``.
+    """Write a Labels layer as a volume file, ``.zarr``, ``.tif`` or, on DICOM, ``.dcm``.
 
     In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -14,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core import scratch
-from napari_unetstyle.core.errors import AxesUnknownError, ImageError, OutputError
-from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.errors import AxesUnknownError, ImageError, OutputError, UnetstyleError
+from napari_unetstyle.core.files import atomic_path, plain_name
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, possible_axes
@@ -27,7 +30,8 @@ from napari_unetstyle.core.imaging.volume_header import NewVolume, VolumeHeader
 from napari_unetstyle.core.imaging.xyz import turned, turned_affine
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
+_APART = {".nhdr": (".raw.gz", "gzip"), ".mhd": (".zraw", "zlib")}  # voxels in a file of their own
+_OWN_VOXELS = re.compile(r"[a-z0-9_-]+-[0-9a-f]{16}(\.zraw|\.raw\.gz)")
 SNIFFED = 600  # bytes that tell the kind
 OWN_AXES = ("YX", "ZYX", "TYX", "TZYX")
 
@@ -107,7 +111,7 @@ def write_medical(
     Parameters
     ----------
     path
-        ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha``
+        ``.nii``, ``.nii.gz``, ``.nrrd`` or ``.mha``; ``.nhdr`` or ``.mhd`` with the voxels beside it
     pieces
         The array in C order, cut anywhere, of any type that `dtype` can hold exactly.
     shape, dtype, axes
@@ -125,8 +129,8 @@ def write_medical(
         If the suffix is another, or the file cannot be written; what was there before is whole.
     """
     suffix = medical_suffix(path)
-    if suffix not in WRITABLE:
-        raise OutputError(f"Could not write {path}: give a name that ends in one of {', '.join(WRITABLE)}.")
+    if not suffix:
+        raise OutputError(f"Could not write {path}: give a name that ends in one of {', '.join(SUFFIXES)}.")
     if len(shape) != len(axes) or len(geometry.spacing) != sum(a in "ZYX" for a in axes):
         raise OutputError(
             f"Could not write {path}: axes {axes} do not fit labels of shape {shape} and a pixel size "
@@ -144,9 +148,12 @@ def write_medical(
         is_labels=is_labels,
         info={**info, "axes": axes, "unit": placed.unit, "world": "patient" if geometry.is_anatomical else "none"},
     )
-    voxels = (np.ascontiguousarray(piece, stored) for piece in pieces)
-    with atomic_path(path, math.prod(shape) * stored.itemsize) as temporary, temporary.open("wb") as file:
-        _write(file, suffix, new, (voxel.tobytes() for voxel in voxels))
+    voxels = (np.ascontiguousarray(piece, stored).tobytes() for piece in pieces)
+    size = math.prod(shape) * stored.itemsize
+    if suffix in _APART:
+        return _write_apart(path, size, suffix, new, voxels)
+    with atomic_path(path, size) as temporary, temporary.open("wb") as file:
+        _write(file, suffix, new, voxels)
     return path
 
 
@@ -163,6 +170,51 @@ def _write(file: BinaryIO, suffix: str, new: NewVolume, voxels: Iterable[bytes])
         stored = file.tell() - start
         file.seek(0)
         file.write(metaimage_header(new, stored))
+
+
+def _write_apart(path: Path, size: int, suffix: str, new: NewVolume, voxels: Iterable[bytes]) -> Path:
+    """Write voxels beside a header.
+
+    Two files cannot be replaced in one step, so voxels are named by their content: the old header and its own voxels
+    are whole until the new header is in its place.
+    """
+    ending, encoding = _APART[suffix]
+    digest, apart = hashlib.sha256(), [_own_voxels(path)]
+    try:
+        with atomic_path(path, size) as header:
+            apart.append(temporary := header.with_suffix(ending))
+            with temporary.open("wb") as file:
+                for piece in encoded(voxels, encoding):
+                    digest.update(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+                stored = file.tell()
+            name = f"{plain_name(path.stem, 'voxels')}-{digest.hexdigest()[:16]}{ending}"
+            header.write_bytes(nrrd_header(new, name) if suffix == ".nhdr" else metaimage_header(new, stored, name))
+            apart.append(temporary.replace(path.with_name(name)))
+    finally:
+        _remove_unnamed(apart, suffix)
+    return path
+
+
+def _own_voxels(path: Path) -> Path | None:
+    """The file of voxels that the header at `path` names, if both were written here."""
+    try:
+        reader = header_reader(first_bytes(path, SNIFFED))
+        voxels = None if reader is None else reader(path).path
+    except (OSError, UnetstyleError):
+        return None
+    return voxels if voxels is not None and _OWN_VOXELS.fullmatch(voxels.name) else None
+
+
+def _remove_unnamed(voxels: Iterable[Path | None], suffix: str) -> None:
+    """Remove the files of voxels that no header beside them names."""
+    for file in filter(None, voxels):
+        with contextlib.suppress(OSError):  # it is only in nobody's use
+            headers = (other for other in file.parent.iterdir() if other.name.lower().endswith(suffix))
+            if not any(file.name.encode() in header.read_bytes() for header in headers):
+                file.unlink()
 
 
 def rescaled(array: NDArray[Any], slope: float, intercept: float) -> ArrayLike:

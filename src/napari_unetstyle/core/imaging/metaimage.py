@@ -88,8 +88,11 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     )
 
 
-def metaimage_header(new: NewVolume, stored: int = 0) -> bytes:
-    """The header of an ``.mha`` file whose voxels take `stored` bytes after compression; of one length for any."""
+def metaimage_header(new: NewVolume, stored: int = 0, data: str = "LOCAL") -> bytes:
+    """The header of voxels that take `stored` bytes after compression, behind it or in the file `data`.
+
+    It is of one length for any number of bytes.
+    """
     dims = len(new.sizes)
     kept = [i for i, a in enumerate(new.letters) if a in "XYZ"]
     affine = np.eye(dims + 1)
@@ -108,7 +111,7 @@ def metaimage_header(new: NewVolume, stored: int = 0) -> bytes:
         "DimSize": " ".join(map(str, new.sizes)),
         _OWN: kept_text(new, new.sizes),
         "ElementType": next(name for name, code in _TYPES.items() if code == new.dtype.str[1:]),
-        "ElementDataFile": "LOCAL",
+        "ElementDataFile": data,
     }
     return "".join(f"{name} = {value}\n" for name, value in fields.items()).encode()
 

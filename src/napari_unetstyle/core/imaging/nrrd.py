@@ -105,8 +105,8 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     )
 
 
-def nrrd_header(new: NewVolume) -> bytes:
-    """The header of a gzip-compressed ``.nrrd`` file, with the classes as 3D Slicer's segments."""
+def nrrd_header(new: NewVolume, data: str | None = None) -> bytes:
+    """The header of gzip-compressed voxels, behind it or in the file `data`; the classes are 3D Slicer's segments."""
     dims = len(new.affine) - 1
     spatial = iter(range(dims))
     columns = [next(spatial) if a in "XYZ" else None for a in new.letters]
@@ -120,6 +120,7 @@ def nrrd_header(new: NewVolume) -> bytes:
         f"kinds: {' '.join('list' if c is None else 'domain' for c in columns)}",
         *(["endian: little"] if new.dtype.itemsize > 1 else []),
         "encoding: gzip",
+        *([] if data is None else [f"data file: {data}"]),
         *([f"space units: {' '.join([json.dumps(new.unit)] * dims)}"] if new.unit != "px" else []),
         f"space origin: {_vector(new.affine[:-1, -1])}",
         f"napari-unetstyle:={kept_text(new, new.sizes)}",

@@ -16,7 +16,7 @@ from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.medical import medical_suffix, write_medical
+from napari_unetstyle.core.imaging.medical import SUFFIXES, medical_suffix, write_medical
 
 _COLORS = (3, 4)  # red, green, blue, and opacity
 _OME_UNITS = {"um": "µm", "mm": "mm"}
@@ -30,7 +30,7 @@ def write_image(path: str | os.PathLike[str], image: Image, about: Mapping[str, 
     Parameters
     ----------
     path
-        ``.tif`` (OME-TIFF), ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
+        ``.tif`` (OME-TIFF), ``.nii.gz``, ``.nii``, ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd``.
     image
         The picture; a lazy one is read.
     about
@@ -46,7 +46,7 @@ def write_image(path: str | os.PathLike[str], image: Image, about: Mapping[str, 
     if medical_suffix(target):
         return _write_volume(target, array, image, info)
     if target.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"Could not write {target}: give a name that ends in .tif, .nii.gz, .nii, .nrrd or .mha.")
+        raise OutputError(f"Could not write {target}: give a name that ends in .tif or one of {', '.join(SUFFIXES)}.")
     return _write_tiff(target, array, image, info)
 
 

@@ -58,9 +58,9 @@ def write_labels(
 ) -> Path:
     """Write labels compressed, in the smallest type that holds them, piece by piece; the suffix chooses the format.
 
-    ``.nii.gz``, ``.nii``, ``.nrrd`` and ``.mha`` keep the place in the patient (spacing, origin and direction, in
-    millimeters) and the names and colors of the classes; in ``.nrrd`` these are segments of 3D Slicer. Their ids go up
-    to 2**53.
+    ``.nii.gz``, ``.nii``, ``.nrrd``, ``.nhdr``, ``.mha`` and ``.mhd`` keep the place in the patient (spacing, origin
+    and direction, in millimeters) and the names and colors of the classes; in NRRD they are 3D Slicer's segments. Their
+    ids go up to 2**53. ``.nhdr`` and ``.mhd`` have their voxels in a second file beside them, named by its content.
 
     ``.zarr`` is OME-Zarr 0.5, a folder, with coarser levels of every second pixel and ids up to 2**63 - 1. If it is
     there already and holds a picture, the labels become one of its labels, called `name`, on the grid of one of its
@@ -78,7 +78,7 @@ def write_labels(
     Parameters
     ----------
     path
-        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``, ``.zarr`` or ``.dcm``
+        ``.tif``, ``.nii.gz``, ``.nii``, ``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``, ``.zarr`` or ``.dcm``
     labels
         A result, or ids of any integer type with `axes`, `geometry` and `classes`; for ``.zarr`` they may be lazy.
     axes
@@ -107,7 +107,7 @@ def write_labels(
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix not in (ZARR, dicom_seg.SUFFIX) and not medical_suffix(file):
-        _check_suffix(file, ".nii.gz", ".nii", ".nrrd", ".mha", ZARR, dicom_seg.SUFFIX)
+        _check_suffix(file, ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ZARR, dicom_seg.SUFFIX)
     written = _Written.of(file, labels, axes, geometry, classes, output, is_lazy=suffix == ZARR)
     if suffix == dicom_seg.SUFFIX:
         return _write_segmentation(file, written, source, series)
