@@ -58,7 +58,7 @@ SPACING = (1.0, 1.0, 1.0)
 TOLERANCE = 1.0
 SIDES = (32, 48, 32)
 STRIDES, KERNELS = plan(SPACING, SIDES)
-INPUT = InputSpec(channels="gray", spacing=SPACING, unit="mm", region=48)
+INPUT = InputSpec(channels="gray", spacing=SPACING, unit="mm", region=48, orientation="SAR")
 NETWORK = NetworkSpec(spatial_dims=3, in_channels=1, widths=(16, 32, 64, 128), strides=STRIDES, kernels=KERNELS)
 WARP = Warp(zoom=(0.8, 1.25), turn=0.6, angle=0.5, tilt=0.3, bend=0.3, amplitude=3.0, focus=0.5, exchange=False)
 BATCHES = ((3, SIDES), (4, (32, 40, 24)), (2, (40, 56, 40)))

@@ -24,6 +24,7 @@ _ORTHONORMAL = 1e-3  # more than headers round, far less than any shear that mat
 SAME_PLACE = 0.1  # of a pixel, by which corners may be apart, as headers round
 _SLANTED = 0.5  # of a direction's length; with less it does not go that way, too
 _TOWARD = (("S", "I"), ("P", "A"), ("L", "R"))
+_WORDS = {"S": "the head", "I": "the feet", "P": "the back", "A": "the front", "L": "the left", "R": "the right"}
 
 Direction = tuple[tuple[float, ...], ...]
 
@@ -88,6 +89,15 @@ class Geometry:
             direction=_as_rows(columns / spacing),
             is_anatomical=is_anatomical,
         )
+
+    @classmethod
+    def facing(cls, orientation: str) -> Geometry:
+        """A grid in a patient whose axes Z, Y and X go where three letters say, as in ``"SPL"``."""
+        direction = np.zeros((3, 3))
+        for axis, letter in enumerate(orientation):
+            world = next(i for i, ends in enumerate(_TOWARD) if letter in ends)
+            direction[world, axis] = 1 - 2 * _TOWARD[world].index(letter)
+        return cls(spacing=(1.0, 1.0, 1.0), unit="mm", direction=_as_rows(direction), is_anatomical=True)
 
     @property
     def is_physical(self) -> bool:
@@ -160,11 +170,11 @@ class Geometry:
         return replace(placed, spacing=tuple(map(float, spacing)), unit=unit)
 
     def turns_onto(self, other: Geometry) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-        """Which own axis runs along each of `other`, and whether the other way; as they are if that is unclear."""
+        """Which own axis runs along each of `other`, and whether the other way; of oblique ones the nearest."""
+        from scipy.optimize import linear_sum_assignment
+
         along = np.array(other.direction).T @ np.array(self.direction)
-        order = np.abs(along).argmax(axis=1)
-        if len(set(order.tolist())) < len(order):
-            return tuple(range(len(order))), (False,) * len(order)
+        order = linear_sum_assignment(np.abs(along), maximize=True)[1]
         return tuple(order.tolist()), tuple((along[range(len(order)), order] < 0).tolist())
 
     def turned(self, shape: tuple[int, ...], order: tuple[int, ...], is_mirrored: tuple[bool, ...]) -> Geometry:
@@ -183,6 +193,12 @@ class Geometry:
     def sizes(self, dims: int) -> Geometry:
         """Pixel size of the last `dims` axes alone; a plane out of a volume has no place of its own."""
         return Geometry(spacing=self.spacing[-dims:], unit=self.unit)
+
+
+def in_words(orientation: str) -> str:
+    """Where axes go, as in ``"Z to the head, Y to the back and X to the left"`` for ``"SPL"``."""
+    z, y, x = (f"{axis} to {_WORDS[letter]}" for axis, letter in zip("ZYX", orientation, strict=True))
+    return f"{z}, {y} and {x}"
 
 
 def toward(direction: ArrayLike) -> str:

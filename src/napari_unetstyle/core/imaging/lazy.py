@@ -51,6 +51,28 @@ class LazyArray(ABC):
         return np.asarray(self[...], dtype)
 
 
+class _Reversed(LazyArray):
+    """An array with some axes the other way round."""
+
+    def __init__(self, array: Any, axes: Sequence[int]) -> None:
+        self._array, self._axes = array, frozenset(axes)
+        self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
+
+    def _read(self, ranges: Sequence[range]) -> NDArray[Any]:
+        key = tuple(
+            slice(n - 1 - wanted[-1], n - wanted[0], wanted.step) if axis in self._axes else as_slice(wanted)
+            for axis, (wanted, n) in enumerate(zip(ranges, self.shape, strict=True))
+        )
+        return np.flip(np.asarray(self._array[key]), tuple(self._axes))
+
+
+def reversed_along(array: Any, axes: Sequence[int]) -> Any:
+    """An array ``(...)`` with some of its axes the other way round; nothing of it is read."""
+    if not axes:
+        return array
+    return np.flip(array, tuple(axes)) if isinstance(array, np.ndarray) else _Reversed(array, axes)
+
+
 def completed(key: Any, ndim: int) -> tuple[Any, ...]:
     """A key with one slice or integer for each axis; axes that are not named, or by ``...``, are taken whole.
 

@@ -285,6 +285,7 @@ def folded(network: UNet, regions: Tensor, engine: Engine) -> tuple[UNet, Tensor
 
 def regions_tensor(pieces: Iterator[NDArray[Any]], engine: Engine) -> Tensor:
     """Regions ``(C, *spatial)`` of equal size as one batch in full precision."""
-    batch = np.stack([np.asarray(piece, np.float32) for piece in pieces])
+    stacked = np.stack([np.asarray(piece, np.float32) for piece in pieces])
+    batch = np.ascontiguousarray(stacked)  # pieces of a turned volume are not, and their sums would round otherwise
     layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
     return torch.from_numpy(batch).to(engine.device).contiguous(memory_format=layout)

@@ -41,6 +41,9 @@ class ClassSpec(_Part):
     color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
+_OPPOSITE = str.maketrans("IAR", "SPL")
+
+
 class InputSpec(_Part):
     """What the network expects of a picture.
 
@@ -57,6 +60,9 @@ class InputSpec(_Part):
         Smallest and largest typical diameter in pixels that the model was trained to handle as they are.
     region
         Side in pixels of the regions that statistics are taken from; about the patch size of the training.
+    orientation
+        Where the axes Z, Y and X of the volumes that it was taught go in the patient, as in ``"SAR"``; others are
+        turned. None if they lie in no patient, or any way.
     mirror
         Axes of the picture along which teaching may mirror it, ``""`` for none; None: both of a picture, none of a
         volume, whose left is not its right.
@@ -68,6 +74,7 @@ class InputSpec(_Part):
     object_diameter: Annotated[float, Field(gt=0)] | None = None
     object_diameters: tuple[float, float] | None = None
     region: Annotated[int, Field(ge=16, le=4096)] = 256
+    orientation: Annotated[str, Field(pattern=r"^[SIPALR]{3}$")] | None = None
     mirror: Annotated[str, Field(pattern=r"^Z?Y?X?$")] | None = None
 
 
@@ -202,4 +209,7 @@ class ModelSpec(_Part):
             raise ValueError(f"{self.input.channels!r} input needs in_channels {need}, got {self.network.in_channels}")
         if self.input.spacing is not None and len(self.input.spacing) != self.network.spatial_dims:
             raise ValueError(f"spacing {self.input.spacing} does not fit a {self.network.spatial_dims}D network")
+        facing = self.input.orientation
+        if facing is not None and (self.network.spatial_dims != 3 or len({*facing.translate(_OPPOSITE)}) != 3):
+            raise ValueError(f"orientation {facing!r} is for volumes, and needs one of S I, one of P A and one of L R")
         return self

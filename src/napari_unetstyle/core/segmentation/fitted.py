@@ -20,6 +20,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.averaging import Average
 from napari_unetstyle.core.segmentation.flips import Box, Index, Mirrored, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared
 from napari_unetstyle.core.segmentation.scale import Scale
 from napari_unetstyle.core.style.distance import Distance, Look
@@ -56,8 +57,10 @@ class Fitted:
         The picture as it was given.
     options
         With every choice resolved.
+    turn
+        How the picture is turned into the orientation of the model.
     scale
-        Factor from the picture's grid to the model's, for each spatial axis.
+        Factor from the grid of the turned picture to the model's, for each spatial axis.
     frames
         Indices along the leading label axes that are segmented.
     notes
@@ -70,6 +73,7 @@ class Fitted:
     source: Image
     model: Model
     options: SegmentOptions
+    turn: Turn
     scale: Scale
     frames: tuple[Index, ...]
     engine: Engine
@@ -89,7 +93,9 @@ class Fitted:
 
     def prepared(self, index: Index) -> Prepared:
         """The frame as its network sees it."""
-        return prepared(self.image, self.model.spec, self.options, self.scale, index, self.groups[index].intensity)
+        return prepared(
+            self.turn.image(self.image), self.model.spec, self.options, self.scale, index, self.groups[index].intensity
+        )
 
     def iter_bytes(self, index: Index, box: Box, out: NDArray[np.uint8]) -> Steps[int]:
         """Fill `out` ``(channels, *box)`` with the probability bytes of a box of one frame.
@@ -97,8 +103,10 @@ class Fitted:
         Where the picture is not a finite number the answer is background; returns how many such pixels the
         box has.
         """
+        shape = self.image.frame(index, self.dims).shape
+        box, out = self.turn.box(box, shape), self.turn.seen(out)
         picture = self.prepared(index)
-        resampler = Resampler(picture.shape, self.image.frame(index, self.dims).shape)
+        resampler = Resampler(picture.shape, self.turn.image(self.image).frame(index, self.dims).shape)
         inner = resampler.needs(box)
         small = out if picture.shape == resampler.target else _scratch(self, inner)
         yield from scratch.releasing(self._iter_flips(index, picture, inner, small), small)

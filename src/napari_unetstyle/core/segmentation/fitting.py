@@ -19,6 +19,7 @@ from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.fitted import Fitted, Group, prepared
 from napari_unetstyle.core.segmentation.flips import Index, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
+from napari_unetstyle.core.segmentation.orientation import Turn, orientation_notes
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.segmentation.scale import (
@@ -65,23 +66,27 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     stain = options.channel if is_stain(source, options.channel) else None
     options = resolved(options, spec, image)
     options = options if stain is None else options.changed(channel=stain)  # its number would name a color
-    scale = scale_for(image, spec, options)
+    turn = Turn.of(image, spec.input.orientation)
+    facing = turn.image(image)
+    scale = scale_for(facing, spec, options)
     yield Progress(0, 1, "Looking at the picture")
-    groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+    groups = yield from _iter_fit_groups(facing, model, options, scale, frames, engine)
     distance = Distance.of(groups[frames[0]].look, spec)
     if is_size_open(options, spec):
         diameter = diameter_seen(groups[frames[0]].answers, spec)
         options = options.changed(object_diameter=diameter)
-        scale = scale_for(image, spec, options)
+        scale = scale_for(facing, spec, options)
         if set(scale) != {1.0}:
-            groups = yield from _iter_fit_groups(image, model, options, scale, frames, engine)
+            groups = yield from _iter_fit_groups(facing, model, options, scale, frames, engine)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
-    notes += [*_color_note(image, options, spec), *size_notes(image, scale, options, spec), *dict.fromkeys(engine.said)]
+    notes += [*_color_note(image, options, spec), *orientation_notes(image, spec)]
+    notes += [*size_notes(facing, scale, options, spec), *dict.fromkeys(engine.said)]
     return Fitted(
         image=image,
         source=source,
         model=model,
         options=options,
+        turn=turn,
         scale=scale,
         frames=frames,
         engine=engine,

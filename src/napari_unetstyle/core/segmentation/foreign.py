@@ -10,6 +10,7 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
 from napari_unetstyle.core.segmentation.options import make_options
+from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.scale import scale_for
 from napari_unetstyle.core.segmentation.segment import open_image
@@ -54,6 +55,7 @@ def domain_distance(
     spec = (model if isinstance(model, Model) else (store or ModelStore()).load(model)).spec
     check_plane(picture, spec, chosen)
     picture = turned(in_stain(picture, chosen.channel), chosen.plane)
+    picture = Turn.of(picture, spec.input.orientation).image(picture)
     chosen = resolved(chosen, spec, picture)
     frames = frames_of(picture, spec.network.spatial_dims, chosen)
     shared = tuple(picture.frames(spec.network.spatial_dims)) if chosen.statistics == "picture" else frames[:1]

@@ -13,7 +13,9 @@ from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.scratch import IN_MEMORY
 from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
+from napari_unetstyle.core.segmentation.flips import Box
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.planes import PLANES, turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
@@ -73,11 +75,14 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     looking = running = 0
     for plane in PLANES if asked.plane == "all" else (asked.plane,):
         options, seen = asked.changed(plane=plane), turned(image, plane)
-        scale, frames = scale_for(seen, model.spec, options), seen.frames(engine.dims)
-        frame = seen.frame(frames[0], engine.dims)
+        turn, frames = Turn.of(seen, model.spec.input.orientation), seen.frames(engine.dims)
+        shape = seen.frame(frames[0], engine.dims).shape
+        box = turn.box(scope(options, shape), shape)
+        seen = turn.image(seen)
+        scale, frame = scale_for(seen, model.spec, options), seen.frame(frames[0], engine.dims)
         shape = frame.shape
         looking = max(looking, _looking(network, scaled_shape(shape, scale), len(frames), options))
-        running = max(running, _running(network, frame, scale, options, engine))
+        running = max(running, _running(network, frame, box, scale, options, engine))
     running += probabilities + (_kept(_SUM * channels * pixels, options) if asked.plane == "all" else 0)
     if (options.output or "objects") == "objects" and model.spec.separation:
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
@@ -161,14 +166,14 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     return round(scattered * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
 
 
-def _running(network: UNet, frame: Frame, scale: Scale, options: SegmentOptions, engine: Engine) -> int:
-    """The largest column of the picture, streamed."""
+def _running(network: UNet, frame: Frame, box: Box, scale: Scale, options: SegmentOptions, engine: Engine) -> int:
+    """The largest column of a box of the picture, streamed."""
     from napari_unetstyle.core.inference.probability import Cut, columns_of
     from napari_unetstyle.core.inference.streaming import stream_bytes
 
     shape, scaled = frame.shape, scaled_shape(frame.shape, scale)
     resampler, reading = Resampler(scaled, shape), Resampler(shape, scaled)
-    box = resampler.needs(scope(options, shape))
+    box = resampler.needs(box)
     columns = columns_of(network, box, resampler.source, engine)
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]

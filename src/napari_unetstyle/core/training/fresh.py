@@ -14,6 +14,7 @@ from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import SMALLEST, plan
 from napari_unetstyle.core.networks.spec import Kernel, NetworkSpec, Stride
+from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.training.lessons import Said, label_diameter
 
 WIDTHS = (16, 32, 64, 128, 256)
@@ -52,6 +53,8 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
     images, is_objects = [c.image for c in corrections], corrections[0].output == "objects"
     dims = 3 if corrections[0].dims == 3 else 2
     channels, count = _channels(images[0])
+    orientation = images[0].geometry.orientation if dims == 3 and all(i.geometry.is_anatomical for i in images) else ""
+    images = [Turn.of(image, orientation or None).image(image) for image in images]
     spacing, unit = _spacing(images, dims) if dims == 3 else (None, None)
     strides, kernels = _plan(images, spacing, dims)
     said = (learned(correction) for correction in corrections)
@@ -69,6 +72,7 @@ def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[s
             channels=channels,
             spacing=spacing,
             unit=unit,
+            orientation=orientation or None,
             region=_REGION[dims],
         ),
         classes=class_specs(classes),

@@ -19,6 +19,7 @@ from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
 from napari_unetstyle.core.training.patches import Example, renumbered, unit_range
@@ -142,22 +143,24 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
     options
         How pictures are segmented; see :func:`sized`.
     """
-    image, dims = in_stain(said.correction.image, options.channel), spec.network.spatial_dims
+    turn, dims = Turn.of(said.correction.image, spec.input.orientation), spec.network.spatial_dims
+    image, given, valid = turn.image(said.correction.image), turn.seen(said.targets), turn.seen(said.valid)
+    image = in_stain(image, options.channel)
     scale = scale_for(image, spec, sized(options, said, spec))
-    box = _box(said.valid, spec.input.region, scale)
+    box = _box(valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)
     channel = channel_index(image, options.channel)
     chosen = pixels if channel is None else pixels[channel : channel + 1]
     shown = unit_range(np.asarray(select_channels(chosen, spec.input, spec.network.in_channels)))
     target = scaled_shape(shown.shape[1:], scale)
-    given = np.stack([said.targets[0][box], renumbered(said.targets[1][box])])
+    targets = np.stack([given[0][box], renumbered(given[1][box])])
     if target == shown.shape[1:]:
-        return Example(np.ascontiguousarray(shown), given, said.valid[box].copy(), name=image.name)
+        return Example(np.ascontiguousarray(shown), targets, valid[box].copy(), name=image.name)
     everything = tuple(slice(0, n) for n in target)
     resized = Resampler(shown.shape[1:], target).apply(shown, everything)
     nearest = np.ix_(*(_nearest(n, m) for n, m in zip(shown.shape[1:], target, strict=True)))
-    labels = np.stack([targets[nearest] for targets in given])
-    return Example(resized, labels, said.valid[box][nearest], name=image.name)
+    labels = np.stack([one[nearest] for one in targets])
+    return Example(resized, labels, valid[box][nearest], name=image.name)
 
 
 def sized(options: SegmentOptions, said: Said, spec: ModelSpec) -> SegmentOptions:
