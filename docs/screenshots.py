@@ -1,7 +1,8 @@
-"""Take the pictures of the documentation: ``python docs/screenshots.py [FOLDER] [THEME] [tutorial]``.
+"""Take the pictures of the documentation: ``python docs/screenshots.py [FOLDER] [THEME] [tutorial | style]``.
 
 A real napari with the real model; needs a display (``xvfb-run`` gives one) and the package itself. With ``tutorial``,
-only those of the tutorial on teaching, which take a few minutes, because they teach.
+only those of the tutorial on teaching, which take a few minutes, because they teach; with ``style``, every state of the
+tab *Style*.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import napari
 import numpy as np
 import phantom
 import PIL.Image
-from qtpy.QtWidgets import QApplication
+from numpy.typing import NDArray
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core import Image, read_image
@@ -33,7 +36,7 @@ from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.series_chooser import show_series
 
-SIZE, SMALL = (1280, 720), (1080, 700)
+SIZE, SMALL, SMALLEST = (1280, 720), (1080, 700), (900, 560)
 PATIENCE = 120  # seconds
 LESSON = 10.0  # minutes of teaching, so that a slow machine has enough of them, too
 
@@ -63,11 +66,11 @@ class Studio:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def take(self, name: str, *, at_once: bool = False) -> None:
-        """Save what the window shows."""
+    def take(self, name: str, *, at_once: bool = False, dock: bool = False) -> None:
+        """Save what the window shows, or its dock alone."""
         if not at_once:
             self.wait()
-        pixels = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+        pixels = _pixels(self.dock) if dock else self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
         small = PIL.Image.fromarray(pixels).quantize(self.colors, dither=PIL.Image.Dither.NONE)
         small.save(self.folder / f"dock-{name}.png", optimize=True)
 
@@ -86,6 +89,13 @@ class Studio:
         """Press the button and wait for the end."""
         self.dock.segment.segment.click()
         self.wait(lambda: not self.dock.segment.is_running)
+
+
+def _pixels(widget: QWidget) -> NDArray[np.uint8]:
+    """``(Y, X, 3)``"""
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    lines = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+    return lines.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()].reshape(image.height(), -1, 3)
 
 
 def main(folder: Path, theme: str) -> None:
@@ -111,7 +121,6 @@ def main(folder: Path, theme: str) -> None:
     panel.results.box.table.click()
     studio.show_tab("Models")
     studio.take("models")
-    restyled(studio)
     studio.show_tab("Segment")
     running(studio)
     failed(studio)
@@ -155,19 +164,134 @@ def tutorial(folder: Path, theme: str) -> None:
     studio.viewer.close()
 
 
+def style(folder: Path, theme: str) -> None:
+    """Every state of the tab *Style*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    studio = Studio(folder, theme)
+    studio.colors = 64
+    studio.viewer.window.resize(*SMALL)
+    studio.show_tab("Style")
+    studio.take("style-empty", dock=True)
+    restyled(studio)
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    panel.advanced.click()
+    studio.take("style-advanced", dock=True)
+    panel.advanced.click()
+    panel.apply.click()
+    studio.wait(lambda: panel.message.text.startswith("Made"))
+    studio.take("style-done")
+    viewer.layers.remove(viewer.layers[-1])
+    not_fitting(studio)
+    refused(studio)
+    bank(studio)
+    texture_coming(studio)
+    studio.viewer.close()
+
+
 def restyled(studio: Studio) -> None:
     """Fluorescence, about to look like H&E."""
     viewer, panel = studio.viewer, studio.dock.style_panel
     viewer.layers.clear()
     for name in ("nuclei-he", "nuclei-fluorescence"):
         viewer.add_image(np.asarray(read_image(sample_folder() / f"{name}.tif").array), name=name)
+    studio.show_tab("Segment")
     studio.segment()
     studio.show_tab("Style")
     panel.layers.setCurrentText("nuclei-fluorescence")
     panel.styles.tick([viewer.layers["nuclei-he"]])
-    studio.wait(lambda: panel.preview.shown is not None and bool(panel.preview.words.text()))
     viewer.fit_to_view()
+    previewed(studio)
     studio.take("style")
+
+
+def previewed(studio: Studio) -> None:
+    """Wait for the preview of what the form says now."""
+    preview = studio.dock.style_panel.preview
+    preview.touch()
+    studio.wait(seconds=0.3)  # in which nothing changes
+    studio.wait(lambda: not preview._slot.is_busy)
+
+
+def texture_coming(studio: Studio) -> None:
+    """Gatys, before and while it is made, of parts that take seconds."""
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    viewer.window.resize(*SMALL)
+    viewer.layers.clear()
+    for name in ("nuclei-he", "nuclei-fluorescence"):
+        picture = np.asarray(read_image(sample_folder() / f"{name}.tif").array)
+        viewer.add_image(picture[60:236, 60:236], name=name)
+    studio.show_tab("Segment")
+    studio.segment()
+    studio.show_tab("Style")
+    panel.layers.setCurrentText("nuclei-fluorescence")
+    panel.styles.tick([viewer.layers["nuclei-he"]])
+    panel.advanced.click()
+    panel.method.setCurrentIndex(panel.method.findData("gatys"))
+    previewed(studio)
+    studio.take("style-gatys-before", dock=True)
+    panel.apply.click()
+    studio.wait(lambda: panel.progress.bar.value() > 500, seconds=0.1)
+    studio.take("style-gatys", at_once=True, dock=True)
+    studio.wait(lambda: panel.message.text.startswith("Made"))
+    studio.take("style-gatys-done", dock=True)
+
+
+def not_fitting(studio: Studio) -> None:
+    """H&E like a CT: structure is lost."""
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    viewer.layers.clear()
+    viewer.add_image(np.asarray(read_image(sample_folder() / "nuclei-he.tif").array), name="nuclei-he")
+    studio.show_tab("Segment")
+    studio.segment()
+    studio.show_tab("Style")
+    panel.styles.tick([one for one in panel.refresh_kept() if one.name == "ct"])
+    previewed(studio)
+    studio.take("style-not-fitting", dock=True)
+
+
+def refused(studio: Studio) -> None:
+    """Styles that the picture cannot take."""
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    flat = viewer.add_image(np.full((64, 64), 7, np.uint8), name="blank")
+    panel.layers.setCurrentText("nuclei-he")
+    panel.styles.tick([flat])
+    previewed(studio)
+    studio.take("style-constant", dock=True)
+    two = np.asarray(read_image(sample_folder() / "timelapse-two-channels.tif").array)
+    viewer.add_image(two, name="timelapse", axis_labels=("t", "c", "y", "x"))
+    panel.layers.setCurrentText("timelapse")
+    panel.styles.tick([viewer.layers["nuclei-he"]])
+    previewed(studio)
+    studio.take("style-channels", dock=True)
+    panel.layers.setCurrentText("nuclei-he")
+    panel.styles.tick([one for one in panel.refresh_kept() if one.name == "fluorescence"])
+    panel.method.setCurrentIndex(panel.method.findData("any"))
+    studio.take("style-refused", dock=True)
+    panel.method.setCurrentIndex(0)
+
+
+def bank(studio: Studio) -> None:
+    """A style kept with a small picture, in a small window."""
+    viewer, panel = studio.viewer, studio.dock.style_panel
+    viewer.layers.clear()
+    for name in ("nuclei-he", "nuclei-fluorescence"):
+        viewer.add_image(np.asarray(read_image(sample_folder() / f"{name}.tif").array), name=name)
+    panel.layers.setCurrentText("nuclei-fluorescence")
+    panel.styles.tick([viewer.layers["nuclei-he"]])
+    previewed(studio)
+    shelf = panel.shelf
+    shelf.keep.click()
+    shelf.name.setText("scanner-2")
+    shelf.about.setText("H&E of the second scanner")
+    shelf.thumbnail.click()
+    studio.take("style-keep", dock=True)
+    shelf.confirm.click()
+    studio.wait(lambda: "kept" in shelf.message.text)
+    panel.styles.tick([one for one in panel.refresh_kept() if one.name == "scanner-2"])
+    previewed(studio)
+    studio.take("style-bank", dock=True)
+    viewer.window.resize(*SMALLEST)
+    studio.take("style-small")
 
 
 def running(studio: Studio) -> None:
@@ -257,4 +381,4 @@ def several_series(studio: Studio) -> None:
 
 if __name__ == "__main__":
     given = [*sys.argv[1:], *(Path(__file__).parent / "images", "dark")[len(sys.argv) - 1 :]]
-    (tutorial if "tutorial" in given else main)(Path(given[0]), given[1])
+    {"tutorial": tutorial, "style": style}.get(given[-1], main)(Path(given[0]), given[1])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
@@ -35,8 +36,9 @@ from napari_unetstyle.core.style.stylize import iter_stylize
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.layers import STYLE
 from napari_unetstyle.widgets.opening import PATH
+from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.style_panel import STARTS, WITH_APPLY, WORDS
-from napari_unetstyle.widgets.style_preview import COLOR, Labeled, Step, StyleRequest
+from napari_unetstyle.widgets.style_preview import COLOR, MADE, Labeled, Step, StyleRequest
 from napari_unetstyle.widgets.style_shelf import WHAT_IS_KEPT
 from napari_unetstyle.widgets.style_sight import iter_judged, iter_preview
 from tests.widgets.fake_core import WAIT, blobs
@@ -251,6 +253,29 @@ def test_a_style_that_cannot_be_is_said_and_changes_nothing(two: Any, qtbot: Any
     assert len(viewer.layers) == 3
 
 
+def test_what_was_said_of_one_picture_is_not_said_of_another(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
+    panel, viewer = two.style_panel, two.viewer
+    style = panel.styles.box_of(viewer.layers["slide9"])
+    tick(style)
+    finish(panel, qtbot, click)
+    viewer.layers["slide9"].name = "slide 9"  # the same picture
+    assert "Made the layer" in panel.message.text
+    viewer.add_image(blobs(), name="slide8")
+    panel.layers.setCurrentText("slide8")
+    assert panel.message.text == ""
+
+
+def test_a_style_that_is_ticked_for_a_person_is_seen(qtbot: Any) -> None:
+    styles = PictureList(ViewerModel(), "")
+    qtbot.addWidget(styles)
+    styles.set_kept(StyleBank().list())
+    styles.show()
+    last = styles._kept[-1]
+    assert styles.box_of(last).visibleRegion().isEmpty()
+    styles.tick([last])
+    qtbot.waitUntil(lambda: not styles.box_of(last).visibleRegion().isEmpty(), timeout=MS)
+
+
 def test_stop_changes_nothing(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
     panel = two.style_panel
     tick(panel.styles.box_of(two.viewer.layers["slide9"]))
@@ -297,7 +322,7 @@ def test_a_neural_style_shows_itself_getting_there(two: Any, qtbot: Any, click: 
     begun = pixels_of(preview.after)
     finish(panel, qtbot, click, 4 * MS)  # torch's optimizers take seconds to be imported
     qtbot.waitUntil(lambda: preview.words.text() == "", timeout=MS)  # APPLY has said it
-    assert preview.caption.text() == "so far"
+    assert preview.caption.text() == MADE
     assert not np.array_equal(pixels_of(preview.after), begun)
     marked = (pixels_of(preview.after) == COLOR[:3]).all(axis=-1)
     assert marked.any()
@@ -599,6 +624,7 @@ def test_apply_says_whether_labels_still_fit_of_each_method(two: Any, qtbot: Any
         made = np.moveaxis(viewer.layers[-1].data, -1, 0)
         words = check_content(blobs()[np.newaxis], made, labels).words
         assert f"With 'nuclei' on it: {words}" in panel.message.text
+        assert panel.message.text.count("Bright and dark") == 1
     viewer.layers["nuclei"].visible = False
     finish(panel, qtbot, click, 4 * MS)
     assert "on it" not in panel.message.text
@@ -647,5 +673,6 @@ def test_a_step_is_shown_of_the_part_in_sight_and_says_its_slice() -> None:
     step = Step(pixels=pixels, frame=(3,), run=request)
     np.testing.assert_array_equal(step.part(request), pixels[:, 10:50, 20:80])
     assert step.caption(request) == "so far, slice 3, at full strength"
+    assert dataclasses.replace(step, is_last=True).caption(request).startswith(f"{MADE}, slice 3")
     assert request.is_same_run(dataclasses.replace(request, at=(slice(0, 5), slice(0, 5))))
     assert not request.is_same_run(dataclasses.replace(request, options=StyleOptions()))

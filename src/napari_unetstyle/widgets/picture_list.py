@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QCheckBox, QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unetstyle.widgets.parts import Words, follow, scroll_down_only
+from napari_unetstyle.widgets.parts import Words, bring_into_sight, follow, scroll_down_only
 from napari_unetstyle.widgets.style_layers import Style, is_kept, own_pictures
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class PictureList(QWidget):
         """Tick these and no others."""
         for style, box in self._boxes:
             box.setChecked(any(_same(style, other) for other in styles))
+        if (first := next((box for _, box in self._boxes if box.isChecked()), None)) is not None:
+            bring_into_sight(first)
 
     def box_of(self, style: Style) -> QCheckBox:
         """The box of a listed picture or style."""

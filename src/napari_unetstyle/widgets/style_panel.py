@@ -25,7 +25,8 @@ from qtpy.QtWidgets import (
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.change import NEURAL, TEXTURED, TRAINED, StyleOptions
+from napari_unetstyle.core.style.change import EXCHANGED, NEURAL, TEXTURED, TRAINED, StyleOptions
+from napari_unetstyle.core.style.content_check import INVERTED
 from napari_unetstyle.core.style.gatys import GatysOptions
 from napari_unetstyle.core.style.photometric import METHODS
 from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
@@ -95,6 +96,7 @@ class StylePanel(QWidget):
         self._place: StylePlace | None = None
         self._styles: list[str] = []
         self._judged = ""  # name of the labels that are checked
+        self._told: tuple[object, list[Style]] | None = None  # picture and styles that what is said is about
         self._run: StyleRequest | None = None
         self._copy: Callable[[str], None] | None = None
         self.nothing = Words(NO_PICTURE)
@@ -255,6 +257,7 @@ class StylePanel(QWidget):
         self._copy = partial(_copy, image, layer, list(zip(styles, chosen, strict=True)), self.options)
         self.preview.pause()
         self.progress.begin("starting…")
+        bring_into_sight(self.progress)
         labels = None if lying is None else stored(lying)
         self._run = StyleRequest(image=image, styles=tuple(styles), options=self.options, at=(), labels=None)
         self._slot.start(self._calls.iter_stylize(image, styles, self.options, labels))
@@ -277,6 +280,9 @@ class StylePanel(QWidget):
 
     def _show(self) -> None:
         has_picture, ticked = self.layer is not None, self.styles.ticked
+        if self._told is not None and self._told != (self.layer, ticked):
+            self.message.clear()
+            self._told = None
         self.nothing.setVisible(not has_picture)
         self.form.setVisible(has_picture)
         self._show_method(ticked)
@@ -350,7 +356,7 @@ class StylePanel(QWidget):
         sizes = [run.image.size(axis) for axis in run.image.axes if axis != "C"][:-2]
         done = math.ceil(progress.fraction * math.prod(sizes) - 1e-6) - 1  # slices that are behind this one
         frame = tuple(int(i) for i in np.unravel_index(max(0, done), sizes)) if sizes else ()
-        self.preview.show_step(Step(pixels=pixels, frame=frame, run=run))
+        self.preview.show_step(Step(pixels=pixels, frame=frame, run=run, is_last=progress.fraction == 1))
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
@@ -370,6 +376,7 @@ class StylePanel(QWidget):
         assert place is not None
         changes = place.placement.changes(self._viewer)
         if changes:
+            self._told = None  # a question stays until it is answered
             self.message.ask(
                 f"{place.placement.name!r} was {' and '.join(changes)} meanwhile. What was made is of the picture "
                 "as it was.",
@@ -381,7 +388,8 @@ class StylePanel(QWidget):
 
     def _add(self, judged: Judged, place: StylePlace, styles: list[str]) -> None:
         layer = add_styled(self._viewer, judged.styled, place, styles)
-        said = [f"Made the layer {layer.name!r}; the picture is as it was.", *judged.styled.notes]
+        notes = [note for note in judged.styled.notes if note != EXCHANGED or INVERTED not in judged.words]
+        said = [f"Made the layer {layer.name!r}; the picture is as it was.", *notes]
         said += [f"With {self._judged!r} on it: {judged.words}"] if judged.words else []
         words = " ".join(said)
         copy = self._copy
@@ -390,12 +398,14 @@ class StylePanel(QWidget):
 
     def _say(self, text: str, *actions: Action) -> None:
         self.message.say(text, *actions)
+        self._told = self.layer, self.styles.ticked
         bring_into_sight(self.message)
 
     def _fail(self, failed: Failed) -> None:
         self.preview.pause()
         self.preview.hide()  # it would say the same
         self.message.fail(failed)
+        self._told = self.layer, self.styles.ticked
         bring_into_sight(self.message)
 
 

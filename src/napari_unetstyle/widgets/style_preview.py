@@ -114,11 +114,14 @@ class Step:
         Which slice it is.
     run
         What is being made.
+    is_last
+        Whether nothing more comes.
     """
 
     pixels: NDArray[Any]
     frame: tuple[int, ...]
     run: StyleRequest
+    is_last: bool = False
 
     def part(self, request: StyleRequest) -> NDArray[Any]:
         """Of what a request shows, in whatever slice."""
@@ -127,7 +130,9 @@ class Step:
     def caption(self, request: StyleRequest) -> str:
         """What stands below it."""
         where = f", slice {'.'.join(map(str, self.frame))}" if self.frame != request.frame else ""
-        return f"{SO_FAR}{where}{', at full strength' if request.options.strength < 1 else ''}"
+        return (
+            f"{MADE if self.is_last else SO_FAR}{where}{', at full strength' if request.options.strength < 1 else ''}"
+        )
 
 
 class StylePreview(QWidget):

@@ -75,7 +75,7 @@ class StyleShelf(QWidget):
         for words, field, example in (
             ("Name", self.name, EXAMPLE),
             ("About", self.about, "optional: what it is the style of"),
-            ("License", self.license, "optional: what others may do with it"),
+            ("License", self.license, "optional: who may use it"),
         ):
             field.setPlaceholderText(example)
             field.returnPressed.connect(self._on_confirm)

@@ -19,6 +19,7 @@ NEURAL = ("gatys", ANY)
 TRAINED = ("fast",)
 """Methods that make texture, too, with a network that was trained for the style."""
 TEXTURED = (*NEURAL, *TRAINED)
+EXCHANGED = "Bright and dark were exchanged."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -
 
 def notes_of(content: Reference, wanted: Reference, options: StyleOptions) -> tuple[str, ...]:
     """Sentences a person should see."""
-    notes = ["Bright and dark were exchanged."] if is_to_invert(content, wanted, options) else []
+    notes = [EXCHANGED] if is_to_invert(content, wanted, options) else []
     if content.is_constant:
         notes.append("The picture has the same value everywhere.")
     if options.method == "stain" and options.strength > 0 and (lacking := _lacking(content, wanted)):

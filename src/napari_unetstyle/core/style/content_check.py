@@ -22,6 +22,7 @@ _Field = NDArray[np.float32]  # (*spatial), one value a pixel
 LEAST_EDGES = 0.9
 LEAST_CONTRAST = 0.75
 LEAST_STRUCTURE = 0.75
+INVERTED = "Bright and dark have changed places everywhere."
 
 _TAILS = (0.1, 99.9)
 _BAND = 3  # pixels to either side of the border
@@ -231,7 +232,7 @@ def _judged(edges: float, contrast: float, structure: float, is_inverted: bool) 
         )
         if is_wrong
     ]
-    inverted = " Bright and dark have changed places everywhere." if is_inverted else ""
+    inverted = f" {INVERTED}" if is_inverted else ""
     words = f"The labels no longer fit: {'; '.join(wrong)}." if wrong else f"The labels still fit.{inverted}"
     return ContentCheck(
         edges=edges, contrast=contrast, structure=structure, is_inverted=is_inverted, holds=not wrong, words=words

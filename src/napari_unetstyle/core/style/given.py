@@ -119,9 +119,10 @@ def reference_of(style: Any, *, texture: bool = False) -> Reference:
 
 def _varied(reference: Reference) -> Reference:
     if reference.is_constant:
+        name = f" {reference.name!r}" if reference.name else ""
         raise OptionError(
-            f"The style {reference.name or 'picture'} has the same value everywhere, so there is nothing to look like. "
-            "Choose a picture with something in it."
+            f"The style{name} has the same value everywhere, so there is nothing to look like. Choose a picture with "
+            "something in it."
         )
     return reference
 
