@@ -106,6 +106,15 @@ def test_segmenting_says_it_with_the_same_number(tiny: Model) -> None:
     assert not [note for note in near.notes if "Unlike" in note]
 
 
+def test_it_is_found_in_the_room_of_styles_too() -> None:
+    from napari_unetstyle import core
+    from napari_unetstyle.core import style
+
+    assert style.domain_distance is core.domain_distance
+    with pytest.raises(AttributeError, match="no attribute 'domain_distanc'"):
+        style.domain_distanc  # noqa: B018
+
+
 def test_where_a_model_does_not_say_what_it_has_seen_nothing_is_claimed(tiny: Model) -> None:
     result = segment(as_image(blobs(3)[0]), tiny, device="cpu")
     assert result.distance is None
