@@ -9,6 +9,7 @@ from skimage.draw import ellipse
 
 from napari_unetstyle.core import Reference, StyleOptions, check_content
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.style import content_check
 from napari_unetstyle.core.style.change import change_of
 
 COUNT = 24  # pictures of each kind
@@ -145,6 +146,18 @@ def test_unknown_pixels_are_not_judged():
     changed[:, :, : SHAPE[1] // 3] = made_up(pixels, np.random.default_rng(0))[:, :, : SHAPE[1] // 3]
     assert not check_content(pixels, changed, ids).holds
     assert check_content(pixels, changed, unknown).holds
+
+
+def test_a_picture_in_several_styles_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, ids = scene(3)
+    styles = [1 - pixels, pixels**2, np.roll(pixels, 3, axis=-1)]
+    apart = [check_content(pixels, style, ids) for style in styles]
+    looked = []
+    near = content_check._objects
+    monkeypatch.setattr(content_check, "_objects", lambda labels: (looked.append(1), near(labels))[1])
+    content = content_check.Content(pixels, ids)
+    assert [content.judge(style) for style in styles] == apart
+    assert len(looked) == 1
 
 
 def test_what_does_not_fit_is_refused():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,21 +88,64 @@ def check_content(content: Pixels, styled: Pixels, labels: NDArray[Any]) -> Cont
     ImageError
         If the shapes do not fit, or a pixel is NaN or Inf.
     """
-    before, after = _field(content), _field(styled)
-    if not before.shape == after.shape == labels.shape:
-        raise ImageError(
-            f"The picture {before.shape}, its styled version {after.shape} and the labels {labels.shape} must have "
-            "the same shape. Give all three of one picture."
-        )
-    objects, rings = _objects(labels)
-    band = _band(objects, rings)
-    covariance, variance, changed = _windows(before, after)
-    sign = -1.0 if covariance[band].sum() < 0 else 1.0
-    has_border = bool((rings > 0).any())
-    edges = _edges(before, sign * after, np.where(band, objects + rings, 0)) if has_border else 1.0
-    contrast = _contrast(before, sign * after, objects, rings) if has_border else 1.0
-    structure = _structure(sign * covariance, variance, changed, band, labels >= 0)
-    return _judged(edges, contrast, structure, sign < 0)
+    return Content(content, labels).judge(styled)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """A picture with labels that is judged in several styles; what is measured of it itself is measured once.
+
+    Attributes
+    ----------
+    pixels, labels
+        As for :func:`check_content`.
+    """
+
+    pixels: Pixels
+    labels: NDArray[Any]
+
+    def judge(self, styled: Pixels) -> ContentCheck:
+        """As :func:`check_content`; errors as there."""
+        before, after = self._before, _field(styled)
+        if not before.shape == after.shape == self.labels.shape:
+            raise ImageError(
+                f"The picture {before.shape}, its styled version {after.shape} and the labels {self.labels.shape} "
+                "must have the same shape. Give all three of one picture."
+            )
+        objects, rings, band = self._areas
+        bands, variance = self._windows
+        now = _bands(after)
+        covariance, changed = _blurred(bands * now), _blurred(now * now)
+        sign = -1.0 if covariance[band].sum() < 0 else 1.0
+        has_border = bool((rings > 0).any())
+        edges = _edges(self._slopes, sign * after, np.where(band, objects + rings, 0)) if has_border else 1.0
+        contrast = _contrast(self._differences, _differences(sign * after, objects, rings)) if has_border else 1.0
+        structure = _structure(sign * covariance, variance, changed, band, self.labels >= 0)
+        return _judged(edges, contrast, structure, sign < 0)
+
+    @cached_property
+    def _before(self) -> _Field:
+        return _field(self.pixels)
+
+    @cached_property
+    def _areas(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+        """Objects, what is near them, and the band round their borders."""
+        objects, rings = _objects(self.labels)
+        return objects, rings, _band(objects, rings)
+
+    @cached_property
+    def _windows(self) -> tuple[_Field, _Field]:
+        bands = _bands(self._before)
+        return bands, _blurred(bands * bands)
+
+    @cached_property
+    def _slopes(self) -> _Field:
+        return _gradient(self._before)
+
+    @cached_property
+    def _differences(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        objects, rings, _ = self._areas
+        return _differences(self._before, objects, rings)
 
 
 def _field(pixels: Pixels) -> _Field:
@@ -135,10 +179,9 @@ def _band(objects: NDArray[np.int32], rings: NDArray[np.int32]) -> NDArray[np.bo
     return (rings > 0) | (inner & (objects > 0))
 
 
-def _windows(before: _Field, after: _Field) -> tuple[_Field, _Field, _Field]:
-    """Covariance of the two, and variance of each, in a Gaussian window round every pixel."""
-    a, b = (_blurred(field, _GRAIN) - _blurred(field, np.hypot(_GRAIN, _WINDOW)) for field in (before, after))
-    return _blurred(a * b), _blurred(a * a), _blurred(b * b)
+def _bands(field: _Field) -> _Field:
+    """What is coarser than grain and finer than the window; its products are blurred to covariances there."""
+    return _blurred(field, _GRAIN) - _blurred(field, np.hypot(_GRAIN, _WINDOW))
 
 
 def _blurred(field: _Field, sigma: float = _WINDOW) -> _Field:
@@ -160,9 +203,11 @@ def _structure(
     return float(np.clip(min(likeness, own), 0, 1))
 
 
-def _contrast(before: _Field, after: _Field, objects: NDArray[np.int32], rings: NDArray[np.int32]) -> float:
-    was, was_clear = _differences(before, objects, rings)
-    now, now_clear = _differences(after, objects, rings)
+def _contrast(
+    before: tuple[NDArray[np.float64], NDArray[np.float64]], after: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> float:
+    """From the differences of the objects, see :func:`_differences`."""
+    (was, was_clear), (now, now_clear) = before, after
     with np.errstate(invalid="ignore"):  # an object without background round it has no difference
         visible = np.abs(was_clear) > _VISIBLE
         strong = now * np.sign(was) >= _WEAKER * np.abs(was)
@@ -188,11 +233,12 @@ def _moments(field: _Field, areas: NDArray[np.int32], count: int) -> tuple[NDArr
         return mean, np.maximum(squares / sizes - mean**2, 0)
 
 
-def _edges(before: _Field, after: _Field, borders: NDArray[np.int32]) -> float:
+def _edges(slopes: _Field, after: _Field, borders: NDArray[np.int32]) -> float:
+    """Agreement with the gradient of the picture as it was."""
     at = np.nonzero(borders)
     numbers = borders[at]
-    was = np.stack([slope[at] for slope in _gradient(before)])
-    padded = np.pad(_gradient(after), [(0, 0), *[(_FAR, _FAR)] * before.ndim], mode="edge")
+    was = np.stack([slope[at] for slope in slopes])
+    padded = np.pad(_gradient(after), [(0, 0), *[(_FAR, _FAR)] * after.ndim], mode="edge")
     size = int(numbers.max()) + 1
 
     def agreement(offset: tuple[int, ...]) -> NDArray[np.float64]:
@@ -203,8 +249,8 @@ def _edges(before: _Field, after: _Field, borders: NDArray[np.int32]) -> float:
         return np.asarray(products / np.sqrt(energy * strength + 1e-12))
 
     strength = np.bincount(numbers, (was * was).sum(axis=0), size)
-    in_place = agreement((0,) * before.ndim)
-    displaced = np.max([agreement(offset) for offset in _offsets(before.ndim)], axis=0)
+    in_place = agreement((0,) * after.ndim)
+    displaced = np.max([agreement(offset) for offset in _offsets(after.ndim)], axis=0)
     kept = np.clip(in_place, 0, None) / np.maximum(np.maximum(in_place, displaced), 1e-6)
     return float((kept * strength).sum() / max(strength.sum(), 1e-12)) if strength.sum() > 1e-9 else 1.0
 

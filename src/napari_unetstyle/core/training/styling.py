@@ -14,8 +14,7 @@ from napari_unetstyle.core.annotation.known import UNKNOWN, as_given
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.style.augment import StyleAugment, can_texture, in_style
 from napari_unetstyle.core.style.change import ANY, StyleOptions
-from napari_unetstyle.core.style.content_check import check_content
-from napari_unetstyle.core.style.pixels import Pixels
+from napari_unetstyle.core.style.content_check import Content
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training.patches import Example
 
@@ -70,7 +69,7 @@ class StyledExamples:
 
 
 def iter_styled(examples: Sequence[Example], styles: Sequence[Reference]) -> Steps[StyledExamples]:
-    """Give each picture those styles that its labels survive by every method that is used; see :func:`check_content`.
+    """Give each picture those styles that its labels survive by every method that is used; see :class:`Content`.
 
     Judged at full strength: each style alone, in up to three parts that hold labels; then the farthest that may be
     drawn of them, in the one with most, and where that fails, less far.
@@ -123,10 +122,10 @@ def _augmentation(bank: Sequence[Reference], trial: _Trial) -> StyleAugment | No
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A picture's parts ``(C, *spatial)`` with labels ``(*spatial,)``, in which styles are tried on it."""
+    """A picture's parts with labels, in which styles are tried on it."""
 
     look: Reference
-    parts: tuple[tuple[Pixels, NDArray[np.int32]], ...]
+    parts: tuple[Content, ...]
 
     @classmethod
     def of(cls, example: Example) -> _Trial:
@@ -134,7 +133,7 @@ class _Trial:
         labels = objects if (objects > 0).any() else as_given(classes)
         known = labels if example.valid is None else np.where(example.valid, labels, UNKNOWN)
         boxes = _boxes(known > 0)
-        return cls(example.look, tuple((example.image[(slice(None), *box)], known[box]) for box in boxes))
+        return cls(example.look, tuple(Content(example.image[(slice(None), *box)], known[box]) for box in boxes))
 
     @property
     def first(self) -> _Trial:
@@ -144,10 +143,10 @@ class _Trial:
     def survives(self, styles: Sequence[Reference], methods: Sequence[str]) -> bool:
         """Whether the labels describe every part in every style by every method."""
         tried = itertools.product(styles, methods, self.parts)
-        return all(self._fits(pixels, labels, style, method) for style, method, (pixels, labels) in tried)
+        return all(self._fits(part, style, method) for style, method, part in tried)
 
-    def _fits(self, pixels: Pixels, labels: NDArray[np.int32], style: Reference, method: str) -> bool:
-        return check_content(pixels, in_style(pixels, self.look, style, StyleOptions(method=method)), labels).holds
+    def _fits(self, part: Content, style: Reference, method: str) -> bool:
+        return part.judge(in_style(part.pixels, self.look, style, StyleOptions(method=method))).holds
 
 
 def _boxes(marked: NDArray[np.bool_]) -> list[tuple[Any, ...]]:
