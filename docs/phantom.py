@@ -1,4 +1,4 @@
-"""A drawn CT of an abdomen, and runs that find what was drawn: for pictures of the dock."""
+"""A drawn CT and MR of an abdomen, and runs that find what was drawn: for pictures of the documentation."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def abdomen(seed: int = 1) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         values[part] = value
     noisy = gaussian_filter(values, 0.6) + gaussian_filter(rng.normal(0, 60, SHAPE), 0.7)
     return np.round(noisy).astype(np.int16), np.where(kidneys, 2, np.where(liver, 1, 0)).astype(np.uint8)
+
+
+def resonance(seed: int = 1, other: bool = False) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """The same volume as T1-weighted MR, and its labels; `other`: as a scanner with another gain and coil has it."""
+    values, labels = abdomen(seed)
+    tissues, signals = (AIR, FAT, MUSCLE, LIVER, KIDNEY, BONE), (15, 850, 330, 430, 260, 200)
+    signal = gaussian_filter(np.interp(values, tissues, signals), 0.5)
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    coil = 1 + 0.35 * (x if other else y) - 0.1 * z
+    noisy = signal * coil + np.random.default_rng(seed).normal(0, 12, SHAPE)
+    shown = 3000 * (noisy.clip(0) / 900) ** 0.7 if other else noisy.clip(0)
+    return shown.round().astype(np.uint16), labels
 
 
 def place() -> Geometry:
