@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.change import TRAINED, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.change import TRAINED, StyleOptions
 from napari_unetstyle.core.style.content_check import check_content
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.given import look_of, reference_of, trained_style
-from napari_unetstyle.core.style.photometric import BY_CHANNEL
 from napari_unetstyle.core.style.pixels import Pixels, channels_first
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.style.stylize import Styling
@@ -85,14 +84,7 @@ class Known:
         looked, content = self._looked, self._content
         if options.method in IN_ONE_PASS and looked.channels not in (1, 3):
             return Styling.of(self._request.image, self._request.styles, options)  # which says what is wrong
-        return dataclasses.replace(
-            looked,
-            options=options,
-            change=change_of(content, looked.wanted, options),
-            is_inverted=is_to_invert(content, looked.wanted, options),
-            notes=notes_of(content, looked.wanted, options),
-            is_by_channel=options.method in BY_CHANNEL and looked.wanted.channels == looked.channels,
-        )
+        return Styling.known(looked.pixels, content, looked.wanted, options, looked.scale)
 
     def passed(self, styling: Styling, at: Index) -> NDArray[Any]:
         """A part ``(C, Y, X)`` as a method in one pass makes it, in the picture's type.

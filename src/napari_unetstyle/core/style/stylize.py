@@ -193,17 +193,32 @@ class Styling:
                 f"channel (option 'channel'{_SPLIT}), or the method automatic."
             )
         content = Reference.of(_with_channels(pixels, channels))
+        return cls.known(pixels, content, wanted, options, scale_of(pixels))
+
+    @classmethod
+    def known(
+        cls,
+        pixels: NDArray[Any],
+        content: Reference,
+        wanted: Reference,
+        options: StyleOptions,
+        scale: tuple[float, float],
+    ) -> Styling:
+        """Of a picture ``(C, *rest)`` that was looked at: `content` is what it looks like, with the result's channels.
+
+        `scale` is what becomes 0 and 1.
+        """
         return cls(
             pixels=pixels,
-            channels=channels,
-            scale=scale_of(pixels),
+            channels=content.channels,
+            scale=scale,
             wanted=wanted,
             change=change_of(content, wanted, options),
             options=options,
             is_inverted=is_to_invert(content, wanted, options),
             notes=notes_of(content, wanted, options),
             is_constant=content.is_constant,
-            is_by_channel=options.method in BY_CHANNEL and wanted.channels == channels,
+            is_by_channel=options.method in BY_CHANNEL and wanted.channels == content.channels,
         )
 
     @property
