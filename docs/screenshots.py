@@ -226,7 +226,7 @@ def texture_coming(studio: Studio) -> None:
     panel.layers.setCurrentText("nuclei-fluorescence")
     panel.styles.tick([viewer.layers["nuclei-he"]])
     panel.advanced.click()
-    panel.method.setCurrentIndex(panel.method.findData("gatys"))
+    panel.how.choose("gatys")
     previewed(studio)
     studio.take("style-gatys-before", dock=True)
     panel.apply.click()
@@ -265,9 +265,9 @@ def refused(studio: Studio) -> None:
     studio.take("style-channels", dock=True)
     panel.layers.setCurrentText("nuclei-he")
     panel.styles.tick([one for one in panel.refresh_kept() if one.name == "fluorescence"])
-    panel.method.setCurrentIndex(panel.method.findData("any"))
+    panel.how.choose("any")
     studio.take("style-refused", dock=True)
-    panel.method.setCurrentIndex(0)
+    panel.how.choose("automatic")
 
 
 def bank(studio: Studio) -> None:

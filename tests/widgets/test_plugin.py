@@ -14,6 +14,7 @@ from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
 from napari_unetstyle.widgets.settings import PLUGIN, Settings, read_settings
+from napari_unetstyle.widgets.style_method import StyleMethod
 from tests.widgets.fake_core import WAIT, blobs
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,22 @@ def test_settings_of_the_preferences_page(plugin: Any, plugin_settings: Any) -> 
     assert read_settings() == Settings(memory=256 * 2**20)
     page.segmentation.device, page.segmentation.memory, page.segmentation.model_folder = "cpu", 100, "~/models"
     assert read_settings() == Settings(device="cpu", memory=100 * 2**20, model_folder=Path("~/models").expanduser())
+
+
+def test_a_vgg16_file_is_given_once(plugin: Any, plugin_settings: Any, qtbot: Any, tmp_path: Path) -> None:
+    first = StyleMethod()
+    qtbot.addWidget(first)
+    assert first.weights.text() == ""
+    first.weights.setText(str(tmp_path / "vgg16.pth"))
+    first.weights.editingFinished.emit()
+    assert read_settings().vgg == tmp_path / "vgg16.pth"
+    second = StyleMethod()
+    qtbot.addWidget(second)
+    second.choose("gatys")
+    assert second.options(1.0).neural.weights == tmp_path / "vgg16.pth"
+    second.weights.clear()
+    second.weights.editingFinished.emit()
+    assert read_settings().vgg is None
 
 
 def test_fixes_go_to_the_folder_that_was_chosen(

@@ -37,8 +37,9 @@ from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_pyt
 from napari_unetstyle.widgets.layers import STYLE
 from napari_unetstyle.widgets.opening import PATH
 from napari_unetstyle.widgets.picture_list import PictureList
-from napari_unetstyle.widgets.style_panel import STARTS, WITH_APPLY, WORDS
+from napari_unetstyle.widgets.style_method import WORDS
 from napari_unetstyle.widgets.style_preview import COLOR, MADE, Labeled, Step, StyleRequest
+from napari_unetstyle.widgets.style_request import STARTS, WITH_APPLY
 from napari_unetstyle.widgets.style_shelf import WHAT_IS_KEPT
 from napari_unetstyle.widgets.style_sight import iter_judged, iter_preview
 from tests.widgets.fake_core import WAIT, blobs
@@ -163,12 +164,12 @@ def test_the_preview_tells_whether_labels_still_fit(two: Any, qtbot: Any, tick: 
 def test_strength_and_method_are_followed(two: Any, qtbot: Any, click: Any, tick: Any) -> None:
     panel, viewer = two.style_panel, two.viewer
     tick(panel.styles.box_of(viewer.layers["slide9"]))
-    assert not panel.method.isVisibleTo(panel)
+    assert not panel.how.method.isVisibleTo(panel)
     tick(panel.advanced)
-    assert panel.method.isVisibleTo(panel)
-    panel.method.setCurrentIndex(panel.method.findData("moments"))
+    assert panel.how.method.isVisibleTo(panel)
+    panel.how.choose("moments")
     panel.strength.setValue(40)
-    tick(panel.align)
+    tick(panel.how.align)
     finish(panel, qtbot, click)
     wanted = stylize(viewer.layers["slide7"].data, viewer.layers["slide9"].data, "moments", strength=0.4, align=False)
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted.image.array)
@@ -178,8 +179,8 @@ def test_a_method_that_holds_is_seen_while_advanced_is_closed(two: Any, tick: An
     panel = two.style_panel
     assert not panel.closed.isVisibleTo(panel)
     tick(panel.advanced)
-    panel.method.setCurrentIndex(panel.method.findData("any"))
-    tick(panel.align)
+    panel.how.choose("any")
+    tick(panel.how.align)
     assert not panel.closed.isVisibleTo(panel)  # the form above says it
     tick(panel.advanced)
     assert panel.closed.isVisibleTo(panel)
@@ -191,7 +192,7 @@ def test_a_kept_style_that_a_method_cannot_take_is_named_at_once(method: str, tw
     panel = two.style_panel
     panel.styles.tick([StyleBank().load("he-light")])
     assert panel.apply.isEnabled()
-    panel.method.setCurrentIndex(panel.method.findData(method))
+    panel.how.choose(method)
     assert "'he-light'" in panel.hint.text
     assert panel.hint.isVisibleTo(panel)
     assert not panel.apply.isEnabled()
@@ -207,13 +208,13 @@ def test_the_weights_of_gatys_are_a_file_and_a_wrong_one_is_said(
     panel = two.style_panel
     tick(panel.styles.box_of(two.viewer.layers["slide9"]))
     tick(panel.advanced)
-    assert not panel.weights_row.isVisibleTo(panel)
-    panel.method.setCurrentIndex(panel.method.findData("gatys"))
-    assert panel.weights_row.isVisibleTo(panel)
+    assert not panel.how.weights_row.isVisibleTo(panel)
+    panel.how.choose("gatys")
+    assert panel.how.weights_row.isVisibleTo(panel)
     assert panel.options.neural.weights is None
     (tmp_path / "wrong.pth").write_bytes(b"no weights")
     for file, words in (("none.pth", "There is no file"), ("wrong.pth", "cannot be read as weights")):
-        panel.weights.setText(str(tmp_path / file))
+        panel.how.weights.setText(str(tmp_path / file))
         assert panel.options.neural.weights == tmp_path / file
         finish(panel, qtbot, click, 4 * MS)
         assert words in panel.message.text
@@ -223,7 +224,7 @@ def test_the_weights_of_gatys_are_a_file_and_a_wrong_one_is_said(
     text = style_as_python(as_image(blobs()), "a.tif", ["ct"], panel.options)
     assert "import GatysOptions" in text
     assert f"neural=GatysOptions(weights={str(tmp_path / 'wrong.pth')!r})" in text
-    panel.method.setCurrentIndex(panel.method.findData("any"))
+    panel.how.choose("any")
     assert panel.options.neural.weights is None  # of no use there
 
 
@@ -314,7 +315,7 @@ def test_a_neural_style_shows_itself_getting_there(two: Any, qtbot: Any, click: 
     viewer.add_labels((blobs() > blobs().mean()).astype(np.int32), name="nuclei")
     panel.layers.setCurrentText("slide7")
     tick(panel.styles.box_of(viewer.layers["slide9"]))
-    panel.method.setCurrentIndex(panel.method.findData("gatys"))
+    panel.how.choose("gatys")
     preview = panel.preview
     qtbot.waitUntil(lambda: preview.caption.text() == STARTS and preview.shown is not None, timeout=MS)
     assert "fit" not in preview.shown.words  # the texture is not there yet
@@ -475,7 +476,7 @@ def test_the_copied_text_makes_the_same_pixels(
     panel.styles.tick([viewer.layers["slide9"], kept])
     panel.strength.setValue(70)
     tick(panel.advanced)
-    tick(panel.align)
+    tick(panel.how.align)
     finish(panel, qtbot, click)
     made = viewer.layers[-1].data
     click(panel.message.buttons()[way])
@@ -523,7 +524,7 @@ def test_a_style_with_a_network_is_applied_in_one_pass(two: Any, qtbot: Any, cli
     StyleBank().add(trained)
     panel.kept_changed.emit()
     panel.styles.tick([trained])
-    panel.method.setCurrentIndex(panel.method.findData("fast"))
+    panel.how.choose("fast")
     qtbot.waitUntil(lambda: panel.preview.shown is not None, timeout=MS)
     shown = panel.preview.shown.after
     finish(panel, qtbot, click, 4 * MS)
@@ -538,7 +539,7 @@ def test_a_style_with_a_network_is_applied_in_one_pass(two: Any, qtbot: Any, cli
     panel.styles.tick([trained])
     assert "'in-one-pass' has a network of its own" in panel.hint.text
     click(panel.hint.buttons()["Use it"])
-    assert panel.method.currentData() == "fast"
+    assert panel.how.method.currentData() == "fast"
     assert panel.hint.text == ""
     StyleBank().remove("in-one-pass")
 
@@ -619,7 +620,7 @@ def test_apply_says_whether_labels_still_fit_of_each_method(two: Any, qtbot: Any
     panel.layers.setCurrentText("slide7")
     tick(panel.styles.box_of(viewer.layers["slide9"]))
     for method in ("automatic", "any"):
-        panel.method.setCurrentIndex(panel.method.findData(method))
+        panel.how.choose(method)
         finish(panel, qtbot, click, 4 * MS)
         made = np.moveaxis(viewer.layers[-1].data, -1, 0)
         words = check_content(blobs()[np.newaxis], made, labels).words

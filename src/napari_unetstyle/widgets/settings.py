@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,15 @@ class Settings:
         Where corrections collect; None for a folder beside each picture.
     memory
         Bytes that results may take before they are put on disk; None for the core's default.
+    vgg
+        torchvision's VGG16 file, for texture; None for random weights.
     """
 
     device: str = "auto"
     model_folder: Path | None = None
     fixes_folder: Path | None = None
     memory: int | None = None
+    vgg: Path | None = None
 
 
 def read_settings() -> Settings:
@@ -40,14 +44,23 @@ def read_settings() -> Settings:
         return Settings()
     return Settings(
         device=str(getattr(page.device, "value", page.device)),
-        model_folder=_folder(str(page.model_folder)),
-        fixes_folder=_folder(str(page.fixes_folder)),
+        model_folder=_path(str(page.model_folder)),
+        fixes_folder=_path(str(page.fixes_folder)),
         memory=int(page.memory) * 2**20,
+        vgg=_path(str(getattr(page, "vgg", ""))),  # an editable install keeps the manifest it was made with
     )
 
 
-def _folder(text: str) -> Path | None:
-    """A folder as a person typed it; None if it is empty, or in the home of somebody who is not known here."""
+def remember_vgg(file: str) -> None:
+    """Keep the path of a VGG16 file, as it was typed, for the next time; empty for none."""
+    from napari.settings import get_plugin_settings
+
+    with contextlib.suppress(AttributeError, KeyError, ValueError):  # without this manifest, see read_settings
+        get_plugin_settings(PLUGIN).segmentation.vgg = file.strip()
+
+
+def _path(text: str) -> Path | None:
+    """A path as a person typed it; None if it is empty, or in the home of somebody who is not known here."""
     try:
         return Path(text.strip()).expanduser() if text.strip() else None
     except RuntimeError:

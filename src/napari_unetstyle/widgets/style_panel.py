@@ -5,74 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSlider,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
-from napari_unetstyle.core.style.change import EXCHANGED, NEURAL, TEXTURED, TRAINED, StyleOptions
+from napari_unetstyle.core.style.change import EXCHANGED, StyleOptions
 from napari_unetstyle.core.style.content_check import INVERTED
-from napari_unetstyle.core.style.gatys import GatysOptions
-from napari_unetstyle.core.style.photometric import METHODS
-from napari_unetstyle.widgets.copy_as import style_as_command_line, style_as_python
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
-from napari_unetstyle.widgets.label_layers import is_helper
 from napari_unetstyle.widgets.layers import stored
 from napari_unetstyle.widgets.message_row import Action, MessageRow
-from napari_unetstyle.widgets.opening import ask_for_path, file_with
 from napari_unetstyle.widgets.parts import Words, bring_into_sight, combo, follow, named
 from napari_unetstyle.widgets.picture_list import PictureList
 from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.scope import current_frame, visible_box
-from napari_unetstyle.widgets.settings import read_settings
 from napari_unetstyle.widgets.statements import picture_of
-from napari_unetstyle.widgets.style_layers import Style, StylePlace, add_styled, given_to_core, is_kept, own_pictures
-from napari_unetstyle.widgets.style_preview import IN_ONE_PASS, MADE, SIDE, Labeled, Step, StylePreview, StyleRequest
+from napari_unetstyle.widgets.style_copy import copy_style
+from napari_unetstyle.widgets.style_layers import Style, StylePlace, add_styled, given_to_core, own_pictures
+from napari_unetstyle.widgets.style_method import AUTOMATIC, GATYS, StyleMethod, refusal, unused_network
+from napari_unetstyle.widgets.style_preview import Step, StylePreview, StyleRequest
+from napari_unetstyle.widgets.style_request import lying_on, request_of
 from napari_unetstyle.widgets.style_shelf import StyleShelf
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
-    from napari_unetstyle.core.imaging.image import Image
     from napari_unetstyle.core.style.kept_style import KeptStyle
     from napari_unetstyle.widgets.style_sight import Judged
 
 NO_PICTURE = "Open the picture to be changed, and one that it shall look like."
 NO_STYLE = "Open another picture to look like, of the other scanner, stain or microscope; or tick a kept style."
-LONGEST = 512  # pixels of a picture that a preview is made of along a side; it is shown smaller
-IN_THE_MIDDLE = "In the middle of what is on screen: "
-STARTS = "what it starts from"
-WITH_APPLY = "The texture comes with APPLY, and is seen getting there; whether labels still fit is said at the end."
-ALONE = "Shown is the middle of what is on screen; in the whole picture its texture comes out a little differently."
-WEIGHTS = "Weights (*.pth *.pt);;All files (*)"
-AUTOMATIC, GATYS = "automatic", "gatys"
-WORDS = {
-    "automatic": "automatic",
-    "histogram": "histogram (ranks)",
-    "moments": "mean and spread (Reinhard)",
-    "stain": "stains (Macenko), for H&E",
-    "landmarks": "landmarks (Nyul), for MR",
-    "gatys": "texture (Gatys), minutes",
-    "any": "texture in one pass",
-    "fast": "texture in one pass, if trained",
-}
 
 
 class StylePanel(QWidget):
@@ -105,9 +72,7 @@ class StylePanel(QWidget):
         self.strength = QSlider(Qt.Orientation.Horizontal)
         self.advanced = QCheckBox("Advanced")
         self.closed = Words()  # what of it holds, while it is closed
-        self.method = combo()
-        self.align = QCheckBox("Exchange bright and dark if needed")
-        self.weights, self.choose_weights = QLineEdit(), QPushButton("…")
+        self.how = StyleMethod()
         self.hint = MessageRow()
         self._refused = self._hinted = ""
         self.preview = StylePreview(viewer, calls, self._request)
@@ -131,56 +96,20 @@ class StylePanel(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.strength, 1)
         row.addWidget(self.percent)
-        for method in (*METHODS, *TEXTURED):
-            self.method.addItem(WORDS.get(method, method), method)
-        self.align.setChecked(True)
-        self.align.setToolTip("Where objects are bright in one picture and dark in the other")
         self.apply.setMinimumHeight(32)
         self.teach.setToolTip("The model also learns to read pictures like these, though nobody labeled them")
         self.form = QWidget()
         rows = QVBoxLayout(self.form)
         rows.setContentsMargins(0, 0, 0, 0)
-        rows.addWidget(named("Picture", self.layers))
-        rows.addWidget(Words("Make it look like"))
-        rows.addWidget(self.styles)
-        rows.addWidget(named("Strength", line))
-        rows.addWidget(self.advanced)
-        rows.addWidget(self.closed)
-        self.details = QWidget()
-        inner = QVBoxLayout(self.details)
-        inner.setContentsMargins(12, 0, 0, 0)
-        inner.addWidget(named("Method", self.method))
-        inner.addWidget(self._weights_row())
-        inner.addWidget(self.align)
-        self.details.hide()
-        for part in (
-            self.details,
-            self.hint,
-            self.preview,
-            self.apply,
-            self.progress,
-            self.message,
-            self.teach,
-            self.shelf,
-        ):
+        self.how.hide()
+        style = (Words("Make it look like"), self.styles, named("Strength", line), self.advanced, self.closed)
+        below = (self.how, self.hint, self.preview, self.apply, self.progress, self.message, self.teach, self.shelf)
+        for part in (named("Picture", self.layers), *style, *below):
             rows.addWidget(part)
         layout = QVBoxLayout(self)
         layout.addWidget(self.nothing)
         layout.addWidget(self.form)
         layout.addStretch()
-
-    def _weights_row(self) -> QWidget:
-        self.weights.setPlaceholderText("none: random weights")
-        self.weights.setToolTip("torchvision's file vgg16-397923af.pth, if you have it; nothing is downloaded")
-        self.choose_weights.setMaximumWidth(28)
-        self.choose_weights.setToolTip("Choose the file")
-        line = QWidget()
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.weights, 1)
-        row.addWidget(self.choose_weights)
-        self.weights_row = named("VGG16 file", line)
-        return self.weights_row
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
@@ -191,13 +120,8 @@ class StylePanel(QWidget):
         self.styles.changed.connect(self.shelf.refresh)
         self.strength.valueChanged.connect(lambda value: self.percent.setText(f"{value} %"))
         self.strength.valueChanged.connect(lambda _: self.preview.touch())
-        self.method.currentIndexChanged.connect(self._show)
-        self.align.toggled.connect(self._show)
+        self.how.changed.connect(self._show)
         self.advanced.toggled.connect(self._show)
-        self.weights.textChanged.connect(self._show)
-        self.choose_weights.clicked.connect(
-            lambda: ask_for_path(self, "VGG16 file", lambda path: self.weights.setText(str(path)), filters=WEIGHTS)
-        )
         self.apply.clicked.connect(self.start)
         self.teach.clicked.connect(lambda: self.teach_wanted.emit(self.styles.ticked))
         self.progress.stop.clicked.connect(self.stop)
@@ -212,11 +136,7 @@ class StylePanel(QWidget):
     @property
     def options(self) -> StyleOptions:
         """What the form says."""
-        method, weights = self.method.currentData(), self.weights.text().strip()
-        neural = GatysOptions(weights=Path(weights) if weights and method == GATYS else None)
-        return StyleOptions(
-            method=method, strength=self.strength.value() / 100, align=self.align.isChecked(), neural=neural
-        )
+        return self.how.options(self.strength.value() / 100)
 
     def showEvent(self, event: QShowEvent) -> None:
         """What is on screen may have changed meanwhile."""
@@ -247,14 +167,14 @@ class StylePanel(QWidget):
         self.message.clear()
         try:
             image, styles = picture_of(layer), [given_to_core(one) for one in chosen]
-            lying = self._lying_on(image)
+            lying = lying_on(self._viewer, image)
             self._place = StylePlace.of(layer, image.axes)
         except UnetstyleError as error:
             self._fail(failure(error))
             return
         self._styles = [one.name for one in chosen]
         self._judged = "" if lying is None else lying.name
-        self._copy = partial(_copy, image, layer, list(zip(styles, chosen, strict=True)), self.options)
+        self._copy = partial(copy_style, image, layer, list(zip(styles, chosen, strict=True)), self.options)
         self.preview.pause()
         self.progress.begin("starting…")
         bring_into_sight(self.progress)
@@ -293,13 +213,10 @@ class StylePanel(QWidget):
 
     def _show_method(self, ticked: Sequence[Style]) -> None:
         """Name what was chosen under *Advanced* though that is closed, and what goes with what is ticked."""
-        method, is_open = self.method.currentData(), self.advanced.isChecked()
-        self.details.setVisible(is_open)
-        self.weights_row.setVisible(method == GATYS)
-        chosen = [] if method == AUTOMATIC else [f"Method: {WORDS[method]}."]
-        chosen += [] if self.align.isChecked() else ["Bright and dark are not exchanged."]
-        self.closed.setText(" ".join(chosen))
-        self.closed.setVisible(bool(chosen) and not is_open)
+        method, is_open = self.how.chosen, self.advanced.isChecked()
+        self.how.setVisible(is_open)
+        self.closed.setText(self.how.words)
+        self.closed.setVisible(bool(self.how.words) and not is_open)
         self._refused = refusal(method, ticked)
         unused = unused_network(method, ticked)
         hinted = self._refused or unused
@@ -308,7 +225,7 @@ class StylePanel(QWidget):
         self._hinted = hinted
         other, words = (AUTOMATIC, "Use automatic") if self._refused else ("fast", "Use it")
         if hinted:
-            self.hint.say(hinted, (words, lambda: self.method.setCurrentIndex(self.method.findData(other))))
+            self.hint.say(hinted, (words, lambda: self.how.choose(other)))
         else:
             self.hint.clear()
 
@@ -317,35 +234,7 @@ class StylePanel(QWidget):
         layer, chosen = self.layer, self.styles.ticked
         if layer is None or not chosen or self._refused or not self.isVisibleTo(self.window()):
             return None
-        image = picture_of(layer)
-        sides, frame = visible_box(layer, image, self._viewer), current_frame(layer, image, self._viewer)
-        method = self.options.method
-        spans = [stop - start for start, stop in sides]
-        judged_at = _index(image, frame, [_middle(*side) for side in sides])
-        step = max(1, math.ceil(max(spans) / LONGEST))
-        at = judged_at if method in IN_ONE_PASS else _index(image, frame, sides, step)  # texture has a size
-        lying = self._lying_on(image)
-        labels = None if lying is None else stored(lying)
-        judged = (
-            None if labels is None or method == GATYS else Labeled(at=judged_at, labels=np.asarray(labels[judged_at]))
-        )
-        return StyleRequest(
-            image=image,
-            styles=tuple(map(given_to_core, chosen)),
-            options=self.options,
-            at=at,
-            labels=None if labels is None else np.asarray(labels[at]),
-            judged=judged if judged is not None and judged.labels.any() else None,
-            where=IN_THE_MIDDLE if max(spans) > SIDE else "",
-            caption=STARTS if method == GATYS else MADE,
-            note=_note(method, image),
-        )
-
-    def _lying_on(self, image: Image) -> napari.layers.Labels | None:
-        """The first visible labels on the picture's grid."""
-        grid = tuple(image.size(axis) for axis in image.axes if axis != "C")
-        shown = (one for one in self._viewer.layers[::-1] if type(one).__name__ == "Labels" and one.visible)
-        return next((one for one in shown if not is_helper(one) and tuple(stored(one).shape) == grid), None)
+        return request_of(self._viewer, layer, chosen, self.options)
 
     def _on_progress(self, progress: Progress) -> None:
         """A neural style shows itself getting there."""
@@ -407,72 +296,3 @@ class StylePanel(QWidget):
         self.message.fail(failed)
         self._told = self.layer, self.styles.ticked
         bring_into_sight(self.message)
-
-
-def _copy(
-    image: Image,
-    layer: napari.layers.Image,
-    styles: Sequence[tuple[Image | KeptStyle, Style]],
-    options: StyleOptions,
-    key: str,
-) -> None:
-    """Put a finished run on the clipboard as text that makes the same pixels again."""
-    known = [one.name if is_kept(one) else file_with(looked, one) or looked for looked, one in styles]
-    write = style_as_python if key == "Python" else style_as_command_line
-    folder = read_settings().model_folder
-    where = "" if folder is None else f"# kept styles lie in {folder}: set NAPARI_UNETSTYLE_MODELS to it\n"
-    text = write(image, file_with(image, layer), known, options)
-    QApplication.clipboard().setText(f"{where}{text}" if any(is_kept(one) for _, one in styles) else text)
-
-
-def refusal(method: str, styles: Sequence[Style]) -> str:
-    """Why a method cannot take the styles that are ticked, which one it is, and what to do; empty if it can."""
-    kept = [style for style in styles if is_kept(style)]
-    if method in NEURAL and kept:
-        return (
-            f"The style {kept[0].name!r} is kept as numbers, and {WORDS[method]!r} needs a picture to look at. Untick "
-            "it, or take another method."
-        )
-    if method not in TRAINED or not styles:
-        return ""
-    without = [style.name for style in styles if not is_kept(style) or style.network is None]
-    if without:
-        return (
-            f"{without[0]!r} has no network of its own, which {WORDS[method]!r} needs. Untick it, train one for it "
-            "(napari-unetstyle stylize --train-fast), or take another method."
-        )
-    if len(styles) == 1:
-        return ""
-    return (
-        f"{WORDS[method]!r} takes one style, and {len(styles)} are ticked. Untick all but one, or take another method."
-    )
-
-
-def unused_network(method: str, styles: Sequence[Style]) -> str:
-    """That the only style has a network, and the method leaves it unused; empty if it is not so."""
-    match styles:
-        case [style] if method == AUTOMATIC and is_kept(style) and style.network is not None:
-            return f"The style {style.name!r} has a network of its own, which only {WORDS['fast']!r} uses."
-    return ""
-
-
-def _note(method: str, image: Image) -> str:
-    """What is to be known of a preview."""
-    if method == GATYS:
-        return WITH_APPLY
-    return ALONE if method in IN_ONE_PASS and image.size("Y") * image.size("X") > SIDE * SIDE else ""
-
-
-def _middle(start: int, stop: int) -> tuple[int, int]:
-    """Of a side of the part in sight, what is judged."""
-    first = start + max(0, (stop - start - SIDE) // 2)
-    return first, min(stop, first + SIDE)
-
-
-def _index(
-    image: Image, frame: Sequence[int], sides: Sequence[tuple[int, int]], step: int = 1
-) -> tuple[int | slice, ...]:
-    """Of a part of a slice, along the axes behind the channels in the picture's own order."""
-    where: dict[str, int | slice] = dict(zip(image.label_axes[:-2], frame, strict=True))
-    where |= {axis: slice(*side, step) for axis, side in zip("YX", sides, strict=True)}
-    return tuple(where[axis] for axis in image.axes if axis != "C")
