@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 
@@ -9,6 +10,4 @@ def __getattr__(name: str) -> Any:
     """``domain_distance``, which needs a model, and so lies above this room."""
     if name != "domain_distance":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from napari_unetstyle import core
-
-    return core.domain_distance
+    return importlib.import_module("napari_unetstyle.core").domain_distance
