@@ -109,6 +109,13 @@ def test_a_second_window_cannot_write_and_a_new_journal_gets_its_own_folder(reco
     other.close()
 
 
+def test_a_window_that_only_asks_who_has_a_journal_keeps_nobody_from_it(labels, tmp_path):
+    Journal.begin(tmp_path / "journal", header(labels), labels).close()
+    asked = module.lock(tmp_path / "journal")
+    threading.Timer(module.PATIENCE / 6, asked.release).start()
+    Journal(tmp_path / "journal").close()
+
+
 def test_an_original_may_come_late_and_be_made_in_the_thread(labels, tmp_path):
     original = Changes.of(labels)
     labels[0, 0, 0] = 9

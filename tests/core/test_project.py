@@ -259,3 +259,12 @@ def test_a_journal_that_names_no_series_and_no_level_is_read(project, file):
     path.write_text(json.dumps(about))
     (again,) = project.entries()
     assert np.array_equal(np.asarray(again.image().array), tifffile.imread(file))
+
+
+def test_of_two_windows_that_began_under_two_names_each_sees_the_fixes_of_both(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path))
+    both = [Project.for_pixels(name, "ab" * 32) for name in ("first", "second")]  # neither has a folder yet
+    for number, project in enumerate(both):
+        project.add(picture(), blobs(number), layer=f"fixes {number}")
+    found = Project.for_pixels("second", "ab" * 32).entries()
+    assert sorted(entry.header.layer for entry in found) == ["fixes 0", "fixes 1"]

@@ -22,8 +22,10 @@ from napari_unetstyle.core import ModelStore
 from napari_unetstyle.core.errors import ModelFileError, ModelNotFoundError, OutputError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models import archive
+from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import read_spec, sealed, to_json, verify
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.partial import name_it, remove_whole
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, ModelSpec, NetworkSpec
 from napari_unetstyle.core.models.weights import create_network
 
@@ -307,6 +309,19 @@ def test_import(kind: str, folder: Path, store: ModelStore) -> None:
     assert len(store.list()) == 1
 
 
+def test_of_two_windows_that_import_the_same_at_once_none_is_refused(
+    folder: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_there(partial: Path, target: Path) -> None:
+        monkeypatch.undo()
+        ModelStore(store.root, bundled=Path("none")).import_(folder)
+        name_it(partial, target)
+
+    monkeypatch.setattr("napari_unetstyle.core.models.store.name_it", first_there)
+    assert store.import_(folder) == store.spec(folder)
+    assert [path.name for path in store.root.iterdir()] == ["tiny@1"]
+
+
 def test_import_never_changes_what_a_name_means(folder: Path, store: ModelStore) -> None:
     mine = store.save(tiny(version=3), create_network(tiny()))
     with pytest.raises(ModelFileError, match=r"Another model named 'tiny'.*'tiny-2'"):
@@ -423,10 +438,24 @@ def test_remove(store: ModelStore) -> None:
         store.save(tiny(version=version), create_network(tiny()))
     store.remove("tiny@1")
     assert [spec.version for spec in store.list()] == [2]
+    assert store.next_version("tiny") == 3
     store.remove("tiny")
-    assert list(store.root.iterdir()) == []
+    assert [path.name for path in store.root.iterdir()] == [".removed"]
+    assert store.list() == []
+    assert store.problems() == {}
+    assert (store.next_version("tiny"), store.next_version("tin")) == (3, 1)  # what was 2 is never another one
     with pytest.raises(ModelNotFoundError):
         store.remove("tiny")
+
+
+def test_what_another_window_removes_meanwhile_is_no_problem(
+    folder: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.import_(folder)
+    remove_whole(store.root / "another@1")  # and of what is gone already nothing is left
+    monkeypatch.setattr(model_folder, "read_spec", lambda path: shutil.rmtree(path) or read_spec(path))
+    assert store.problems() == {}
+    assert list(store.root.iterdir()) == []
 
 
 def test_bundled_models_stay(folder: Path, tmp_path: Path) -> None:
@@ -471,3 +500,10 @@ def test_what_a_killed_process_left_is_swept(store: ModelStore) -> None:
     (store.root / ".partial-new").mkdir()
     store.save(tiny(), create_network(tiny()))
     assert {path.name for path in store.root.iterdir()} == {".partial-new", "tiny@1"}
+
+
+def test_what_another_window_is_done_with_meanwhile_is_not_swept(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", lambda root, _: iter([root / ".partial-gone"]))
+    store.save(tiny(), create_network(tiny()))

@@ -39,6 +39,7 @@ from napari_unetstyle.core.files import AppendFile, atomic_write
 LOCK = "lock"
 SNAPSHOT_RECORDS = 50
 SNAPSHOT_SECONDS = 60.0
+PATIENCE = 0.3  # seconds to wait for the lock: another window holds it for a moment when it asks who has it
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
 
 
@@ -64,7 +65,7 @@ class Journal:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder, self._clock = folder, clock
-        self._lock = lock(folder)
+        self._lock = lock(folder, PATIENCE)
         with contextlib.ExitStack() as undo:
             undo.callback(self._lock.release)
             self.state = read_journal(folder)
@@ -196,8 +197,8 @@ def _new_folder(wanted: Path, size: int) -> Path:
         ) from error
 
 
-def lock(folder: Path) -> Any:
-    """The lock of a journal, taken: a ``filelock.FileLock``.
+def lock(folder: Path, seconds: float = 0.0) -> Any:
+    """The lock of a journal, taken within so many seconds: a ``filelock.FileLock``.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def lock(folder: Path) -> Any:
 
     taken = FileLock(folder / LOCK, thread_local=False)
     try:
-        taken.acquire(blocking=False)
+        taken.acquire(timeout=seconds, poll_interval=0.01)
     except Timeout as error:
         raise JournalError(f"{folder} is open in another window. Close it there first.") from error
     except OSError as error:

@@ -210,11 +210,19 @@ class Project:
         Need not exist before something is put in.
     is_earlier
         Whether an entry in the folder above is one of this project, from a time when they lay there.
+    also
+        More folders of entries of this project.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, is_earlier: Callable[[Header], bool] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        is_earlier: Callable[[Header], bool] | None = None,
+        also: Iterable[Path] = (),
+    ) -> None:
         self.folder = Path(folder)
-        self._is_earlier = is_earlier
+        self._is_earlier, self._also = is_earlier, tuple(also)
 
     @classmethod
     def for_picture(cls, path: str | os.PathLike[str] | None, otherwise: Path | None = None) -> Project:
@@ -266,7 +274,8 @@ class Project:
             picture = header.picture
             return picture.path == path and (path is not None or picture.name == name)
 
-        return cls(known[0] if known else own / f"{_plain(name, 'picture')}-{digest}", is_earlier=is_earlier)
+        folder = known[0] if known else own / f"{_plain(name, 'picture')}-{digest}"
+        return cls(folder, is_earlier=is_earlier, also=known[1:])  # as two windows began at once
 
     def new_folder(self, layer: str) -> Path:
         """Where a new journal for labels of that name is to begin."""
@@ -274,7 +283,7 @@ class Project:
 
     def entries(self) -> list[Entry]:
         """Everything that was corrected, the latest first; folders whose header cannot be read are left out."""
-        found = _entries(self.folder)
+        found = [entry for folder in (self.folder, *self._also) for entry in _entries(folder)]
         if self._is_earlier is not None:
             found += [entry for entry in _entries(self.folder.parent) if self._is_earlier(entry.header)]
         return sorted(found, key=lambda entry: entry.header.created, reverse=True)

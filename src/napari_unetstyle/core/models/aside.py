@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,10 +67,9 @@ def take_in(store: ModelStore, model: Model, spec: ModelSpec) -> Model:
     ModelFileError
         If it was forgotten, or a file of it is missing or damaged.
     """
-    version = max((known.version for known in store.list() if known.name == spec.name), default=0)
+    versions = itertools.count(store.next_version(spec.name))
     while True:
-        version += 1
-        numbered = model_folder.sealed(spec.model_copy(update={"version": version}), model.spec.files)
+        numbered = model_folder.sealed(spec.model_copy(update={"version": next(versions)}), model.spec.files)
         target = store.root / reference(numbered)
         if target.exists():
             continue

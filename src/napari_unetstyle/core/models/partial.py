@@ -64,11 +64,15 @@ def name_it(partial: Path, target: Path) -> None:
 
 def remove_whole(folder: Path) -> None:
     """Delete a folder; for whoever looks on it is gone in one step, however long the deleting takes."""
+    hidden = None
     try:
         hidden = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder.parent))
-        folder.rename(hidden / folder.name)
+        with contextlib.suppress(FileNotFoundError):  # another window was faster
+            folder.rename(hidden / folder.name)
         shutil.rmtree(hidden)
     except OSError as error:
+        if hidden is not None:
+            shutil.rmtree(hidden, ignore_errors=True)
         raise OutputError(f"Could not remove {folder}: {error.strerror or error}. Remove it by hand.") from error
 
 
@@ -79,5 +83,6 @@ def bytes_of_network(network: nn.Module) -> int:
 
 def _sweep(root: Path) -> None:
     for folder in root.glob(f"{PREFIX}*"):
-        if time.time() - folder.stat().st_mtime > _A_DAY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own window is done with it
+            if time.time() - folder.stat().st_mtime > _A_DAY:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -4,12 +4,14 @@ A model folder holds ``model.json`` and ``weights.safetensors``. Its ``files`` e
 file; the one of ``model.json`` itself is taken over its contents without that very line, so a changed
 threshold is found as surely as a changed weight.
 
-``nuclei@2`` is version 2 of the model *nuclei* and never means anything else; ``nuclei`` alone is its newest
-version. An import can therefore never change what a name means: it is refused if the name is taken.
+``nuclei@2`` is version 2 of the model *nuclei* and never means anything else, not even once that was removed (which
+the folder ``.removed`` remembers); ``nuclei`` alone is its newest version. An import can therefore never change what a
+name means: it is refused if the name is taken.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError
+from napari_unetstyle.core.errors import ModelFileError, ModelNameTakenError, ModelNotFoundError, OutputError
 from napari_unetstyle.core.files import atomic_write, bytes_of, new_file, sha256_of
 from napari_unetstyle.core.models import folder as model_folder
 from napari_unetstyle.core.models.folder import LICENSE, MANIFEST, WEIGHTS
@@ -31,6 +33,7 @@ from napari_unetstyle.core.models.spec import ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
+REMOVED = ".removed"
 BUNDLED = Path(__file__).with_name("bundled")
 _REFERENCE = re.compile(r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(@(?P<version>[1-9][0-9]{0,8}))?")
 
@@ -231,11 +234,20 @@ class ModelStore:
         OutputError
             If the folder cannot be deleted.
         """
-        folder = self.folder(name)
+        model = self.load(name)
+        folder = model.folder
         if self.root.resolve() != folder.resolve().parent:
             where = "came with the package" if self._bundled in folder.parents else f"lies outside the store ({folder})"
             raise ModelFileError(f"Model {name!r} {where} and is not removed from there. Models of yours: {self.root}.")
+        with contextlib.suppress(OutputError):  # of a full disk, on which removing makes room
+            atomic_write(self.root / REMOVED / reference(model.spec), "")
         remove_whole(folder)
+
+    def next_version(self, name: str) -> int:
+        """One above every version of a model that there is or was."""
+        known = [spec.version for spec in self.list() if spec.name == name]
+        matches = map(_REFERENCE.fullmatch, (path.name for path in (self.root / REMOVED).glob(f"{name}@*")))
+        return 1 + max([*known, *(int(found["version"]) for found in matches if found)], default=0)
 
     def free_name(self, name: str) -> str:
         """`name`, or the first of ``name-2``, ``name-3``, … that no model has."""
@@ -251,7 +263,8 @@ class ModelStore:
                 try:
                     spec = model_folder.read_spec(folder)
                 except ModelFileError as error:
-                    problems[folder] = str(error)
+                    if folder.is_dir():  # else another window has removed it since
+                        problems[folder] = str(error)
                     continue
                 first = models.setdefault((spec.name, spec.version), Model(spec, folder))
                 if first.folder != folder:
@@ -268,9 +281,20 @@ class ModelStore:
 
     def _adopt(self, partial: Path, spec: ModelSpec, *, is_import: bool = False) -> ModelSpec:
         """Give a complete folder its name, unless the name is taken."""
-        for model in self._scan()[0] if is_import else []:
+        if is_import and self._is_installed(spec):
+            return spec
+        try:
+            name_it(partial, self.root / reference(spec))
+        except OutputError:
+            if not (is_import and self._is_installed(spec)):  # by another window since
+                raise
+        return spec
+
+    def _is_installed(self, spec: ModelSpec) -> bool:
+        """Whether this very model is; ModelNameTakenError if another one has its name."""
+        for model in self._scan()[0]:
             if model.spec == spec:
-                return spec
+                return True
             if model.spec.name == spec.name:
                 free = self.free_name(spec.name)
                 raise ModelNameTakenError(
@@ -278,8 +302,7 @@ class ModelStore:
                     f"meaning. Import this one under a name of its own, for example {free!r}.",
                     free,
                 )
-        name_it(partial, self.root / reference(spec))
-        return spec
+        return False
 
 
 def default_root() -> Path:
