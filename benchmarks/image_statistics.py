@@ -7,6 +7,8 @@ On test pictures that the bundled model never saw:
 sampled   Dice against truth and pixels changed, against how much of a large picture (a mosaic of one
           acquisition) was looked at
 tiles     the usual way for comparison: each tile of 256 normalized by itself
+patches   windows as large as a patch of a teaching, with their own statistics, as patches have them, and with those
+          of their picture, as they are run; both at the size of their picture's objects
 crop      the same cells as a 256 x 256 crop and inside a 95 % blank 4096 x 4096 picture
 lone      one nucleus in a dark 2048 x 2048 picture: found or not
 blank     200 pictures of five kinds with nothing in them: objects found
@@ -28,10 +30,12 @@ from skimage.io import imread
 from napari_unetstyle.core import ModelStore, segment
 from napari_unetstyle.core.inference import statistics
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.segmentation.scale import typical_diameter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 import splits
 
+PATCH = 192  # side of a patch of a teaching, in pixels of the model
 SAMPLED = (2**15, 2**16, 2**17, 2**18, 2**19, 2**20, 2**22)
 
 
@@ -96,6 +100,37 @@ def sampled(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]
             "dice": dice(tiled, truth),
             "changed_%": 100 * float((tiled != whole).mean()),
         }
+
+
+def patches(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]:
+    """Dice of windows as large as a patch of a teaching, each by itself and as a box of its picture."""
+    for domain in ("fluo256", "fluo360", "hist_purple", "hist_white", "cytobf"):
+        own, pictures, each = np.zeros(3), np.zeros(3), []
+        for image, ids in load(data, domain, count):
+            diameter = typical_diameter(np.bincount(ids.ravel())[1:], 2)
+            given = {"axes": "YXC" if image.ndim == 3 else "YX", "output": "areas", "object_diameter": diameter}
+            side = round(PATCH * diameter / (model.spec.input.object_diameter or diameter))
+            whole = segment(image, model, **given).labels > 0
+            for y, x in np.ndindex(*(max(1, n // side) for n in ids.shape)):
+                place = (slice(y * side, (y + 1) * side), slice(x * side, (x + 1) * side))
+                alone, truth = segment(image[place], model, **given).labels > 0, ids[place] > 0
+                own += overlap(alone, truth)
+                pictures += overlap(whole[place], truth)
+                each.append(dice(alone, truth) - dice(whole[place], truth))
+        before, after = (2 * a[0] / (a[1] + a[2]) for a in (pictures, own))
+        yield {
+            "test": "patches",
+            "what": f"{domain}: {len(each)} windows",
+            "dice_picture": float(before),
+            "dice_own": float(after),
+            "mismatch": float(after - before),
+            "mean_of_windows": float(np.mean(each)),
+        }
+
+
+def overlap(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Pixels in both, in the first and in the second."""
+    return np.array([(found & truth).sum(), found.sum(), truth.sum()])
 
 
 def crop(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]:
@@ -185,7 +220,7 @@ def blank(data: Path, model: Model, count: int) -> Iterator[dict[str, object]]:
 
 def main() -> None:
     """Print the table."""
-    parts = {"sampled": sampled, "crop": crop, "lone": lone, "blank": blank}
+    parts = {"sampled": sampled, "patches": patches, "crop": crop, "lone": lone, "blank": blank}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nuclei")

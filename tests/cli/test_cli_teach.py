@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
 from tests.cli.cli_for_tests import Shell
 from tests.core import dicom_for_tests as made
+from tests.core.disk_for_tests import LOG_MAY_END, Disk, needs_proc
 from tests.core.networks_for_tests import tiny_model
+from tests.core.teaching_for_tests import checkpoints_at_every_step
 from tests.core.training_for_tests import discs
 
 
@@ -295,6 +299,53 @@ def test_a_teaching_goes_on_from_its_folder_and_from_no_other(
     other = shell(*words, "--seed", 1)
     assert (other.code, other.out) == (2, "")
     assert "Choose another folder" in other.err
+
+
+@pytest.mark.long
+@needs_proc
+@LOG_MAY_END
+def test_a_full_disk_ends_it_with_a_sentence_and_the_same_command_comes_to_the_same_bits(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 2, "--keep", "--json"]
+    work = ["--work", tmp_path / "work"]
+    disk = Disk(tmp_path, monkeypatch, errno.ENOSPC)
+    with checkpoints_at_every_step():
+        count = disk.writes(lambda: shell(*words, "--work", tmp_path / "other"))
+        for writes in (4, count // 2, count - 1):  # before the first step, in the middle, and when it gets its name
+            with disk.full_after(writes):
+                done = shell(*words, *work)
+            assert disk.refused
+            assert (done.code, done.out) == (2, ""), writes
+            assert re.search(r"Could not write (more than )?\d+ bytes to ", done.err), done.err
+            assert str(tmp_path) in done.err
+            assert "No space left on device" in done.err
+            assert done.err.endswith(f"The same command goes on with it, from {tmp_path / 'work'}.\n")
+            assert [f"{spec.name}@{spec.version}" for spec in own.list() if "tiny" in spec.name] == [
+                "tiny@1",
+                "tiny-mine@1",
+            ]
+        assert shell(*words, *work).code == 0
+    first, second = (own.load(f"tiny-mine@{version}").spec for version in (1, 2))
+    assert first.files["weights.safetensors"] == second.files["weights.safetensors"]
+
+
+@needs_proc
+def test_at_a_terminal_it_waits_until_the_disk_has_room(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, monkeypatch, errno.ENOSPC)
+
+    def make_room(_: float) -> None:
+        disk.left = 10**9
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("napari_unetstyle.cli.teach.time.sleep", make_room)
+    with disk.full_after(0):
+        done = shell("teach", *lessons, "-m", "tiny", "--steps", 1, "--keep")
+    assert (done.code, disk.refused > 0) == (0, True)
+    assert "tried again every 10 seconds, until Ctrl+C" in done.err.replace("\n", " ")
+    assert own.load("tiny-mine@1").network is not None
 
 
 @pytest.mark.parametrize(

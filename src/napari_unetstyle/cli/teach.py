@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
 from napari_unetstyle.cli.exit_codes import STOPPED
-from napari_unetstyle.cli.progress_bar import progress_bar
+from napari_unetstyle.cli.progress_bar import Print, progress_bar
 from napari_unetstyle.cli.values import parse_channel
-from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
+    from napari_unetstyle.core.training.refused import Refused
 
 Done = TypeVar("Done")
 STAYS = 1
+RETRY = 10.0  # seconds until a write that the disk refused is tried again, where somebody looks on
 _STAYS_WORDS = "Nothing was kept; --keep keeps it all the same."
 
 HELP = """Teach a model with labeled pictures, and compare it with the one it came from.
@@ -200,7 +205,20 @@ def teach_model(
         _tell_contradictions(lessons, parent, options.segment)
     job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
     candidate = _drained(job, work)
-    _finish(candidate, store, out, left_out, keep=keep, as_json=as_json)
+    kept = None
+    if candidate.comparison.takes_over or keep:
+        kept = _drained(_written(candidate, store, out), work)
+    else:
+        candidate.forget(store)
+    _finish(candidate, kept, left_out, is_asked=keep, as_json=as_json)
+
+
+def _written(candidate: Candidate, store: ModelStore, out: Path | None) -> Steps[Model]:
+    """The taught model among the person's own, or in a folder."""
+    from napari_unetstyle.core.training.refused import iter_written
+
+    keep = partial(candidate.keep, store) if out is None else partial(candidate.write, out, store)
+    return (yield from iter_written(keep))
 
 
 def _job(
@@ -267,33 +285,42 @@ def _name_of(out: Path | None, classes: Sequence[str]) -> str:
 
 
 def _drained(job: Steps[Done], work: Path | None) -> Done:
-    """Run with a bar."""
+    """Run with a bar; where the disk is full it waits if somebody looks on, and else ends with a sentence."""
     from napari_unetstyle.core.progress import run
+    from napari_unetstyle.core.training.refused import Refused
 
-    with progress_bar() as (show, _):
+    again = "" if work is None else f" The same command goes on with it, from {work}."
+    with progress_bar() as (show, say):
 
         def follow(progress: Any) -> None:
+            if isinstance(progress, Refused):
+                _wait_for_space(progress, say)
             score = getattr(progress, "score", None)
             show(progress, progress.done if score is None else f"{progress.done}, Dice {score:.3f}")
 
         try:
             return run(job, follow)
+        except OutputError as error:
+            raise OutputError(f"{error}{again}") from error
         except KeyboardInterrupt as stop:
-            again = "" if work is None else f" The same command goes on with it, from {work}."
             typer.echo(f"Stopped. No model was made; the one you had is as it was.{again}", err=True)
             raise typer.Exit(STOPPED) from stop
 
 
+def _wait_for_space(refused: Refused, say: Print) -> None:
+    """Let a refused write be tried again a while later, until Ctrl+C; a script is not kept waiting."""
+    if not sys.stdin.isatty():
+        return
+    say(f"{refused.error} Nothing is lost: it is tried again every {RETRY:.0f} seconds, until Ctrl+C.", err=True)
+    time.sleep(RETRY)
+    refused.again.set()
+
+
 def _finish(
-    candidate: Candidate, store: ModelStore, out: Path | None, left_out: Sequence[str], *, keep: bool, as_json: bool
+    candidate: Candidate, kept: Model | None, left_out: Sequence[str], *, is_asked: bool, as_json: bool
 ) -> None:
-    """Keep it or not, say so, and exit with a code that means it."""
+    """Say what was found and kept, and exit with a code that means it."""
     comparison = candidate.comparison
-    kept = None
-    if comparison.takes_over or keep:
-        kept = candidate.keep(store) if out is None else candidate.write(out, store)
-    else:
-        candidate.forget(store)
     if as_json:
         before, after = comparison.parent, comparison.child
         scores = {
@@ -306,7 +333,7 @@ def _finish(
         about = {"verdict": comparison.verdict, "model": folder, "notes": [*left_out, *candidate.notes]}
         typer.echo(json.dumps(about | scores))
     else:
-        for sentence in (*candidate.notes, comparison.sentence(is_kept=keep)):
+        for sentence in (*candidate.notes, comparison.sentence(is_kept=is_asked)):
             typer.echo(sentence)
         typer.echo(f"Kept: {kept.spec.name}, version {kept.spec.version} -> {kept.folder}" if kept else _STAYS_WORDS)
     if kept is None:
