@@ -130,7 +130,7 @@ def test_a_name_that_is_there_already_is_refused(plain, names):
 
 def test_a_model_of_objects_and_layers_that_cannot_learn_it_are_refused(tmp_path, plain):
     objects = tiny_model(tmp_path / "objects")
-    with pytest.raises(OptionError, match="only be added to a model of areas"):
+    with pytest.raises(OptionError, match=r"only be added to a model of areas\..* instead: nucleus, ring\."):
         fine_tune([picture(0)], objects, store=ModelStore(tmp_path), **QUICK, add_classes=("ring",))
     with pytest.raises(OptionError, match="learned by the last layers"):
         fine_tune([picture(0)], plain, store=ModelStore(tmp_path), **QUICK, add_classes=("ring",), learn="encoder")

@@ -45,8 +45,9 @@ def more_classes(spec: ModelSpec, names: Sequence[str]) -> tuple[ClassSpec, ...]
         what its old pictures call background.
     """
     if spec.separation is not None:
+        every = ", ".join(filter(None, [*(one.name for one in spec.classes), *(name.strip() for name in names)]))
         raise OptionError(
-            f"{spec.name} finds objects one by one; a class can only be added to a model of areas. Teach a new model "
-            "with all classes instead."
+            f"{spec.name} finds objects one by one, and its old pictures do not say where objects of a new class end: "
+            f"a class can only be added to a model of areas. Teach a new model with all classes instead: {every}."
         )
     return class_specs(names, spec.classes)
