@@ -32,15 +32,14 @@ MOST = 7  # layers
 class Person:
     """Does anything, in a random order, and remembers what has to be there afterwards."""
 
-    def __init__(self, viewer: Any, core: tuple[CoreCalls, Teacher], files: list[Any], qtbot: Any, seed: int) -> None:
-        self.viewer, self.files, self.qtbot = viewer, files, qtbot
+    def __init__(self, make: Any, core: tuple[CoreCalls, Teacher], files: list[Any], qtbot: Any, seed: int) -> None:
+        self.make, self.files, self.qtbot = make, files, qtbot
         self.calls, self.teacher = core
         self.rng = np.random.default_rng(seed)
         self.done: list[str] = []
         self.corrected: dict[int, Any] = {}
         self.gone: list[tuple[Any, int]] = []
-        viewer.layers.events.removed.connect(self.on_removed)
-        self.open_dock()
+        self.open_napari()
 
     def acts(self) -> dict[str, float]:
         """What can be done, and how often it is."""
@@ -57,6 +56,7 @@ class Person:
             "hide_layer": 0.5,
             "slide": 1,
             "close_dock": 0.5,
+            "close_napari": 0.4,
             "wait": 4,
         }
 
@@ -107,6 +107,20 @@ class Person:
     def leave_dock(self) -> None:
         self.viewer.window.remove_dock_widget(self.dock)
         QApplication.processEvents()
+
+    def open_napari(self) -> None:
+        self.viewer = self.make()
+        self.viewer.layers.events.removed.connect(self.on_removed)
+        self.open_dock()
+
+    def close_napari(self) -> None:
+        """Close it with whatever is under way, and begin again in a new window, which has nothing to restore."""
+        self.viewer.close()
+        self.qtbot.waitUntil(lambda: not own_threads(), timeout=WAIT * 1000)
+        self.open_napari()
+        self.qtbot.wait(50)
+        assert not self.dock.corrections.rows
+        self.begin()
 
     def open_picture(self) -> None:
         if len(self.viewer.layers) < MOST:
@@ -218,12 +232,13 @@ def test_whatever_is_clicked_nothing_breaks_and_no_stroke_is_lost(
     files = [tmp_path / f"slide{i}.tif" for i in range(3)]
     for i, file in enumerate(files):
         tifffile.imwrite(file, blobs(peak=200 - 20 * i))
-    viewer = make_napari_viewer()
-    person = Person(viewer, calls, files, qtbot, seed)
+    person = Person(make_napari_viewer, calls, files, qtbot, seed)
     try:
         person.begin()
-        for _ in range(repeats(24)):
+        for number in range(repeats(24)):
             person.act()
+            if number == 11:  # in any case once
+                person.close_napari()
     except BaseException as error:
         error.add_note(f"seed {seed}, after {person.done}")
         raise
