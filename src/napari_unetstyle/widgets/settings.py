@@ -47,7 +47,7 @@ def read_settings() -> Settings:
         model_folder=_path(str(page.model_folder)),
         fixes_folder=_path(str(page.fixes_folder)),
         memory=int(page.memory) * 2**20,
-        vgg=_path(str(getattr(page, "vgg", ""))),  # an editable install keeps the manifest it was made with
+        vgg=_path(str(page.vgg)),
     )
 
 

@@ -64,7 +64,9 @@ class Turn:
             return array
         leading = array.ndim - 3
         turned = array.transpose(*range(leading), *(leading + own for own in self.order))
-        return np.flip(turned, [leading + new for new, is_back in enumerate(self.is_mirrored) if is_back])
+        back = tuple(leading + new for new, is_back in enumerate(self.is_mirrored) if is_back)
+        flipped: NDArray[T] = np.flip(turned, back)
+        return flipped
 
     def box(self, box: Box, shape: tuple[int, ...]) -> Box:
         """Where a box of a picture of this `shape` lies in the turned one."""
