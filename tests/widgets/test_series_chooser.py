@@ -13,7 +13,6 @@ from napari_unetstyle.core.errors import ImageFileError
 from napari_unetstyle.core.imaging.dicom import SeveralSeriesError, find_series
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.widgets import choice
 from napari_unetstyle.widgets.ct_window import is_ct
 from napari_unetstyle.widgets.series_chooser import TITLE, SeriesChooser, read_dicom
 from tests.core import dicom_for_tests as made
@@ -147,7 +146,7 @@ def test_the_reader_opens_a_single_series_and_asks_where_there_are_more(
 
 
 def test_without_a_viewer_the_series_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "current_viewer", lambda: None)
+    monkeypatch.setattr("napari.current_viewer", lambda: None)
     with pytest.raises(SeveralSeriesError, match="holds 3 series"):
         read_dicom(folder)
     (folder / "a" / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
 from napari_unetstyle.widgets.layers import (
+    PICTURE_ID,
     PLACE,
     axes_of,
     is_along_own_axes,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.imaging.levels import LevelGrid
 
-_PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: the one of their picture, and how they were shown
+UNPLACED = "unetstyle_unplaced"  # in the metadata of labels: why they belong to none of the scans that were open
+_PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: which picture is theirs, and how they were shown
 _SAME_VIEW = 1e-3  # of a pixel
 
 
@@ -60,7 +62,8 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
         view = view @ step
     own = layer.metadata[PLACE]
     shape = shape_in_space(layer, axes, 0 if grid is None else grid.index)
-    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: own.get(_PICTURE, own), _VIEW: view}, **files}
+    picture = own.get(_PICTURE, own.get(PICTURE_ID))
+    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: picture, _VIEW: view}, **files}
 
 
 def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.layers.Layer]) -> Geometry:
@@ -85,7 +88,7 @@ def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.l
     kept = layer.metadata.get(PLACE)
     if kept is None or type(layer).__name__ != "Labels" or kept_place(layer, axes) is None:
         return place
-    own = [other for other in layers if other is not layer and other.metadata.get(PLACE) is kept.get(_PICTURE, 0)]
+    own = _pictures_of(layer, layers)
     if own:
         return agreed(layer, [(other, _seen_on(layer, axes, other)) for other in own])[1]
     view, unit = view_of(layer, axes)
@@ -123,6 +126,34 @@ def agreed(
     )
 
 
+def bind(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) -> None:
+    """Keep in labels that say nothing of a place where the open picture lies on whose grid they are seen, once for all.
+
+    Where several pictures would give different places, those count that are visible.
+
+    Raises
+    ------
+    ImageError
+        If these differ, too, or there is no such picture, but scans of patients that they may be of.
+    """
+    if PLACE in labels.metadata:
+        return
+    placed = [other for other in layers if PLACE in other.metadata]
+    fitting = [other for other in placed if _has_grid_of(labels, other)]
+    if fitting:
+        picture, _ = agreed(labels, [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting])
+        if axes_of(labels)[1]:
+            labels.axis_labels = picture.axis_labels
+        labels.metadata.update(place_on(picture, axes_of(picture)[0], None))
+        return
+    scans = [other for other in placed if other.metadata[PLACE]["is_anatomical"] and _may_be_of(labels, other)]
+    if scans:
+        raise ImageError(
+            f"Where layer {labels.name!r} lies in the patient is not known, as it does not have the grid of "
+            f"{names(scans)}. Select the one that it is of, press New Labels, and draw there."
+        )
+
+
 def turned(layer: napari.layers.Layer, axes: str) -> str:
     """How a layer is shown otherwise than its file says, in one word or two; nothing if it is not."""
     kept = kept_place(layer, axes)
@@ -139,8 +170,7 @@ def turned(layer: napari.layers.Layer, axes: str) -> str:
 
 def note_on(layer: napari.layers.Layer, layers: Iterable[napari.layers.Layer]) -> str:
     """What to say when labels are saved whose picture, or which themselves, are not shown as the file says."""
-    kept = layer.metadata.get(PLACE, {}).get(_PICTURE, 0)
-    pictures = [other for other in layers if other.metadata.get(PLACE) is kept] or [layer]
+    pictures = _pictures_of(layer, layers) or [layer]
     how = next((how for other in pictures if (how := turned(other, axes_of(other)[0]))), "")
     return f"The picture was {how} on the screen; the labels are saved as it lies in its file." if how else ""
 
@@ -149,6 +179,31 @@ def names(layers: Iterable[napari.layers.Layer]) -> str:
     """Of layers, as a sentence has them."""
     *most, last = [repr(layer.name) for layer in layers]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _pictures_of(labels: napari.layers.Layer, layers: Iterable[napari.layers.Layer]) -> list[napari.layers.Layer]:
+    """The open layers with the picture that labels were made on, of which there may be copies."""
+    picture = labels.metadata.get(PLACE, {}).get(_PICTURE)
+    open_ones = layers if picture is not None else ()
+    return [other for other in open_ones if other.metadata.get(PLACE, {}).get(PICTURE_ID) == picture]
+
+
+def _has_grid_of(labels: napari.layers.Labels, other: napari.layers.Layer) -> bool:
+    shape = tuple(other.data.shape)
+    shape = shape[:-1] if getattr(other, "rgb", False) else shape
+    if tuple(labels.data.shape) != shape:
+        return False
+    ends = [np.zeros(labels.ndim), np.array(shape) - 1.0, *np.eye(labels.ndim)]
+    step = float(np.abs(other.scale).min())
+    return all(
+        np.allclose(labels.data_to_world(end), other.data_to_world(end), rtol=0, atol=step * 1e-3) for end in ends
+    )
+
+
+def _may_be_of(labels: napari.layers.Labels, scan: napari.layers.Layer) -> bool:
+    """Not if they have no unit of length and another size: such labels are of a picture that lies nowhere."""
+    axes = axes_of(labels)[0]
+    return view_of(labels, axes)[1] != "px" or shape_in_space(labels, axes) == shape_in_space(scan, axes_of(scan)[0])
 
 
 def _is_picture(layer: napari.layers.Layer, place: Geometry) -> bool:

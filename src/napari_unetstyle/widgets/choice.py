@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari import current_viewer
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
@@ -95,8 +94,21 @@ def _as_low_as_it_may(docked: QDockWidget) -> None:
         window.resizeDocks([docked], [1], Qt.Orientation.Vertical)
 
 
+def open_viewers() -> list[napari.viewer.ViewerModel]:
+    """All of them, the one in front first."""
+    from napari import current_viewer
+    from napari.viewer import Viewer
+
+    viewer = current_viewer()
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    others = [one for one in getattr(Viewer, "_instances", ()) if one is not viewer]  # napari lists them nowhere else
+    return others if viewer is None else [viewer, *others]
+
+
 def front_viewer() -> napari.viewer.Viewer | None:
     """The viewer in front, if it has a window."""
+    from napari import current_viewer
+
     viewer = current_viewer()
     viewer = getattr(viewer, "__wrapped__", viewer)
     return viewer if getattr(viewer, "window", None) is not None else None

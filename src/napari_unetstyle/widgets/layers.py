@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import napari.layers
 
 PLACE, OVERVIEW = "unetstyle_place", "unetstyle_overview"
+PICTURE_ID = "id"
+"""Of the place that a picture's metadata keep: labels know their picture by it."""
 STYLE = "unetstyle_style"
 """Key of a layer's metadata; a layer that has it shows a restyled picture."""
 RESTYLED = "Of a restyled picture"
@@ -163,7 +166,9 @@ def is_along_own_axes(view: NDArray[np.float64]) -> bool:
 def place_of(image: Image) -> dict[str, Any]:
     """What a layer's metadata keep of a picture's place, and of its size, as that holds for all of its pixels only."""
     place = image.geometry
-    return {PLACE: {**asdict(place), "shape": tuple(map(image.size, place.axes))}} if place.is_physical else {}
+    if not place.is_physical:
+        return {}
+    return {PLACE: {**asdict(place), "shape": tuple(map(image.size, place.axes)), PICTURE_ID: uuid4().hex}}
 
 
 def translate_of(geometry: Geometry) -> tuple[float, ...]:

@@ -33,11 +33,10 @@ def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
     from napari_unetstyle.core.imaging.medical import medical_suffix
     from napari_unetstyle.core.imaging.ome_zarr import is_zarr
     from napari_unetstyle.core.models.archive import SHARED
-    from napari_unetstyle.widgets.choice import front_viewer
+    from napari_unetstyle.widgets.choice import open_viewers
     from napari_unetstyle.widgets.same_patient import watch
 
-    viewer = front_viewer()  # the layers know how to look only once they are in it
-    if viewer is not None:
+    for viewer in open_viewers():  # which one it is for nobody says
         watch(viewer)
     paths = [path] if isinstance(path, str) else list(path)
     if paths and all(one.lower().endswith(SHARED) for one in paths):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE
-from napari_unetstyle.widgets.anatomy import names, place_among
-from napari_unetstyle.widgets.label_layers import outline_on_scan
+from napari_unetstyle.widgets.anatomy import UNPLACED, bind, names, place_among
+from napari_unetstyle.widgets.label_layers import OUTLINED, outline_on_scan
 from napari_unetstyle.widgets.layers import PLACE, axes_of, shape_in_space, view_of
 from napari_unetstyle.widgets.parts import Words, follow
 
@@ -123,6 +124,21 @@ def _take(layer: napari.layers.Layer, others: list[napari.layers.Layer]) -> None
     other = next((one for one in others if _differ(one, layer, [*others, layer])), None)
     if other is not None:
         show_warning(different([other, layer]))
+    _bind(layer, others)
+
+
+def _bind(layer: napari.layers.Layer, others: list[napari.layers.Layer]) -> None:
+    """Labels by hand belong to the picture that they were made on, or, if they were there first, that came on them."""
+    if type(layer).__name__ == "Labels" and PLACE not in layer.metadata:
+        layer.metadata[OUTLINED] = True  # a person paints areas, and copies look alike
+        try:
+            bind(layer, others)
+        except ImageError as error:
+            layer.metadata[UNPLACED] = str(error)
+    for other in others:
+        if type(other).__name__ == "Labels":
+            with contextlib.suppress(ImageError):  # their place is asked for when they are saved
+                bind(other, [layer])
 
 
 def place(layer: napari.layers.Layer, others: list[napari.layers.Layer]) -> None:

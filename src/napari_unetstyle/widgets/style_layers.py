@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from uuid import uuid4
 
 import numpy as np
 
 from napari_unetstyle.widgets.label_layers import METADATA
-from napari_unetstyle.widgets.layers import PLACE, STYLE
+from napari_unetstyle.widgets.layers import PICTURE_ID, PLACE, STYLE
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.statements import picture_of
 
@@ -100,7 +101,7 @@ def add_styled(
     }
     metadata = {STYLE: about}
     if PLACE in source.layer.metadata:
-        metadata[PLACE] = dict(source.layer.metadata[PLACE])  # an own one: labels know their picture by it
+        metadata[PLACE] = {**source.layer.metadata[PLACE], PICTURE_ID: uuid4().hex}
     array, axes = np.asarray(styled.image.array), styled.image.axes
     is_rgb = axes.endswith("C") and array.shape[-1] in (3, 4) and len(axes) == len(place.arguments["scale"]) + 1
     layer: napari.layers.Image = viewer.add_image(

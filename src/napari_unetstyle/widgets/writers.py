@@ -10,7 +10,7 @@ import numpy as np
 from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.imaging.dicom_seg import SUFFIX as DICOM
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
-from napari_unetstyle.widgets.anatomy import agreed, names, note_on, place_among
+from napari_unetstyle.widgets.anatomy import UNPLACED, bind, names, note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import PLACE, axes_of, shape_in_space
 from napari_unetstyle.widgets.placement import Placement
@@ -25,62 +25,56 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
 
-    A layer that does not say where it lies (one that was added by hand, say) lies where the open picture does that has
-    the same grid on the canvas; where several do that lie in different places, the ones that are seen count.
+    See :func:`~napari_unetstyle.widgets.anatomy.bind` for a layer that does not say where it lies.
 
     Raises
     ------
     OutputError
         If its place is not certain, an id cannot be stored, or the file cannot be written; nothing is written then.
     """
-    from napari import current_viewer
     from napari.layers import Layer
     from napari.utils.notifications import show_info, show_warning
 
     from napari_unetstyle.core.segmentation.output import write_labels
 
     layer = Layer.create(data, meta, "labels")
-    layers = [*current_viewer().layers] if current_viewer() is not None else []
+    layers = _layers_with(meta)
     try:
-        like, axes, geometry = _place(layer, layers)
+        axes, geometry = _place(layer, layers)
         source = _source(layer, geometry, layers) if path.lower().endswith(DICOM) else {}
     except ImageError as error:
         raise OutputError(f"Could not write {path}: {error} Nothing was written.") from error
-    labels = Placement.of(like, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
+    labels = Placement.of(layer, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
     more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **source}
     axes = "".join(a for a in "TZYX" if a in axes)
     written = [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
-    note = note_on(like, layers)
+    note = note_on(layer, layers)
     if note:
         show_info(note)
     return written
 
 
-def _place(layer: napari.layers.Labels, layers: list[Any]) -> tuple[Any, str, Geometry]:
-    """The layer that says where `layer` lies (maybe itself), the axes of its data, and the place."""
-    like = layer if PLACE in layer.metadata else _picture_below(layer, layers)
-    axes, is_assumed = axes_of(like)
-    if is_assumed and like.ndim > 3:
+def _layers_with(meta: dict[str, Any]) -> list[Any]:
+    """All layers of the viewer that a layer to be written is in; of the one in front if it is in none."""
+    from napari_unetstyle.widgets.choice import open_viewers
+
+    viewers = open_viewers()
+    own = [viewer for viewer in viewers if any(one.metadata is meta.get("metadata") for one in viewer.layers)]
+    return [layer for viewer in (own or viewers)[:1] for layer in viewer.layers]
+
+
+def _place(layer: napari.layers.Labels, layers: list[Any]) -> tuple[str, Geometry]:
+    """The axes of a layer's data, and where they lie."""
+    bind(layer, layers)
+    if PLACE not in layer.metadata and UNPLACED in layer.metadata:
+        raise ImageError(layer.metadata[UNPLACED])
+    axes, is_assumed = axes_of(layer)
+    if is_assumed and layer.ndim > 3:
         raise ImageError(
-            f"Layer {layer.name!r} does not say what its {like.ndim} axes are. Name them (t, z, y, x) in its axis "
+            f"Layer {layer.name!r} does not say what its {layer.ndim} axes are. Name them (t, z, y, x) in its axis "
             "labels."
         )
-    return like, axes, place_among(like, axes, layers)
-
-
-def _picture_below(layer: napari.layers.Labels, layers: list[Any]) -> Any:
-    """The open layer with a place on whose grid this one is seen; itself if there is none with a place in a patient."""
-    placed = [other for other in layers if PLACE in other.metadata]
-    fitting = [other for other in placed if _has_grid_of(layer, other)]
-    if fitting:
-        return agreed(layer, [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting])[0]
-    in_patient = [other for other in placed if other.metadata[PLACE]["is_anatomical"]]
-    if not in_patient:
-        return layer
-    raise ImageError(
-        f"Where layer {layer.name!r} lies in the patient is not known, as it does not have the grid of "
-        f"{names(in_patient)}. Make labels of the same size at the same place."
-    )
+    return axes, place_among(layer, axes, layers)
 
 
 def _source(layer: napari.layers.Labels, place: Geometry, layers: list[Any]) -> dict[str, Any]:
@@ -111,19 +105,6 @@ def _lies_on(layer: napari.layers.Labels, place: Geometry, other: Any, layers: l
     if tuple(layer.data.shape)[-len(shape) :] != shape or not place.is_physical:
         return False
     return apart(place, place_among(other, axes, layers), shape) <= SAME_PLACE * min(place.spacing)
-
-
-def _has_grid_of(layer: napari.layers.Labels, other: napari.layers.Layer) -> bool:
-    shape = tuple((other.data[0] if getattr(other, "multiscale", False) else other.data).shape)
-    if getattr(other, "rgb", False):
-        shape = shape[:-1]
-    if tuple(layer.data.shape) != shape:
-        return False
-    ends = [np.zeros(layer.ndim), np.array(shape) - 1.0, *np.eye(layer.ndim)]
-    step = float(np.abs(other.scale).min())
-    return all(
-        np.allclose(layer.data_to_world(end), other.data_to_world(end), rtol=0, atol=step * 1e-3) for end in ends
-    )
 
 
 def _meaning(layer: napari.layers.Labels) -> dict[str, Any]:
