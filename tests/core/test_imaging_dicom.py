@@ -233,6 +233,15 @@ def test_distances_that_drift_are_refused(tmp_path: Path) -> None:
     assert "drifts" in refusal(folder) or "varies" in refusal(folder)
 
 
+def test_a_volume_without_a_pixel_size_says_so(tmp_path: Path, volume: Any) -> None:
+    def forget(ds: Any, i: int) -> None:
+        del ds.PixelSpacing
+
+    image = dicom.read_series(made.write_volume(tmp_path, volume, PLACE, change=forget))
+    assert "no PixelSpacing" in " ".join(image.notes)
+    assert not image.geometry.is_physical
+
+
 def test_slices_without_a_place_are_not_stacked(tmp_path: Path, volume: Any) -> None:
     def forget(ds: Any, i: int) -> None:
         del ds.ImagePositionPatient, ds.ImageOrientationPatient

@@ -94,6 +94,8 @@ def stacked(planes: Sequence[Plane]) -> Stack:
     notes = (*notes, *_straight(ordered), *_gap_notes(step, ordered))
     spacing, spacing_notes = _pixel_size(ordered[0])
     geometry = geo.unknown(3) if spacing is None else _geometry(ordered[0], (step, *spacing))
+    if spacing is None:
+        notes = (*notes, "Nothing says how large a pixel is (no PixelSpacing): sizes are in pixels, without a place.")
     return Stack(planes=ordered, axes="ZYX", geometry=geometry, notes=(*notes, *spacing_notes))
 
 
