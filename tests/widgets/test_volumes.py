@@ -153,6 +153,14 @@ def test_volumes_of_others_open_as_images(tmp_path: Path) -> None:
     assert layer.name == "x"
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [(np.int16, Labels), (np.float32, ImageLayer)])
+def test_nifti_that_another_program_calls_labels_opens_as_labels(dtype: Any, kind: Any, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.ones((5, 6, 7), dtype), np.eye(4))
+    image.header.set_intent("label")
+    image.to_filename(tmp_path / "x.nii.gz")
+    assert isinstance(opened(tmp_path / "x.nii.gz"), kind)
+
+
 def test_a_dicom_folder_opens_at_its_place(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 900, (5, 12, 14)).astype(np.int16)
     made.write_volume(

@@ -106,6 +106,8 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     offset = _voxel_offset(path, header)
     affine, unit, is_anatomical, notes = _place(path, header, sizes)
     info = believed(_info(path, header.dtype.itemsize, offset), sizes, affine)
+    if int(header["intent_code"]) == _LABEL and _dtype(path, header).kind in "iu":  # by whatever program
+        info.setdefault("classes", [])
     if info.get("unit") == "px" and not int(header["units"]) & 7:
         unit, notes = "px", ()
     if len(sizes) == 2 and not _is_flat(affine):  # a slice somewhere in space
