@@ -11,12 +11,15 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.output import write_labels
+from napari_unetstyle.widgets.anatomy import note_on
 from napari_unetstyle.widgets.label_layers import add_labels
+from napari_unetstyle.widgets.label_pair import LabelPair
 from napari_unetstyle.widgets.layers import placed_geometry
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.placement import Placement
@@ -98,6 +101,34 @@ def test_results_on_a_flipped_volume_lie_on_it_and_are_saved_on_its_own_grid(
     written = read_image(tmp_path / "x.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.array) > 0, array > 0)
     np.testing.assert_allclose(written.geometry.affine, turned.affine, atol=1e-4)
+
+
+def test_nobody_turned_what_was_laid_on_the_first(viewer: ViewerModel) -> None:
+    add(viewer, scan(), TILTED, "first")
+    second = add(viewer, *other_way(TILTED, (False, True, True)), "second")
+    labels = add_labels(viewer, result_of(scan().astype(int), axes="ZYX"), Placement.of(second, "ZYX"), "labels")
+    assert note_on(labels, viewer.layers) == note_on(labels, [labels]) == ""
+    second.scale = np.array(second.scale) * (1, 1, -1)
+    assert "turned" in note_on(labels, viewer.layers)
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_one_mask_stored_in_two_ways_is_measured_as_one(order: Any, is_watched: bool, viewer: ViewerModel) -> None:
+    where = viewer if is_watched else ViewerModel()
+    layers = []
+    for array, place in ((scan(), TILTED), other_way(TILTED, (False, True, True), order)):
+        data, arguments, _ = layer_data(Image(array=(array > 0).astype(np.uint8), axes="ZYX", geometry=place))
+        del arguments["rgb"]
+        layers.append(where.add_labels(data, **arguments))
+    for truth, prediction in (layers, layers[::-1]):
+        pair = LabelPair.of(prediction, truth)
+        np.testing.assert_array_equal(pair.prediction.array, pair.truth.array)
+    if order != (0, 1, 2):
+        return
+    layers[0].translate = np.add(layers[0].translate, (30, 0, 0))  # moved by a person
+    with pytest.raises(ImageError, match="different places"):
+        LabelPair.of(*layers)
 
 
 def test_a_mask_file_is_saved_as_it_came(viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

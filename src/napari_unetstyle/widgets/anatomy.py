@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_unetstyle.core.imaging.levels import LevelGrid
 
+LAID = "laid"  # of the place that a layer keeps: the move by which it was laid on another one when it was opened
 UNPLACED = "unetstyle_unplaced"  # in the metadata of labels: why they belong to none of the scans that were open
 _PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: which picture is theirs, and how they were shown
 _SAME_VIEW = 1e-3  # of a pixel
@@ -63,7 +64,8 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
     own = layer.metadata[PLACE]
     shape = shape_in_space(layer, axes, 0 if grid is None else grid.index)
     picture = own.get(_PICTURE, own.get(PICTURE_ID))
-    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: picture, _VIEW: view}, **files}
+    laid = {LAID: own[LAID]} if LAID in own else {}
+    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: picture, _VIEW: view, **laid}, **files}
 
 
 def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.layers.Layer]) -> Geometry:
@@ -163,7 +165,8 @@ def turned(layer: napari.layers.Layer, axes: str) -> str:
         return "turned"
     if kept is None or unit == "px" or not is_as_in_file(layer, axes, kept):
         return ""
-    if _is_same(view, _plain_view(kept, unit), kept, layer.metadata[PLACE]["shape"]):
+    own = layer.metadata[PLACE]
+    if _is_same(view, own.get(LAID, np.eye(len(view))) @ _plain_view(kept, unit), kept, own["shape"]):
         return ""
     return "moved or stretched" if is_along_own_axes(view) else "turned"
 

@@ -12,6 +12,7 @@ from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.compare import common_geometry
+from napari_unetstyle.widgets.anatomy import turned
 from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
 from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 
@@ -61,9 +62,12 @@ class LabelPair:
             stated = second if first.is_assumed else first
             first, second = replace(first, axes=stated.axes), replace(second, axes=stated.axes)
             first, second = _sized(first, prediction), _sized(second, truth)
-        pair = image_from_layer(prediction, first), image_from_layer(truth, second)
+        judge = image_from_layer(truth, second)
+        pair = _along(image_from_layer(prediction, first), judge), judge
         geometry = common_geometry(*pair)
-        _check_same_place(prediction, truth)
+        is_known = all(image.geometry.is_anatomical for image in pair)
+        if not is_known or turned(prediction, first.axes) or turned(truth, second.axes):
+            _check_same_place(prediction, truth)
         return cls(prediction=pair[0], truth=pair[1], geometry=geometry, is_assumed=first.is_assumed)
 
     def snapshot(self) -> LabelPair:
@@ -132,6 +136,17 @@ def add_differences(
         axis_labels=tuple(truth.axis_labels),
         **{name: getattr(truth, name) for name in _PLACE},
     )
+
+
+def _along(image: Image, other: Image) -> Image:
+    """With its axes in the order and the directions of another's, if both say how they lie in a patient."""
+    place = image.geometry
+    if not (place.is_anatomical and other.geometry.is_anatomical and image.axes == other.axes == "ZYX"):
+        return image
+    order, is_mirrored = place.turns_onto(other.geometry)
+    steps = tuple(slice(None, None, -1 if is_back else 1) for is_back in is_mirrored)
+    place = place.turned(image.array.shape, order, is_mirrored)
+    return replace(image, array=image.array.transpose(order)[steps], geometry=place)
 
 
 def _statement(layer: napari.layers.Labels) -> Statement:

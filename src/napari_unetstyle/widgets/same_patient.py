@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE
-from napari_unetstyle.widgets.anatomy import UNPLACED, bind, names, place_among
+from napari_unetstyle.widgets.anatomy import LAID, UNPLACED, bind, names, place_among
 from napari_unetstyle.widgets.label_layers import OUTLINED, outline_on_scan
 from napari_unetstyle.widgets.layers import PLACE, axes_of, shape_in_space, view_of
 from napari_unetstyle.widgets.parts import Words, follow
@@ -159,6 +159,7 @@ def place(layer: napari.layers.Layer, others: list[napari.layers.Layer]) -> None
             index = [*own.axes, layer.ndim]
             whole[np.ix_(index, index)] = straight
             layer.affine = whole @ np.array(layer.affine.affine_matrix)
+            layer.metadata[PLACE] = {**layer.metadata[PLACE], LAID: straight}  # nobody turned it
             return
 
 
