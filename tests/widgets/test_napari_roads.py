@@ -26,6 +26,7 @@ from napari_unetstyle.core.imaging import tiff
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.widgets import readers
+from napari_unetstyle.widgets.statements import known_statement
 from tests.core import dicom_for_tests as made
 from tests.core.networks_for_tests import tiny_model
 from tests.core.slides_for_tests import shrunk, stained, write_mrxs, write_ndpi, write_svs
@@ -184,6 +185,22 @@ def test_a_truncated_tiff_is_refused_before_it_is_shown(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(ImageFileError, match="truncated"):
         read(path)
+
+
+def test_the_dock_says_that_napari_shows_a_part_of_a_cut_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", heard.append)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (10, 64, 80), np.uint8), compression="zlib")
+    (whole,) = ViewerModel().open(path)
+    assert known_statement(whole).axes == "ZYX"
+    path.write_bytes(path.read_bytes()[:-20000])
+    (layer,) = ViewerModel().open(path)
+    for _ in range(2):
+        known_statement(layer)
+    assert layer.data.shape == (64, 80)
+    (said,) = heard
+    assert "may show only a part" in said
 
 
 # DICOM without a suffix ----------------------------------------------------------------------------------------------

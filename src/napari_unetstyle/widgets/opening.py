@@ -107,9 +107,12 @@ def add_labels_file(viewer: napari.viewer.ViewerModel, path: Path, like: napari.
 def statement_in_file(layer: napari.layers.Image) -> Statement | None:
     """What the TIFF file of a layer says about its axes and pixel size, which napari's own reader drops.
 
-    None if there is no such file, or the layer does not hold its pixels as they are stored.
+    None if there is no such file, or the layer does not hold its pixels as they are stored. That the file is damaged is
+    said.
     """
-    from napari_unetstyle.core.errors import UnetstyleError
+    from napari.utils.notifications import show_warning
+
+    from napari_unetstyle.core.errors import ImageFileError, UnetstyleError
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.widgets.layers import Statement
 
@@ -118,6 +121,10 @@ def statement_in_file(layer: napari.layers.Image) -> Statement | None:
         return None
     try:
         image = read_image(path)
+    except ImageFileError as error:
+        if Path(path).is_file():  # of a stack that was cut off napari's own reader shows one page, and says nothing
+            show_warning(f"{error} Layer {layer.name!r} may show only a part of it.")
+        return None
     except UnetstyleError:
         return None
     if tuple(image.array.shape) != tuple(layer.data.shape):
