@@ -145,6 +145,17 @@ def test_the_reader_opens_a_single_series_and_asks_where_there_are_more(
     assert [layer.name for layer in viewer.layers] == ["CT 3"]
 
 
+def test_dropped_files_of_a_series_open_it_whole_and_once(folder: Path, volume: Any, make_napari_viewer: Any) -> None:
+    viewer = make_napari_viewer()
+    files = sorted((folder / "a").iterdir())
+    for file in files:  # as napari does
+        for data, *arguments in (layer for layer in read_dicom(str(file)) if len(layer) > 1):
+            viewer.add_image(data, **arguments[0])
+    (layer,) = viewer.layers
+    np.testing.assert_array_equal(layer.data, volume)
+    assert read_dicom(str(files[0])) == [(None,)]
+
+
 def test_without_a_viewer_the_series_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari.current_viewer", lambda: None)
     with pytest.raises(SeveralSeriesError, match="holds 3 series"):

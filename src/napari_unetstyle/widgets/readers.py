@@ -49,7 +49,11 @@ def get_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
         return read_slides
     if len(paths) == 1 and paths[0].lower().endswith(TIFFS):
         return _tiff_reader(Path(paths[0]))
-    return read_dicom if paths and _holds_dicom(Path(paths[0])) else None
+    if paths and _holds_dicom(Path(paths[0])):
+        return read_dicom
+    if paths and Path(paths[0]).is_dir():
+        _tell([f"Folder {Path(paths[0]).name} holds neither DICOM nor OME-Zarr. Open the files in it instead."])
+    return None
 
 
 def read_volumes(path: Paths) -> list[LayerData]:

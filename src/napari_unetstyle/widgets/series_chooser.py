@@ -10,6 +10,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QPushButton
 
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.widgets.choice import Choice, beside_canvas, front_viewer
 from napari_unetstyle.widgets.ct_window import MODALITY
 from napari_unetstyle.widgets.opening import SERIES_KEY, LayerData, layer_data
@@ -126,26 +127,59 @@ def _iter_read(chosen: Sequence[Series]) -> Steps[list[tuple[Series, Image]]]:
 def read_dicom(path: str | Path | Sequence[str | Path]) -> list[LayerData] | list[tuple[None]]:
     """Layer data of a DICOM file, of files, or of a folder, for napari's readers.
 
-    Where there are several series, a list of them opens beside the canvas, and napari is told that there is nothing to
-    add yet.
+    In a viewer one file stands for its series in the folder, which opens whole, and once, however many of its files are
+    dropped. Where there are several series, a list of them opens beside the canvas, and napari is told that there is
+    nothing to add yet.
 
     Raises
     ------
     UnetstyleError
         If nothing can be read; or if there are several series and no viewer in which a person could choose.
     """
-    from napari_unetstyle.core.imaging.dicom import find_series, image_of, series_of
+    from napari_unetstyle.core.imaging.dicom import find_series, series_of
 
+    viewer, files = front_viewer(), [path] if isinstance(path, (str, Path)) else path
+    single = Path(files[0]) if len(files) == 1 and Path(files[0]).is_file() else None
+    if single is not None and viewer is not None:
+        shown = next((layer for layer in viewer.layers if str(single) in layer.metadata.get(FILES, ())), None)
+        if shown is not None:
+            viewer.layers.selection.active = shown
+            return [(None,)]
+        whole = _whole_series(single)
+        if whole is not None:
+            return [whole]
     folder = Path(path) if isinstance(path, (str, Path)) else Path(path[0]).parent
-    found, viewer = find_series(path), front_viewer()
+    found = find_series(path)
     if len(found) > 1 and viewer is not None:
         show_series(viewer, found, folder)
         return [(None,)]
-    one = found[0] if len(found) == 1 else series_of(path)
+    return [_read(found[0] if len(found) == 1 else series_of(path), folder)]
+
+
+def _whole_series(file: Path) -> LayerData | None:
+    """The series of a file with those beside it; None if it is alone, or they make no picture together."""
+    from napari_unetstyle.core.imaging.dicom import find_series
+
+    try:
+        found = find_series(sorted(one for one in file.parent.iterdir() if one.is_file()))
+        own = [one for one in found if file in map(Path, one.files)]
+        if len(own) != 1 or len(own[0].files) == 1:
+            return None
+        layer = _read(own[0], file.parent)
+    except UnetstyleError:  # the file alone may be read, or says why not
+        return None
+    show_info(f"{file.name} is one of the {len(own[0].files)} files of its series, which was opened whole.")
+    return layer
+
+
+def _read(one: Series, folder: Path) -> LayerData:
+    """Layer data of a series; what was assumed is said."""
+    from napari_unetstyle.core.imaging.dicom import image_of
+
     image = image_of(one)
     if image.notes:
         show_info(" ".join(image.notes))
-    return [_layer_data(one, image, folder)]
+    return _layer_data(one, image, folder)
 
 
 def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
