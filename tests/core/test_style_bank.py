@@ -52,6 +52,16 @@ def test_a_kept_style_gives_the_pixels_that_its_picture_gives(bank: StyleBank) -
     assert np.array_equal(stylize(picture(), found).image.array, stylize(picture(), picture(2)).image.array)
 
 
+@pytest.mark.parametrize("kind", ["uint16", "int16", "float32"])
+def test_a_picture_of_more_than_8_bit_can_be_kept(kind: str, bank: StyleBank) -> None:
+    values = np.random.default_rng(0).gamma(2, 300, (64, 64)).astype(kind)
+    values[3, 4] = 30_000
+    look = as_image(values, axes="YX")
+    bank.add(KeptStyle.of("ours", [look]))
+    found = stylize(picture(), bank.load("ours"), "histogram").image.array
+    assert np.array_equal(found, stylize(picture(), look, "histogram").image.array)
+
+
 def test_a_style_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path))
     monkeypatch.chdir(tmp_path)
