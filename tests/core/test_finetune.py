@@ -60,6 +60,7 @@ def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_paren
     candidate = fine_tune([picture(0), picture(1)], parent, store=store, **QUICK)
     comparison = candidate.comparison
     assert len(candidate.places) >= 3
+    assert not any("in one picture" in note for note in candidate.notes)
     assert comparison.child.on_places > comparison.parent.on_places + 0.1
     assert comparison.verdict == "better"
     assert [spec.name for spec in store.list() if spec.name == "tiny-mine"] == []
@@ -75,7 +76,9 @@ def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_paren
 
 
 def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
-    first = fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": 2}).keep(store)
+    alone = fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": 2})
+    assert any("in one picture" in note for note in alone.notes) == bool(alone.places)
+    first = alone.keep(store)
     second = fine_tune([picture(1)], first, store=store, **QUICK | {"steps": 2}).keep(store)
     assert (second.spec.name, second.spec.version, second.spec.parent) == ("tiny-mine", 2, "tiny-mine@1")
     assert store.load("tiny-mine@1").spec == first.spec

@@ -74,8 +74,7 @@ def notes_for_a_person(styled: StyledExamples, teaching: Teaching, part: float =
     went_back = part < 1 and (
         f"It would have forgotten some of what it knew, so it went only {part:.0%} of the way from the model before."
     )
-    checked = {teaching.said[place.said].picture for place in teaching.places}
-    in_one = len(checked) == 1 and (
+    in_one = teaching.checked == 1 and (
         "All checked places are in one picture: look at others of this kind before you rely on the new model."
     )
     return tuple(note for note in (styled.note, held_back, went_back, left_out, in_one) if note)

@@ -87,6 +87,11 @@ class Teaching:
         return self._fit.learning_rate
 
     @property
+    def checked(self) -> int:
+        """In how many pictures, stacks or series the held-out places lie."""
+        return len({self._said[place.said].stack for place in self._places})
+
+    @property
     def best(self) -> UNet:
         """The averaged weights that did best on the held-out places; the last ones if there are none."""
         network = copy.deepcopy(self.state.average)
