@@ -14,11 +14,11 @@ from napari_unetstyle.core import SegmentOptions, segment
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.spec import InputSpec
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.memory import predict_memory
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.segment import iter_preview
 from napari_unetstyle.core.training.fresh import fresh_spec
 from napari_unetstyle.core.training.lessons import lesson, sayings

@@ -11,6 +11,7 @@ import numpy as np
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.segmentation.compare import common_geometry
 from napari_unetstyle.widgets.anatomy import turned
 from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
@@ -143,10 +144,8 @@ def _along(image: Image, other: Image) -> Image:
     place = image.geometry
     if not (place.is_anatomical and other.geometry.is_anatomical and image.axes == other.axes == "ZYX"):
         return image
-    order, is_mirrored = place.turns_onto(other.geometry)
-    steps = tuple(slice(None, None, -1 if is_back else 1) for is_back in is_mirrored)
-    place = place.turned(image.array.shape, order, is_mirrored)
-    return replace(image, array=image.array.transpose(order)[steps], geometry=place)
+    turn = Turn.onto(place, other.geometry)
+    return replace(image, array=turn.seen(image.array), geometry=turn.place(place, image.array.shape))
 
 
 def _statement(layer: napari.layers.Labels) -> Statement:

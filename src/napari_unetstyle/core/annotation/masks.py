@@ -20,6 +20,7 @@ from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, zarr_stem
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.segmentation.compare import whole_numbers
 from napari_unetstyle.core.segmentation.folder_inputs import pictures_in
@@ -216,11 +217,8 @@ def _are_in_one_world(own: Geometry, other: Geometry) -> bool:
 
 def _turned(labels: NDArray[Any], own: Geometry, other: Geometry) -> tuple[NDArray[Any], Geometry]:
     """Labels whose axes go where those of another place do, and where they lie then."""
-    time = labels.ndim - len(own.spacing)
-    order, is_mirrored = own.turns_onto(other)
-    turned = labels.transpose(*range(time), *(time + axis for axis in order))
-    back = tuple(time + i for i, is_back in enumerate(is_mirrored) if is_back)
-    return np.flip(turned, back), own.turned(labels.shape[time:], order, is_mirrored)
+    turn = Turn.onto(own, other)
+    return turn.seen(labels), turn.place(own, labels.shape[-len(own.spacing) :])
 
 
 def _check_place(file: Path, place: Geometry, image: Image) -> None:

@@ -25,6 +25,7 @@ from napari_unetstyle.core.imaging.dicom_stack import is_placed, scattered
 from napari_unetstyle.core.imaging.dicom_values import Header
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.turn import Turn
 
 LARGEST, LARGEST_EXPANSION = 2**30, 1000  # voxels, or voxels for a stored byte
 _ALIKE = 1e-4
@@ -276,10 +277,9 @@ def on_grid(labels: Image, geometry: Geometry, shape: tuple[int, ...]) -> Image:
     is_comparable = place.is_anatomical == geometry.is_anatomical and geometry.is_physical and place.is_physical
     if not is_comparable or len(shape) != 3 or labels.axes != "ZYX":
         return labels
-    order, is_mirrored = place.turns_onto(geometry)
-    turned = np.transpose(np.asarray(labels.array), order)
-    turned = np.flip(turned, tuple(axis for axis, is_back in enumerate(is_mirrored) if is_back))
-    own = place.turned(labels.array.shape, order, is_mirrored).in_unit(geometry.unit)
+    turn = Turn.onto(place, geometry)
+    turned = turn.seen(np.asarray(labels.array))
+    own = turn.place(place, labels.array.shape).in_unit(geometry.unit)
     start = np.rint(np.linalg.solve(geometry.affine, [*own.origin, 1])[:3]).astype(int)
     end = start + turned.shape
     there = replace(geometry, origin=tuple(geometry.to_world(start).tolist()))
@@ -295,11 +295,11 @@ def on_grid(labels: Image, geometry: Geometry, shape: tuple[int, ...]) -> Image:
 def on_one_grid(one: Image, other: Image) -> tuple[Image, Image]:
     """Two segmentations on the smallest grid that holds both; as they are if their voxels do not lie on one grid."""
     first, second = one.geometry, other.geometry
-    order, is_mirrored = second.turns_onto(first)
-    own = second.turned(other.array.shape, order, is_mirrored)
+    turned = Turn.onto(second, first).image(other)
+    own = turned.geometry
     start = np.rint(np.linalg.solve(first.affine, [*own.origin, 1])[:3]).astype(int)
     lowest = np.minimum(start, 0)
-    end = np.maximum(start + [other.array.shape[axis] for axis in order], one.array.shape)
+    end = np.maximum(start + turned.label_shape[-3:], one.array.shape)
     shape = tuple((end - lowest).tolist())
     if math.prod(shape) > LARGEST:
         return one, other

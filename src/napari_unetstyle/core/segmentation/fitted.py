@@ -14,13 +14,13 @@ from napari_unetstyle.core import scratch
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.resample import Resampler
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.averaging import Average
 from napari_unetstyle.core.segmentation.flips import Box, Index, Mirrored, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, Prepared
 from napari_unetstyle.core.segmentation.scale import Scale
 from napari_unetstyle.core.style.distance import Distance, Look
@@ -93,9 +93,12 @@ class Fitted:
 
     def prepared(self, index: Index) -> Prepared:
         """The frame as its network sees it."""
-        return prepared(
-            self.turn.image(self.image), self.model.spec, self.options, self.scale, index, self.groups[index].intensity
-        )
+        return prepared(self._facing, self.model.spec, self.options, self.scale, index, self.groups[index].intensity)
+
+    @property
+    def _facing(self) -> Image:
+        """The picture as the model was taught, nothing of it read."""
+        return self.turn.image(self.image)
 
     def iter_bytes(self, index: Index, box: Box, out: NDArray[np.uint8]) -> Steps[int]:
         """Fill `out` ``(channels, *box)`` with the probability bytes of a box of one frame.
@@ -106,7 +109,7 @@ class Fitted:
         shape = self.image.frame(index, self.dims).shape
         box, out = self.turn.box(box, shape), self.turn.seen(out)
         picture = self.prepared(index)
-        resampler = Resampler(picture.shape, self.turn.image(self.image).frame(index, self.dims).shape)
+        resampler = Resampler(picture.shape, self._facing.frame(index, self.dims).shape)
         inner = resampler.needs(box)
         small = out if picture.shape == resampler.target else _scratch(self, inner)
         yield from scratch.releasing(self._iter_flips(index, picture, inner, small), small)

@@ -11,15 +11,16 @@ from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.channels import channel_index
+from napari_unetstyle.core.imaging.geometry import in_words
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.stains import in_stain, is_stain
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.progress import Progress, Steps
 from napari_unetstyle.core.segmentation.fitted import Fitted, Group, prepared
 from napari_unetstyle.core.segmentation.flips import Index, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
-from napari_unetstyle.core.segmentation.orientation import Turn, orientation_notes
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.segmentation.scale import (
@@ -79,7 +80,7 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         if set(scale) != {1.0}:
             groups = yield from _iter_fit_groups(facing, model, options, scale, frames, engine)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
-    notes += [*_color_note(image, options, spec), *orientation_notes(image, spec)]
+    notes += [*_color_note(image, options, spec), *_orientation_note(image, spec)]
     notes += [*size_notes(facing, scale, options, spec), *dict.fromkeys(engine.said)]
     return Fitted(
         image=image,
@@ -102,6 +103,16 @@ def _color_note(image: Image, options: SegmentOptions, spec: ModelSpec) -> list[
     if spec.input.channels != "gray" or options.channel is not None or count not in (3, 4) or image.is_color:
         return []
     return [f"The {count} channels were taken as red, green and blue, and made gray. If they are not, choose one."]
+
+
+def _orientation_note(image: Image, spec: ModelSpec) -> list[str]:
+    """That nobody knows whether a volume lies as the model needs it."""
+    if spec.input.orientation is None or image.geometry.is_anatomical:
+        return []
+    return [
+        f"How the volume lies in the patient is not known. It was taken as {spec.name!r} was taught, "
+        f"{in_words(spec.input.orientation)}; if it is stored another way, the labels are wrong."
+    ]
 
 
 def _iter_fit_groups(

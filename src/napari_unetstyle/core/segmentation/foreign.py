@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.imaging.stains import in_stain
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
 from napari_unetstyle.core.segmentation.options import make_options
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.scale import scale_for
 from napari_unetstyle.core.segmentation.segment import open_image

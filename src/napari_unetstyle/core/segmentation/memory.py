@@ -10,12 +10,12 @@ from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.free_memory import free_memory
 from napari_unetstyle.core.imaging.image import Frame, Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.scratch import IN_MEMORY
 from napari_unetstyle.core.segmentation.fitting import check_plane, engine_for
 from napari_unetstyle.core.segmentation.flips import Box
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.planes import PLANES, turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes

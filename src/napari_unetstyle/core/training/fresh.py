@@ -10,11 +10,11 @@ import numpy as np
 from napari_unetstyle.core.annotation.corrections import Correction, learned
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.spec import Card, InputSpec, ModelSpec
 from napari_unetstyle.core.networks.plan import SMALLEST, plan
 from napari_unetstyle.core.networks.spec import Kernel, NetworkSpec, Stride
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.training.lessons import Said, label_diameter
 
 WIDTHS = (16, 32, 64, 128, 256)

@@ -17,9 +17,9 @@ from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.imaging.stains import in_stain
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.orientation import Turn
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
 from napari_unetstyle.core.training.patches import Example, renumbered, unit_range
