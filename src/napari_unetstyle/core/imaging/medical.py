@@ -26,7 +26,7 @@ from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_head
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
 from napari_unetstyle.core.imaging.payload import Payload, damage_in_words, encoded, first_bytes
-from napari_unetstyle.core.imaging.volume_header import NewVolume, VolumeHeader
+from napari_unetstyle.core.imaging.volume_header import LONGEST_TEXT, NewVolume, VolumeHeader
 from napari_unetstyle.core.imaging.xyz import turned, turned_affine
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -205,7 +205,8 @@ def _own_voxels(path: Path) -> Path | None:
         voxels = None if reader is None else reader(path).path
     except (OSError, UnetstyleError):
         return None
-    return voxels if voxels is not None and _OWN_VOXELS.fullmatch(voxels.name) else None
+    is_own = voxels is not None and voxels.parent == path.parent and _OWN_VOXELS.fullmatch(voxels.name)
+    return voxels if is_own else None
 
 
 def _remove_unnamed(voxels: Iterable[Path | None], suffix: str) -> None:
@@ -213,8 +214,13 @@ def _remove_unnamed(voxels: Iterable[Path | None], suffix: str) -> None:
     for file in filter(None, voxels):
         with contextlib.suppress(OSError):  # it is only in nobody's use
             headers = (other for other in file.parent.iterdir() if other.name.lower().endswith(suffix))
-            if not any(file.name.encode() in header.read_bytes() for header in headers):
+            if not any(_names(header, file.name) for header in headers):
                 file.unlink()
+
+
+def _names(header: Path, voxels: str) -> bool:
+    with header.open("rb") as file:
+        return voxels.encode() in file.read(LONGEST_TEXT)
 
 
 def rescaled(array: NDArray[Any], slope: float, intercept: float) -> ArrayLike:
