@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_unetstyle.core.inference.convolution import convolve_relu
+from napari_unetstyle.core.inference.convolution import convolve, convolve_relu, convolve_transposed
 from napari_unetstyle.core.inference.line import Turn, no_turn
 from napari_unetstyle.core.networks.unet import ConvBlock, UNet
 
@@ -128,7 +128,8 @@ class _Level:
             stride = network.strides[level][0]
             self._pool = _Pool(network.pool[level], stride)
             self._below = _Level(network, level + 1, most and -(-most // stride))
-            self._up = network.up[level]
+            self._weight, self._bias = network.up[level].parameters()
+            self._strides = network.strides[level]
             self._decoder = _stages(network.decoder[level])
             self._skip, self._raised = _Queue(), _Queue()
 
@@ -148,11 +149,14 @@ class _Level:
         with turn(self):
             for deep in deeper:
                 if rows is not None:
-                    self._raised.put(self._up(rows))
+                    self._raised.put(self._lifted(rows))
                     yield from self._decoded(last=False)
                 rows = deep
-            self._raised.put(None if rows is None else self._up(rows))
+            self._raised.put(None if rows is None else self._lifted(rows))
             yield from self._decoded(last=last)
+
+    def _lifted(self, rows: Tensor) -> Tensor:
+        return convolve_transposed(rows, self._weight, self._bias, self._strides)
 
     def _decoded(self, *, last: bool) -> Iterator[Tensor]:
         ready = min(self._skip.rows, self._raised.rows)
@@ -214,7 +218,8 @@ class Stream:
 
     def __init__(self, network: UNet, most: int | None = None) -> None:
         self._level = _Level(network, 0, most)
-        self._head = network.head
+        self._weight, self._bias = network.head.weight, network.head.bias
+        self._padding = (0,) * len(network.strides[0])
 
     def push(self, rows: Tensor, turn: Turn = no_turn, *, last: bool) -> Iterator[Tensor]:
         """Take the next rows ``(N, C, rows, ...)`` and give the logits that are ready, in order.
@@ -226,7 +231,7 @@ class Stream:
         while True:
             with torch.inference_mode():  # not around the yield, where other code runs
                 features = next(pieces, None)
-                logits: Rows = None if features is None else self._head(features)
+                logits = None if features is None else convolve(features, self._weight, self._bias, self._padding)
             if logits is None:
                 return
             yield logits
