@@ -174,6 +174,32 @@ def test_labels_of_time_take_the_axes_of_their_picture(viewer: ViewerModel, tmp_
     np.testing.assert_allclose(again.geometry.affine, TILTED.affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("axes", ["CZYX", "TCZYX"])
+def test_new_labels_on_channels_count_in_whichever_channel_they_were_drawn(
+    viewer: ViewerModel, tmp_path: Path, axes: str
+) -> None:
+    drawn = corners_marked()[0]
+    shape = {"T": 2, "C": 3} | dict(zip("ZYX", drawn.shape, strict=True))
+    channels = Image(array=np.zeros([shape[a] for a in axes], np.uint8), axes=axes, geometry=TILTED, name="channels")
+    data, arguments, _ = layer_data(channels)
+    viewer.add_image(data, **arguments)
+    viewer._new_labels()
+    labels = viewer.layers[-1]
+    labels.data[..., 1, :, :, :] = drawn
+    labels.data[..., 2, :, :, :] = np.where(drawn == drawn.max(), drawn, 0)
+    path = tmp_path / "x.nii.gz"
+    write_volume(str(path), *labels.as_layer_data_tuple()[:2])
+    again = read_image(path)
+    assert again.axes == axes.replace("C", "")
+    np.testing.assert_array_equal(again.array, np.broadcast_to(drawn, again.array.shape))
+    np.testing.assert_allclose(again.geometry.affine, TILTED.affine, atol=1e-4)
+    before = path.read_bytes()
+    labels.data[..., 0, 0, 0, 0] = drawn[0, 0, 0] + 1
+    with pytest.raises(OutputError, match="differ between channels"):
+        write_volume(str(path), *labels.as_layer_data_tuple()[:2])
+    assert path.read_bytes() == before
+
+
 def test_labels_without_a_scan_are_as_they_were(viewer: ViewerModel, tmp_path: Path) -> None:
     labels = viewer.add_layer(Labels(np.ones((3, 4, 5), int), scale=(3, 1, 1), units="mm"))
     write_volume(str(tmp_path / "x.nrrd"), *labels.as_layer_data_tuple()[:2])

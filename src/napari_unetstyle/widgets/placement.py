@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
@@ -79,9 +80,15 @@ class Placement:
         return np.expand_dims(view, self.axes.index("C")) if self._has_inner_channel else view
 
     def to_labels(self, data: NDArray[Any]) -> NDArray[Any]:
-        """The layer's data as labels in the order T Z Y X (a view)."""
-        if self._has_inner_channel:
-            data = np.take(data, 0, axis=self.axes.index("C"))
+        """The layer's data as labels in the order T Z Y X (a view, unless they reach over several channels).
+
+        Raises
+        ------
+        ImageError
+            If they differ between channels.
+        """
+        if "C" in self.axes and data.ndim == len(self.axes):
+            data = _over_channels(np.moveaxis(data, self.axes.index("C"), 0))
         kept = [a for a in self.axes if a != "C"]
         return data.transpose([kept.index(a) for a in "TZYX" if a in self.axes])
 
@@ -108,6 +115,19 @@ class Placement:
     @property
     def _has_inner_channel(self) -> bool:
         return self.axes.find("C") > 0
+
+
+def _over_channels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels of all channels, the first axis, as one: what was painted counts in whichever channel it was."""
+    merged = labels[0]
+    for more in labels[1:]:
+        merged = np.where(merged == 0, more, merged)
+        if ((more != 0) & (more != merged)).any():
+            raise ImageError(
+                "The labels differ between channels, and a pixel has one label. Draw in one channel, or in a layer "
+                "for each of them."
+            )
+    return merged
 
 
 def _has_level(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid) -> bool:

@@ -42,9 +42,9 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     try:
         axes, geometry = _place(layer, layers)
         source = _source(layer, geometry, layers) if path.lower().endswith(DICOM) else {}
+        labels = Placement.of(layer, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
     except ImageError as error:
         raise OutputError(f"Could not write {path}: {error} Nothing was written.") from error
-    labels = Placement.of(layer, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
     more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **source}
     axes = "".join(a for a in "TZYX" if a in axes)
     written = [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
