@@ -31,6 +31,14 @@ TWIN = Geometry(  # stored the other way, and shown in the same box of the canva
     is_anatomical=True,
 )
 
+STRAIGHT = Geometry(  # turned against the first, and shown in the same box
+    spacing=TILTED.spacing,
+    unit="mm",
+    origin=tuple(np.array(TILTED.direction).T @ TILTED.origin),
+    direction=np.eye(3),
+    is_anatomical=True,
+)
+
 
 @pytest.fixture
 def viewer(monkeypatch: pytest.MonkeyPatch) -> ViewerModel:
@@ -198,6 +206,22 @@ def test_new_labels_on_channels_count_in_whichever_channel_they_were_drawn(
     with pytest.raises(OutputError, match="differ between channels"):
         write_volume(str(path), *labels.as_layer_data_tuple()[:2])
     assert path.read_bytes() == before
+
+
+def test_labels_on_two_scans_in_one_box_do_not_go_to_the_one_that_was_left_open(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    own, twin = scan(viewer), scan(viewer, STRAIGHT, "twin")
+    labels = viewer.add_labels(corners_marked()[0], **{name: getattr(own, name) for name in GRID})
+    viewer.layers.remove(own)
+    with pytest.raises(OutputError, match="one of them was closed"):
+        check(labels, tmp_path)
+    scan(viewer)
+    with pytest.raises(OutputError, match="Show only the one"):
+        check(labels, tmp_path)
+    assert not list(tmp_path.iterdir())
+    twin.visible = False
+    check(labels, tmp_path)
 
 
 def test_labels_without_a_scan_are_as_they_were(viewer: ViewerModel, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LAID = "laid"  # of the place that a layer keeps: the move by which it was laid on another one when it was opened
 UNPLACED = "unetstyle_unplaced"  # in the metadata of labels: why they belong to none of the scans that were open
 _PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: which picture is theirs, and how they were shown
+_MAYBE = "unetstyle_maybe"  # in the metadata of labels: where the scans lay that they may be of, where these differed
 _SAME_VIEW = 1e-3  # of a pixel
 
 
@@ -136,14 +137,27 @@ def bind(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) ->
     Raises
     ------
     ImageError
-        If these differ, too, or there is no such picture, but scans of patients that they may be of.
+        If these differ, too, or one of those that once differed was closed, or there is no such picture, but scans of
+        patients that they may be of.
     """
     if PLACE in labels.metadata:
         return
     placed = [other for other in layers if PLACE in other.metadata]
     fitting = [other for other in placed if _has_grid_of(labels, other)]
+    answers = [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting]
+    shape = shape_in_space(labels, axes_of(labels)[0])
+    for maybe in labels.metadata.get(_MAYBE, ()):
+        if not any(_are_same(place, maybe, shape) for _, place in answers):
+            raise ImageError(
+                f"Layer {labels.name!r} was added where several scans lay on the screen, and one of them was closed "
+                "since, so which one it is of is not known. Open that one again, and show only the one that it is of."
+            )
     if fitting:
-        picture, _ = agreed(labels, [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting])
+        try:
+            picture, _ = agreed(labels, answers)
+        except ImageError:
+            labels.metadata[_MAYBE] = [place for _, place in answers]
+            raise
         if axes_of(labels)[1]:
             labels.axis_labels = picture.axis_labels
         labels.metadata.update(place_on(picture, axes_of(picture)[0], None))
