@@ -86,13 +86,17 @@ def finish(panel: Any, qtbot: Any, click: Any, timeout: int = MS) -> None:
         click(panel.apply)
 
 
-def test_the_tab_says_what_it_needs(dock: Any) -> None:
+def test_the_tab_says_what_it_needs(dock: Any, click: Any, tmp_path: Path) -> None:
     panel = dock.style_panel
     assert dock.tabs.tabText(TAB) == "Style"
     assert panel.nothing.isVisibleTo(panel)
     assert not panel.form.isVisibleTo(panel)
-    dock.viewer.add_image(blobs(), name="slide7")
+    assert panel.nothing.folder.isHidden()
+    panel.nothing.add(tmp_path / "gone.tif")
+    assert "gone.tif" in panel.unopened.text
+    click(panel.nothing.sample)
     assert panel.form.isVisibleTo(panel)
+    assert panel.unopened.isHidden()
     assert "Open another picture" in panel.styles.nothing.text()
     assert panel.styles.nothing.isVisibleTo(panel)
     assert not panel.apply.isEnabled()

@@ -18,13 +18,33 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
+NO_PICTURE = "No picture is open. You can also drop one on napari."
+
+
 class EmptyRow(QWidget):
-    """Shown while no picture is open."""
+    """Shown while no picture is open.
+
+    Parameters
+    ----------
+    viewer
+        Gets the picture.
+    words
+        What is said.
+    with_folder
+        Whether a folder can be chosen, too.
+    """
 
     failed = Signal(object)  # Failed
     folder_wanted = Signal()
 
-    def __init__(self, viewer: napari.viewer.ViewerModel, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.ViewerModel,
+        words: str = NO_PICTURE,
+        parent: QWidget | None = None,
+        *,
+        with_folder: bool = True,
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.open, self.sample = QPushButton("Open a picture"), QPushButton("Try a sample")
@@ -33,9 +53,10 @@ class EmptyRow(QWidget):
         buttons.addWidget(self.open)
         buttons.addWidget(self.sample)
         buttons.addWidget(self.folder)
+        self.folder.setVisible(with_folder)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(Words("No picture is open. You can also drop one on napari."))
+        layout.addWidget(Words(words))
         layout.addLayout(buttons)
         self.open.clicked.connect(self._on_open)
         self.sample.clicked.connect(self._on_sample)

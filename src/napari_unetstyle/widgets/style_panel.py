@@ -17,6 +17,7 @@ from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.core.style.change import EXCHANGED, StyleOptions
 from napari_unetstyle.core.style.content_check import INVERTED
 from napari_unetstyle.widgets.core_calls import CoreCalls
+from napari_unetstyle.widgets.empty_row import EmptyRow
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.layers import stored
 from napari_unetstyle.widgets.message_row import Action, MessageRow
@@ -66,7 +67,7 @@ class StylePanel(QWidget):
         self._told: tuple[object, list[Style]] | None = None  # picture and styles that what is said is about
         self._run: StyleRequest | None = None
         self._copy: Callable[[str], None] | None = None
-        self.nothing = Words(NO_PICTURE)
+        self.nothing, self.unopened = EmptyRow(viewer, NO_PICTURE, with_folder=False), MessageRow()
         self.layers = combo()
         self.styles = PictureList(viewer, NO_STYLE)
         self.strength = QSlider(Qt.Orientation.Horizontal)
@@ -108,6 +109,7 @@ class StylePanel(QWidget):
             rows.addWidget(part)
         layout = QVBoxLayout(self)
         layout.addWidget(self.nothing)
+        layout.addWidget(self.unopened)
         layout.addWidget(self.form)
         layout.addStretch()
 
@@ -115,6 +117,7 @@ class StylePanel(QWidget):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             follow(self, event, self.refresh)
+        self.nothing.failed.connect(self.unopened.fail)
         self.layers.currentIndexChanged.connect(self._on_picture_changed)
         self.styles.changed.connect(self._show)
         self.styles.changed.connect(self.shelf.refresh)
@@ -204,6 +207,8 @@ class StylePanel(QWidget):
             self.message.clear()
             self._told = None
         self.nothing.setVisible(not has_picture)
+        if has_picture:
+            self.unopened.clear()
         self.form.setVisible(has_picture)
         self._show_method(ticked)
         self.apply.setEnabled(bool(ticked) and not self._refused and not self._slot.is_busy)
