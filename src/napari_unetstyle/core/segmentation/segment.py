@@ -34,7 +34,7 @@ from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.result import SegmentResult
 from napari_unetstyle.core.segmentation.tissue import Tissue, find_tissue
 
-_LARGE = 2**22  # pixels from which giving memory back takes hardly any of the time
+_LARGE = 2**21  # pixels from which giving memory back takes hardly any of the time
 
 
 def segment(
