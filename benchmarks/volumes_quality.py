@@ -13,7 +13,8 @@ nnunet   nnU-Net's own network, augmentation, loss and optimizer as it plans thi
 published  for orientation only: nnU-Net, trained for days on all cases of the task on a GPU, has Dice 0.90 (anterior)
          and 0.89 (posterior) on the task's hidden test set (Isensee et al. 2021); other cases than these
 
-The trained peer is kept in ``--work``. Peer: `pip install --group bench`.
+The trained peer is kept in ``--work``, and what it has come to every two minutes: started again with the same
+``--work``, its training goes on from there. Peer: `pip install --group bench`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from volumes import Case
 from napari_unetstyle.core import evaluate, segment
 
 PATCH, BATCH, TOLERANCE = (40, 56, 40), 9, 1.0
+KEPT = 120.0  # seconds of training between two writes
 METRICS = ("dice", "hd95", "nsd")
 PUBLISHED = {"anterior": 0.90, "posterior": 0.89}  # Dice of nnU-Net on the task's hidden test set, Isensee et al. 2021
 Method = Callable[[Case], NDArray[Any]]
@@ -87,7 +89,7 @@ def crop(
 
 
 def trained(data: Path, minutes: float, work: Path, seed: int = 0) -> nn.Module:
-    """The peer after so many minutes; trained once."""
+    """The peer after so many minutes; trained once, in one go or in several."""
     from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
     from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -112,12 +114,14 @@ def trained(data: Path, minutes: float, work: Path, seed: int = 0) -> nn.Module:
     )
     optimizer = torch.optim.SGD(peer.parameters(), 1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5)
     known = [(normalized(case), case.truth) for case in cases(data, "train").values()]
-    clock, rng, steps = busy(torch.get_num_threads()), np.random.default_rng(seed), 0
-    start = clock()
+    part = path.with_suffix(".part.safetensors")
+    steps, before = resumed(part, peer, optimizer)
+    clock = busy(torch.get_num_threads())
+    start = kept = clock()
     peer.train()
-    while (done := (clock() - start) / (60 * minutes)) < 1:
+    while (done := (before + clock() - start) / (60 * minutes)) < 1:
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - done) ** 0.9
-        samples = []
+        samples, rng = [], np.random.default_rng((seed, steps))
         for index in range(BATCH):
             image, truth = crop(*known[rng.integers(len(known))], rng, focus=index % 3 == 0)
             labels = torch.from_numpy(truth.astype(np.int16))[None]
@@ -130,10 +134,41 @@ def trained(data: Path, minutes: float, work: Path, seed: int = 0) -> nn.Module:
         nn.utils.clip_grad_norm_(peer.parameters(), 12.0)
         optimizer.step()
         steps += 1
+        if clock() - kept > KEPT:
+            kept = clock()
+            keep(part, peer, optimizer, steps, before + kept - start)
     print(f"nnunet: {steps} steps of {BATCH} x {PATCH}, loss {value.item():.3f}", flush=True)
     work.mkdir(parents=True, exist_ok=True)
     save_model(peer, str(path))
+    part.unlink(missing_ok=True)
     return peer.eval()
+
+
+def keep(path: Path, peer: nn.Module, optimizer: torch.optim.SGD, steps: int, seconds: float) -> None:
+    """Write how far a training has come."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"at": torch.tensor([steps, seconds], dtype=torch.float64)}
+    for i, values in enumerate(peer.parameters()):
+        tensors |= {f"weights.{i}": values.detach(), f"momentum.{i}": optimizer.state[values]["momentum_buffer"]}
+    save_file(tensors, str(path.with_suffix(".new")))
+    path.with_suffix(".new").replace(path)
+
+
+def resumed(path: Path, peer: nn.Module, optimizer: torch.optim.SGD) -> tuple[int, float]:
+    """Steps and seconds that a training has behind it, whose weights and momentum are put back."""
+    from safetensors.torch import load_file
+
+    if not path.exists():
+        return 0, 0.0
+    tensors = load_file(str(path))
+    with torch.no_grad():
+        for i, values in enumerate(peer.parameters()):
+            values.copy_(tensors[f"weights.{i}"])
+            optimizer.state[values]["momentum_buffer"] = tensors[f"momentum.{i}"]
+    steps, seconds = tensors["at"].tolist()
+    return int(steps), seconds
 
 
 def predicted(peer: nn.Module, case: Case) -> NDArray[Any]:
