@@ -131,13 +131,20 @@ def test_one_mask_stored_in_two_ways_is_measured_as_one(order: Any, is_watched: 
         LabelPair.of(*layers)
 
 
-def test_a_mask_file_is_saved_as_it_came(viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_mask_file_is_saved_as_it_came(
+    is_closed: bool, viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the scan that it was laid on is closed, and one in another direction is open."""
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
-    add(viewer, scan(), TILTED, "first")
+    first = add(viewer, scan(), TILTED, "first")
     array, turned = other_way(TILTED, (True, False, True))
     path = write_labels(tmp_path / "m.nii.gz", (array > 0).astype(np.uint8), axes="ZYX", geometry=turned)
     mask = viewer.add_layer(Layer.create(*read_volumes(str(path))[0]))
     assert not np.allclose(mask.affine.affine_matrix, np.eye(4))
+    if is_closed:
+        viewer.layers.remove(first)
+        add(viewer, *other_way(TILTED, (False,) * 3, (2, 0, 1)), "sagittal")
     write_volume(str(tmp_path / "again.nii.gz"), *mask.as_layer_data_tuple()[:2])
     written = read_image(tmp_path / "again.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.array) > 0, array > 0)

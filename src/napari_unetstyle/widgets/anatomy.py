@@ -95,7 +95,7 @@ def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.l
     if own:
         return agreed(layer, [(other, _seen_on(layer, axes, other)) for other in own])[1]
     view, unit = view_of(layer, axes)
-    if _is_same(view, kept.get(_VIEW, _plain_view(place, unit)), place, kept["shape"]):
+    if _is_same(view, kept.get(_VIEW, _opened_view(kept, place, unit)), place, kept["shape"]):
         return place
     seen = [(other, _seen_on(layer, axes, other)) for other in layers if _is_picture(other, place)]
     if any(_are_same(one, place, kept["shape"]) for _, one in seen):
@@ -180,7 +180,7 @@ def turned(layer: napari.layers.Layer, axes: str) -> str:
     if kept is None or unit == "px" or not is_as_in_file(layer, axes, kept):
         return ""
     own = layer.metadata[PLACE]
-    if _is_same(view, own.get(LAID, np.eye(len(view))) @ _plain_view(kept, unit), kept, own["shape"]):
+    if _is_same(view, _opened_view(own, kept, unit), kept, own["shape"]):
         return ""
     return "moved or stretched" if is_along_own_axes(view) else "turned"
 
@@ -252,12 +252,13 @@ def _seen_on(labels: napari.layers.Layer, axes: str, picture: napari.layers.Laye
         ) from error
 
 
-def _plain_view(place: Geometry, unit: str) -> NDArray[np.float64]:
-    """How a picture is shown when it is opened: along its own axes."""
+def _opened_view(kept: dict[str, Any], place: Geometry, unit: str) -> NDArray[np.float64]:
+    """How a picture is shown when it is opened: along its own axes, or laid on another one."""
     place = place.in_unit(unit) if unit != "px" else place
     view = np.diag([*place.spacing, 1.0])
     view[:-1, -1] = translate_of(place)
-    return view
+    opened: NDArray[np.float64] = kept.get(LAID, np.eye(len(view))) @ view
+    return opened
 
 
 def _is_same(view: NDArray[np.float64], other: NDArray[np.float64], place: Geometry, shape: Iterable[int]) -> bool:
