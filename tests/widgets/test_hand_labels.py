@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Labels, _layer_actions
 
 from napari_unetstyle.core import read_image
 from napari_unetstyle.core.errors import OutputError
@@ -100,6 +100,18 @@ def test_they_go_with_a_copy_of_their_picture(viewer: ViewerModel, tmp_path: Pat
     viewer.layers.remove(picture)
     for layer in (twin, labels):
         layer.affine = np.diag([1, -1, -1, 1])
+    check(labels, tmp_path)
+
+
+@pytest.mark.parametrize("make", [_layer_actions._project, _layer_actions._split_stack], ids=["projection", "slices"])
+def test_what_napari_makes_of_their_picture_does_not_stand_in_their_way(
+    make: Any, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    """It keeps the metadata of the volume, and is none."""
+    picture = scan(viewer)
+    labels = drawn(viewer)
+    viewer.layers.selection.active = picture
+    make(viewer.layers, 0)
     check(labels, tmp_path)
 
 

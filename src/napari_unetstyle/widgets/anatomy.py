@@ -202,7 +202,8 @@ def _pictures_of(labels: napari.layers.Layer, layers: Iterable[napari.layers.Lay
     """The open layers with the picture that labels were made on, of which there may be copies."""
     picture = labels.metadata.get(PLACE, {}).get(_PICTURE)
     open_ones = layers if picture is not None else ()
-    return [other for other in open_ones if other.metadata.get(PLACE, {}).get(PICTURE_ID) == picture]
+    copies = [other for other in open_ones if other.metadata.get(PLACE, {}).get(PICTURE_ID) == picture]
+    return [other for other in copies if kept_place(other, axes_of(other)[0]) is not None]  # projections have none
 
 
 def _has_grid_of(labels: napari.layers.Labels, other: napari.layers.Layer) -> bool:
