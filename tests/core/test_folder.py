@@ -355,6 +355,19 @@ def test_options_decide_what_is_finished(
     assert set(states(done([slides], tmp_path / "out", model, options, **more)).values()) == {expected}
 
 
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_other_voxels_under_the_same_header_do_it_again(suffix: str, tmp_path: Path, model: Model) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    for seed in (0, 1):
+        picture(tmp_path / "p.tif", seed, (5, 40, 44))
+        sitk.WriteImage(sitk.GetImageFromArray(tifffile.imread(tmp_path / "p.tif")), str(tmp_path / f"scan{suffix}"))
+        for expected in ("done", "skipped"):
+            (status,) = done([tmp_path / f"scan{suffix}"], tmp_path / "out", model).pictures
+            assert status.state == expected
+        found = segment(tmp_path / f"scan{suffix}", model).labels
+        np.testing.assert_array_equal(np.asarray(read_image(status.labels).array), found)
+
+
 def test_another_look_under_the_same_name_does_it_again(
     slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

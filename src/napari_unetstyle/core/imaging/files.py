@@ -109,6 +109,18 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
     return grids if len(grids) > 1 else ()
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files of a picture: all that its folder holds, or itself and those that its pixels lie in besides.
+
+    These are the voxels that a header names (``.mhd``, ``.nhdr``), and the folder of a slide ``.mrxs``.
+    """
+    if path.is_dir():
+        return [file for file in path.rglob("*") if file.is_file()]
+    apart = medical.voxels_apart(path) if path.name.lower().endswith((".mhd", ".nhdr")) else None
+    photos = sorted(path.with_suffix("").rglob("*")) if slides.is_slide(path) else []
+    return [path, *([] if apart is None else [apart]), *(file for file in photos if file.is_file())]
+
+
 def _found(path: str | os.PathLike[str]) -> Path:
     """A file or folder that is there, whatever its name."""
     file = Path(path)

@@ -198,13 +198,19 @@ def _write_apart(path: Path, size: int, suffix: str, new: NewVolume, voxels: Ite
     return path
 
 
-def _own_voxels(path: Path) -> Path | None:
-    """The file of voxels that the header at `path` names, if both were written here."""
+def voxels_apart(path: Path) -> Path | None:
+    """The file of voxels that the header at `path` names; None if they follow it, or it is no header."""
     try:
         reader = header_reader(first_bytes(path, SNIFFED))
-        voxels = None if reader is None else reader(path).path
+        voxels = path if reader is None else reader(path).path
     except (OSError, UnetstyleError):
         return None
+    return None if voxels == path else voxels
+
+
+def _own_voxels(path: Path) -> Path | None:
+    """The file of voxels that the header at `path` names, if both were written here."""
+    voxels = voxels_apart(path)
     is_own = voxels is not None and voxels.parent == path.parent and _OWN_VOXELS.fullmatch(voxels.name)
     return voxels if is_own else None
 

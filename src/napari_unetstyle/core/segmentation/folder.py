@@ -14,13 +14,13 @@ from pathlib import Path
 
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import OptionError, OutputError
+from napari_unetstyle.core.imaging.files import files_of
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
 from napari_unetstyle.core.progress import Progress, Steps, through
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.folder_job import FolderJob
-from napari_unetstyle.core.segmentation.folder_outputs import files_of
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport, PictureStatus
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 

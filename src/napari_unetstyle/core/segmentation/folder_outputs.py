@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
+from napari_unetstyle.core.imaging.files import files_of
 from napari_unetstyle.core.imaging.medical import medical_suffix
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 
@@ -113,19 +114,13 @@ def discard(staged: Mapping[str, Path]) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """Hex sha256 of a picture file, of the files of a DICOM folder, whatever their names, or of OME-Zarr."""
-    if path.is_file():
+    """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names."""
+    files = files_of(path)
+    if files == [path]:
         return sha256_of(path)
     has_names = is_zarr(path)  # which say what chunk each file is
-    digests = sorted(
-        (file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in files_of(path)
-    )
+    digests = sorted((file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files of a picture: it, or all that a folder holds."""
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def _may_be_forced(path: Path) -> bool:
