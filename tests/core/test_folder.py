@@ -122,6 +122,22 @@ def test_areas(slides: Path, tmp_path: Path, model: Model) -> None:
     assert [picture.notes for picture in again.pictures] == [picture.notes for picture in report.pictures]
 
 
+@pytest.mark.parametrize("options", [{"link": True}, {"plane": "ZX"}, {"plane": "all"}], ids=str)
+def test_objects_of_linked_slices_are_measured_as_those_of_a_volume(
+    options: dict[str, Any], tmp_path: Path, model: Model
+) -> None:
+    path = picture(tmp_path / "in" / "a.tif", shape=(6, 30, 34))
+    files = FolderFiles(table=True, measure=True)
+    report = done([path], tmp_path / "out", model, SegmentOptions(**options), axes="ZYX", files=files)
+    assert states(report) == {"a.tif": "done"}
+    with (tmp_path / "out" / "objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = segment(path, model, axes="ZYX", **options).objects
+    assert [int(row["label"]) for row in rows] == expected["label"].tolist()
+    assert [int(row["area"]) for row in rows] == expected["area"].tolist()
+    assert all(float(row["surface"]) > 0 for row in rows)
+
+
 def test_columns_of_different_pictures_are_joined(tmp_path: Path, model: Model) -> None:
     picture(tmp_path / "in" / "a.tif", shape=(2, 40, 50))
     picture(tmp_path / "in" / "b.tif")

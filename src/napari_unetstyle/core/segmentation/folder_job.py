@@ -149,7 +149,8 @@ class FolderJob:
     def _iter_table(self, result: SegmentResult, image: Image) -> Steps[Table]:
         if not self.files.measure or result.output == "areas":
             return result.objects
-        steps = iter_measure(result.labels, image, stains=self.files.stains, dims=self.model.spec.network.spatial_dims)
+        dims = result.labels.ndim - len(result.frames[0])  # linked slices are a volume
+        steps = iter_measure(result.labels, image, stains=self.files.stains, dims=dims)
         measured = yield from steps
         if not np.array_equal(measured["label"], result.objects["label"]):
             raise RuntimeError("the measured objects are not those that were found")
