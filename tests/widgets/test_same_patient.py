@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
@@ -101,6 +101,23 @@ def test_results_on_a_flipped_volume_lie_on_it_and_are_saved_on_its_own_grid(
     written = read_image(tmp_path / "x.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.array) > 0, array > 0)
     np.testing.assert_allclose(written.geometry.affine, turned.affine, atol=1e-4)
+
+
+def test_results_on_pixels_that_somebody_made_of_a_scan_are_not_put_where_that_lies(
+    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They fill its box, and may be mirrored."""
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    first = add(viewer, scan(), UPRIGHT, "first")
+    grid = {name: getattr(first, name) for name in ("scale", "translate", "units", "axis_labels")}
+    made = viewer.add_image(np.flip(first.data, 2), **grid)
+    result = result_of((np.asarray(made.data) > 0).astype(np.uint8), axes="ZYX")
+    layer = add_labels(viewer, result, Placement.of(made, "ZYX"), "found")
+    write_volume(str(tmp_path / "x.nii.gz"), *layer.as_layer_data_tuple()[:2])
+    assert not read_image(tmp_path / "x.nii.gz").geometry.is_anatomical
+    first.metadata["series_files"] = ("1.dcm",)
+    with pytest.raises(OutputError, match="none is open on the grid"):
+        write_volume(str(tmp_path / "x.dcm"), *layer.as_layer_data_tuple()[:2])
 
 
 def test_nobody_turned_what_was_laid_on_the_first(viewer: ViewerModel) -> None:

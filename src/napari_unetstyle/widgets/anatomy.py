@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 LAID = "laid"  # of the place that a layer keeps: the move by which it was laid on another one when it was opened
 UNPLACED = "unetstyle_unplaced"  # in the metadata of labels: why they belong to none of the scans that were open
+NOWHERE = "unetstyle_nowhere"  # in the metadata of labels: that the picture they are of says nothing of a place
 _PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: which picture is theirs, and how they were shown
 _MAYBE = "unetstyle_maybe"  # in the metadata of labels: where the scans lay that they may be of, where these differed
 _SAME_VIEW = 1e-3  # of a pixel
@@ -40,7 +41,8 @@ _SAME_VIEW = 1e-3  # of a pixel
 def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> dict[str, Any]:
     """What the metadata of labels keep: where their picture lies in its file, which one it is, how it was shown.
 
-    Of a DICOM series they keep the files, too, which DICOM-SEG refers to.
+    Of a DICOM series they keep the files, too, which DICOM-SEG refers to; of a picture without a place that it has
+    none, as pixels that somebody made of a scan may be mirrored.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
 
     files = {FILES: layer.metadata[FILES]} if FILES in layer.metadata else {}
     if kept_place(layer, axes) is None:
-        return files
+        return {NOWHERE: True, **files}
     try:
         place, (view, _) = placed_geometry(layer, axes), view_of(layer, axes)
     except ImageError:  # cut out and turned: labels of it lie nowhere, either
@@ -140,7 +142,7 @@ def bind(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) ->
         If these differ, too, or one of those that once differed was closed, or there is no such picture, but scans of
         patients that they may be of.
     """
-    if PLACE in labels.metadata:
+    if PLACE in labels.metadata or NOWHERE in labels.metadata:
         return
     placed = [other for other in layers if PLACE in other.metadata]
     fitting = [other for other in placed if _has_grid_of(labels, other)]

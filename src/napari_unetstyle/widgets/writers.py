@@ -102,7 +102,7 @@ def _lies_on(layer: napari.layers.Labels, place: Geometry, other: Any, layers: l
     """Whether labels at a place in the patient are on the grid of another layer."""
     axes = axes_of(other)[0]
     shape = shape_in_space(other, axes)
-    if tuple(layer.data.shape)[-len(shape) :] != shape or not place.is_physical:
+    if tuple(layer.data.shape)[-len(shape) :] != shape or not place.is_anatomical:
         return False
     return apart(place, place_among(other, axes, layers), shape) <= SAME_PLACE * min(place.spacing)
 
