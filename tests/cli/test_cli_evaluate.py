@@ -121,8 +121,11 @@ def test_what_the_file_of_differences_cannot_hold_is_said(
     assert said not in shell("evaluate", *scans, "--differences", tmp_path / "where.nrrd").err
 
 
-def test_differences_lie_where_the_truth_lies(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
-    assert shell("evaluate", *scans, "--differences", tmp_path / "where.nii.gz").code == 0
+@pytest.mark.parametrize("stated", [[], ["--spacing", "3,0.5,0.5", "--unit", "mm"]], ids=["as the files say", "stated"])
+def test_differences_lie_where_the_truth_lies(
+    stated: list[str], shell: Shell, scans: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert shell("evaluate", *scans, *stated, "--differences", tmp_path / "where.nii.gz").code == 0
     where, truth = read_image(tmp_path / "where.nii.gz"), read_image(scans[1])
     prediction = np.asarray(read_image(scans[0]).array)
     np.testing.assert_array_equal(np.asarray(where.array) > 0, prediction != np.asarray(truth.array))

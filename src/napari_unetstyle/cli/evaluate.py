@@ -100,7 +100,8 @@ def evaluate_labels(
         write_table(csv, score_table(scores, names))
     if differences is not None and found is not None:
         classes = difference_classes(found, names)
-        more: dict[str, Any] = {"axes": second.label_axes, "geometry": place, "classes": classes, "say": lost.append}
+        where = place if sizes is None else second.geometry.with_spacing(place.spacing, place.unit)
+        more: dict[str, Any] = {"axes": second.label_axes, "geometry": where, "classes": classes, "say": lost.append}
         write_labels(differences, found.labels, **more)
     for note in (*first.notes, *second.notes, *lost):
         typer.echo(f"Note: {note}", err=True)
