@@ -136,8 +136,8 @@ def test_objects_are_scored_as_objects(panel: ComparePanel, measure: Any, mark: 
     panel.viewer.layers.clear()
     truth = np.kron(np.arange(12).reshape(3, 4), np.ones((10, 10), int))
     panel.viewer.add_labels(truth, name="truth")
-    provenance = {"options": {"output": "objects"}}
-    panel.viewer.add_labels(np.roll(truth, 2, axis=1), name="nuclei", metadata={METADATA: {"provenance": provenance}})
+    kept = {METADATA: {"output": "objects", "classes": []}}  # as a run's layer has it, and one of a file
+    panel.viewer.add_labels(np.roll(truth, 2, axis=1), name="nuclei", metadata=kept)
     assert panel.values.currentData() == "objects"
     assert panel.tolerance.isHidden()
     measure(panel)
@@ -209,6 +209,16 @@ def test_differences_follow_a_turned_layer(panel: ComparePanel, measure: Any, ma
     for corner in ((0, 0), (19, 23), (0, 23)):
         np.testing.assert_allclose(last.data_to_world(corner), first.data_to_world(corner))
     assert column(panel, "class 1")["Area, µm²"] == "8.00"
+
+
+def test_differences_reach_across_channels_as_the_labels_do(panel: ComparePanel, measure: Any, mark: Any) -> None:
+    panel.viewer.layers.clear()
+    for shift in (0, 2):
+        panel.viewer.add_labels(labels(shift)[:, np.newaxis], name=f"{shift}", axis_labels=("t", "c", "y", "x"))
+    measure(panel)
+    mark(panel)
+    shown = panel.viewer.layers[-1]
+    np.testing.assert_array_equal(np.asarray(shown.data)[:, 0] > 0, labels(0) != labels(2))
 
 
 def test_nothing_differs(panel: ComparePanel, measure: Any, mark: Any) -> None:
@@ -448,6 +458,9 @@ def test_names_of_classes(panel: ComparePanel) -> None:
     first, second = panel.viewer.layers["drawing"], panel.viewer.layers["result"]
     second.features = pd.DataFrame({"index": [1, 3], "class_name": ["head", "tail"]})
     assert class_names(second, first) == {1: "head", 2: "posterior", 3: "tail"}
+    second.features = pd.DataFrame()
+    second.metadata[METADATA] = {"classes": [{"value": 2, "name": "body", "color": "#ff0000"}]}
+    assert class_names(second, first) == {1: "anterior", 2: "body"}
 
 
 @pytest.mark.parametrize(

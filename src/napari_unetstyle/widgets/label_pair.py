@@ -97,15 +97,15 @@ def proposal(
 
 
 def holds_objects(layer: napari.layers.Labels) -> bool:
-    """Whether a run of this plugin numbered objects in this layer."""
-    provenance = layer.metadata.get(METADATA, {}).get("provenance", {})
-    return bool(provenance.get("options", {}).get("output") == "objects")
+    """Whether objects are numbered in this layer, as its run or its file says."""
+    return bool(layer.metadata.get(METADATA, {}).get("output") == "objects")
 
 
 def class_names(*layers: napari.layers.Labels) -> dict[int, str]:
-    """Names of label values, as the layers' features tell; those of earlier layers count."""
+    """Names of label values, as the layers' files and features tell; those of earlier layers count."""
     names: dict[int, str] = {}
     for layer in reversed(layers):
+        names |= {int(row["value"]): str(row["name"]) for row in layer.metadata.get(METADATA, {}).get("classes", ())}
         table = layer.features
         column = next((name for name in ("class_name", "name") if name in table), None)
         if "index" in table and column is not None:
@@ -126,8 +126,9 @@ def add_differences(
     counts = [found.kinds[c.value].pixels for c in classes]
     features = pd.DataFrame({"index": [c.value for c in classes], "name": [c.name for c in classes], "pixels": counts})
     stored = [a for a in "TZYX" if a in axes]
+    labels = found.labels.transpose([stored.index(a) for a in axes if a != "C"])
     return viewer.add_labels(
-        found.labels.transpose([stored.index(a) for a in axes]),
+        np.expand_dims(labels, axes.index("C")) if "C" in axes else labels,
         name=DIFFERENCES,
         features=features,
         colormap=class_colors(classes),
