@@ -61,6 +61,9 @@ def test_several_areas_are_told_apart() -> None:
     table = {"label": np.array([1, 2, 1, 2]), "area": np.array([1000, 20, 500, 30])}  # in two frames
     words = describe_result(result.changed(classes=classes, objects=table))
     assert words == "myelin 1,500 px, axon 50 px · 1.5 s, CPU"
+    film = {**table, "frame_t": np.array([0, 0, 1, 1])}
+    words = describe_result(result.changed(classes=classes, objects=film))
+    assert words == "myelin 750 px, axon 25 px (mean of 2 time points) · 1.5 s, CPU"
 
 
 def test_a_description_breaks_between_its_parts_only() -> None:

@@ -79,7 +79,7 @@ def _counted(result: SegmentResult) -> str:
 
 
 def _areas(result: SegmentResult) -> str:
-    """Of each class, over all frames; the slices of a volume make up a volume."""
+    """Of each class; the slices of a volume make up a volume, and time points are averaged."""
     pixels, values = np.asarray(result.objects["area"], float), np.asarray(result.objects["label"])
     size, sign = 1.0, "px"
     if result.geometry.is_physical:
@@ -87,8 +87,10 @@ def _areas(result: SegmentResult) -> str:
         size, sign = math.prod(result.geometry.spacing[-dims:]), f"{UNIT_SIGNS[result.geometry.unit]}{'²³'[dims - 2]}"
     if sign == "mm³":
         size, sign = size / 1000, "ml"
-    totals = {spec.name: pixels[values == spec.value].sum() * size for spec in result.classes}
-    return ", ".join(f"{name} {amount(total, sign)} {sign}" for name, total in totals.items())
+    times = len(np.unique(result.objects.get("frame_t", ()))) or 1
+    totals = {spec.name: pixels[values == spec.value].sum() * size / times for spec in result.classes}
+    words = ", ".join(f"{name} {amount(total, sign)} {sign}" for name, total in totals.items())
+    return words if times == 1 else f"{words} (mean of {times} time points)"
 
 
 def amount(value: float, sign: str) -> str:
