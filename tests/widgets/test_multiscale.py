@@ -428,6 +428,12 @@ def test_channels_and_times_of_labels_meet_those_of_the_picture(tmp_path: Path) 
     assert picture.ndim == labels.ndim == 5
     assert labels.axis_labels == ("t", "c", "z", "y", "x")
     np.testing.assert_array_equal(labels.data[:, 0], frames)
+    viewer = ViewerModel()
+    for layer in (picture, labels):
+        viewer.add_layer(layer)
+    for channel in range(3):
+        viewer.dims.set_current_step((0, 1, 2), (1, channel, 2))
+        np.testing.assert_array_equal(labels._slice.image.raw, frames[1, 2])
 
 
 def test_labels_without_units_lie_on_the_picture(tmp_path: Path) -> None:

@@ -154,14 +154,14 @@ def _zarr_layers(path: Path) -> list[LayerData]:
         return [layer_of_file(path)]
     picture = open_ome_zarr(path)
     if picture.is_labels:
-        return [_zarr_labels(picture, path, "")]
+        return [_zarr_labels(picture, path)]
     notes = [*picture.image().notes]
     layers = [_zarr_picture(picture, path)]
-    inner = picture.axes().find("C") > 0
+    channels = _all_channels(layers[0]) if picture.axes().startswith("TC") else None
     for name in picture.label_names:
         try:
             labels = open_ome_zarr(path / LABELS / name)
-            layers.append(_zarr_labels(labels, path / LABELS / name, picture.axes() if inner else ""))
+            layers.append(_zarr_labels(labels, path / LABELS / name, channels))
         except UnetstyleError as error:  # the picture and the others can be seen without them
             notes.append(str(error))
     _tell(notes)
@@ -212,8 +212,16 @@ def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
     return _in_levels(list(picture.arrays), arguments, [(grid.factor, grid.offset) for grid in picture.grids])
 
 
-def _zarr_labels(labels: OmeZarr, path: Path, below: str) -> LayerData:
-    """Labels; `below` are the axes of a picture whose channels they have to reach across."""
+def _all_channels(picture: LayerData) -> tuple[float, float]:
+    """Scale and translate of one step that reaches across all channels of a picture ``TC…``."""
+    data, arguments, _ = picture
+    count = (data[0] if isinstance(data, list) else data).shape[1]
+    step, first = arguments["scale"][1], arguments["translate"][1]
+    return step * count, first + step * (count - 1) / 2
+
+
+def _zarr_labels(labels: OmeZarr, path: Path, channels: tuple[float, float] | None = None) -> LayerData:
+    """Labels; `channels` are those of a picture ``TC…`` that they have to reach across."""
     from napari_unetstyle.core.imaging.tiff import LARGE
     from napari_unetstyle.widgets.label_layers import METADATA
 
@@ -225,19 +233,19 @@ def _zarr_labels(labels: OmeZarr, path: Path, below: str) -> LayerData:
     arguments["metadata"][METADATA] = {name: labels.info[name] for name in ("output", "classes") if name in labels.info}
     arguments["colormap"] = _colormap({"classes": (), **labels.info})
     axes = labels.axes()
-    if "C" in axes or "T" not in axes or not below.startswith("TC"):
+    if "C" in axes or "T" not in axes or channels is None:
         return data, arguments, "labels"
-    return _across_channels(data, axes.index("T") + 1, arguments), arguments, "labels"
+    return _across_channels(data, axes.index("T") + 1, arguments, channels), arguments, "labels"
 
 
-def _across_channels(data: Any, place: int, arguments: dict[str, Any]) -> Any:
-    """Data with an axis for the channels, as the picture has it: napari lines axes up from the last one."""
+def _across_channels(data: Any, place: int, arguments: dict[str, Any], channels: tuple[float, float]) -> Any:
+    """Data with one step for all channels, as the picture has that axis: napari lines axes up from the last one."""
     import dask.array as da
     import numpy as np
 
     from napari_unetstyle.widgets.level_grid import LEVELS
 
-    for key, value in (("scale", 1.0), ("translate", 0.0), ("units", "pixel"), ("axis_labels", "c")):
+    for key, value in zip(("scale", "translate", "units", "axis_labels"), (*channels, "pixel", "c"), strict=True):
         arguments[key].insert(place, value)
     for factor, offset in arguments["metadata"].get(LEVELS, ()):
         factor.insert(place, 1.0)
