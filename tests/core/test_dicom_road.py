@@ -211,6 +211,9 @@ def test_a_folder_of_slices_is_one_picture_of_a_folder_run(model: Any, tmp_path:
     assert read_image(done.labels, "ZYX").array.shape[0] == 4
     (again,) = run(iter_segment_folder([two], tmp_path / "out", model, series="2")).pictures
     assert again.state == "skipped"
+    files = FolderFiles(full_resolution=True)  # which it has already
+    (full,) = run(iter_segment_folder([two], tmp_path / "full", model, series="2", files=files)).pictures
+    assert full.state == "done"
     (other,) = run(iter_segment_folder([two], tmp_path / "out", model, series="1")).pictures
     assert read_image(other.labels, "ZYX").array.shape[0] == 5
     assert segment(two, model, series=2).labels.shape == (4, 40, 44)

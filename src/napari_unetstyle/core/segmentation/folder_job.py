@@ -17,6 +17,7 @@ import numpy as np
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging.files import read_levels
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr_labels import BegunLabels
 from napari_unetstyle.core.models.model import Model
@@ -93,7 +94,7 @@ class FolderJob:
             result = result.changed(notes=(*result.notes, *place_note(entry.target, result.geometry)))
             table = yield from share(self._iter_table(result, image), 0.9, 0.95)
             drawn = result
-            if self.files.full_resolution:
+            if self.files.full_resolution and read_levels(entry.path):
                 drawn = yield from share(iter_full_resolution(result, entry.path), 0.95, 0.97)
             yield Progress(97, 100, "Writing")
             self._write(entry, staged, facts, result, table, drawn)
