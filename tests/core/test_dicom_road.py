@@ -217,6 +217,9 @@ def test_a_folder_of_slices_is_one_picture_of_a_folder_run(model: Any, tmp_path:
     (other,) = run(iter_segment_folder([two], tmp_path / "out", model, series="1")).pictures
     assert read_image(other.labels, "ZYX").array.shape[0] == 5
     assert segment(two, model, series=2).labels.shape == (4, 40, 44)
+    for state in ("done", "skipped"):
+        (inside,) = run(iter_segment_folder([two], two / "out", model, series="2")).pictures
+        assert inside.state == state  # results beside the slices are none of the picture
 
 
 def x_ray(number: int) -> Any:

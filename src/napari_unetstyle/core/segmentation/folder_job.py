@@ -87,7 +87,7 @@ class FolderJob:
             needed = predict_memory(image, self.model, options)
             yield FolderProgress(0, 100, "Starting", picture=self.status(entry, "running", memory=needed))
             make = partial(BegunLabels, staged["labels"], image.label_axes) if self._is_straight(options) else None
-            facts = {"picture": digest_of(entry.path), "made_by": self._fingerprint}
+            facts = {"picture": digest_of(entry.path, self.out), "made_by": self._fingerprint}
             result = yield from share(iter_segment(image, self.model, options, make=make), 0.0, 0.9)
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
@@ -113,7 +113,7 @@ class FolderJob:
         try:
             same = (
                 known["made_by"] == self._fingerprint
-                and known["picture"] == digest_of(entry.path)
+                and known["picture"] == digest_of(entry.path, self.out)
                 and outputs.targets.keys() <= known["files"].keys()
                 and all(digest_of(path) == known["files"][kind] for kind, path in outputs.targets.items())
             )

@@ -113,9 +113,15 @@ def discard(staged: Mapping[str, Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def digest_of(path: Path) -> str:
-    """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names."""
+def digest_of(path: Path, out: Path | None = None) -> str:
+    """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names.
+
+    What lies in the folder `out` is none of them: results may be written beside the slices.
+    """
     files = files_of(path)
+    if path.is_dir() and out is not None:
+        results = out.resolve()
+        files = [file for file in files if results not in file.resolve().parents]
     if files == [path]:
         return sha256_of(path)
     has_names = is_zarr(path)  # which say what chunk each file is
