@@ -32,7 +32,7 @@ from napari_unetstyle.core import (
     write_labels,
     write_table,
 )
-from napari_unetstyle.core.errors import DeviceError, ModelNotFoundError, OptionError, OutputError
+from napari_unetstyle.core.errors import DeviceError, ImageError, ModelNotFoundError, OptionError, OutputError
 from napari_unetstyle.core.imaging import ome_zarr_labels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation import folder_job as module
@@ -543,6 +543,18 @@ def test_results_are_no_pictures(slides: Path, model: Model) -> None:
     done([slides], out, model)
     report = done([slides], out, model)
     assert set(states(report)) == {"a.tif", "b.tif", "more/c.tif"}
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nii.gz", ".nrrd", ".mha", ".zarr"])
+def test_labels_of_another_run_are_no_pictures(suffix: str, slides: Path, tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "elsewhere" / f"labels{suffix}"
+    path.parent.mkdir()
+    write_labels(path, segment(np.asarray(read_image(next(slides.glob("*.tif"))).array), model=model))
+    (failed,) = done([path], tmp_path / "again", model).pictures
+    assert failed.state == "failed"
+    assert "holds labels, and a picture is needed" in failed.message
+    with pytest.raises(ImageError, match="holds labels"):
+        segment(path, model=model)
 
 
 def test_pictures_that_differ_in_suffix_only(tmp_path: Path) -> None:

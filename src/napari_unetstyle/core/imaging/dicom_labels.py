@@ -57,20 +57,6 @@ def is_segmentation(path: Path) -> bool:
     return is_dicom(start) and is_labels(path)
 
 
-def check_is_picture(path: Path) -> None:
-    """Refuse labels where a picture is needed.
-
-    Raises
-    ------
-    ImageError
-        If the file is DICOM-SEG.
-    """
-    if is_segmentation(path):
-        raise ImageError(
-            f"{path} holds labels (DICOM-SEG), and a picture is needed. Give the series that they were made from."
-        )
-
-
 def read_segmentation(path: Path, axes: str | None = None) -> Image:
     """Read a segmentation as labels ``ZYX`` in the patient (mm), in the smallest unsigned type that holds them.
 

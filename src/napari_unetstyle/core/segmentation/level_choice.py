@@ -46,10 +46,10 @@ def read_fitting(
     Raises
     ------
     UnetstyleError
-        If the picture cannot be read, has no such level, or is a file of labels (DICOM-SEG).
+        If the picture cannot be read, has no such level, or is a file of labels.
     """
-    from napari_unetstyle.core.imaging.dicom_labels import check_is_picture
     from napari_unetstyle.core.imaging.files import read_image, read_levels
+    from napari_unetstyle.core.segmentation.output import check_is_picture
 
     check_is_picture(path)
     finest = read_image(path, axes, spacing, series, level or 0)

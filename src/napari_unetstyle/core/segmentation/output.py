@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core.errors import OutputError
+from napari_unetstyle.core.errors import ImageError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import dicom_seg
 from napari_unetstyle.core.imaging import geometry as geo
@@ -333,6 +333,18 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
         writer.writerow(columns)
         writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
     return Path(path)
+
+
+def check_is_picture(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that says that it holds labels where a picture is needed.
+
+    Raises
+    ------
+    ImageError
+        If :func:`write_labels` wrote it for a run, or it is DICOM-SEG.
+    """
+    if label_info(path).get("output"):
+        raise ImageError(f"{path} holds labels, and a picture is needed. Give the picture that they were made from.")
 
 
 def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
