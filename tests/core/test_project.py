@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unetstyle.core import write_labels
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal import Journal
@@ -123,6 +124,18 @@ def test_what_is_not_ticked_is_not_learned(project, file):
 def test_an_untouched_picture_teaches_nothing(project, file):
     corrected_entry(project, file, lambda labels, recorder: None)
     assert project.corrections() == []
+
+
+def test_voxels_that_changed_under_the_same_header_are_told(tmp_path):
+    path = tmp_path / "picture.mhd"
+    write_labels(path, np.arange(720).reshape(24, 30), axes="YX")
+    (voxels,) = set(tmp_path.iterdir()) - {path}
+    entry, _ = corrected_entry(Project.for_picture(path), path, trim)
+    assert not entry.is_changed()
+    os.utime(voxels)
+    assert not entry.is_changed()
+    voxels.write_bytes(voxels.read_bytes()[::-1])
+    assert entry.is_changed()
 
 
 def test_a_file_that_changed_is_told(project, file):

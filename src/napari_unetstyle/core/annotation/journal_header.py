@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_unetstyle.core.errors import JournalError
-from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -192,11 +191,27 @@ def read_header(folder: Path) -> Header:
 
 def identified(picture: Picture) -> Picture:
     """The picture with what its file is known by; as it was if the file is not there now."""
+    from napari_unetstyle.core.imaging.files import digest_of
+
     assert picture.path is not None
     path = Path(picture.path)
     try:
-        about = path.stat()
-        content = sha256_of(path) if path.is_file() else None
+        size, modified = as_on_disk(path)
+        content = digest_of(path) if path.is_file() else None
     except OSError:
         return picture
-    return picture.model_copy(update={"size": about.st_size, "modified": about.st_mtime_ns, "sha256": content})
+    return picture.model_copy(update={"size": size, "modified": modified, "sha256": content})
+
+
+def as_on_disk(path: Path) -> tuple[int, int]:
+    """Bytes and time of change (ns) of a picture's file, each the sum over all files that its pixels lie in.
+
+    Raises
+    ------
+    OSError
+        If one is not there.
+    """
+    from napari_unetstyle.core.imaging.files import files_of
+
+    every = [file.stat() for file in (files_of(path) if path.is_file() else [path])]
+    return sum(one.st_size for one in every), sum(one.st_mtime_ns for one in every)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction, corrected
 from napari_unetstyle.core.annotation.journal import Journal, lock, publish
-from napari_unetstyle.core.annotation.journal_header import Header, identified, is_journal, read_header
+from napari_unetstyle.core.annotation.journal_header import Header, as_on_disk, identified, is_journal, read_header
 from napari_unetstyle.core.annotation.journal_state import State, read_journal
 from napari_unetstyle.core.errors import ImageError, ImageFileError, JournalError, UnetstyleError
-from napari_unetstyle.core.files import atomic_path, sha256_of
+from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging.dicom import series_of
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.picture_file import in_a_type_of_tiff
@@ -114,13 +114,15 @@ class Entry:
 
     def is_changed(self) -> bool:
         """Whether the picture's file is another one than when it was corrected; false if nobody can tell."""
+        from napari_unetstyle.core.imaging.files import digest_of
+
         picture = self.header.picture
         if picture.path is None or picture.sha256 is None:
             return False
         try:
-            about = Path(picture.path).stat()
-            is_same = about.st_size == picture.size and about.st_mtime_ns == picture.modified
-            return not is_same and sha256_of(picture.path) != picture.sha256
+            path = Path(picture.path)
+            is_same = as_on_disk(path) == (picture.size, picture.modified)
+            return not is_same and digest_of(path) != picture.sha256
         except OSError:
             return False
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
+from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.imaging import dicom, medical, slides
 from napari_unetstyle.core.imaging.dicom import read_series
 from napari_unetstyle.core.imaging.dicom_file import is_dicom
@@ -119,6 +121,22 @@ def files_of(path: Path) -> list[Path]:
     apart = medical.voxels_apart(path) if path.name.lower().endswith((".mhd", ".nhdr")) else None
     photos = sorted(path.with_suffix("").rglob("*")) if slides.is_slide(path) else []
     return [path, *([] if apart is None else [apart]), *(file for file in photos if file.is_file())]
+
+
+def digest_of(path: Path, out: Path | None = None) -> str:
+    """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names.
+
+    What lies in the folder `out` is none of them: results may be written beside the slices.
+    """
+    files = files_of(path)
+    if path.is_dir() and out is not None:
+        results = out.resolve()
+        files = [file for file in files if results not in file.resolve().parents]
+    if files == [path]:
+        return sha256_of(path)
+    has_names = is_zarr(path)  # which say what chunk each file is
+    digests = sorted((file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _found(path: str | os.PathLike[str]) -> Path:

@@ -17,13 +17,13 @@ import numpy as np
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import atomic_path
-from napari_unetstyle.core.imaging.files import read_levels
+from napari_unetstyle.core.imaging.files import digest_of, read_levels
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr_labels import BegunLabels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.folder_inputs import Entry, check_places
-from napari_unetstyle.core.segmentation.folder_outputs import Outputs, digest_of, discard
+from napari_unetstyle.core.segmentation.folder_outputs import Outputs, discard
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, PictureStatus, State
 from napari_unetstyle.core.segmentation.full_resolution import iter_full_resolution
 from napari_unetstyle.core.segmentation.level_choice import read_fitting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import uuid
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetstyle.core.errors import OutputError
-from napari_unetstyle.core.files import atomic_path, atomic_write, sha256_of
-from napari_unetstyle.core.imaging.files import files_of
+from napari_unetstyle.core.files import atomic_path, atomic_write
+from napari_unetstyle.core.imaging.files import digest_of
 from napari_unetstyle.core.imaging.medical import medical_suffix
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 
@@ -111,22 +110,6 @@ def discard(staged: Mapping[str, Path]) -> None:
             shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def digest_of(path: Path, out: Path | None = None) -> str:
-    """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names.
-
-    What lies in the folder `out` is none of them: results may be written beside the slices.
-    """
-    files = files_of(path)
-    if path.is_dir() and out is not None:
-        results = out.resolve()
-        files = [file for file in files if results not in file.resolve().parents]
-    if files == [path]:
-        return sha256_of(path)
-    has_names = is_zarr(path)  # which say what chunk each file is
-    digests = sorted((file.relative_to(path).as_posix() if has_names else "") + sha256_of(file) for file in files)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _may_be_forced(path: Path) -> bool:
