@@ -41,8 +41,8 @@ class ClassLooks(QObject):
             self.changed.emit(is_on)
 
     def watch(self, corrected: CorrectedLayer) -> None:
-        """Color these labels, too."""
-        if corrected.object_classes.are_several:
+        """Color these labels, too, if they are objects: they may get a second class yet."""
+        if corrected.header.output == "objects":
             _Look(corrected, self)
 
 
@@ -70,7 +70,7 @@ class _Look(QObject):
 
     def _color(self) -> None:
         target = self._target
-        if not self._looks.is_on:
+        if not (self._looks.is_on and target.object_classes.are_several):
             if self._made is not None:
                 self._made = None
                 self._slot.cancel()

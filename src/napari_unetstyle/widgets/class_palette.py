@@ -77,14 +77,12 @@ class ClassPalette(QWidget):
         target = self._target
         if target is None:
             return
-        if target.object_classes.are_several:
+        if not self._is_clicking():
+            target.take_class(value)
+        elif target.object_classes.are_several:
             target.object_classes.hand = value
-            if not self._is_clicking():
-                target.object_classes.take(value)
-        elif self._is_clicking():
-            target.layer.selected_label = value
         else:
-            target.take_brush(value)
+            target.layer.selected_label = value
         self._check()
 
     def _check(self) -> None:

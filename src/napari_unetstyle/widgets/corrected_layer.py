@@ -103,7 +103,7 @@ class CorrectedLayer(QObject):
     """
 
     begun = Signal()  # the first stroke
-    changed = Signal()  # a stroke, an undo, something that was said
+    changed = Signal()  # a stroke, an undo, something that was said, another class in hand
     reported = Signal()  # saved, or not
 
     def __init__(
@@ -223,7 +223,8 @@ class CorrectedLayer(QObject):
     def add_classes(self, added: Sequence[ClassSpec]) -> None:
         """Let more classes be painted, in place of those that were added before."""
         self.say(**added_fact(added))
-        self.layer.colormap = class_colors(self.classes)
+        if self.header.output == "areas":
+            self.layer.colormap = class_colors(self.classes)
 
     def keep_painted(self) -> None:
         """Begin the journal with what is painted already."""
@@ -235,6 +236,13 @@ class CorrectedLayer(QObject):
         self._viewer.layers.selection.active = self.layer
         self.layer.visible = True
         self.layer.selected_label, self.layer.mode = value, "paint"
+
+    def take_class(self, value: int) -> None:
+        """Paint this class from here on: areas of it, or a new object."""
+        if self.object_classes.are_several:
+            self.object_classes.take(value)
+        else:
+            self.take_brush(value)
 
     def accept(self, index: tuple[int, ...], region: Mask, value: bool = True, *, has_stroke: bool = False) -> None:
         """Call a region of one frame right, or no longer so; Ctrl+Z takes it back, with the last stroke if asked."""

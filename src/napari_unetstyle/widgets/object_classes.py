@@ -54,6 +54,7 @@ class ObjectClasses:
         self.hand = value
         self._target.take_brush(self.new_number())
         self.on_selected()  # of the same label there is no event
+        self._target.changed.emit()
 
     def new_number(self) -> int:
         """One that no object has."""

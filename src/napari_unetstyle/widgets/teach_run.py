@@ -197,7 +197,7 @@ class TeachRun(QWidget):
         goal, active = self.goal, self._followed
         if goal is not None and active is not None and goal.added:
             active.add_classes(goal.added)
-            active.take_brush(goal.added[-1].value)
+            active.take_class(goal.added[-1].value)
 
     def start(self) -> None:
         """Teach what is ticked; nothing happens while a teaching is under way."""
