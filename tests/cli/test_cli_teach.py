@@ -204,6 +204,37 @@ def test_a_class_is_added_and_told_by_itself(
     assert spec.parent == "areas@1"
 
 
+def test_a_class_is_added_to_a_model_of_objects(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+) -> None:
+    words = ["teach", *lessons, "-m", "tiny", "--add-class", "vessel", "--steps", 2, "--keep", "--json"]
+    refused = shell(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert "does not say which are nucleus and which vessel" in refused.err
+    for path in list((tmp_path / "masks").iterdir()):
+        ids = tifffile.imread(path)
+        path.unlink()
+        squares = [_square(ids == number, "vessel" if number > 6 else "nucleus") for number in np.unique(ids[ids > 0])]
+        path.with_suffix(".geojson").write_text(json.dumps({"type": "FeatureCollection", "features": squares}))
+    done = shell(*words)
+    assert done.code == 0, done.err
+    assert set(json.loads(done.out)["added"]) == {"vessel"}
+    model = own.load("tiny-mine")
+    assert [(c.value, c.name) for c in model.spec.classes] == [(1, "nucleus"), (2, "vessel")]
+    assert (model.spec.parent, model.spec.separation) == ("tiny@1", "depth")
+    result = segment(read_image(tmp_path / "pictures" / "slide0.tif"), model)
+    assert result.output == "objects"
+    assert set(result.objects["class_name"]) <= {"nucleus", "vessel"}
+
+
+def _square(inside: np.ndarray, name: str) -> dict[str, object]:
+    """The box around an object, as QuPath writes it."""
+    (top, left), (bottom, right) = (reduce(np.argwhere(inside), axis=0).tolist() for reduce in (np.min, np.max))
+    ring = [[left, top], [right + 1, top], [right + 1, bottom + 1], [left, bottom + 1], [left, top]]
+    about = {"objectType": "annotation", "classification": {"name": name, "color": [255, 0, 0]}}
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": about}
+
+
 def test_what_is_ignored_is_not_learned_from(lessons: list[object]) -> None:
     from napari_unetstyle.cli.teach import corrections
     from napari_unetstyle.core.annotation.corrections import learned
@@ -270,7 +301,6 @@ def test_of_a_dicom_folder_the_series_that_is_stated_is_learned_from(
         ["--name", ""],
         ["--replay", "2"],
         ["--try-styles"],
-        ["--add-class", "vessel"],  # the model finds objects
         ["--from-scratch", "--classes", "disc", "--add-class", "vessel"],
         ["--from-scratch", "--classes", "disc", "--replay", "0.3"],
         ["--from-scratch", "--classes", "disc", "--learn", "decoder"],

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.utils.interactions import mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.training.candidate import Checked
 from napari_unetstyle.core.training.scores import Comparison, Counts, Scores
@@ -40,15 +42,18 @@ class Teacher:
     def iter_teach(self, corrections: Any, parent: str, options: Any, *_: Any) -> Steps[Any]:
         self.given = SimpleNamespace(corrections=corrections, parent=parent, options=options)
         yield from ()
-        return self._candidate("areas-only-mine", PLUS_VESSEL, SimpleNamespace(spec=spec("areas-only", None)))
+        before = self.store.spec(parent)
+        classes = class_specs(options.add_classes, before.classes)
+        kept = before.model_copy(update={"name": f"{before.name}-mine", "classes": classes})
+        return self._candidate(kept, PLUS_VESSEL, SimpleNamespace(spec=before))
 
     def iter_teach_new(self, corrections: Any, classes: Any, options: Any, *_: Any) -> Steps[Any]:
         self.given = SimpleNamespace(corrections=corrections, classes=classes, options=options)
         yield from ()
-        return self._candidate(options.name, NEW_MODEL, None)
+        return self._candidate(spec(options.name, None), NEW_MODEL, None)
 
-    def _candidate(self, name: str, comparison: Comparison, parent: Any) -> Any:
-        kept = SimpleNamespace(spec=spec(name, None))
+    def _candidate(self, made: Any, comparison: Comparison, parent: Any) -> Any:
+        kept = SimpleNamespace(spec=made)
 
         def keep(_store: Any) -> Any:
             self.store.specs = [*self.store.specs, kept.spec]
@@ -64,9 +69,16 @@ def teacher() -> Teacher:
 
 
 @pytest.fixture
-def dock(core: FakeCore, teacher: Teacher, qtbot: Any) -> Any:
+def output() -> str:
+    """What the models find."""
+    return "areas"
+
+
+@pytest.fixture
+def dock(core: FakeCore, teacher: Teacher, qtbot: Any, output: str) -> Any:
     def iter_segment(image: Any, model: str, options: Any, store: Any) -> Steps[Any]:
-        return (yield from core.iter_segment(image, model, options.changed(output="areas"), store))
+        result = yield from core.iter_segment(image, model, options.changed(output=output), store)
+        return result.changed(classes=teacher.store.spec(model).classes)
 
     calls: CoreCalls = with_options(
         core.calls,
@@ -100,6 +112,16 @@ def areas(dock: MainDock, run: Any, tmp_path: Any) -> Any:
 def choose(dock: MainDock, what: str) -> None:
     models = dock.teach.run.improve.models
     models.setCurrentIndex(models.findData(what))
+
+
+def press(layer: Any, at: tuple[int, int]) -> None:
+    """The left button at a place of the layer's data."""
+    event = SimpleNamespace(
+        type="mouse_press", button=1, position=at, pos=at, view_direction=None, dims_displayed=[0, 1], modifiers=()
+    )
+    mouse_press_callbacks(layer, event)
+    event.type = "mouse_release"
+    mouse_release_callbacks(layer, event)
 
 
 def taught(dock: MainDock, click: Any, qtbot: Any) -> None:
@@ -162,15 +184,67 @@ def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot, 
     assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
 
 
-def test_a_model_of_objects_takes_no_class_and_says_so(dock, qtbot):
-    choose(dock, "nuclei@1")
+@pytest.fixture
+def objects(dock: MainDock, run: Any, tmp_path: Any) -> Any:
+    """Five objects of the model of nuclei."""
+    tifffile.imwrite(tmp_path / "slide7.tif", blobs())
+    add_picture(dock.viewer, tmp_path / "slide7.tif")
+    run(dock)
+    return dock.viewer.layers[-1]
+
+
+@pytest.mark.parametrize("output", ["objects"])
+def test_objects_of_a_class_are_named_painted_and_taught(dock, objects, teacher, click, qtbot):
+    run, fix = dock.teach.run, dock.teach.fix
     choose(dock, PLUS_CLASS)
-    run = dock.teach.run
-    assert "nuclei finds objects one by one" in run.hint.text()
-    assert run.improve.plus.isHidden()
-    assert not run.teach.isEnabled()
-    choose(dock, "nuclei@1")
-    assert "objects" not in run.hint.text()
+    assert run.improve.models.currentText() == "nuclei + a class…"
+    assert run.hint.text() == "What is the new class called?"
+    assert fix.classes.isHidden()  # as long as there is but one
+    qtbot.keyClicks(run.improve.class_name, "vessel")
+    click(run.improve.paint)
+    assert list(fix.classes.buttons) == ["nucleus", "vessel"]
+    assert fix.classes.buttons["vessel"].isChecked()
+    assert (objects.selected_label, objects.mode) == (6, "paint")  # a new object
+    objects.paint((50, 50), 6)
+    click(fix.buttons["class"])
+    press(objects, (24, 26))  # the second object, which is one of those, too
+    click(fix.buttons["class"])
+    assert not fix.message.text
+    qtbot.waitUntil(lambda: len({*map(tuple, objects.colormap.map(np.array([6, 7])))}) == 1, timeout=WAIT * 1000)
+    colors = objects.colormap.map(np.array([1, 3, 6]))
+    assert np.array_equal(colors[0], colors[1])
+    assert not np.allclose(colors[0], colors[2])
+    taught(dock, click, qtbot)
+    given = teacher.given
+    assert (given.parent, given.options.add_classes) == ("nuclei@1", ("vessel",))
+    (correction,) = given.corrections
+    assert (correction.output, correction.known) == ("objects", 2)
+    places = ((24, 10), (24, 26), (50, 50))
+    assert [correction.classes.get(int(correction.labels[at]), 1) for at in places] == [1, 2, 2]
+    assert run.box.added.text() == "vessel: 0.62, found"
+    again = dock.corrections.active  # segmented by the new model, with every fix kept
+    assert again.layer is not objects
+    assert [one.name for one in again.classes] == ["nucleus", "vessel"]
+    assert [again.object_classes.of(int(again.labels[at])) for at in places] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("output", ["objects"])
+def test_fixes_of_objects_with_an_added_class_come_back_with_it(dock, objects, click, qtbot, open_entry):
+    choose(dock, PLUS_CLASS)
+    qtbot.keyClicks(dock.teach.run.improve.class_name, "vessel")
+    click(dock.teach.run.improve.paint)
+    objects.paint((50, 50), 6)
+    (corrected,) = dock.corrections.layers
+    dock.viewer.layers.remove(objects)
+    assert corrected.close(WAIT)
+    (entry,) = Project(corrected.recorder.folder.parent).entries()
+    choose(dock, "areas-only@1")
+    dock.teach.run.improve.class_name.clear()
+    opened = open_entry(dock.corrections, entry)
+    assert opened.object_classes.of(int(opened.labels[50, 50])) == 2
+    improve = dock.teach.run.improve
+    assert (improve.models.currentText(), improve.class_name.text()) == ("nuclei + a class…", "vessel")
+    assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
 
 
 def test_a_new_model_is_taught_with_masks_alone(dock, teacher, click, qtbot, tmp_path):

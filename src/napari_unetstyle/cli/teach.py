@@ -60,7 +60,7 @@ A model from nothing, written to a folder:
 `napari-unetstyle teach --from-scratch --classes vessel --images eyes/ --labels vessels/ -o vessels-model/ --minutes 10`
 
 Pictures and labels go together by their names (`slide7.tif` and `slide7_mask.png`). Labels are numbers of objects for
-a model that separates objects, else class values; QuPath's GeoJSON is read, too.
+a model that separates objects, else class values; QuPath's GeoJSON is read, too, and says the class of each object.
 
 **Exit codes**: 0 the model was kept; 1 it is no better, and the one you had stays (`--keep` keeps it all the same);
 2 nothing could be done, and a sentence says why.
@@ -85,7 +85,7 @@ def teach_model(
     ] = None,
     add_class: Annotated[
         list[str] | None,
-        typer.Option(help="Name of a class to add to the model; its value in the labels is the next one. Or several."),
+        typer.Option(help="Name of a class to add to the model: its next value, or of objects its name in GeoJSON."),
     ] = None,
     areas: Annotated[
         bool, typer.Option("--areas", help="With --from-scratch: the labels are class values, not objects.")

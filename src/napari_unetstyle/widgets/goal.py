@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.files import plain_name
-from napari_unetstyle.core.models.classes import class_specs, more_classes
+from napari_unetstyle.core.models.classes import class_specs
 from napari_unetstyle.core.models.model import reference
 from napari_unetstyle.widgets.summary import model_title
 
@@ -60,10 +60,9 @@ class Goal:
         """A model that is there, or that model plus classes of these names."""
         problem, classes = "", spec.classes
         try:
-            classes = spec.classes if added is None else more_classes(spec, added)
+            classes = class_specs(added or [], spec.classes)
         except OptionError as error:
-            problem = "" if added == [""] and spec.separation is None else str(error)
-            problem = problem or "What is the new class called?"
+            problem = "What is the new class called?" if added == [""] else str(error)
         return cls(
             title=model_title(spec),
             classes=classes,

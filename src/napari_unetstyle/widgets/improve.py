@@ -133,7 +133,7 @@ class Improve(QWidget):
     def _unknown(self, model: str | None, names: list[str]) -> str | None:
         """The class that these have more than a model; None if it knows them, or has others."""
         spec = self._specs.get(model or "")
-        known = [] if spec is None or spec.separation is not None else [one.name for one in spec.classes]
+        known = [] if spec is None else [one.name for one in spec.classes]
         return names[-1] if known and names[:-1] == known else None
 
     def show_labels(self, label: str | None) -> None:
@@ -153,7 +153,7 @@ class Improve(QWidget):
 
     def _show(self) -> None:
         chosen, goal = self.models.currentData(), self.goal
-        self.plus.setVisible(chosen == PLUS_CLASS and goal is not None and goal.output == _AREAS)
+        self.plus.setVisible(chosen == PLUS_CLASS and goal is not None)
         self.new.setVisible(chosen == NEW)
         self._show_by_hand()
         if goal is not None and goal.name is not None:

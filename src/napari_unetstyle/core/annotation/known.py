@@ -2,7 +2,8 @@
 
 In targets 0 is background: none of all classes. A background that was given when there were only the first ``k``
 classes says less, none of those ``k``, perhaps one that came later, and is written as ``-1 - k``. So -1, none of no
-classes, is a pixel that nobody has judged.
+classes, is a pixel that nobody has judged. Where there may be a later class there may be an object of it, too, so that
+the object there is one that nobody has judged.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ UNKNOWN = -1
 """A class or an object that nobody has judged."""
 
 
-def as_of(classes: NDArray[Any], count: int) -> NDArray[np.int32]:
-    """Targets that were given when there were only the first `count` classes."""
-    return np.where(classes == 0, UNKNOWN - count, classes).astype(np.int32)
+def as_of(targets: NDArray[Any], count: int) -> NDArray[np.int32]:
+    """Classes and objects ``(2, *spatial)`` that were given when there were only the first `count` classes."""
+    classes = np.where(targets[0] == 0, UNKNOWN - count, targets[0])
+    return np.stack([classes, np.where(classes < UNKNOWN, UNKNOWN, targets[1])]).astype(np.int32)
 
 
 def is_known(classes: NDArray[Any], value: int) -> NDArray[np.bool_]:

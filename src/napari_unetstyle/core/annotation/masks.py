@@ -172,7 +172,7 @@ def read_masks(
     if len(classes) > 1:
         raise ImageError(
             f"{file} numbers objects, and does not say which are {' and which '.join(c.name for c in classes)}. "
-            "Give GeoJSON of QuPath with the name of a class for each, or teach areas."
+            "Give GeoJSON of QuPath with the name of a class for each, or teach a model of areas."
         )
     return _read_numbers(file, image), {}
 

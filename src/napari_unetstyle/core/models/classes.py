@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.models.spec import ClassSpec, ModelSpec, has_controls
+from napari_unetstyle.core.models.spec import ClassSpec, has_controls
 
 COLORS = ("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#bbbbbb")  # Paul Tol, bright
 _BACKGROUND = "background"
@@ -33,21 +33,3 @@ def class_specs(names: Sequence[str], before: tuple[ClassSpec, ...] = ()) -> tup
 def _next_color(found: Sequence[ClassSpec]) -> str:
     used = {one.color.casefold() for one in found}
     return next((color for color in COLORS if color not in used), COLORS[len(found) % len(COLORS)])
-
-
-def more_classes(spec: ModelSpec, names: Sequence[str]) -> tuple[ClassSpec, ...]:
-    """The classes of a model, and more of these names.
-
-    Raises
-    ------
-    OptionError
-        If a name cannot be taken, or the model finds objects one by one: its seed map would have to find objects in
-        what its old pictures call background.
-    """
-    if spec.separation is not None:
-        every = ", ".join(filter(None, [*(one.name for one in spec.classes), *(name.strip() for name in names)]))
-        raise OptionError(
-            f"{spec.name} finds objects one by one, and its old pictures do not say where objects of a new class end: "
-            f"a class can only be added to a model of areas. Teach a new model with all classes instead: {every}."
-        )
-    return class_specs(names, spec.classes)

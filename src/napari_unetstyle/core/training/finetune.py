@@ -155,7 +155,7 @@ def iter_fine_tune(
         replay=options.replay,
         randomized=options.randomized,
     )
-    network = widened(model.network, len(options.add_classes))
+    network = widened(model.network, model.spec, len(options.add_classes))
     if options.add_classes:
         steps = iter_taught_alone(network, len(options.add_classes), drawing, options.seed)
         yield from share(steps, _STYLED, _STYLED)

@@ -108,7 +108,7 @@ def sayings(corrections: Sequence[Correction], spec: ModelSpec) -> list[Said]:
         targets, valid = learned(correction)
         _check_classes(targets[0][valid], spec)
         if correction.known is not None and correction.known < len(spec.classes):
-            targets[0] = as_of(targets[0], correction.known)
+            targets = as_of(targets, correction.known)
         for index in correction.image.frames(dims):
             key: Any = (slice(None), *index)
             if not valid[index].any():

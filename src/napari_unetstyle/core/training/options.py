@@ -117,7 +117,7 @@ class FineTuneOptions:
         Axes along which pictures may be mirrored while it learns, e.g. ``"YX"``, ``""`` for none; kept in the model.
         None: as the model says; a new one of pictures both, of volumes none, as their left is not their right.
     add_classes
-        Names of classes that the model gets besides those it knows, with the next values; for models of areas.
+        Names of classes that the model gets besides those it knows, with the next values.
     """
 
     minutes: float | None = 2.0
