@@ -200,6 +200,8 @@ def _iter_average(fitted: Sequence[Fitted], out: NDArray[np.uint8], tissue: Tiss
     for i, one in enumerate(fitted):
         nonfinite = yield from share(_iter_bytes(one, out, tissue), i / count, (i + 1) / count)
         average.add(out)
+        if math.prod(out.shape[1:]) >= _LARGE:
+            give_back()  # what the network took, before it runs along another plane
     average.write(out)
     return nonfinite
 
