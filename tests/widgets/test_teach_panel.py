@@ -7,7 +7,9 @@ import threading
 import numpy as np
 import pytest
 import tifffile
+from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QDockWidget
 
 from napari_unetstyle.core.annotation.corrections import learned
 from napari_unetstyle.core.annotation.journal_state import read_journal
@@ -351,6 +353,30 @@ def test_the_list_counts_asks_and_shows(dock, corrected, fix, mouse, click, qtbo
     assert "learns from" not in dock.viewer.layers
     learns.boxes[0].click()
     assert kept(corrected).said["ticked"] is False
+
+
+def test_nothing_of_what_is_learned_from_is_cut(dock, fix, mouse, click, qtbot):
+    """In a dock of any width, and after napari's letters have become larger, too."""
+    window, learns = dock.viewer.window._qt_window, dock.teach.learns
+    (outer,) = (one for one in window.findChildren(QDockWidget) if one.isAncestorOf(dock))
+    click(fix.buttons["delete"])
+    mouse((24, 10))
+    qtbot.waitUntil(lambda: len(learns.boxes) == 1, timeout=WAIT * 1000)
+
+    def is_whole():
+        (box,) = learns.boxes
+        row = box.parentWidget()
+        seen = box.visibleRegion().boundingRect().height()
+        return row.rect().contains(box.geometry()) and seen == box.height() >= box.sizeHint().height()
+
+    for theme, width in (("dark", 300), ("light", 400)):
+        dock.viewer.theme = theme
+        window.resizeDocks([outer], [width], Qt.Orientation.Horizontal)
+        qtbot.waitUntil(lambda width=width: abs(dock.width() - width) < 3 and is_whole(), timeout=WAIT * 1000)
+        assert all(part.visibleRegion().boundingRect() == part.rect() for part in (learns, fix, dock.teach.run))
+    before = learns.boxes[0].height()
+    get_settings().appearance.font_size += 4
+    qtbot.waitUntil(lambda: learns.boxes[0].height() > before and is_whole(), timeout=WAIT * 1000)
 
 
 def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click, file):

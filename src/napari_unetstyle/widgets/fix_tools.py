@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QGridLayout, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_unetstyle.core.annotation.edits import Point
 from napari_unetstyle.core.errors import UnetstyleError
@@ -135,35 +135,25 @@ class FixTools(QGroupBox):
     def _lay_out(self) -> None:
         rows = QVBoxLayout(self)
         rows.addWidget(self.classes)
-        grid = QGridLayout()
-        places = ("add", "delete", "merge", "split", "class")
-        whole = QHBoxLayout()  # of these areas have one or two
-        for key in places:
-            whole.addWidget(self.buttons[key])
-        grid.addLayout(whole, 0, 0, 1, 4)
-        grid.addWidget(self.buttons["right"], 1, 0, 1, 2)
-        grid.addWidget(self.buttons["nothing"], 1, 2, 1, 2)
-        views = QHBoxLayout()  # where one of them is hidden, the other takes its room
-        views.addWidget(self.between)
-        views.addWidget(self.original)
         self.next_place = NextPlace(self._viewer, self._corrections)
         self.unsure = ShowUnsure(self._viewer, self._corrections)
-        grid.addLayout(views, 2, 0, 1, 4)
-        places_to_look = QHBoxLayout()
-        places_to_look.addWidget(self.next_place)
-        places_to_look.addWidget(self.unsure)
-        grid.addLayout(places_to_look, 3, 0, 1, 4)
-        grid.addWidget(self.undo, 4, 0, 1, 2)
-        grid.addWidget(self.redo, 4, 2, 1, 2)
-        for button in self.findChildren(QPushButton):
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        for parts in (
+            [self.buttons[key] for key in ("add", "delete", "merge", "split", "class")],  # of areas one or two
+            [self.buttons["right"], self.buttons["nothing"]],
+            [self.between, self.original],
+            [self.next_place, self.unsure],
+            [self.undo, self.redo],
+        ):
+            row = QHBoxLayout()  # where one of them is hidden, the others take its room
+            for part in parts:
+                row.addWidget(part, 1)
+            rows.addLayout(row)
         for key, button in self.buttons.items():
             button.setCheckable(True)
             button.setToolTip(f"{self.tools[key].hint} Escape puts the tool down.")
         self.original.setToolTip("The result as it was before you painted on it; your fixes are kept")
         self.undo.setToolTip("Take back the last stroke, click or area")
         self.redo.setToolTip("Do again what was taken back")
-        rows.addLayout(grid)
         rows.addWidget(self.brush)
         rows.addWidget(self.hint)
         rows.addWidget(self.message)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetstyle.core.annotation.project import REST, TICKED, Count, Entry, Project, classes_of, count
@@ -162,6 +162,7 @@ class LearnsFrom(QGroupBox):
         rows = QWidget()
         self._rows = QVBoxLayout(rows)
         self._rows.setContentsMargins(0, 0, 0, 0)
+        rows.installEventFilter(self)
         self._list = scrolling(rows)
         layout.addWidget(self._list)
         question = QHBoxLayout(self.question)
@@ -175,10 +176,10 @@ class LearnsFrom(QGroupBox):
             question.addWidget(button)
         layout.addWidget(self.question)
         below = QHBoxLayout()
-        below.addWidget(self.add)
+        below.addWidget(self.saved, 1)
         below.addWidget(self.show_on_picture)
-        layout.addWidget(self.saved)
         layout.addLayout(below)
+        layout.addWidget(self.add)
         layout.addWidget(self.copy)
         layout.addWidget(self.message)
 
@@ -226,9 +227,14 @@ class LearnsFrom(QGroupBox):
             self._rows.addWidget(row := self._row(lesson))
             row.show()  # else it has no height yet
         self._fit_list()
-        QTimer.singleShot(0, self._fit_list)  # when napari's theme has reached the rows
         self._show_question()
         self._show_saved()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the height of the rows, which napari's theme and font change later."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fit_list()
+        return super().eventFilter(watched, event)
 
     def _fit_list(self) -> None:
         """As high as its rows, up to a point."""
@@ -326,7 +332,7 @@ class LearnsFrom(QGroupBox):
 
     def keep_room(self, is_kept: bool) -> None:
         """Take the same room for labels that nobody corrected, so that what lies below stays under the mouse."""
-        for part in (self.question, self.saved):
+        for part in (self.question, self.saved, self.show_on_picture):
             keep_room(part, is_kept)
 
     def _show_places(self) -> None:
