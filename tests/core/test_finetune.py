@@ -18,6 +18,7 @@ from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training import places as places_module
 from napari_unetstyle.core.training.calibration import BOUNDS
+from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec, with_size
 from napari_unetstyle.core.training.lessons import label_diameter, lesson, sayings, sized
@@ -204,6 +205,17 @@ def test_progress_has_the_score(store):
     run(steps, seen.append)
     scores = [p.score for p in seen if isinstance(p, TrainProgress)]
     assert len(set(scores)) > 2
+
+
+def test_measuring_says_what_is_measured_and_on_how_many_pictures(store):
+    model = store.load("tiny")
+    said = sayings([picture(0, shape=(96, 112))], model.spec)
+    _, places = hold_out(said, np.random.default_rng(0))
+    seen = []
+    run(iter_scores(model, said, places, [old(1, "check"), old(2, "check")], SegmentOptions()), seen.append)
+    assert list(dict.fromkeys(p.message for p in seen)) == [f"Measuring tiny on {i} of 3 pictures" for i in (1, 2, 3)]
+    fractions = [p.fraction for p in seen]
+    assert fractions == sorted(fractions)
 
 
 def test_closing_leaves_nothing_behind(store):

@@ -580,6 +580,19 @@ def test_stop_compares_what_there_is(dock, teacher, click, qtbot):
     assert not dock.teach.run.box.isHidden()
 
 
+def test_what_is_done_is_said_and_time_left_only_where_it_is_known(dock, teacher, click, qtbot):
+    teacher.steps = 10**6
+    painted(dock, qtbot)
+    run, bar = dock.teach.run, dock.teach.run.progress.bar
+    click(run.teach)
+    assert "left" not in bar.text()
+    qtbot.waitUntil(lambda: run.doing.text() == "Teaching" and "min left" in bar.text(), timeout=WAIT * 1000)
+    assert run.doing.isVisibleTo(run)
+    click(run.progress.stop)
+    qtbot.waitUntil(lambda: not run.is_running, timeout=WAIT * 1000)
+    assert run.doing.isHidden()
+
+
 def test_a_pause_does_nothing_until_it_ends(dock, teacher, click, qtbot):
     teacher.steps = 10**6
     painted(dock, qtbot)

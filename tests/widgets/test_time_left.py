@@ -38,11 +38,12 @@ def training(seconds_left: float, counted: tuple[int, int] | None = None) -> Tra
     return TrainProgress(100, 1000, "Teaching", counted, seconds_left=seconds_left)
 
 
-def test_a_teaching_says_what_was_chosen_until_it_trains_and_then_counts_down():
+def test_a_teaching_promises_nothing_until_it_trains_and_then_counts_down():
     clock = Clock()
     left = TeachingTime(2, clock=clock)
     for _ in range(10):  # however slowly the pictures are looked at
-        assert left.words(Progress(1, 1000)) == "about 2 min"
+        assert left.words(Progress(1, 1000, "Measuring nuclei on 3 of 12 pictures")) == ""
+        assert left.words(TrainProgress(1, 1000, "Measuring nuclei on 3 of 12 pictures")) == ""  # of its own process
         clock.now += 2
     said = []
     for seconds_left in (119, 90, 65, 30, 0):
@@ -65,6 +66,6 @@ def test_a_pause_does_not_change_what_is_left():
 
 def test_two_teachings_to_compare_take_twice_as_long():
     left = TeachingTime(2, times=2, clock=Clock())
-    assert left.words(Progress(0, 1)) == "about 4 min"
+    assert left.words(Progress(0, 1)) == ""
     assert left.words(training(60, (1, 2))) == "3 min left"
     assert left.words(training(60, (2, 2))) == "60 s left"

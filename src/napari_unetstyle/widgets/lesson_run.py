@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.goal import Goal
 
 _ASKED, _TAUGHT = 0.02, 0.9  # of the whole job
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,7 +177,8 @@ def iter_teach(
     is shown in `sight` meanwhile. Where it is to be tried whether the looks help, it is taught without them, too.
     """
     material, corrections, left_out = _opened(material)
-    doubts = yield from share(_iter_doubts(calls, material, corrections, goal, options, store), 0.0, _ASKED)
+    asking = _iter_doubts(calls, material, corrections, goal, options, store)
+    doubts = yield from share(_told(asking, "Looking at your fixes"), 0.0, _ASKED)
     if open_ones := [doubt for doubt in doubts if doubt not in settled]:
         return Doubts(tuple(open_ones))
     if looks:
@@ -298,8 +300,15 @@ def _iter_all_again(
     name = model if isinstance(model, str) else reference(model.spec)
     runs, again = _runs(taught, name, store), []
     for i, run in enumerate(runs):
-        again.append((yield from share(_iter_again(calls, run, model), i / len(runs), (i + 1) / len(runs))))
+        words = "Segmenting again" if len(runs) == 1 else f"Segmenting {i + 1} of {len(runs)} pictures again"
+        steps = share(_iter_again(calls, run, model), i / len(runs), (i + 1) / len(runs))
+        again.append((yield from _told(steps, words)))
     return tuple(again)
+
+
+def _told(steps: Steps[T], words: str) -> Steps[T]:
+    """The same job, whose progress says what it is for."""
+    return through(steps, lambda progress: dataclasses.replace(progress, message=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

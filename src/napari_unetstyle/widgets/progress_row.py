@@ -10,7 +10,6 @@ from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.time_left import time_left
 
 _WHOLE = 1000
-_MARGINS = 8  # pixels around the words in the bar
 
 
 class ProgressRow(QWidget):
@@ -38,17 +37,14 @@ class ProgressRow(QWidget):
         self.stop.setText("Stop")
         self.show()
 
-    def show_progress(self, progress: Progress, words: str = "", left: str | None = None) -> None:
-        """Move the bar on; `words` stand first where there is room for them, `left` in place of the time reckoned."""
+    def show_progress(self, progress: Progress, left: str | None = None) -> None:
+        """Move the bar on; `left` stands in place of the time reckoned."""
         if not self.stop.isEnabled():
             return
         if left is None:
             left = time_left(progress.fraction, time.monotonic() - self._started)
         self.bar.setValue(round(_WHOLE * progress.fraction))
-        short = " · ".join(part for part in (progress.done, left) if part)
-        full = f"{words} · {short}" if words else short
-        has_room = self.bar.fontMetrics().horizontalAdvance(full) <= self.bar.width() - _MARGINS
-        self.bar.setFormat(full if has_room else short)
+        self.bar.setFormat(" · ".join(part for part in (progress.done, left) if part))
         self.bar.setToolTip(progress.message)
 
     def show_stopping(self) -> None:

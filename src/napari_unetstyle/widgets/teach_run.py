@@ -102,7 +102,7 @@ class TeachRun(QWidget):
         self.minutes.setToolTip("How long it learns; more helps where much was fixed")
         self.hint = Words()
         self.curve = ScoreCurve()
-        self.progress = ProgressRow()
+        self.progress, self.doing = ProgressRow(), Words()
         self.pause = QPushButton("Pause")
         self.pause.setCheckable(True)
         self.pause.setToolTip("The computer is free until you press Go on")
@@ -115,6 +115,7 @@ class TeachRun(QWidget):
         self.spot, self.places = SpotFrame(self, viewer), PlaceFrames(self, viewer)
         self._lay_out()
         self._connect()
+        self.doing.hide()
         self._show()
 
     def _lay_out(self) -> None:
@@ -129,6 +130,7 @@ class TeachRun(QWidget):
         layout.addWidget(self.curve)
         self.progress.layout().insertWidget(1, self.pause)
         layout.addWidget(self.progress)
+        layout.addWidget(self.doing)
         layout.addWidget(self.live)
         layout.addWidget(self.doubts)
         layout.addWidget(self.message)
@@ -247,6 +249,7 @@ class TeachRun(QWidget):
         self._time = time
         self._is_given_up.clear()
         self.progress.begin(words)
+        self.doing.setText("")
         self._slot.start(through(steps, self._waited_for_space))
         self._show()
 
@@ -368,15 +371,19 @@ class TeachRun(QWidget):
         self._begin(iter_use(self._calls, taught, store), "segmenting again…")
 
     def _on_progress(self, progress: Progress) -> None:
+        if progress.message not in ("", self.doing.text()):
+            self.doing.setText(progress.message)
+            self.doing.show()
         if self._stop.is_set() or not self._go.is_set():
             return
         left = None if self._time is None else self._time.words(progress)
-        self.progress.show_progress(progress, progress.message, left)
+        self.progress.show_progress(progress, left)
         if isinstance(progress, TrainProgress):
             self.curve.add(progress.fraction, progress.score, progress.counted)
 
     def _on_done(self, outcome: Outcome) -> None:
         self.progress.hide()
+        self.doing.hide()
         self.live.end()
         self.curve.hide()  # what it came to stands in the box
         self._tries = TRIES

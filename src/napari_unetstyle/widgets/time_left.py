@@ -25,9 +25,10 @@ def in_words(seconds: float) -> str:
 
 
 class TeachingTime:
-    """The time that a teaching by minutes still takes: its training has a known end.
+    """The time that a teaching by minutes still takes, where that can be told: its training has a known end.
 
-    What comes after the training is taken to need as long as what came before it, as both look at the same pictures.
+    Before, nobody can tell how long looking at the pictures takes. What comes after the training is taken to need as
+    long as what came before it, as both look at the same pictures.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class TeachingTime:
         self._end = 0.0
 
     def words(self, progress: Progress) -> str:
-        """What is left at this step; empty where it takes longer than was foreseen."""
+        """What is left at this step; empty before it trains, and where it takes longer than was foreseen."""
         now = self._clock()
         training = progress.seconds_left if isinstance(progress, TrainProgress) else None
         if training is not None:
@@ -54,11 +55,5 @@ class TeachingTime:
                 self._around = now - self._began
             number = progress.counted[0] if progress.counted else self._times
             self._end = now + training + self._each * (self._times - number) + self._around
-        elif self._around is None:
-            return _about(self._each * self._times)
         left = _STEP * round((self._end - now) / _STEP)
-        return in_words(left) if left > 0 else ""
-
-
-def _about(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < _LONG else f"about {seconds / 60:.0f} min"
+        return in_words(left) if self._around is not None and left > 0 else ""

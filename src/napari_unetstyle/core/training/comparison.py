@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.progress import Steps, share
+from napari_unetstyle.core.progress import Steps, share, through
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_part, iter_segment
@@ -23,6 +24,8 @@ from napari_unetstyle.core.training.lessons import Said
 from napari_unetstyle.core.training.looks import Look
 from napari_unetstyle.core.training.places import Place
 from napari_unetstyle.core.training.scores import Counts, Scores
+
+T = TypeVar("T")
 
 
 def iter_scores(
@@ -54,22 +57,30 @@ def iter_scores(
     count = len(pictures) + len(old) + len(looks)
     counted: dict[Place, tuple[Counts, ...]] = {}
     evidence = Evidence()
-    for i, index in enumerate(pictures):
+    name = model.spec.name
+    for number, index in enumerate(pictures, 1):
         here = [place for place in places if place.said == index]
         steps = _iter_place_counts(model, said[index], said[index].correction.image, here, options, evidence)
-        counted.update(zip(here, (yield from share(steps, i / count, (i + 1) / count)), strict=True))
+        counted.update(zip(here, (yield from _iter_told(steps, name, number, count)), strict=True))
     kept = []
-    for i, memory in enumerate(old, len(pictures)):
-        result = yield from share(iter_segment(remembered(memory, model.spec), model), i / count, (i + 1) / count)
+    for number, memory in enumerate(old, len(pictures) + 1):
+        result = yield from _iter_told(iter_segment(remembered(memory, model.spec), model), name, number, count)
         true = memory.targets[0]
         counts = _counts(result.class_values(), true, np.ones(true.shape, bool), model.spec)
         kept.append(tuple(c.dice for c in counts[: classes_known(true, len(counts))]))
     seen: list[tuple[Counts, ...]] = []
-    for i, look in enumerate(looks, len(pictures) + len(old)):
+    for number, look in enumerate(looks, len(pictures) + len(old) + 1):
         steps = _iter_place_counts(model, said[look.said], look.image, look.places, options)
-        seen += yield from share(steps, i / count, (i + 1) / count)
+        seen += yield from _iter_told(steps, name, number, count)
     on_places = tuple(counted[place] for place in places)
     return Scores(on_places, tuple(kept), tuple(seen), temperature=evidence.temperature())
+
+
+def _iter_told(steps: Steps[T], name: str, number: int, count: int) -> Steps[T]:
+    """Measuring on one of several pictures: its progress says on which, whatever is done there."""
+    words = f"Measuring {name} on {number} of {count} picture{'' if count == 1 else 's'}"
+    steps = share(steps, (number - 1) / count, number / count)
+    return (yield from through(steps, lambda progress: replace(progress, message=words)))
 
 
 def _iter_place_counts(
