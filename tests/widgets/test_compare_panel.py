@@ -23,7 +23,8 @@ from napari_unetstyle.widgets.compare_panel import ComparePanel, _iter_compare
 from napari_unetstyle.widgets.comparison_view import PAINTED
 from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.label_pair import DIFFERENCES, METADATA, LabelPair, class_names
-from napari_unetstyle.widgets.scores_table import length, percent, share, signed, volume_sign
+from napari_unetstyle.widgets.scores_table import length, percent, signed, volume_sign
+from napari_unetstyle.widgets.summary import as_score
 from tests.widgets.fake_core import WAIT
 
 MS = WAIT * 1000
@@ -466,9 +467,9 @@ def test_names_of_classes(panel: ComparePanel) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (share(1.0), "1.000"),
-        (share(0.99996), "0.999"),
-        (share(0.0), "0.000"),
+        (as_score(1.0), "1.000"),
+        (as_score(0.99996), "0.999"),
+        (as_score(0.0), "0.000"),
         (length(0.0), "0.00"),
         (length(123.4), "123"),
         (length(1234.5), "1,234"),

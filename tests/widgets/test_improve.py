@@ -158,8 +158,8 @@ def test_a_class_is_named_painted_and_taught(dock, areas, teacher, click, qtbot)
     (correction,) = given.corrections
     assert (correction.known, correction.labels[50, 50]) == (2, 2)
     assert not run.message.text, run.message.text
-    assert run.box.added.text() == "vessel: 0.62, found"
-    assert run.box.yours.text() == "your pictures: 0.70 → 0.70, same"
+    assert run.box.added.text() == "vessel: 0.620, found"
+    assert run.box.yours.text() == "your pictures: 0.700 → 0.700, same"
     assert improve.models.currentData() == "areas-only-mine@1"
     assert improve.plus.isHidden()
 
@@ -265,7 +265,7 @@ def test_a_new_model_is_taught_with_masks_alone(dock, teacher, click, qtbot, tmp
     given = teacher.given
     assert (given.classes, given.options.name) == (["vessel"], "vessel")
     assert [(one.output, one.labels.max()) for one in given.corrections] == [("areas", 1)] * 2
-    assert run.box.yours.text() == "your pictures: 0.86"
+    assert run.box.yours.text() == "your pictures: 0.860"
     assert run.box.back.isHidden()
     assert improve.models.currentData() == "vessel@1"
     assert dock.segment.model.reference == "vessel@1"

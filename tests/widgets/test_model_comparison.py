@@ -156,7 +156,7 @@ def test_a_run_that_is_still_open_is_not_done_again(
     dock.models.refresh(choose="nuclei-mine@2")
     compare(comparison, click, qtbot)
     assert core.runs == 3
-    assert comparison.words.text().splitlines()[-1] == "overlap: 1 (Dice; 1 is the same)"
+    assert comparison.words.text().splitlines()[-1] == "overlap: 1.000 (Dice; 1 is the same)"
     assert not comparison.changes.isEnabled()
     shown = [name for name, layer in labels_of(dock).items() if layer.visible]
     assert shown == ["slide7 nuclei-mine 2"]

@@ -111,7 +111,7 @@ def test_the_card_of_a_taught_model_says_how_it_did_before_and_after(panel: Mode
     panel.refresh(choose="mine@1")
     for part in (
         "taught with 2 pictures",
-        "new pictures, 3 places left out of teaching: Dice 0.71 → 0.86",
+        "new pictures, 3 places left out of teaching: Dice 0.710 → 0.860",
         "old pictures, 1 picture: Dice 0.930 → 0.926",
         "<b>Recipe</b><br>taught, 120 steps",
     ):

@@ -222,8 +222,8 @@ def test_a_better_model_is_in_use_and_every_fix_is_kept(dock, teacher, click, qt
     assert teacher.options.minutes == 2.0
     assert 77 in teacher.corrections[0].touched
     assert run.box.title() == "nuclei-mine 1"
-    assert run.box.yours.text() == "your pictures: 0.70 → 0.86, better"
-    assert run.box.old.text() == "old pictures: 0.93 → 0.93, same"
+    assert run.box.yours.text() == "your pictures: 0.700 → 0.860, better"
+    assert run.box.old.text() == "old pictures: 0.930 → 0.930, same"
     assert "In use for new runs" in run.box.verdict.text()
     assert dock.segment.model.reference == "nuclei-mine@1"
     assert run.model.currentData() == "nuclei-mine@1"
@@ -479,7 +479,7 @@ def test_one_key_flips_old_and_new_in_a_window_with_two_docks(dock, core, click,
     ("comparison", "words"),
     [
         (FORGETS, "would forget"),
-        (LOSES_A_CLASS, "one class worse (0.80 → 0.50)"),
+        (LOSES_A_CLASS, "one class worse (0.800 → 0.500)"),
     ],
 )
 def test_one_that_is_no_better_is_not_used_unless_a_person_says_so(dock, teacher, click, qtbot, comparison, words):
@@ -783,8 +783,8 @@ def test_whether_other_looks_help_is_found_out_by_teaching_without_them_too(dock
     assert (teacher.done, teacher.forgotten) == (2 * teacher.steps, 1)
     assert run.box.trial.text().splitlines() == [
         "The other looks help, so this is the model that saw them. Without → with:",
-        "other looks: 0.52 → 0.80 (+0.18 to +0.40)",
-        "your pictures: 0.86 → 0.86 (-0.01 to +0.01)",
+        "other looks: 0.520 → 0.800 (+0.180 to +0.400)",
+        "your pictures: 0.860 → 0.860 (-0.010 to +0.010)",
     ]
     assert dock.segment.model.reference == "nuclei-mine@1"
     teacher.doubt = 0.3
@@ -916,7 +916,11 @@ def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ
     assert details.how.text() == "It learned for 2 minutes from 1 picture of yours, and again from old ones."
     assert details.notes.text() == run.message.text == "2 of 5 steps were left out."
     rows = [[details.table.item(row, column).text() for column in range(3)] for row in range(3)]
-    assert rows == [["2 · slide7", "0.70", "0.95"], ["3 · slide7", "0.70", "0.60"], ["1 · slide7", "0.70", "0.71"]]
+    assert rows == [
+        ["2 · slide7", "0.700", "0.950"],
+        ["3 · slide7", "0.700", "0.600"],
+        ["1 · slide7", "0.700", "0.710"],
+    ]
     for row, x in ((0, 39.5), (1, 69.5)):
         place = details.table.visualItemRect(details.table.item(row, 0)).center()
         qtbot.mouseClick(details.table.viewport(), Qt.MouseButton.LeftButton, pos=place)

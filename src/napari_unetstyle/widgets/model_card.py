@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from napari_unetstyle.core.models.before_after import BeforeAfter, What, before_and_after, others
-from napari_unetstyle.widgets.summary import model_title
+from napari_unetstyle.widgets.summary import as_score, model_title
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import Measurement, ModelSpec
@@ -56,18 +56,16 @@ def _measured(spec: ModelSpec) -> list[str]:
     return [*map(_change, before_and_after(rows)), *map(_measurement, others(rows))]
 
 
-def _change(score: BeforeAfter) -> str:
-    count = f"{score.count} {_COUNTED[score.what]}{'' if score.count == 1 else 's'}"
-    was, now = score.before, score.after
-    digits = 3 if was is not None and was != now and abs(was - now) < 0.01 else 2
-    before = "" if was is None else f"{was:.{digits}f} → "
-    return f"{_WHERE[score.what].format(count)}: Dice {before}{now:.{digits}f}"
+def _change(change: BeforeAfter) -> str:
+    count = f"{change.count} {_COUNTED[change.what]}{'' if change.count == 1 else 's'}"
+    before = "" if change.before is None else f"{as_score(change.before)} → "
+    return f"{_WHERE[change.what].format(count)}: Dice {before}{as_score(change.after)}"
 
 
 def _measurement(row: Measurement) -> str:
-    spread = f" ({row.low:.2f} to {row.high:.2f})" if row.low is not None and row.high is not None else ""
+    spread = f" ({as_score(row.low)} to {as_score(row.high)})" if row.low is not None and row.high is not None else ""
     count = f", {row.count} pictures" if row.count is not None else ""
-    return f"{row.data}: {row.metric} {row.value:.2f}{spread}{count}"
+    return f"{row.data}: {row.metric} {as_score(row.value)}{spread}{count}"
 
 
 def _recipe(spec: ModelSpec) -> str:

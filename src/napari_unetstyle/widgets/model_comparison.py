@@ -18,7 +18,7 @@ from napari_unetstyle.widgets.old_and_new import OldAndNew, Pairs
 from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.parts import NamedBox, Words, bring_into_sight, combo
 from napari_unetstyle.widgets.progress_row import ProgressRow
-from napari_unetstyle.widgets.summary import describe_found, model_title
+from napari_unetstyle.widgets.summary import as_score, describe_found, model_title
 
 if TYPE_CHECKING:
     import napari.layers
@@ -233,13 +233,8 @@ def _lines(compared: Compared) -> list[str]:
     lines = [f"{titles[i]}: {found[i]}{alone[i]}" for i in (1, 0)]
     if agreement.alike is not None:
         lines.append(f"found by both: {agreement.alike:,}")
-    lines.append(f"overlap: {_dice(agreement.dice)} (Dice; 1 is the same)")
-    return lines + [f"  {name}: {_dice(dice)}" for name, dice in agreement.classes.items()]
-
-
-def _dice(value: float) -> str:
-    """1 is said only of what is the same to the last pixel."""
-    return "1" if value == 1 else f"{min(value, 0.999):.3f}"
+    lines.append(f"overlap: {as_score(agreement.dice)} (Dice; 1 is the same)")
+    return lines + [f"  {name}: {as_score(dice)}" for name, dice in agreement.classes.items()]
 
 
 def _meaning(compared: Compared) -> str:

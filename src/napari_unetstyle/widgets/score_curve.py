@@ -6,6 +6,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_unetstyle.widgets.summary import as_score
+
 _HEIGHT, _MARGIN = 44, 4
 _NAME = "score"
 _LINE = QColor("#4c9be8")  # seen on both of napari's themes
@@ -40,7 +42,8 @@ class ScoreCurve(QWidget):
         self._of = of
         self.points.append((done, score))
         self.setVisible(len(self.points) > 1)
-        self.setToolTip(f"Dice on places that are not learned from: {self.points[0][1]:.3f}, now {score:.3f}")
+        first, now = as_score(self.points[0][1]), as_score(score)
+        self.setToolTip(f"Dice on places that are not learned from: {first}, now {now}")
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -49,8 +52,8 @@ class ScoreCurve(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        numbers = painter.fontMetrics().horizontalAdvance("0.00") + _MARGIN
-        named = painter.fontMetrics().horizontalAdvance(f"{_NAME} 0.00") + _MARGIN
+        numbers = painter.fontMetrics().horizontalAdvance("0.000") + _MARGIN
+        named = painter.fontMetrics().horizontalAdvance(f"{_NAME} 0.000") + _MARGIN
         room = QRectF(self.rect()).adjusted(named + _MARGIN, _MARGIN + 2, -numbers - _MARGIN, -_MARGIN - 2)
         line = [self._place(point, room) for point in self.points]
         painter.setPen(QPen(_LINE, 2))
@@ -60,7 +63,7 @@ class ScoreCurve(QWidget):
         ends = ((0.0, f"{_NAME} ", self.points[0], line[0]), (room.right() + 2, "", self.points[-1], line[-1]))
         for x, words, (_, score), place in ends:
             y = min(max(place.y() - 8, 0.0), self.height() - 16.0)
-            painter.drawText(QRectF(x, y, named, 16), middle, f"{words}{score:.2f}")
+            painter.drawText(QRectF(x, y, named, 16), middle, f"{words}{as_score(score)}")
         painter.end()
 
     def _place(self, point: tuple[float, float], room: QRectF) -> QPointF:

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_unetstyle.widgets.summary import UNIT_SIGNS
+from napari_unetstyle.widgets.summary import UNIT_SIGNS, as_score
 
 _ROW, _LEAST_COLUMN = 22, 48  # pixels
 _ICON, _MARGIN = 10, 12
@@ -123,14 +123,14 @@ def _of_areas(scores: Mapping[str, Any]) -> list[_Measure]:
     size = "Volume" if len(scores["spacing"]) == 3 else "Area"
     size_unit = volume_sign(scores["volume_unit"])
     rows = [
-        ("dice", "Dice", "Twice the overlap over the sum of both; 1 is perfect.", share),
-        ("iou", "IoU", "The overlap over the union; 1 is perfect.", share),
+        ("dice", "Dice", "Twice the overlap over the sum of both; 1 is perfect.", as_score),
+        ("iou", "IoU", "The overlap over the union; 1 is perfect.", as_score),
         ("hd95", f"HD95, {unit}", "95 % of the surface is at most this far from the other's.", length),
         ("assd", f"ASSD, {unit}", "How far the surfaces are apart on average.", length),
     ]
     if "tolerance" in scores:
         tolerance = f"{scores['tolerance']:g} {unit}"
-        rows.append(("nsd", f"NSD at {tolerance}", f"Share of both surfaces that is within {tolerance}.", share))
+        rows.append(("nsd", f"NSD at {tolerance}", f"Share of both surfaces that is within {tolerance}.", as_score))
     rows += [
         ("volume_predicted", f"{size}, {size_unit}", f"{size} of the prediction.", length),
         ("volume_true", f"Truth, {size_unit}", f"{size} of the truth.", length),
@@ -146,21 +146,16 @@ def _of_objects(scores: Mapping[str, Any]) -> list[_Measure]:
         ("objects_true", "… in the truth", "How many there are.", str),
         ("objects_matched", "… matched", "How many pairs overlap with an IoU above 0.5.", str),
         *(
-            (f"ap{t}", f"AP at IoU {t:.1f}", "Matched over matched, missed and wrong together.", share)
+            (f"ap{t}", f"AP at IoU {t:.1f}", "Matched over matched, missed and wrong together.", as_score)
             for t in scores["average_precision"]
         ),
-        ("panoptic_quality", "Panoptic quality", "Mean IoU of matched objects times their F1 score.", share),
-        ("segmentation_quality", "… outlines", "Mean IoU of matched objects.", share),
-        ("recognition_quality", "… found (F1)", "Matched over the mean of predicted and true.", share),
-        ("dice", "Dice of all", "Of everything that is not background.", share),
-        ("iou", "IoU of all", "Of everything that is not background.", share),
+        ("panoptic_quality", "Panoptic quality", "Mean IoU of matched objects times their F1 score.", as_score),
+        ("segmentation_quality", "… outlines", "Mean IoU of matched objects.", as_score),
+        ("recognition_quality", "… found (F1)", "Matched over the mean of predicted and true.", as_score),
+        ("dice", "Dice of all", "Of everything that is not background.", as_score),
+        ("iou", "IoU of all", "Of everything that is not background.", as_score),
     ]
     return [_Measure(key=k, words=w, meaning=m, write=f) for k, w, m, f in rows]
-
-
-def share(value: float) -> str:
-    """``0.912``; what is not perfect is never rounded to it."""
-    return f"{min(value, 0.999) if value < 1 else value:.3f}"
 
 
 def length(value: float) -> str:

@@ -120,6 +120,11 @@ def plural_of(classes: tuple[ClassSpec, ...]) -> str:
     return name if name.endswith(("s", "i")) else f"{name}s"
 
 
+def as_score(value: float) -> str:
+    """``0.912``; what is not perfect is never rounded to it."""
+    return f"{min(value, 0.999) if value < 1 else value:.3f}"
+
+
 def model_title(spec: ModelSpec) -> str:
     """``nuclei``, or ``nuclei-mine 2`` for a later version."""
     return spec.name if spec.version == 1 else f"{spec.name} {spec.version}"

@@ -12,6 +12,7 @@ from napari_unetstyle.core.training.scores import ENOUGH, FOUND
 from napari_unetstyle.widgets.flip_key import FLIP_KEY
 from napari_unetstyle.widgets.parts import NamedBox, Words
 from napari_unetstyle.widgets.share_model import ShareModel
+from napari_unetstyle.widgets.summary import as_score
 from napari_unetstyle.widgets.taught_details import TaughtDetails
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _found(dice: float | None) -> str:
     """How well an added class is found."""
     if dice is None:
         return "not checked"
-    return f"{dice:.2f}, {'found' if dice > FOUND else 'not found'}"
+    return f"{as_score(dice)}, {'found' if dice > FOUND else 'not found'}"
 
 
 def _tried(trial: StyleTrial) -> str:
@@ -148,9 +149,8 @@ def _tried(trial: StyleTrial) -> str:
 
 
 def _both(found: Difference) -> str:
-    digits = 2 if max(abs(found.low), abs(found.high)) >= 0.01 else 3
-    low, high = (f"{round(end, digits) + 0:+.{digits}f}" for end in (found.low, found.high))  # no minus before a zero
-    return f"{found.without:.{digits}f} → {found.with_styles:.{digits}f} ({low} to {high})"
+    low, high = (f"{round(end, 3) + 0:+.3f}" for end in (found.low, found.high))  # no minus before a zero
+    return f"{as_score(found.without)} → {as_score(found.with_styles)} ({low} to {high})"
 
 
 def _loss(comparison: Comparison) -> str:
@@ -163,10 +163,9 @@ def _line(what: str, comparison: Comparison, field: str, up: str, down: str) -> 
     if after is None:
         return f"{what}: not checked"
     if before is None:
-        return f"{what}: {after:.2f}"
-    change = "same" if f"{before:.3f}" == f"{after:.3f}" else up if after > before else down
-    digits = 2 if change == "same" or abs(after - before) >= 0.01 else 3
-    return f"{what}: {before:.{digits}f} → {after:.{digits}f}, {change}"
+        return f"{what}: {as_score(after)}"
+    change = "same" if as_score(before) == as_score(after) else up if after > before else down
+    return f"{what}: {as_score(before)} → {as_score(after)}, {change}"
 
 
 def _verdict(taught: Taught, *, can_flip: bool) -> str:
@@ -186,8 +185,8 @@ def _verdict(taught: Taught, *, can_flip: bool) -> str:
     if comparison.verdict == "not better" and comparison.lost_class is not None:
         was, now = comparison.lost_class
         return (
-            f"It finds one class worse ({was:.2f} → {now:.2f}), so the model you had stays. More fixes of that class, "
-            "or more minutes, may help."
+            f"It finds one class worse ({as_score(was)} → {as_score(now)}), so the model you had stays. More fixes of "
+            "that class, or more minutes, may help."
         )
     if comparison.verdict == "unchecked" and more <= 0:
         return f"Too little to check it: paint {added} in more places. {look}"

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetstyle.widgets.parts import Words
+from napari_unetstyle.widgets.summary import as_score
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.training.candidate import Checked
@@ -99,8 +100,8 @@ class TaughtDetails(QWidget):
         self.notes.setText("\n".join(taught.left_out))
         self.table.setRowCount(len(self._compared))
         for row, one in enumerate(self._compared):
-            before = "" if one.before is None else f"{one.before:.2f}"
-            for column, words in enumerate((one.words, before, f"{one.now:.2f}")):
+            before = "" if one.before is None else as_score(one.before)
+            for column, words in enumerate((one.words, before, as_score(one.now))):
                 item = QTableWidgetItem(words)
                 item.setToolTip("Click to see this place" if column == 0 else "Dice; 1 is perfect")
                 if column:
