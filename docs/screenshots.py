@@ -38,7 +38,7 @@ from napari_unetstyle.widgets.series_chooser import show_series
 
 SIZE, SMALL, SMALLEST = (1280, 720), (1080, 700), (900, 560)
 PATIENCE = 120  # seconds
-LESSON = 10.0  # minutes of teaching, so that a slow machine has enough of them, too
+LESSON = 4.0  # minutes of teaching, so that a slow machine has enough of them, too
 
 
 class Studio:
