@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
 
+from napari_unetstyle.core import ModelStore
 from napari_unetstyle.core.annotation.journal_state import read_journal
-from napari_unetstyle.core.annotation.project import Entry, Project
+from napari_unetstyle.core.annotation.open_journals import left_open
+from napari_unetstyle.core.annotation.project import FOLDER, Entry, Project
 from napari_unetstyle.widgets.opening import add_picture
+from tests.core.networks_for_tests import tiny_model
+from tests.core.training_for_tests import discs
 from tests.widgets.fake_core import WAIT, blobs
+from tests.widgets.real_window_for_tests import STROKES, stroke
 from tests.widgets.test_teach_run import Teacher
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -105,3 +117,35 @@ def test_what_another_window_wrote_meanwhile_is_never_overwritten(windows, monke
     assert ours.close(WAIT)
     qtbot.waitUntil(lambda: "Open it again" in opened.saved, timeout=WAIT * 1000)
     assert (read_journal(ours.recorder.folder).labels == 71).any()
+
+
+@pytest.mark.long
+@pytest.mark.screen
+def test_two_real_windows_paint_and_teach_at_once(tmp_path):
+    """Two napari on one picture, one project and one model store, with nothing in place of the core."""
+    tifffile.imwrite(tmp_path / "slide7.tif", (255 * discs((128, 160), count=12).image[0]).astype(np.uint8))
+    tiny_model(tmp_path / "models", channels="gray")
+    given = {"NAPARI_UNETSTYLE_MODELS": tmp_path / "models", "NAPARI_UNETSTYLE_FIXES": tmp_path / "own"}
+    command = [sys.executable, "-m", "tests.widgets.real_window_for_tests"]
+    both = [
+        subprocess.Popen(
+            [*command, str(which), str(tmp_path / "slide7.tif")],
+            cwd=ROOT,
+            env=os.environ | {name: str(path) for name, path in given.items()},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for which in (0, 1)
+    ]
+    in_use = [child.communicate(timeout=1200)[0].split() for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    store, project = ModelStore(tmp_path / "models"), Project(tmp_path / FOLDER)
+    assert sorted(in_use) == [["tiny-mine@1"], ["tiny-mine@2"]]
+    assert store.problems() == {}
+    assert all(store.load(name).network is not None for (name,) in in_use)
+    assert project.problems() == []
+    assert left_open(tmp_path / "own" / ".open") == []
+    states = [entry.state() for entry in project.entries()]
+    for which in (0, 1):
+        strokes = [stroke(which, number) for number in range(STROKES)]
+        assert any(all(state.labels[place] == value for place, value in strokes) for state in states)
