@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_BLOCK = 8  # channels
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {4: F.conv2d, 5: F.conv3d}
 _TRANSPOSED: dict[int, Callable[..., Tensor]] = {4: F.conv_transpose2d, 5: F.conv_transpose3d}
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
     """``(N, C, *spatial)`` with stride 1; for inference only."""
-    if x.ndim == 5 and _has_onednn(x):
+    if x.ndim == 5 and _has_onednn(x) and (_fills_blocks(x) or max(weight.shape[2:]) > 1):
         ones = [1] * (x.ndim - 2)
         direct: Tensor = torch.ops.aten.mkldnn_convolution(x, weight, bias, list(padding), ones, ones, 1)
         return direct
@@ -39,12 +40,18 @@ def convolve_relu(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Seque
 
 def convolve_transposed(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int]) -> Tensor:
     """``(N, C, *spatial)``, raised without padding; for inference only."""
-    if x.ndim == 5 and _has_onednn(x) and hasattr(torch.ops.mkldnn, "_convolution_transpose_pointwise"):
+    has_direct = hasattr(torch.ops.mkldnn, "_convolution_transpose_pointwise")
+    if x.ndim == 5 and _has_onednn(x) and _fills_blocks(x) and has_direct:
         none, ones = [0] * 3, [1] * 3
         direct = torch.ops.mkldnn._convolution_transpose_pointwise
         raised: Tensor = direct(x, weight, bias, none, none, list(stride), ones, 1, "none", [], "")
         return raised
     return _TRANSPOSED[x.ndim](x, weight, bias, tuple(stride))
+
+
+def _fills_blocks(x: Tensor) -> bool:
+    """Whether oneDNN takes the channels as they are: it pads others to blocks, which takes several times the memory."""
+    return x.shape[1] % _BLOCK == 0
 
 
 def _has_onednn(x: Tensor) -> bool:
