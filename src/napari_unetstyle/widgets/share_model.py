@@ -33,7 +33,7 @@ class ShareModel(QPushButton):
     def __init__(self, store: Callable[[], ModelStore], message: MessageRow) -> None:
         super().__init__("Share…")
         self.setToolTip("One file for a colleague, who drops it on napari; no picture of yours is in it")
-        self.pictures = QCheckBox("Share the old pictures that it carries, too")
+        self.pictures = QCheckBox("Share its old pictures, too")
         self.pictures.setToolTip("Small pictures of its first training, which keep it from forgetting; never yours")
         self._store, self._message = store, message
         self._spec: ModelSpec | None = None
