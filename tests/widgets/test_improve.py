@@ -221,7 +221,7 @@ def test_objects_of_a_class_are_named_painted_and_taught(dock, objects, teacher,
     assert (correction.output, correction.known) == ("objects", 2)
     places = ((24, 10), (24, 26), (50, 50))
     assert [correction.classes.get(int(correction.labels[at]), 1) for at in places] == [1, 2, 2]
-    assert run.box.added.text() == "vessel: 0.62, found"
+    assert run.box.added.text() == "vessel: 0.620, found"
     again = dock.corrections.active  # segmented by the new model, with every fix kept
     assert again.layer is not objects
     assert [one.name for one in again.classes] == ["nucleus", "vessel"]
