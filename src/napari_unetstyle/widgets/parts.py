@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from qtpy.QtCore import QLocale, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 68  # of the names left of the fields, the same in every form
 _TEXT_MARGIN = 2  # pixels left and right of the words of a choice
+_LEAVING: set[Callable[[], None]] = set()  # what only Qt knew Python could empty while Qt would call it yet: a crash
 _TITLE_MARGIN = 24  # pixels of a frame, left and right of its title
 
 
@@ -161,11 +163,21 @@ def scroll_down_only(area: QScrollArea) -> None:
 
 def bring_into_sight(part: QWidget) -> None:
     """Scroll the panel that a part lies in until the part is seen, once it has its place."""
-    later = QTimer(part)  # goes with the part
-    later.setSingleShot(True)
-    later.timeout.connect(lambda: scroll_to(part))
-    later.timeout.connect(later.deleteLater)
-    later.start(0)
+    _Later(part).start(0)
+
+
+class _Later(QTimer):
+    """Goes with the part that is scrolled to."""
+
+    def __init__(self, part: QWidget) -> None:
+        super().__init__(part)
+        self._part = part
+        self.setSingleShot(True)
+        self.timeout.connect(self._on_timeout)
+
+    def _on_timeout(self) -> None:
+        self.deleteLater()
+        scroll_to(self._part)
 
 
 def scroll_to(part: QWidget) -> None:
@@ -197,4 +209,12 @@ def follow(listener: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
     napari outlives a dock that is closed, and would call into a widget that Qt has deleted.
     """
     emitter.connect(slot)
-    listener.destroyed.connect(lambda: emitter.disconnect(slot))
+    known = WeakMethod(slot)
+
+    def leave() -> None:
+        _LEAVING.discard(leave)
+        if (method := known()) is not None:
+            emitter.disconnect(method)
+
+    _LEAVING.add(leave)
+    listener.destroyed.connect(leave)

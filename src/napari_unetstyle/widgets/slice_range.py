@@ -1,4 +1,7 @@
-"""From which slice to which: two numbers, counted as napari's slider does."""
+"""From which slice to which: two numbers, counted as the picture's data are.
+
+So does napari's slider, unless the picture lies mirrored on another one, or several that differ are open.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 from napari_unetstyle.core.imaging.image import Image
 
 Span = tuple[int, int]
+_COUNTED = "Slices of the picture itself, from 0. napari's slider may count others; the buttons take what is shown."
 
 
 class SliceRange(QWidget):
@@ -57,6 +61,7 @@ class SliceRange(QWidget):
         with QSignalBlocker(self.first), QSignalBlocker(self.last):
             for box in (self.first, self.last):
                 box.setRange(0, max(count - 1, 0))
+                box.setToolTip(_COUNTED)
             self.first.setValue(0)
             self.last.setValue(max(count - 1, 0))
 

@@ -77,7 +77,8 @@ def evaluate(
         - ``nsd`` (with a `tolerance`): the share of all these distances that are within the tolerance.
         - ``volume_predicted``, ``volume_true``, their difference ``volume_difference`` (prediction minus
           truth) and ``volume_difference_relative`` (over the truth), in ``volume_unit``: ml in three
-          dimensions with mm, otherwise `unit` to the power of the dimensions (2D: areas).
+          dimensions with mm, otherwise `unit` to the power of the dimensions (2D: areas); of a film the sum
+          over its frames.
 
         A surface pixel is one of the class that has a neighbor along an axis outside the class or the
         picture; distances are Euclidean between centers of pixels. These are the definitions of Maier-Hein,
