@@ -72,6 +72,11 @@ def through(steps: Steps[T], each: Callable[[Progress], Progress]) -> Steps[T]:
         steps.close()
 
 
+def told(steps: Steps[T], words: str) -> Steps[T]:
+    """The same job, whose progress says what it is for."""
+    return through(steps, lambda progress: replace(progress, message=words))
+
+
 def run(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drain a job and return its result.
 

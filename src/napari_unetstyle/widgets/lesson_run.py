@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.annotation.fixes import owners_of_fixes, with_fixes
 from napari_unetstyle.core.errors import OptionError, OutputError, UnetstyleError
 from napari_unetstyle.core.models.model import reference
-from napari_unetstyle.core.progress import Progress, Steps, share, through
+from napari_unetstyle.core.progress import Progress, Steps, share, through, told
 from napari_unetstyle.core.training.refused import iter_written
 from napari_unetstyle.core.training.train_progress import TrainProgress
 from napari_unetstyle.widgets.changed_objects import changed_objects
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.widgets.goal import Goal
 
 _ASKED, _TAUGHT = 0.02, 0.9  # of the whole job
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,7 +177,7 @@ def iter_teach(
     """
     material, corrections, left_out = _opened(material)
     asking = _iter_doubts(calls, material, corrections, goal, options, store)
-    doubts = yield from share(_told(asking, "Looking at your fixes"), 0.0, _ASKED)
+    doubts = yield from share(told(asking, "Looking at your fixes"), 0.0, _ASKED)
     if open_ones := [doubt for doubt in doubts if doubt not in settled]:
         return Doubts(tuple(open_ones))
     if looks:
@@ -302,13 +301,8 @@ def _iter_all_again(
     for i, run in enumerate(runs):
         words = "Segmenting again" if len(runs) == 1 else f"Segmenting {i + 1} of {len(runs)} pictures again"
         steps = share(_iter_again(calls, run, model), i / len(runs), (i + 1) / len(runs))
-        again.append((yield from _told(steps, words)))
+        again.append((yield from told(steps, words)))
     return tuple(again)
-
-
-def _told(steps: Steps[T], words: str) -> Steps[T]:
-    """The same job, whose progress says what it is for."""
-    return through(steps, lambda progress: dataclasses.replace(progress, message=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

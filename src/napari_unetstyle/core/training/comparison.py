@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.progress import Steps, share, through
+from napari_unetstyle.core.progress import Steps, share, told
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.segment import iter_part, iter_segment
@@ -79,8 +78,7 @@ def iter_scores(
 def _iter_told(steps: Steps[T], name: str, number: int, count: int) -> Steps[T]:
     """Measuring on one of several pictures: its progress says on which, whatever is done there."""
     words = f"Measuring {name} on {number} of {count} picture{'' if count == 1 else 's'}"
-    steps = share(steps, (number - 1) / count, number / count)
-    return (yield from through(steps, lambda progress: replace(progress, message=words)))
+    return share(told(steps, words), (number - 1) / count, number / count)
 
 
 def _iter_place_counts(
