@@ -117,6 +117,11 @@ class Placement:
         return self.axes.find("C") > 0
 
 
+def one_step(count: int, scale: float, translate: float) -> tuple[float, float]:
+    """Scale and translate of one step along an axis that reaches across all `count` of a layer there."""
+    return scale * count, translate + scale * (count - 1) / 2
+
+
 def _over_channels(labels: NDArray[Any]) -> NDArray[Any]:
     """Labels of all channels, the first axis, as one: what was painted counts in whichever channel it was."""
     merged = labels[0]
@@ -157,10 +162,8 @@ def _arguments(layer: napari.layers.Image | napari.layers.Labels, axes: str, gri
     if channel == 0:
         return _without_first_axis(place)
     if channel > 0:
-        count = stored(layer, grid).shape[channel]
-        step = place["scale"][channel]
-        place["translate"][channel] += step * (count - 1) / 2
-        place["scale"][channel] = step * count
+        count, first = stored(layer, grid).shape[channel], place["translate"][channel]
+        place["scale"][channel], place["translate"][channel] = one_step(count, place["scale"][channel], first)
     return place
 
 

@@ -214,10 +214,11 @@ def _zarr_picture(picture: OmeZarr, path: Path) -> LayerData:
 
 def _all_channels(picture: LayerData) -> tuple[float, float]:
     """Scale and translate of one step that reaches across all channels of a picture ``TC…``."""
+    from napari_unetstyle.widgets.placement import one_step
+
     data, arguments, _ = picture
     count = (data[0] if isinstance(data, list) else data).shape[1]
-    step, first = arguments["scale"][1], arguments["translate"][1]
-    return step * count, first + step * (count - 1) / 2
+    return one_step(count, arguments["scale"][1], arguments["translate"][1])
 
 
 def _zarr_labels(labels: OmeZarr, path: Path, channels: tuple[float, float] | None = None) -> LayerData:
