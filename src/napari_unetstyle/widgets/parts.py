@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
+from weakref import WeakMethod, finalize
 
 from qtpy.QtCore import QLocale, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 68  # of the names left of the fields, the same in every form
 _TEXT_MARGIN = 2  # pixels left and right of the words of a choice
-_LEAVING: set[Callable[[], None]] = set()  # what only Qt knew Python could empty while Qt would call it yet: a crash
 _TITLE_MARGIN = 24  # pixels of a frame, left and right of its title
 
 
@@ -212,9 +211,8 @@ def follow(listener: QObject, emitter: Any, slot: Callable[..., Any]) -> None:
     known = WeakMethod(slot)
 
     def leave() -> None:
-        _LEAVING.discard(leave)
         if (method := known()) is not None:
             emitter.disconnect(method)
 
-    _LEAVING.add(leave)
     listener.destroyed.connect(leave)
+    finalize(listener, leave).atexit = False  # keeps it: Python could empty what only Qt would call yet, a crash
