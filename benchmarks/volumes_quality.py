@@ -38,6 +38,7 @@ from measure import interval
 from volumes import Case
 
 from napari_unetstyle.core import evaluate, segment
+from napari_unetstyle.core.files import atomic_path
 
 PATCH, BATCH, TOLERANCE = (40, 56, 40), 9, 1.0
 KEPT = 120.0  # seconds of training between two writes
@@ -148,12 +149,11 @@ def keep(path: Path, peer: nn.Module, optimizer: torch.optim.SGD, steps: int, se
     """Write how far a training has come."""
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"at": torch.tensor([steps, seconds], dtype=torch.float64)}
     for i, values in enumerate(peer.parameters()):
         tensors |= {f"weights.{i}": values.detach(), f"momentum.{i}": optimizer.state[values]["momentum_buffer"]}
-    save_file(tensors, str(path.with_suffix(".new")))
-    path.with_suffix(".new").replace(path)
+    with atomic_path(path) as new:
+        save_file(tensors, str(new))
 
 
 def resumed(path: Path, peer: nn.Module, optimizer: torch.optim.SGD) -> tuple[int, float]:

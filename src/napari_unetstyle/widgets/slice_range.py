@@ -33,6 +33,8 @@ class SliceRange(QWidget):
         self._count = 0
         self.first, self.last = QSpinBox(), QSpinBox()
         self.from_here, self.to_here = QPushButton("from here"), QPushButton("to here")
+        for box in (self.first, self.last):
+            box.setToolTip(_COUNTED)
         rows = QGridLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self.first, 0, 0)
@@ -61,7 +63,6 @@ class SliceRange(QWidget):
         with QSignalBlocker(self.first), QSignalBlocker(self.last):
             for box in (self.first, self.last):
                 box.setRange(0, max(count - 1, 0))
-                box.setToolTip(_COUNTED)
             self.first.setValue(0)
             self.last.setValue(max(count - 1, 0))
 

@@ -2,8 +2,8 @@
 
 ``torch.nn.functional.conv3d`` unfolds single small volumes with few channels instead (torch 2.14), which takes 27
 times their memory and ten times as long; ``conv_transpose3d`` takes three times as long as oneDNN's, on one core, and
-forgets the layout. And oneDNN clips at zero what it has just computed, where ReLU as an operation
-of its own reads and writes everything again: a tenth of the time, with the same bits.
+forgets the layout. And oneDNN clips at zero what it has just computed, where ReLU as an operation of its own reads and
+writes everything again: a tenth of the time, with the same bits.
 """
 
 from __future__ import annotations
