@@ -64,6 +64,28 @@ def make_dock(make_napari_viewer: Callable[..., Any], core: FakeCore, qtbot: Any
 
 
 @pytest.fixture
+def make_shown_dock(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Iterator[Callable[..., MainDock]]:
+    """The dock in a window on the screen, for what a person does with the mouse; with the real core if no other."""
+    docks: list[MainDock] = []
+
+    def make(calls: CoreCalls | None = None) -> MainDock:
+        viewer = make_napari_viewer()
+        dock = MainDock(viewer, calls)
+        docks.append(dock)
+        viewer.window.add_dock_widget(dock, name="UNet", area="right")
+        dock.viewer = viewer
+        window = viewer.window._qt_window
+        window.resize(1280, 1000)
+        window.show()
+        qtbot.waitExposed(window)
+        return dock
+
+    yield make
+    for corrected in (one for dock in docks for one in dock.corrections.layers):
+        corrected.close(WAIT)
+
+
+@pytest.fixture
 def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
     """The dock on a viewer without a window: the same widgets, a second sooner."""
 

@@ -164,18 +164,23 @@ def test_a_class_is_named_painted_and_taught(dock, areas, teacher, click, qtbot)
     assert improve.plus.isHidden()
 
 
+def reopened(dock, layer, other, open_entry):
+    """Fixes whose layer was closed, opened again while another model is chosen."""
+    (corrected,) = dock.corrections.layers
+    dock.viewer.layers.remove(layer)
+    assert corrected.close(WAIT)
+    (entry,) = Project(corrected.recorder.folder.parent).entries()
+    choose(dock, other)
+    dock.teach.run.improve.class_name.clear()
+    return open_entry(dock.corrections, entry)
+
+
 def test_fixes_with_an_added_class_come_back_with_it(dock, areas, click, qtbot, open_entry):
     choose(dock, PLUS_CLASS)
     qtbot.keyClicks(dock.teach.run.improve.class_name, "vessel")
     click(dock.teach.run.improve.paint)
     areas.paint((50, 50), 2)
-    (corrected,) = dock.corrections.layers
-    dock.viewer.layers.remove(areas)
-    assert corrected.close(WAIT)
-    (entry,) = Project(corrected.recorder.folder.parent).entries()
-    choose(dock, "nuclei@1")
-    dock.teach.run.improve.class_name.clear()
-    opened = open_entry(dock.corrections, entry)
+    opened = reopened(dock, areas, "nuclei@1", open_entry)
     assert [one.name for one in opened.classes] == ["nucleus", "vessel"]
     improve = dock.teach.run.improve
     assert (improve.models.currentData(), improve.class_name.text()) == (PLUS_CLASS, "vessel")
@@ -234,13 +239,7 @@ def test_fixes_of_objects_with_an_added_class_come_back_with_it(dock, objects, c
     qtbot.keyClicks(dock.teach.run.improve.class_name, "vessel")
     click(dock.teach.run.improve.paint)
     objects.paint((50, 50), 6)
-    (corrected,) = dock.corrections.layers
-    dock.viewer.layers.remove(objects)
-    assert corrected.close(WAIT)
-    (entry,) = Project(corrected.recorder.folder.parent).entries()
-    choose(dock, "areas-only@1")
-    dock.teach.run.improve.class_name.clear()
-    opened = open_entry(dock.corrections, entry)
+    opened = reopened(dock, objects, "areas-only@1", open_entry)
     assert opened.object_classes.of(int(opened.labels[50, 50])) == 2
     improve = dock.teach.run.improve
     assert (improve.models.currentText(), improve.class_name.text()) == ("nuclei + a class…", "vessel")

@@ -120,7 +120,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(make_napari_viewer: Any, core: FakeCore, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
+def reader(make_shown_dock: Any, core: FakeCore, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     monkeypatch.setenv("NAPARI_UNETSTYLE_FIXES", str(tmp_path / "fixes"))
     teacher = Teacher(store=SharingStore())
 
@@ -129,19 +129,9 @@ def reader(make_napari_viewer: Any, core: FakeCore, qtbot: Any, tmp_path: Path, 
         parts = {name: getattr(found, name) for name in ("model", "comparison", "places", "notes", "keep", "forget")}
         return SimpleNamespace(**parts, parent=found.parent_model)
 
-    viewer = make_napari_viewer()
     own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
     calls = dataclasses.replace(core.calls, store=lambda _: teacher.store, **own)
-    dock = MainDock(viewer, calls)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
-    dock.viewer = viewer
-    window = viewer.window._qt_window
-    window.resize(1280, 1000)
-    window.show()
-    qtbot.waitExposed(window)
-    yield Reader(dock, qtbot)
-    for corrected in dock.corrections.layers:
-        corrected.close(WAIT)
+    return Reader(make_shown_dock(calls), qtbot)
 
 
 def segment(reader: Reader) -> list[Any]:

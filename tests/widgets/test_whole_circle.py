@@ -13,8 +13,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle._sample_data import sample_folder
 from napari_unetstyle.core import read_image
-from napari_unetstyle.widgets.main_dock import MainDock
-from tests.widgets.fake_core import WAIT
 from tests.widgets.test_tutorial import BOXES, Reader
 
 PATIENCE = 600  # seconds for one step; models are measured on real pictures
@@ -59,21 +57,12 @@ class Person(Reader):
 
 
 @pytest.fixture
-def person(make_napari_viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
+def person(make_shown_dock: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     for name in ("MODELS", "FIXES"):
         monkeypatch.setenv(f"NAPARI_UNETSTYLE_{name}", str(tmp_path / name))
-    viewer = make_napari_viewer()
-    dock = MainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
-    dock.viewer = viewer
+    dock = make_shown_dock()
     dock.models.refresh()
-    window = viewer.window._qt_window
-    window.resize(1280, 1000)
-    window.show()
-    qtbot.waitExposed(window)
-    yield Person(dock, qtbot)
-    for corrected in dock.corrections.layers:
-        corrected.close(WAIT)
+    return Person(dock, qtbot)
 
 
 @pytest.mark.long
