@@ -246,6 +246,21 @@ def test_fixes_of_objects_with_an_added_class_come_back_with_it(dock, objects, c
     assert list(dock.teach.fix.classes.buttons) == ["nucleus", "vessel"]
 
 
+def test_why_a_class_cannot_be_painted_is_said(dock, objects, core, run, click, qtbot):
+    """Labels that the model of objects made as areas have no objects to be of a class."""
+    run_, improve = dock.teach.run, dock.teach.run.improve
+    choose(dock, PLUS_CLASS)
+    qtbot.keyClicks(improve.class_name, "vessel")
+    assert not improve.paint.isEnabled()
+    assert run_.hint.text() == (
+        "These labels are areas, and nuclei finds objects. To paint vessel, segment the picture again for objects."
+    )
+    dock.viewer.layers.selection.active = dock.viewer.layers[0]
+    dock.viewer.layers.remove(objects)
+    qtbot.waitUntil(lambda: run_.hint.text().startswith("To paint vessel, select labels"), timeout=WAIT * 1000)
+    assert not improve.paint.isEnabled()
+
+
 def test_a_new_model_is_taught_with_masks_alone(dock, teacher, click, qtbot, tmp_path):
     for i, name in enumerate(("a", "b")):
         tifffile.imwrite(tmp_path / f"{name}.tif", blobs(peak=150 + i))

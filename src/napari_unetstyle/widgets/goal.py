@@ -89,8 +89,8 @@ class Goal:
             problem = problem or "What is to be found? Name it, or several things with commas."
         return cls(title="the new model", classes=specs, output=output, name=plain, problem=problem)
 
-    def misfit(self, lessons: Sequence[Lesson]) -> str:
-        """Why a model cannot learn from some pictures; empty if it can."""
+    def misfit(self, lessons: Sequence[Lesson], corrected: CorrectedLayer | None = None) -> str:
+        """Why a model cannot learn from some pictures; empty if it can. `corrected`: the labels turned to."""
         known = {one.name for one in self.classes}
         instead = "Choose the model that made it, or untick it." if self.parent else "Untick it."
         for lesson in lessons:
@@ -100,15 +100,24 @@ class Goal:
             if self.parent is None and lesson.output != self.output:
                 return f"{lesson.name} has {lesson.output}, and {self.title} is to find {self.output}. {instead}"
         if self.added and not any(one.name in lesson.classes for one in self.added for lesson in lessons):
-            return f"Paint {self.added[-1].name} where it is, and call an area right in which you painted all of it."
+            paint = f"Paint {self.added[-1].name} where it is, and call an area right in which you painted all of it."
+            return self.unpaintable(corrected) or paint
         return ""
 
-    def can_paint(self, corrected: CorrectedLayer | None) -> bool:
-        """Whether labels are of the model that a class is to be added to."""
-        if corrected is None or not self.added:
-            return False
+    def unpaintable(self, corrected: CorrectedLayer | None) -> str:
+        """Why the class that is added cannot be painted in the labels that were turned to; empty if it can."""
+        if not self.added:
+            return ""
+        added = self.added[-1].name
         known = [one.name for one in self.classes[: -len(self.added)]]
-        return [one.name for one in corrected.header.classes] == known and corrected.header.output == self.output
+        if corrected is None or [one.name for one in corrected.header.classes] != known:
+            return f"To paint {added}, select labels that {self.title} made, or segment a picture with it."
+        if corrected.header.output != self.output:
+            return (
+                f"These labels are {corrected.header.output}, and {self.title} finds {self.output}. To paint {added}, "
+                f"segment the picture again for {self.output}."
+            )
+        return ""
 
 
 def _listed(names: list[str]) -> str:

@@ -419,8 +419,8 @@ class TeachRun(QWidget):
         for part in (self.improve, self.minutes):
             part.setEnabled(not self.is_running)
         self.also.trial.setVisible(goal is None or goal.parent is not None)
-        self.improve.paint.setEnabled(goal is not None and goal.can_paint(self._followed))
-        words = "" if goal is None else goal.problem or goal.misfit(ticked)
+        self.improve.paint.setEnabled(goal is not None and bool(goal.added) and not goal.unpaintable(self._followed))
+        words = "" if goal is None else goal.problem or goal.misfit(ticked, self._followed)
         self.teach.setEnabled(bool(ticked) and goal is not None and not words and not self.is_running)
         if not words and not ticked:
             words = "Tick a picture to learn from." if self._learns.lessons else NOTHING_YET
