@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from napari.components import ViewerModel
+from npe2 import PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -39,6 +40,15 @@ def clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clipboard of its own, as tests run side by side."""
     own = Clipboard()
     monkeypatch.setattr(QApplication, "clipboard", lambda: own)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _found_once() -> Iterator[None]:
+    """Plugins are looked for once, not for each viewer."""
+    found = [*PluginManifest.discover()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
 
 
 @pytest.fixture
