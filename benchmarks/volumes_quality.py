@@ -151,7 +151,9 @@ def keep(path: Path, peer: nn.Module, optimizer: torch.optim.SGD, steps: int, se
 
     tensors = {"at": torch.tensor([steps, seconds], dtype=torch.float64)}
     for i, values in enumerate(peer.parameters()):
-        tensors |= {f"weights.{i}": values.detach(), f"momentum.{i}": optimizer.state[values]["momentum_buffer"]}
+        tensors[f"weights.{i}"] = values.detach()
+        if "momentum_buffer" in optimizer.state[values]:  # not of the layers for deep supervision, which nothing trains
+            tensors[f"momentum.{i}"] = optimizer.state[values]["momentum_buffer"]
     with atomic_path(path) as new:
         save_file(tensors, str(new))
 
@@ -166,7 +168,8 @@ def resumed(path: Path, peer: nn.Module, optimizer: torch.optim.SGD) -> tuple[in
     with torch.no_grad():
         for i, values in enumerate(peer.parameters()):
             values.copy_(tensors[f"weights.{i}"])
-            optimizer.state[values]["momentum_buffer"] = tensors[f"momentum.{i}"]
+            if f"momentum.{i}" in tensors:
+                optimizer.state[values]["momentum_buffer"] = tensors[f"momentum.{i}"]
     steps, seconds = tensors["at"].tolist()
     return int(steps), seconds
 
