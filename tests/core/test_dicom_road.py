@@ -188,6 +188,20 @@ def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(model: Any, tmp_p
     assert {path.name: told(path) for path in written if told(path)} == {}
 
 
+@pytest.mark.parametrize("first", ["screenshot", "report"])
+def test_what_comes_before_the_slices_does_not_make_pictures_of_them(first: str, tmp_path: Path) -> None:
+    folder = planted(tmp_path / "cases" / "one")
+    report = made.header(modality="SR", sop_class=pydicom.uid.BasicTextSRStorage)
+    other = report if first == "report" else x_ray(0)
+    other.save_as(folder / "A.dcm", enforce_file_format=True)
+    (entry,) = find_entries([tmp_path / "cases"], tmp_path / "out")
+    assert entry.path == folder
+    for file in sorted(folder.glob("IM*.dcm")):
+        file.rename(file.with_suffix(""))
+    (entry,) = find_entries([tmp_path / "cases"], tmp_path / "out")
+    assert entry.path == folder
+
+
 def test_a_folder_of_slices_is_one_picture_of_a_folder_run(model: Any, tmp_path: Path) -> None:
     folder = planted(tmp_path / "cases" / "one.two")
     made.write(tmp_path / "cases" / "x-rays", [x_ray(i) for i in range(2)])

@@ -276,33 +276,33 @@ def _notes(series: Series, stack: Stack, array: NDArray[Any]) -> tuple[str, ...]
 
 
 def volume_folders(files: Iterable[Path]) -> set[Path]:
-    """The folders among those of `files` that hold slices of volumes, judged by one DICOM picture in each.
+    """The folders among those of `files` that hold a slice of a volume, whatever else lies in them.
 
     A folder inside of another one counts as part of it. Pictures without a place in the patient make no volume.
     """
     is_volume: dict[Path, bool] = {}
     for file in files:
-        if file.parent in is_volume or file.name.startswith(".") or not _is_meant(file):
+        if is_volume.get(file.parent) or file.name.startswith(".") or not _is_meant(file):
             continue
-        is_slice = _is_slice(file)
+        is_slice = _is_slice(file, unread=is_volume.get(file.parent, True))
         if is_slice is not None:
             is_volume[file.parent] = is_slice
     folders = {folder for folder, is_one in is_volume.items() if is_one}
     return {folder for folder in folders if not folders & set(folder.parents)}
 
 
-def _is_slice(file: Path) -> bool | None:
-    """Whether a file is part of a volume; one that cannot be read counts, so that it is not passed over.
+def _is_slice(file: Path, *, unread: bool) -> bool | None:
+    """Whether a file is part of a volume, which `unread` says of one that cannot be read.
 
-    Labels (DICOM-SEG) tell nothing: they may lie beside the slices, or alone.
+    Labels (DICOM-SEG) and reports tell nothing: they may lie beside the slices, or alone.
     """
     try:
         if is_labels(file):
             return None
         planes = _planes(file)
     except (ImageError, ImageFileError):
-        return True
-    return any(plane.stored.frames == 1 and is_placed(plane) for plane in planes)
+        return unread
+    return any(plane.stored.frames == 1 and is_placed(plane) for plane in planes) if planes else None
 
 
 # Files -----------------------------------------------------------------------------------------------------------
