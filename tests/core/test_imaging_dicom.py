@@ -298,6 +298,22 @@ def test_echoes_at_the_same_place_are_series_of_their_own(tmp_path: Path, volume
     assert np.array_equal(dicom.read_series(tmp_path, series=2).array, volume + 11)
 
 
+def test_an_echo_with_fewer_slices_than_another_says_so(tmp_path: Path, volume: Any) -> None:
+    for echo, count in ((1, 6), (2, 4)):
+        made.write(tmp_path / str(echo), made.slices(volume[:count], PLACE, EchoTime=echo, Modality="MR"))
+    whole, cut = (dicom.read_series(tmp_path, number) for number in (1, 2))
+    assert not whole.notes
+    assert cut.array.shape[0] == 4
+    assert "holds 6 slices, and this one 4" in " ".join(cut.notes)
+
+
+def test_mosaics_of_slices_are_refused(tmp_path: Path, volume: Any) -> None:
+    kind = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    folder = made.write(tmp_path, made.slices(volume[:1], PLACE, ImageType=kind, Modality="MR"))
+    assert "mosaic of slices" in refusal(folder)
+    assert "mosaic of slices" in dicom.find_series(folder)[0].problem()
+
+
 def test_times_in_one_file_are_series_of_their_own(tmp_path: Path, volume: Any) -> None:
     ds = made.enhanced(np.concatenate([volume, volume]), PLACE)
     for i, group in enumerate(ds.PerFrameFunctionalGroupsSequence):

@@ -48,10 +48,13 @@ class Series:
         Which of several acquisitions at the same place, e.g. ``"echo 2 of 3"``; else empty.
     planes
         The slices, in no order.
+    most
+        How many slices the acquisition at the same place that has most of them holds; 0 if there is no other.
     """
 
     number: int
     part: str
+    most: int = 0
     planes: tuple[Plane, ...] = field(repr=False)
 
     @property
@@ -172,8 +175,13 @@ def find_series(folder: Source) -> list[Series]:
             else:
                 group.append(plane)
     groups.sort(key=lambda group: _order(group[0].stored))
-    parts = [part for group in groups for part in split(group)]
-    return [Series(number=i + 1, part=part, planes=planes) for i, (part, planes) in enumerate(parts)]
+    found: list[Series] = []
+    for group in groups:
+        parts = split(group)
+        most = max(len(planes) for _, planes in parts) if len(parts) > 1 else 0
+        for part, planes in parts:
+            found.append(Series(number=len(found) + 1, part=part, most=most, planes=planes))
+    return found
 
 
 def read_series(path: Source, series: int | str | None = None, axes: str | None = None) -> Image:
@@ -268,6 +276,11 @@ def _notes(series: Series, stack: Stack, array: NDArray[Any]) -> tuple[str, ...]
         notes.append("The pixels were once compressed with loss.")
     if stored.expected > series.count and not series.part and stored.frames == 1:
         notes.append(f"The acquisition had {stored.expected} slices, of which this series holds {series.count}.")
+    elif series.count < series.most:
+        notes.append(
+            f"Another acquisition at the same place holds {series.most} slices, and this one {series.count}: some may "
+            "be missing."
+        )
     elif not series.part and "Z" in stack.axes:
         notes += number_notes(stack.planes)
     if array.dtype.kind == "f" and not np.isfinite(array).all():

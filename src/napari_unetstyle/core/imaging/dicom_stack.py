@@ -82,9 +82,14 @@ def stacked(planes: Sequence[Plane]) -> Stack:
     ------
     ImageError
         If they make no regular grid: a tilted gantry, missing slices, two at one place, uneven distances; or some
-        do not say how their values are scaled.
+        do not say how their values are scaled; or each picture is a mosaic of slices.
     """
     _check_scaling(planes)
+    if any("MOSAIC" in plane.tells.get("kind", "") for plane in planes):
+        raise ImageError(
+            "Each picture is a mosaic of slices side by side (as Siemens stores functional MR), and none lies where "
+            "the file says. Convert the series with dcm2niix, and give its .nii.gz."
+        )
     if not all(map(is_placed, planes)):
         return _unplaced(planes)
     places = along_normal(planes)
