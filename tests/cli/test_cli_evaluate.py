@@ -162,6 +162,9 @@ def test_another_grid_is_refused(
     assert sentence in done.err
     stated = shell("evaluate", tmp_path / "other.nii.gz", scans[1], "--spacing", "3,0.5,0.5", "--unit", "mm")
     assert "HD95                  0.5 mm" in stated.out
+    assert ("different places" in stated.err) == ("spacing" not in change)  # said, as nobody else would
+    alike = shell("evaluate", scans[0], scans[1], "--spacing", "3,0.5,0.5", "--unit", "mm")
+    assert "Note" not in alike.err
 
 
 def test_slides_need_a_tolerance_for_nsd(shell: Shell, pair: tuple[Path, Path]) -> None:

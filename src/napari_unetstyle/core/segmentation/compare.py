@@ -244,3 +244,14 @@ def with_sizes(image: Image, spacing: tuple[float, ...], unit: str) -> Geometry:
             f"{image.geometry.axes}: give one number for each."
         )
     return replace(image.geometry.sizes(len(spacing)), spacing=spacing, unit=unit)
+
+
+def unlike_notes(prediction: Image, truth: Image, stated: Geometry) -> tuple[str, ...]:
+    """What is not looked at where a person states the pixel size: that the two do not lie alike all the same."""
+    try:
+        sized = (image.geometry.with_spacing(stated.spacing, stated.unit) for image in (prediction, truth))
+        one, other = (replace(image, geometry=own) for image, own in zip((prediction, truth), sized, strict=True))
+        common_geometry(one, other)
+    except ImageError as error:
+        return (f"With a stated pixel size labels are compared pixel by pixel, wherever they lie. {error}",)
+    return ()
