@@ -177,6 +177,33 @@ def test_slices_that_are_left_out_are_empty(tmp_path: Path, stated: str) -> None
     np.testing.assert_allclose(back.geometry.origin, PLACE.to_world((2, 0, 0)))
 
 
+def test_a_distance_of_slices_that_is_only_likely_is_said(tmp_path: Path) -> None:
+    labels = np.zeros((12, 4, 5), np.uint8)
+    labels[2], labels[4], labels[8] = 1, 1, 1
+
+    def change(ds: Any) -> None:
+        del ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+
+    path = written(tmp_path, labels, classes=CLASSES[:1])
+    assert read_image(path).notes == ()
+    assert "there may be slices without any" in " ".join(read_image(changed(path, change)).notes)
+
+
+def test_slices_of_a_slightly_uneven_series_keep_their_thickness(tmp_path: Path) -> None:
+    def shift(ds: Any, i: int) -> None:
+        ds.ImagePositionPatient = made.decimals(made.place_of_slice(PLACE, i) + 0.1 * (i % 2) * normal)
+
+    normal = made.place_of_slice(PLACE, 1) - made.place_of_slice(PLACE, 0)
+    normal /= np.linalg.norm(normal)
+    source = series(tmp_path / "series", PLACE, change=shift)
+    grid, labels = read_image(source), np.zeros(SHAPE, np.uint8)
+    labels[1], labels[3] = 1, 1
+    options: dict[str, Any] = {"axes": "ZYX", "geometry": grid.geometry, "classes": CLASSES[:1], "output": "areas"}
+    back = read_image(write_labels(tmp_path / "seg.dcm", labels, source=source, **options))
+    assert np.array_equal(back.array, labels[1:4])
+    np.testing.assert_allclose(back.geometry.spacing, grid.geometry.spacing, rtol=0.05)
+
+
 def test_a_single_slice_is_as_thick_as_it_says(tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[4, 2, 1:3] = 1

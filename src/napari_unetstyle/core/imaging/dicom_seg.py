@@ -108,6 +108,7 @@ def write_segmentation(
     masks = _on_frames(labels, stack, frames)
     with unheard("pydicom"):
         segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
+        _state_distance(segmentation, stack)
         with atomic_path(path, masks.nbytes) as temporary:
             segmentation.save_as(temporary)
     return path
@@ -228,6 +229,19 @@ def _segmentation(
             f"Could not write {path}: the source series lacks something that DICOM-SEG needs ({type(error).__name__}). "
             "Choose another format, such as .nii.gz. Nothing was written."
         ) from None  # its message may quote what the source says of the patient
+
+
+def _state_distance(segmentation: Any, stack: Stack) -> None:
+    """How far apart slices are, which highdicom leaves out if they are so unevenly by the least bit.
+
+    Slices without labels are left out, too, so nobody else could tell two that follow each other from two that do not.
+    """
+    from pydicom.valuerep import DSfloat
+
+    for shared in segmentation.get("SharedFunctionalGroupsSequence", ()):
+        for measures in shared.get("PixelMeasuresSequence", ()):
+            if len(stack.planes) > 1 and "SpacingBetweenSlices" not in measures:
+                measures.SpacingBetweenSlices = DSfloat(stack.geometry.spacing[0], auto_format=True)
 
 
 def _numbered(masks: NDArray[Any], values: Sequence[int]) -> NDArray[np.uint16]:

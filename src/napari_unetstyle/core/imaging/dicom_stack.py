@@ -144,6 +144,11 @@ def scattered(planes: Sequence[Plane], between: float | None) -> tuple[Stack, ND
         )
     if step is None:
         step, notes = _thickness(ordered[0])
+    elif between is None and thickness is not None and abs(step - thickness) > UNEVEN * step:
+        notes = (
+            f"The labels do not say how far apart slices are: {step:.4g} mm was taken, as between the nearest with a "
+            f"label, though they are {thickness:.4g} mm thick. Between them there may be slices without any.",
+        )
     slices = np.concatenate([[0], np.cumsum(_counts(gaps, step))]).astype(np.intp)
     if gaps.size:
         step = float(gaps.sum() / slices[-1])
