@@ -198,7 +198,7 @@ def test_without_highdicom_the_extra_is_named(tmp_path: Path, volume: Any, monke
 
 def test_a_source_that_states_little_is_enough(tmp_path: Path, volume: Any) -> None:
     def strip(ds: Any, i: int) -> None:
-        for keyword in (*made.PATIENT, "StudyDate", "StudyTime", "PositionReferenceIndicator"):
+        for keyword in (*made.PATIENT, "StudyDate", "StudyTime", "PositionReferenceIndicator", "SliceThickness"):
             del ds[keyword]
 
     folder = made.write_volume(tmp_path / "in", volume, PLACE, change=strip)

@@ -177,6 +177,8 @@ def _headers(stack: Stack) -> tuple[list[Any], int]:
         for keyword in _OFTEN_MISSING:
             if keyword not in header:
                 setattr(header, keyword, "")
+        if stored.frames == 1 and "SliceThickness" not in header:
+            header.SliceThickness = None  # not known, as the standard allows
         headers.append(header)
     frames = stack.planes[0].stored.frames
     if len(headers) > 1 and any(plane.stored.frames > 1 for plane in stack.planes):
