@@ -12,7 +12,13 @@ import pytest
 from napari_unetstyle.core import Geometry, Image, evaluate, run
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics import differences
-from napari_unetstyle.core.segmentation.compare import common_geometry, difference_classes, iter_compare, whole_labels
+from napari_unetstyle.core.segmentation.compare import (
+    common_geometry,
+    difference_classes,
+    iter_compare,
+    place_notes,
+    whole_labels,
+)
 
 PLACE = Geometry(spacing=(2.0, 0.5, 0.5), unit="mm", origin=(10.0, -20.0, 5.0), is_anatomical=True)
 
@@ -128,3 +134,10 @@ def test_differences_are_named() -> None:
     assert len({c.color for c in classes}) == 3
     objects = difference_classes(differences(np.array([1, 0]), np.array([0, 1])))
     assert [c.name for c in objects] == ["false positive", "false negative", "another object"]
+
+
+def test_labels_of_which_one_has_no_place_are_compared_with_a_note() -> None:
+    bare = volume(place=PLACE.sizes(3))
+    assert "Only the truth says where it lies" in place_notes(bare, volume())[0]
+    assert "Only the prediction says" in place_notes(volume(), bare, PLACE.sizes(3))[0]
+    assert place_notes(volume(), volume()) == place_notes(bare, bare, PLACE.sizes(3)) == ()

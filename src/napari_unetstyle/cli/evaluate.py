@@ -71,8 +71,8 @@ def evaluate_labels(
         common_geometry,
         difference_classes,
         iter_compare,
+        place_notes,
         read_label_pair,
-        unlike_notes,
         with_sizes,
     )
     from napari_unetstyle.core.segmentation.output import label_info
@@ -104,8 +104,8 @@ def evaluate_labels(
         where = place if sizes is None else second.geometry.with_spacing(place.spacing, place.unit)
         more: dict[str, Any] = {"axes": second.label_axes, "geometry": where, "classes": classes, "say": lost.append}
         write_labels(differences, found.labels, **more)
-    unlike = () if sizes is None else unlike_notes(first, second, place)
-    for note in (*first.notes, *second.notes, *unlike, *lost):
+    placed = place_notes(first, second, None if sizes is None else place)
+    for note in (*first.notes, *second.notes, *placed, *lost):
         typer.echo(f"Note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps({"prediction": str(prediction), "truth": str(truth), **strict_json(scores)}))

@@ -246,12 +246,27 @@ def with_sizes(image: Image, spacing: tuple[float, ...], unit: str) -> Geometry:
     return replace(image.geometry.sizes(len(spacing)), spacing=spacing, unit=unit)
 
 
-def unlike_notes(prediction: Image, truth: Image, stated: Geometry) -> tuple[str, ...]:
-    """What is not looked at where a person states the pixel size: that the two do not lie alike all the same."""
-    try:
-        sized = (image.geometry.with_spacing(stated.spacing, stated.unit) for image in (prediction, truth))
-        one, other = (replace(image, geometry=own) for image, own in zip((prediction, truth), sized, strict=True))
-        common_geometry(one, other)
-    except ImageError as error:
-        return (f"With a stated pixel size labels are compared pixel by pixel, wherever they lie. {error}",)
-    return ()
+def place_notes(prediction: Image, truth: Image, stated: Geometry | None = None) -> tuple[str, ...]:
+    """What a person should know of labels that are compared pixel by pixel, wherever they lie.
+
+    Parameters
+    ----------
+    prediction, truth
+        Label pictures.
+    stated
+        The pixel size that a person stated for both.
+    """
+    if stated is not None:
+        try:
+            sized = (image.geometry.with_spacing(stated.spacing, stated.unit) for image in (prediction, truth))
+            one, other = (replace(image, geometry=own) for image, own in zip((prediction, truth), sized, strict=True))
+            common_geometry(one, other)
+        except ImageError as error:
+            return (f"With a stated pixel size labels are compared pixel by pixel, wherever they lie. {error}",)
+    if prediction.geometry.is_anatomical == truth.geometry.is_anatomical:
+        return ()
+    which = "prediction" if prediction.geometry.is_anatomical else "truth"
+    return (
+        f"Only the {which} says where it lies in the patient, so labels were compared pixel by pixel; if the other is "
+        "stored another way round, the scores are wrong.",
+    )
