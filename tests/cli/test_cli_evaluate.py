@@ -167,6 +167,15 @@ def test_another_grid_is_refused(
     assert "Note" not in alike.err
 
 
+def test_a_picture_in_the_place_of_the_truth_is_refused(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
+    place = read_image(scans[1]).geometry
+    write_labels(tmp_path / "scan.nii.gz", np.arange(2400).reshape(6, 20, 20), axes="ZYX", geometry=place)
+    done = shell("evaluate", scans[0], tmp_path / "scan.nii.gz")
+    assert (done.code, done.out) == (2, "")
+    assert "Is one of the two a picture?" in done.err
+    assert shell("evaluate", scans[0], scans[0], "--areas").code == 0
+
+
 def test_slides_need_a_tolerance_for_nsd(shell: Shell, pair: tuple[Path, Path]) -> None:
     done = shell("evaluate", *pair, "--areas", "--spacing", "0.5")
     assert "ASSD" in done.out

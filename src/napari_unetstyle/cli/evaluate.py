@@ -95,7 +95,8 @@ def evaluate_labels(
     lost: list[str] = []
     # before the scores, which take long for ids that this refuses
     found = None if differences is None else _differences((first, second), output, ignore)
-    scores = run(iter_compare(first, second, output=output, ignore=ignore, tolerance=tolerance, geometry=place))
+    said = None if is_areas and not areas else output
+    scores = run(iter_compare(first, second, output=said, ignore=ignore, tolerance=tolerance, geometry=place))
     names = {int(c["value"]): str(c["name"]) for c in info.get("classes", [])}
     if csv is not None:
         write_table(csv, score_table(scores, names))

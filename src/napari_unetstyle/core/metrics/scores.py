@@ -136,8 +136,9 @@ def iter_evaluate(
     rows = _areas(found.overlap, classes)
     if not is_stated and len(rows) > MOST_CLASSES:
         raise OptionError(
-            f"With a spacing, values are taken as classes, but there are {len(rows)} different ones: leave the spacing "
-            "out if they are numbers of objects, or say output='areas'."
+            f"Values were taken as classes, but there are {len(rows)} different ones. Is one of the two a picture? If "
+            "they are numbers of objects, leave the spacing out in Python, or say --objects; if they are classes, say "
+            "output='areas', or --areas."
         )
     if scale is None:
         return {**_means(rows, ("dice", "iou")), "classes": rows}

@@ -76,7 +76,7 @@ def iter_compare(
     prediction: Image,
     truth: Image,
     *,
-    output: Literal["objects", "areas"] = "areas",
+    output: Literal["objects", "areas"] | None = "areas",
     ignore: int | None = None,
     tolerance: float | None = None,
     geometry: Geometry | None = None,
@@ -88,7 +88,7 @@ def iter_compare(
     prediction, truth
         Label pictures; float values are taken if all are whole numbers, as some programs store labels so.
     output, ignore
-        As in `evaluate`.
+        As in `evaluate`; None: values are classes, unless they are too many to be.
     tolerance
         Of NSD, in the unit of the pictures; if None, 1 mm where sizes are in mm, otherwise there is no NSD.
     geometry
@@ -98,6 +98,8 @@ def iter_compare(
     ------
     ImageError
         If shapes, axes, pixel sizes or places differ, or the pictures hold no labels.
+    OptionError
+        If nobody called the values classes, and they are more than 255.
     """
     place = geometry or common_geometry(prediction, truth)
     pair = (whole_labels(prediction, "prediction"), whole_labels(truth, "truth"))
