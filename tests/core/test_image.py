@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry, in_known_unit
-from napari_unetstyle.core.imaging.image import Image, as_image
+from napari_unetstyle.core.imaging.image import AXES, Image, as_image, axes_examples, possible_axes
 
 
 @given(axes=st.permutations("TCZYX").flatmap(lambda p: st.integers(0, 3).map(lambda n: "".join(p)[n:])))
@@ -96,3 +97,14 @@ def test_every_frame_is_listed_in_order():
     image = as_image(np.zeros((2, 3, 4, 5)), axes="TZYX")
     assert image.frames(2) == list(itertools.product(range(2), range(3)))
     assert image.frames(3) == [(0,), (1,)]
+
+
+@pytest.mark.parametrize("letters", ["?YX", "??YX", "???YX", "?YXC", "?ZYX", "C?ZYX", "C??YX", "????YX", "C??ZYX"])
+def test_examples_of_axes_can_be_given(letters: str) -> None:
+    said = re.findall("axes='([A-Z]+)'", axes_examples(possible_axes(letters)))
+    assert all(len({*axes}) == len(letters) and {*axes} <= {*AXES} for axes in said)
+    assert len(said) == min(2, len(possible_axes(letters)))
+
+
+def test_an_example_says_what_its_letter_means() -> None:
+    assert axes_examples(possible_axes("?YX")) == ", for example axes='ZYX' for slices or axes='TYX' for times"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 
 AXES = "TCZYX"
+_MEANT = {"T": "times", "C": "channels", "Z": "slices"}
 
 
 @runtime_checkable
@@ -234,6 +235,15 @@ def possible_axes(letters: str) -> tuple[str, ...]:
     named = (dict(zip(place, (*filling, *planar), strict=True)) for filling in fillings)
     found = ("".join(one.get(i, letter) for i, letter in enumerate(letters)) for one in named)
     return tuple(axes for axes in found if len(set(axes)) == len(axes))
+
+
+def axes_examples(possible: Sequence[str]) -> str:
+    """The first two of :func:`possible_axes`, each with what its letter means that the other has not; or nothing."""
+    said = []
+    for axes, other in zip(possible[:2], possible[1::-1], strict=True):
+        own = [_MEANT[a] for a in axes if a in _MEANT and a not in other]
+        said.append(f"axes={axes!r}{f' for {own[0]}' if own else ''}")
+    return f", for example {' or '.join(said)}" if said else ""
 
 
 def stated_spacing(spacing: Any) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from napari_unetstyle.core.errors import AxesUnknownError, ImageError, OutputErr
 from napari_unetstyle.core.files import atomic_path, plain_name
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
-from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, possible_axes
+from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, axes_examples, possible_axes
 from napari_unetstyle.core.imaging.metaimage import is_metaimage, metaimage_header, read_metaimage_header
 from napari_unetstyle.core.imaging.nifti import is_nifti, nifti_header, read_nifti_header
 from napari_unetstyle.core.imaging.nrrd import is_nrrd, nrrd_header, read_nrrd_header
@@ -302,14 +302,12 @@ def _shape_and_letters(path: Path, header: VolumeHeader, axes: str | None) -> tu
             possible_axes(letters),
         )
     if "?" in letters:
-        example = letters.replace("?", "T", 1).replace("?", "C", 1)
-        other = letters.replace("?", "C", 1).replace("?", "T", 1)
+        possible = possible_axes(letters)
         raise AxesUnknownError(
             f"{path} has {len(shape)} axes of lengths {shape} and does not say what the one of length "
-            f"{shape[letters.index('?')]} is. State all axes, for example axes={example!r} if it is time or "
-            f"axes={other!r} if it holds channels.",
+            f"{shape[letters.index('?')]} is. State all axes{axes_examples(possible)}.",
             shape,
-            possible_axes(letters),
+            possible,
         )
     return shape, letters
 

@@ -22,7 +22,7 @@ from napari_unetstyle.core.errors import AxesUnknownError, ImageError, ImageFile
 from napari_unetstyle.core.imaging.apart import result
 from napari_unetstyle.core.imaging.codec import Decoders
 from napari_unetstyle.core.imaging.dicom_file import is_marked
-from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, possible_axes
+from napari_unetstyle.core.imaging.image import AXES, ArrayLike, Image, axes_examples, possible_axes
 from napari_unetstyle.core.imaging.lazy import LazyArray
 from napari_unetstyle.core.imaging.levels import LevelGrid, likely_factors, overview_level
 from napari_unetstyle.core.imaging.lzw import is_valid_lzw
@@ -388,11 +388,10 @@ def _axes(stored: str, shape: tuple[int, ...], given: str | None, path: Path) ->
         raise ImageError(f"{path} has both channels and colors (axes {stored}). Export its channels without colors.")
     numbers = [str(i + 1) for i, a in enumerate(letters) if a in strange]
     which = f"number {numbers[0]} is" if len(numbers) == 1 else f"numbers {' and '.join(numbers)} are"
-    example = "".join(a if a in "YX" else "C" if a == "S" else "Z" for a in letters)
+    possible = possible_axes(letters.replace("S", "C"))
     raise AxesUnknownError(
         f"{path} has {len(shape)} axes of lengths {shape} and does not say what {which}. "
-        f"State all axes, one letter each out of {AXES}, for example axes={example!r} for slices or "
-        f"axes={example.replace('Z', 'T')!r} for a time series.",
+        f"State all axes, one letter each out of {AXES}{axes_examples(possible)}.",
         shape,
-        possible_axes(letters.replace("S", "C")),
+        possible,
     )
