@@ -187,6 +187,13 @@ def test_slices_that_may_be_missing_are_said(
     assert said in " ".join(notes)
 
 
+def test_one_slice_out_of_a_series_says_so(tmp_path: Path, volume: Any) -> None:
+    files = made.slices(volume, PLACE)
+    first, third = (dicom.read_series(made.write(tmp_path / str(i), [files[i]])) for i in (0, 2))
+    assert first.notes == ()
+    assert "one slice, number 3 of its series" in " ".join(third.notes)
+
+
 def test_numbers_of_one_of_several_echoes_are_not_counted(tmp_path: Path, volume: Any) -> None:
     for echo in (0, 1):
         files = every(volume, [2 * i + echo + 1 for i in range(4)], EchoTime=10 * (echo + 1), Modality="MR")

@@ -254,9 +254,15 @@ def _gap_notes(step: float, planes: Sequence[Plane]) -> tuple[str, ...]:
 def number_notes(planes: Sequence[Plane]) -> tuple[str, ...]:
     """What to say of the numbers (InstanceNumber) of slices, in the order in which they lie.
 
-    Nothing of numbers that do not grow, or shrink, from slice to slice: they do not count slices.
+    Nothing of numbers that do not grow, or shrink, from slice to slice: they do not count slices. Nor of the first
+    slice alone, which may be the only one.
     """
     numbers = np.array([plane.stored.instance for plane in planes])
+    if len(numbers) == 1 and numbers[0] > 1 and planes[0].stored.frames == 1:
+        return (
+            f"It is one slice, number {numbers[0]} of its series. If others lie beside it, give their folder to have "
+            "the volume.",
+        )
     steps = np.diff(numbers) * np.sign(numbers[-1] - numbers[0])
     if len(numbers) < 3 or numbers.min() < 1 or planes[0].stored.frames > 1 or (steps < 1).any():
         return ()
