@@ -322,6 +322,33 @@ def test_a_mirrored_layer_without_a_unit_does_not_fit(panel: ComparePanel) -> No
     assert panel.measure.isEnabled()
 
 
+def test_a_layer_that_was_moved_by_hand_fits_again_once_it_is_put_back(panel: ComparePanel) -> None:
+    drawing = panel.viewer.layers["drawing"]
+    for rows, shift in (((1, 0), 4), ((0, 1), 0)):  # with napari's own tool, which changes nothing but this
+        matrix = np.eye(4)
+        matrix[1:3, 1], matrix[1:3, 2], matrix[1, 3] = rows, rows[::-1], shift
+        drawing.affine = matrix
+        assert "If you moved 'drawing' by hand, click napari's transform button" in panel.info.text()
+        assert not panel.measure.isEnabled()
+        drawing.affine = np.eye(4)
+        assert panel.measure.isEnabled()
+        assert "moved" not in panel.info.text()
+
+
+@pytest.mark.parametrize("unit", ["mm", "pixel"])
+def test_labels_across_channels_fit_those_without(panel: ComparePanel, measure: Any, unit: str) -> None:
+    panel.viewer.layers.clear()
+    flat = {"translate": (1, 2, 3), "units": (unit,) * 3, "axis_labels": ("z", "y", "x")}
+    deep = {"translate": (1, 7, 2, 3), "units": (unit, "pixel", unit, unit), "axis_labels": ("z", "c", "y", "x")}
+    panel.viewer.add_labels(labels(), name="drawing", scale=(3, 0.5, 0.5), **flat)
+    panel.viewer.add_labels(labels(2)[:, np.newaxis], name="result", scale=(3, 9, 0.5, 0.5), **deep)
+    assert panel.measure.isEnabled()
+    measure(panel)
+    assert column(panel, "class 1")["Dice"] == "0.750"
+    panel.viewer.layers["drawing"].translate = (1, 2.5, 3)
+    assert "different places" in panel.info.text()
+
+
 def test_the_same_layer_twice(panel: ComparePanel) -> None:
     panel.truth.setCurrentIndex(panel.prediction.currentIndex())
     assert "the same layer" in panel.info.text()

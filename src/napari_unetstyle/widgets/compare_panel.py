@@ -16,6 +16,7 @@ from napari_unetstyle.widgets.comparison_view import Comparison, ComparisonView
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.label_pair import (
+    PLACING,
     LabelPair,
     class_names,
     holds_objects,
@@ -153,8 +154,8 @@ class ComparePanel(Dockable):
         self._followed.add(layer)
         events = layer.events
         follow(self, events.name, self.refresh)
-        for event in (events.data, events.scale, events.translate, events.units, events.axis_labels):
-            follow(self, event, self._show_form)
+        for changed in ("data", *PLACING, "units", "axis_labels"):
+            follow(self, getattr(events, changed), self._show_form)
 
     def pair(self) -> LabelPair | None:
         """The chosen layers; None while there are no two.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.segmentation.compare import common_geometry
-from napari_unetstyle.widgets.anatomy import turned
+from napari_unetstyle.widgets.anatomy import LAID, names, turned
 from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
-from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
+from napari_unetstyle.widgets.layers import PLACE, Statement, image_from_layer, statement_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
 
 DIFFERENCES = "differences"
-_PLACE = ("scale", "translate", "rotate", "shear", "affine")
+PLACING = ("scale", "translate", "rotate", "shear", "affine")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,10 +65,13 @@ class LabelPair:
             first, second = _sized(first, prediction), _sized(second, truth)
         judge = image_from_layer(truth, second)
         pair = _along(image_from_layer(prediction, first), judge), judge
-        geometry = common_geometry(*pair)
         is_known = all(image.geometry.is_anatomical for image in pair)
-        if not is_known or turned(prediction, first.axes) or turned(truth, second.axes):
-            _check_same_place(prediction, truth)
+        try:
+            geometry = common_geometry(*pair)
+            if not is_known or turned(prediction, first.axes) or turned(truth, second.axes):
+                _check_same_place(prediction, truth, pair)
+        except ImageError as error:
+            raise ImageError(" ".join([str(error), *_moved(prediction, truth)])) from error
         return cls(prediction=pair[0], truth=pair[1], geometry=geometry, is_assumed=first.is_assumed)
 
     def snapshot(self) -> LabelPair:
@@ -136,7 +139,7 @@ def add_differences(
         metadata=helper_metadata(),
         units=tuple(truth.units),
         axis_labels=tuple(truth.axis_labels),
-        **{name: getattr(truth, name) for name in _PLACE},
+        **{name: getattr(truth, name) for name in PLACING},
     )
 
 
@@ -164,21 +167,37 @@ def _sized(stated: Statement, layer: napari.layers.Labels) -> Statement:
     return replace(stated, geometry=geometry)
 
 
-def _check_same_place(prediction: napari.layers.Labels, truth: napari.layers.Labels) -> None:
-    """Where one layer was never given a scale, only shapes can tell, and whether one is mirrored."""
-    is_mirrored = (np.sign(prediction.scale) != np.sign(truth.scale)).any()
-    if not is_mirrored and not np.allclose(prediction.scale, truth.scale, rtol=1e-4):
+def _check_same_place(prediction: napari.layers.Labels, truth: napari.layers.Labels, pair: tuple[Image, Image]) -> None:
+    """Where one layer was never given a scale, only shapes can tell, and whether one is mirrored.
+
+    One step that reaches across all channels has no other place than the labels of a layer without one.
+    """
+    kept = [[axis for axis, letter in enumerate(image.axes) if letter != "C"] for image in pair]
+    first, second = (layer.scale[axes] for layer, axes in zip((prediction, truth), kept, strict=True))
+    if not (np.sign(first) != np.sign(second)).any() and not np.allclose(first, second, rtol=1e-4):
         return
-    corners = list(product(*((0, n - 1) for n in _shape(truth))))
-    first, second = (np.array([layer.data_to_world(corner) for corner in corners]) for layer in (prediction, truth))
-    apart = np.abs(first - second)
-    if (apart > SAME_PLACE * np.abs(truth.scale)).any():
+    ends = np.array([*product(*((0, n - 1) for n in pair[1].label_shape))])
+    corners = []
+    for layer, axes in zip((prediction, truth), kept, strict=True):
+        points = np.zeros((len(ends), layer.ndim))
+        points[:, axes] = ends
+        corners.append(np.array([layer.data_to_world(point) for point in points])[:, axes])
+    apart = np.abs(corners[0] - corners[1])
+    if (apart > SAME_PLACE * np.abs(second)).any():
         raise ImageError(
             f"The two layers lie in different places, up to {apart.max():.4g} apart. Compare labels of the same "
             "picture; bring one onto the grid of the other first."
         )
 
 
-def _shape(layer: napari.layers.Labels) -> tuple[int, ...]:
-    data: Any = layer.data[0] if layer.multiscale else layer.data
-    return tuple(data.shape)
+def _moved(prediction: napari.layers.Labels, truth: napari.layers.Labels) -> list[str]:
+    """How what may have been dragged with napari's own tool comes back to where it was."""
+    matrices = [layer.affine.affine_matrix for layer in (prediction, truth)]
+    moved = [
+        layer
+        for layer, matrix in zip((prediction, truth), matrices, strict=True)
+        if not np.array_equal(matrix, np.eye(len(matrix))) and LAID not in layer.metadata.get(PLACE, {})
+    ]
+    if not moved or np.array_equal(*matrices):
+        return []
+    return [f"If you moved {names(moved)} by hand, click napari's transform button with Alt held to put it back."]
