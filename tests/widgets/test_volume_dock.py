@@ -147,6 +147,38 @@ def test_a_row_leads_to_the_slice_with_most_of_the_class(dock: MainDock, run: An
     assert current_frame(picture, dock.segment.results.output.image, dock.viewer) == (most,)
 
 
+@pytest.mark.parametrize("plane", ["ZX", "XZ", "ZY", "XY"])
+def test_a_row_is_outlined_in_the_slices_that_are_on_screen(
+    dock: MainDock, run: Any, click: Any, qtbot: Any, plane: str
+) -> None:
+    run(dock)
+    layer, dims = labels_layer(dock), dock.viewer.dims
+    click(dock.segment.results.box.table)
+    table = dock.segment.results._table
+    qtbot.waitUntil(lambda: "surface_mm2" in layer.features, timeout=MS)
+    through, rows, columns = ("ZYX".index(axis) for axis in ({*"ZYX"} - {*plane}).pop() + plane)
+    dims.order = (through, rows, columns)
+    table.view.selectRow(1)
+    drawn = table.drawing.outlines
+    most = int(np.argmax((layer.data == 2).sum(axis=(rows, columns))))
+    (picture,) = (one for one in dock.viewer.layers if one.name == "scan")
+    assert round(picture.world_to_data(dims.point)[through]) == most
+    matrix, offset = drawn.canvas_map()
+    assert abs(np.linalg.det(matrix)) > 1e-9
+    canvas = [matrix @ (np.array(drawn.origin) + place) + offset for place in np.argwhere(drawn.mask)]
+    center, zoom = np.array(dock.viewer.scene.camera.center[-2:]), dock.viewer.scene.camera.zoom
+    where = [(place - np.array(dock.viewer.canvas.size) / 2) / zoom + center for place in canvas]
+    point = np.array(dims.point)
+    found = np.zeros((layer.data.shape[rows], layer.data.shape[columns]), bool)
+    for place in where:
+        point[[rows, columns]] = place
+        found[tuple(np.rint(picture.world_to_data(point)[[rows, columns]]).astype(int))] = True
+    slice_ = layer.data.transpose(through, rows, columns)[most]
+    np.testing.assert_array_equal(found, outline_mask((slice_ == 2).astype(np.uint8)))
+    dims.order = (0, 1, 2)
+    assert table.drawing.outlines is None
+
+
 def test_smallest_is_in_cubic_millimeters(dock: MainDock, run: Any, qtbot: Any) -> None:
     run(dock)
     box, layer = dock.segment.results.box, labels_layer(dock)

@@ -8,13 +8,14 @@ import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QHBoxLayout, QPushButton, QTableView, QVBoxLayout
 
+from napari_unetstyle.core.segmentation import planes
 from napari_unetstyle.widgets.dockable import Dockable
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.measurements import is_too_large
 from napari_unetstyle.widgets.outputs import restyled_note
 from napari_unetstyle.widgets.overlay import Drawing, Outlines, outline_mask
 from napari_unetstyle.widgets.parts import Words, follow
-from napari_unetstyle.widgets.scope import canvas_map
+from napari_unetstyle.widgets.scope import canvas_map, plane_in_sight
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -146,7 +147,8 @@ class MeasurementTable(Dockable):
         layout.addLayout(top)
         layout.addWidget(self.view)
         self.view.selectionModel().selectionChanged.connect(self._on_row)
-        follow(self, viewer.dims.events.current_step, self.hide_object)
+        for event in (viewer.dims.events.current_step, viewer.dims.events.order, viewer.dims.events.ndisplay):
+            follow(self, event, self.hide_object)
         follow(self, viewer.layers.events.removed, self.hide_object)
         self.undocked.connect(lambda: self.show_output(None))
 
@@ -223,35 +225,37 @@ class MeasurementTable(Dockable):
         output = self._output
         if output is None or not output.is_open or output.is_reshaped:
             return
-        found = find_object(output.labels, chosen)
-        if found is None:
+        layer, image = seen(output.placement), output.image
+        plane = plane_in_sight(layer, image, self._viewer)
+        found = None if plane is None else find_object(planes.seen(output.labels, plane), chosen)
+        if plane is None or found is None:
             self.hide_object()
             return
         frame, origin, mask = found
-        layer, image = seen(output.placement), output.image
         if may_move:
-            self._go_to(frame, np.array(origin) + np.array(mask.shape) / 2)
+            self._go_to(plane, frame, np.array(origin) + np.array(mask.shape) / 2)
         self.drawing.show(
             Outlines(
                 mask=outline_mask(mask.astype(np.uint8)),
                 origin=origin,
                 color=COLOR,
-                canvas_map=lambda: canvas_map(layer, image, self._viewer),
+                canvas_map=lambda: canvas_map(layer, image, self._viewer, plane),
             )
         )
 
-    def _go_to(self, frame: tuple[int, ...], center: Any) -> None:
+    def _go_to(self, plane: str, frame: tuple[int, ...], center: Any) -> None:
+        """Show a slice in a plane of the volume, and in it what lies around a place if that is out of sight."""
         assert self._output is not None
         layer, image = seen(self._output.placement), self._output.image
-        leading = [image.axes.index(axis) for axis in image.label_axes[:-2]]
+        leading = [image.axes.index(axis) for axis in image.label_axes if axis not in plane]
         point = np.array(layer.world_to_data(self._viewer.dims.point), dtype=float)
         point[leading] = frame
-        point[[image.axes.index("Y"), image.axes.index("X")]] = center
+        point[[image.axes.index(axis) for axis in plane]] = center
         world = np.asarray(layer.data_to_world(point))
         if leading:
             axes = [self._viewer.dims.ndim - layer.ndim + axis for axis in leading]
             self._viewer.dims.set_point(axes, [float(world[axis]) for axis in leading])
-        matrix, offset = canvas_map(layer, image, self._viewer)
+        matrix, offset = canvas_map(layer, image, self._viewer, plane)
         place = matrix @ center + offset
         if (place < 0).any() or (place > np.array(self._viewer.canvas.size)).any():
             shown = list(self._viewer.dims.displayed)[-2:]
