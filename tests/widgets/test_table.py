@@ -70,6 +70,22 @@ def test_a_click_on_an_object_selects_its_row(table: Any, layer: Any) -> None:
     assert clicked(50, 50) == 2  # background selects nothing
 
 
+def test_a_click_in_3d_selects_what_is_seen_there(make_dock: Any, run: Any, click: Any, qtbot: Any) -> None:
+    dock = make_dock()
+    dock.viewer.add_image(np.stack([blobs(), 0 * blobs(), blobs()]), name="stack", axis_labels=("z", "y", "x"))
+    run(dock)
+    layer, results = dock.viewer.layers["stack nuclei"], dock.segment.results
+    click(results.box.table)
+    dock.viewer.dims.ndisplay = 3
+    seen = int(layer.data[2, 23, 26])
+    position = (1.0, 23.0, 26.0)  # in the middle of the volume, where nothing is
+    view = {"view_direction": np.array([-1.0, 0, 0]), "dims_displayed": [0, 1, 2], "modifiers": [], "pos": (0, 0)}
+    for callbacks, kind in ((mouse_press_callbacks, "mouse_press"), (mouse_release_callbacks, "mouse_release")):
+        callbacks(layer, read_only_mouse_event(type=kind, is_dragging=False, position=position, **view))
+    assert seen
+    assert results._table.selected_label == layer.selected_label == seen
+
+
 def test_a_closed_table_hears_no_click(dock: Any, table: Any, layer: Any, qtbot: Any) -> None:
     with qtbot.waitSignal(table.destroyed, timeout=MS):
         dock.viewer.window.remove_dock_widget(table)

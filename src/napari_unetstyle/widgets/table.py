@@ -199,7 +199,8 @@ class MeasurementTable(Dockable):
         yield
         if event.type != "mouse_release" or layer.mode != "pan_zoom":
             return
-        value = layer.get_value(event.position, world=True)
+        ray = {"view_direction": event.view_direction, "dims_displayed": list(event.dims_displayed)}  # in 3D
+        value = layer.get_value(event.position, world=True, **ray)
         if value:
             self._select_row(int(value))
             layer.selected_label = int(value)
