@@ -25,6 +25,7 @@ from napari_unetstyle.widgets.axes_editor import AxesEditor
 from napari_unetstyle.widgets.label_layers import add_labels
 from napari_unetstyle.widgets.layers import (
     PLACE,
+    Statement,
     geometry_of,
     image_from_layer,
     placed_geometry,
@@ -416,6 +417,19 @@ def test_stating_a_pixel_size_leaves_a_volume_where_it_lies(qtbot: Any) -> None:
     np.testing.assert_allclose(place.origin, TILTED.origin)
     editor.axes.setText("TYX")
     assert not editor.value().geometry.is_anatomical
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 0.9, 2.5), (3.00004, 0.48828125, 0.48828125), (0.00031, 0.00027, 0.00027)])
+def test_stating_one_size_leaves_the_others_as_they_are(qtbot: Any, spacing: tuple[float, float, float]) -> None:
+    editor = AxesEditor()
+    qtbot.addWidget(editor)
+    editor.set_value(Statement(axes="ZYX", geometry=dataclasses.replace(TILTED, spacing=spacing)))
+    assert editor.value().geometry.spacing == spacing
+    assert editor.row_step.isVisibleTo(editor) == (spacing[1] != spacing[2])
+    editor.slice_step.setValue(2)
+    assert editor.value().geometry.spacing == (2, *spacing[1:])
+    editor.pixel_size.setValue(1.5)
+    assert editor.value().geometry.spacing == (2, spacing[1] if spacing[1] != spacing[2] else 1.5, 1.5)
 
 
 def test_a_sheared_layer_has_a_size_but_no_place(viewer: ViewerModel, tmp_path: Path) -> None:

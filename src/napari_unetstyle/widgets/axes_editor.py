@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QWidget
 
@@ -23,13 +25,14 @@ class AxesEditor(QWidget):
         self.axes = QLineEdit()
         self.axes.setToolTip("One letter per axis: T time, C channel or color, Z depth, Y rows, X columns")
         self.pixel_size = self._size_box()
-        self.slice_step = self._size_box()
+        self.row_step, self.slice_step = self._size_box(), self._size_box()
         self.unit = combo()
         self.unit.setMinimumContentsLength(4)
         for words, unit in _UNITS:
             self.unit.addItem(words, unit)
         self.use = QPushButton("use")
         self._shown = unknown(2)
+        self._filled: dict[NumberBox, tuple[float, float]] = {}  # what each shows at first, and in full
         self.problem = Words()
         self.problem.hide()
         self._lay_out()
@@ -54,6 +57,7 @@ class AxesEditor(QWidget):
         rows = self._rows = form(self)
         rows.addRow(name("Axes"), self.axes)
         rows.addRow(name("Pixel size"), size)
+        rows.addRow(name("Row step"), self.row_step)
         rows.addRow(name("Slice step"), self.slice_step)
         rows.addRow(self.problem)
         rows.addRow(self.use)
@@ -64,8 +68,10 @@ class AxesEditor(QWidget):
         self._shown = statement.geometry
         self.axes.setText(statement.axes)
         self.unit.setCurrentIndex(self.unit.findData(statement.geometry.unit))
-        self.pixel_size.setValue(statement.geometry.spacing[-1])
-        self.slice_step.setValue(statement.geometry.spacing[0])
+        spacing = statement.geometry.spacing
+        for box, size in ((self.pixel_size, spacing[-1]), (self.row_step, spacing[-2]), (self.slice_step, spacing[0])):
+            box.setValue(size)
+            self._filled[box] = box.value(), size
         self._show_rows()
 
     def value(self) -> Statement:
@@ -81,10 +87,24 @@ class AxesEditor(QWidget):
         unit = self.unit.currentData()
         if unit == "px":
             return Statement(axes=axes, geometry=unknown(dims))
-        depth = [self.slice_step.value()] if "Z" in axes else []
-        spacing = (*depth, *[self.pixel_size.value()] * (dims - len(depth)))
+        depth = [self._size(self.slice_step)] if "Z" in axes else []
+        across = self._size(self.pixel_size)
+        down = self._size(self.row_step) if self._is_oblong or across == self._shown.spacing[-1] else across
+        flat = dims - len(depth)
+        spacing = (*depth, *(*[down] * (flat - 1), across)[:flat])
         place = self._shown if len(self._shown.spacing) == dims else unknown(dims)
         return Statement(axes=axes, geometry=place.with_spacing(spacing, unit))
+
+    @property
+    def _is_oblong(self) -> bool:
+        """Whether pixels that are longer along one axis are shown."""
+        *_, y, x = self._shown.spacing
+        return not math.isclose(x, y, rel_tol=1e-3)
+
+    def _size(self, box: NumberBox) -> float:
+        """The number in a box; where nobody changed it, with the digits that the box does not show."""
+        filled, size = self._filled.get(box, (None, 0.0))
+        return size if box.value() == filled else float(box.value())
 
     def refuse(self, sentence: str) -> None:
         """Say why the fields cannot be used."""
@@ -94,6 +114,7 @@ class AxesEditor(QWidget):
     def _show_rows(self) -> None:
         is_known = self.unit.currentData() != "px"
         self.pixel_size.setEnabled(is_known)
+        self._rows.setRowVisible(self.row_step, is_known and self._is_oblong)
         self._rows.setRowVisible(self.slice_step, is_known and "Z" in self.axes.text().upper())
 
     def _on_use(self) -> None:
