@@ -15,6 +15,7 @@ from napari_unetstyle.core import read_image
 from napari_unetstyle.core.errors import OutputError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.layers import PLACE
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.same_patient import watch
@@ -234,6 +235,28 @@ def test_labels_on_two_scans_in_one_box_do_not_go_to_the_one_that_was_left_open(
     assert not list(tmp_path.iterdir())
     twin.visible = False
     check(labels, tmp_path)
+
+
+def test_labels_of_a_part_that_was_turned_do_not_take_the_place_of_another_scan(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    part, moved = scan(viewer, name="part"), np.diag([1.0, 1, -1, 1])
+    part.data, part.affine = part.data[:-1], moved
+    own = Placement.of(part, "ZYX")
+    pixels = corners_marked()[0][:-1]
+    labels = viewer.add_labels(pixels, metadata={**own.metadata}, **own.arguments)  # as a run makes them
+    viewer.layers.remove(part)
+    other = scan(viewer, STRAIGHT, name="other")
+    other.data, other.affine = other.data[:-1], moved
+    np.testing.assert_allclose(other.data_to_world((1, 2, 3)), labels.data_to_world((1, 2, 3)))
+    other.metadata[PLACE]["shape"] = other.data.shape  # a whole scan that fills the box
+    with pytest.raises(OutputError, match="'part' was turned"):
+        write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    viewer.layers.remove(other)
+    part.affine = labels.affine = np.eye(4)
+    viewer.layers.append(part)
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(read_image(tmp_path / "x.nii.gz").geometry.affine, TILTED.affine, atol=1e-5)
 
 
 def test_labels_without_a_scan_are_as_they_were(viewer: ViewerModel, tmp_path: Path) -> None:

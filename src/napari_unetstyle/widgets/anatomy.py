@@ -34,6 +34,7 @@ LAID = "laid"  # of the place that a layer keeps: the move by which it was laid 
 UNPLACED = "unetstyle_unplaced"  # in the metadata of labels: why they belong to none of the scans that were open
 NOWHERE = "unetstyle_nowhere"  # in the metadata of labels: that the picture they are of says nothing of a place
 _PICTURE, _VIEW = "picture", "view"  # of the place that labels keep: which picture is theirs, and how they were shown
+_ONLY = "unetstyle_only"  # in the metadata of labels without a place: the one picture that can still give them one
 _MAYBE = "unetstyle_maybe"  # in the metadata of labels: where the scans lay that they may be of, where these differed
 _SAME_VIEW = 1e-3  # of a pixel
 
@@ -56,8 +57,8 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
         return {NOWHERE: True, **files}
     try:
         place, (view, _) = placed_geometry(layer, axes), view_of(layer, axes)
-    except ImageError:  # cut out and turned: labels of it lie nowhere, either
-        return files
+    except ImageError:  # cut out and turned: labels of it lie nowhere, either, unless both are turned back
+        return {_ONLY: layer.metadata[PLACE].get(PICTURE_ID), **files}
     if grid is not None:
         place = grid.geometry(place, axes)
         where = [axes.index(a) for a in place.axes]
@@ -144,7 +145,8 @@ def bind(labels: napari.layers.Labels, layers: Iterable[napari.layers.Layer]) ->
     """
     if PLACE in labels.metadata or NOWHERE in labels.metadata:
         return
-    placed = [other for other in layers if PLACE in other.metadata]
+    only = labels.metadata.get(_ONLY)
+    placed = [one for one in layers if PLACE in one.metadata and only in (None, one.metadata[PLACE].get(PICTURE_ID))]
     fitting = [other for other in placed if _has_grid_of(labels, other)]
     answers = [(other, place_among(other, axes_of(other)[0], layers)) for other in fitting]
     shape = shape_in_space(labels, axes_of(labels)[0])
