@@ -113,6 +113,31 @@ def test_a_selected_shape_is_a_polygon_in_pixels(viewer: ViewerModel) -> None:
     np.testing.assert_allclose(polygon, (square - 1) / 0.5)
 
 
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+@pytest.mark.parametrize("turn", [((1, 0), (0, 1)), ((0, 1), (1, 0)), ((0, -1), (1, 0)), ((0.8, -0.6), (0.6, 0.8))])
+def test_a_shape_is_around_the_same_spots_of_a_turned_scan(
+    viewer: ViewerModel, turn: Any, order: tuple[int, ...], flat: bool
+) -> None:
+    affine = np.eye(4)
+    affine[1:3, 1:3] = turn
+    layer = viewer.add_image(np.zeros((8, 40, 50)), scale=(3, 0.5, 2), translate=(9, 5, -7), affine=affine)
+    wanted = np.array([(5, 10), (5, 30), (20, 30)])
+    corners = np.array([layer.data_to_world((4, *corner)) for corner in wanted])
+    shapes = viewer.add_shapes([corners[:, 1:] if flat else corners], shape_type="polygon")
+    viewer.dims.order, shapes.selected_data = order, {0}
+    np.testing.assert_allclose(narrowed(viewer, layer, scope.SHAPE).polygon, wanted, atol=1e-4)
+
+
+def test_a_shape_that_was_drawn_across_slices_is_refused(viewer: ViewerModel) -> None:
+    layer = viewer.add_image(np.zeros((8, 40, 50)), scale=(3, 0.5, 2))
+    viewer.dims.order = (1, 0, 2)
+    viewer.add_shapes([np.array([(3, 10, 20), (3, 10, 60), (18, 10, 60), (18, 10, 20)])], shape_type="rectangle")
+    viewer.dims.order = (0, 1, 2)
+    with pytest.raises(OptionError, match="drawn across the slices"):
+        narrowed(viewer, layer, scope.SHAPE)
+
+
 def test_an_ellipse_is_followed_and_a_line_has_no_inside(viewer: ViewerModel) -> None:
     layer = viewer.add_image(np.zeros((100, 100)))
     viewer.add_shapes([np.array([(20, 10), (20, 50), (40, 50), (40, 10)])], shape_type="ellipse")

@@ -212,7 +212,7 @@ def selected_polygon(
     Raises
     ------
     OptionError
-        If no rectangle, ellipse or polygon is selected.
+        If no rectangle, ellipse or polygon is selected, or it was drawn across the slices.
     """
     shapes, index = _selected_shape(viewer)
     kind, vertices = shapes.shape_type[index], np.asarray(shapes.data[index], dtype=float)
@@ -221,8 +221,13 @@ def selected_polygon(
     elif kind not in ("rectangle", "polygon"):
         raise OptionError(f"A {kind} has no inside. Draw a rectangle, an ellipse or a polygon and select it.")
     axes = [image.axes.index("Y"), image.axes.index("X")]
-    inside = [layer.world_to_data(shapes.data_to_world(vertex)) for vertex in vertices]
-    return tuple((float(point[axes[0]]), float(point[axes[1]])) for point in inside)
+    inside = np.array([layer.world_to_data(shapes.data_to_world(vertex)) for vertex in vertices])[:, axes]
+    if np.linalg.matrix_rank(inside - inside[0], tol=0.01) < 2:  # pixels; Shapes keep 32 bits
+        raise OptionError(
+            "The selected shape was drawn across the slices, so in rows and columns it is a line. Draw it on a slice, "
+            "or choose another part of the picture."
+        )
+    return tuple((float(y), float(x)) for y, x in inside)
 
 
 def _selected_shape(viewer: napari.viewer.ViewerModel) -> tuple[napari.layers.Shapes, int]:
