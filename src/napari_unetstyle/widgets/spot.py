@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unetstyle.widgets.level_grid import seen
 from napari_unetstyle.widgets.overlay import Drawing, Frames, Outlines
 from napari_unetstyle.widgets.parts import follow
-from napari_unetstyle.widgets.scope import canvas_map, current_frame
+from napari_unetstyle.widgets.scope import canvas_map, current_frame, plane_in_sight
 
 if TYPE_CHECKING:
     import napari.layers
@@ -75,7 +75,8 @@ class SpotFrame:
         self._viewer = viewer
         self._spot: Spot | None = None
         self.drawing = Drawing(widget, viewer, KEY)
-        follow(widget, viewer.dims.events.current_step, self._draw)
+        for event in (viewer.dims.events.current_step, viewer.dims.events.order):
+            follow(widget, event, self._draw)
 
     def show(self, spot: Spot | None) -> None:
         """Go to a place, or take the frame away."""
@@ -90,7 +91,7 @@ class SpotFrame:
             self.drawing.show(None)
             return
         layer = seen(spot.placement)
-        if current_frame(layer, spot.image, self._viewer) != spot.slice:
+        if not _is_in_sight(self._viewer, layer, spot.image, spot.slice):
             self.drawing.show(None)
             return
         y, x = spot.box[-2:]
@@ -122,8 +123,8 @@ class PlaceFrames:
         self._spots: list[Spot] = []
         self.drawings: list[Drawing] = []
         """One for each picture."""
-        follow(widget, viewer.dims.events.current_step, self._draw)
-        follow(widget, viewer.layers.events.removed, self._draw)
+        for event in (viewer.dims.events.current_step, viewer.dims.events.order, viewer.layers.events.removed):
+            follow(widget, event, self._draw)
 
     def show(self, spots: list[Spot]) -> None:
         """Frame these places instead of those before."""
@@ -144,9 +145,18 @@ class PlaceFrames:
     def _frames(self, spots: list[Spot]) -> Frames | None:
         image, layer = spots[0].image, seen(spots[0].placement)
         now = current_frame(layer, image, self._viewer)
-        boxes = tuple((spot.box[-2], spot.box[-1]) for spot in spots if spot.is_in(now))
+        is_seen = _is_in_sight(self._viewer, layer, image, now)
+        boxes = tuple((spot.box[-2], spot.box[-1]) for spot in spots if is_seen and spot.is_in(now))
         where = partial(canvas_map, layer, image, self._viewer)
         return Frames(boxes=boxes, color=COLOR, canvas_map=where) if boxes else None
+
+
+def _is_in_sight(
+    viewer: napari.viewer.ViewerModel, layer: napari.layers.Image, image: Image, index: tuple[int, ...]
+) -> bool:
+    """Whether a slice along z is what is shown; in slices that lie across, its frames would be lines."""
+    is_across = viewer.dims.ndisplay == 2 and plane_in_sight(layer, image, viewer) != "YX"
+    return not is_across and current_frame(layer, image, viewer) == index
 
 
 def go_to(viewer: napari.viewer.ViewerModel, spot: Spot, least: int = 0) -> None:
@@ -162,17 +172,16 @@ def go_to(viewer: napari.viewer.ViewerModel, spot: Spot, least: int = 0) -> None
         Pixels of the picture that fill as much of the canvas as the place would, if it is smaller.
     """
     layer, image, camera = seen(spot.placement), spot.image, viewer.scene.camera
-    leading = image.label_axes[:-2]
+    middle = [(side.start + side.stop - 1) / 2 for side in spot.box[-2:]]
     position = np.array(layer.world_to_data(viewer.dims.point), float)
-    for axis, index in zip(leading, spot.slice, strict=True):
+    for axis, index in zip(image.label_axes, (*spot.slice, *middle), strict=True):
         position[image.axes.index(axis)] = index
-    world = np.asarray(layer.data_to_world(position), float)
-    for axis in leading:
-        viewer.dims.set_point(viewer.dims.ndim - len(world) + image.axes.index(axis), world[image.axes.index(axis)])
-    canvas = np.array(viewer.canvas.size, float)
-    matrix, offset = canvas_map(layer, image, viewer)
-    middle = np.array([(side.start + side.stop - 1) / 2 for side in spot.box[-2:]])
-    sides = np.array([max(side.stop - side.start, least) for side in spot.box[-2:]], float)
-    moved = (matrix @ middle + offset - canvas / 2) / camera.zoom
-    camera.center = (*camera.center[:-2], *(np.array(camera.center[-2:]) + moved))
-    camera.zoom *= _FILLS * canvas.min() / max(np.abs(matrix @ sides).max(), 1e-9)
+    world, ahead = np.asarray(layer.data_to_world(position), float), viewer.dims.ndim - layer.ndim
+    for axis in map(image.axes.index, image.label_axes):
+        viewer.dims.set_point(ahead + axis, world[axis])
+    camera.center = (*camera.center[:-2], *(world[axis - ahead] for axis in viewer.dims.displayed[-2:]))
+    plane = plane_in_sight(layer, image, viewer) or "YX"
+    lengths = dict(zip(image.label_axes[::-1], [side.stop - side.start for side in spot.box[::-1]], strict=False))
+    matrix, _ = canvas_map(layer, image, viewer, plane)
+    sides = np.array([max(lengths.get(axis, 1), least) for axis in plane], float)
+    camera.zoom *= _FILLS * min(viewer.canvas.size) / max(np.abs(matrix @ sides).max(), 1e-9)
