@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget
 
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.ct_window import MODALITY
+from napari_unetstyle.widgets.main_dock import NARROWEST
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.series_chooser import read_dicom
 from tests.core import dicom_for_tests as made
+from tests.widgets.fake_core import WAIT, blobs
 
 PLACE = Geometry(spacing=(3.0, 0.7, 0.7), unit="mm", is_anatomical=True)
 
@@ -88,3 +92,24 @@ def test_labels_from_a_file_are_outlines_on_a_scan(make_windowless_dock: Any, tm
     ((data, arguments, _),) = read_volumes(str(path))
     assert dock.viewer.add_labels(data, **arguments).contour == 1
     assert dock.viewer.add_labels(np.zeros((5, 30, 40), np.uint8)).contour == 0
+
+
+def test_nothing_is_cut_in_a_narrow_dock(make_shown_dock: Any, core: Any, run: Any, qtbot: Any) -> None:
+    """Of a CT, which has more rows than other pictures, below a bar that scrolls."""
+    dock = make_shown_dock(core.calls)
+    dock.models.refresh()
+    axes = {"axis_labels": ("z", "y", "x"), "units": ("mm",) * 3, "scale": (3, 1, 2)}
+    dock.viewer.add_image(np.stack([blobs() - 1000.0] * 3), name="scan", **axes)
+    run(dock)
+    dock.segment.picture.change.click()
+    window, panel = dock.viewer.window._qt_window, dock.segment
+    (outer,) = (one for one in window.findChildren(QDockWidget) if one.isAncestorOf(dock))
+    for theme in ("dark", "light"):
+        dock.viewer.theme = theme
+        window.resize(1280, 720)
+        window.resizeDocks([outer], [NARROWEST], Qt.Orientation.Horizontal)
+        qtbot.waitUntil(lambda: abs(dock.width() - NARROWEST) < 3, timeout=WAIT * 1000)
+        qtbot.waitUntil(lambda: panel.width() <= panel.parentWidget().width(), timeout=6000)
+    assert not panel.picture.window_row.isHidden()
+    assert not panel.slicing.link.isHidden()
+    assert not panel.results.box.volume.isHidden()

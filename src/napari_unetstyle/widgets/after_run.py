@@ -9,7 +9,6 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QCheckBox,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -99,11 +98,10 @@ class AfterRun(NamedBox):
         for part in (self.outline, self.fill):
             look.addWidget(part)
         look.addStretch()
-        look.addWidget(self.volume)
         look.addWidget(self.original)
-        buttons = QGridLayout()
-        for column, button in enumerate((self.table, self.save, self.copy)):
-            buttons.addWidget(button, 0, column)
+        buttons = QHBoxLayout()  # where there is no volume, the others take the room
+        for button in (self.table, self.volume, self.save, self.copy):
+            buttons.addWidget(button, button is not self.volume)
         self.cleaning = QWidget()
         cleaning = QVBoxLayout(self.cleaning)
         cleaning.setContentsMargins(12, 0, 0, 0)

@@ -27,7 +27,7 @@ class AxesEditor(QWidget):
         self.pixel_size = self._size_box()
         self.row_step, self.slice_step = self._size_box(), self._size_box()
         self.unit = combo()
-        self.unit.setMinimumContentsLength(4)
+        self.unit.setMinimumContentsLength(2)
         for words, unit in _UNITS:
             self.unit.addItem(words, unit)
         self.use = QPushButton("use")
@@ -46,7 +46,7 @@ class AxesEditor(QWidget):
         box = NumberBox()
         box.setDecimals(4)
         box.setRange(1e-4, 1e5)
-        box.setMinimumWidth(90)
+        box.setMinimumWidth(78)
         box.setStepType(NumberBox.StepType.AdaptiveDecimalStepType)
         return box
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_unetstyle.core.imaging.image import Image
 
@@ -17,7 +17,8 @@ MODALITY = "modality"  # in a layer's metadata
 WINDOWS = {"bone": (400, 1800), "lung": (-600, 1500), "soft tissue": (40, 400), "brain": (40, 80)}
 """Center and width in Hounsfield units."""
 
-_TIGHT = "padding: 2px 4px; min-width: 0"  # four have to fit beside the name of the row
+_TIGHT = "padding: 2px 4px; min-width: 0"
+_COLUMNS = 2  # four beside the name of the row were cut in a narrow dock
 _AIR = -900  # HU; what is around a patient has less, and no other kind of picture has values like it
 _LOOKED_AT = 10**5  # voxels
 
@@ -29,16 +30,16 @@ class CtWindow(QWidget):
         super().__init__(parent)
         self._layer: napari.layers.Image | None = None
         self.buttons: dict[str, QPushButton] = {}
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        for name, (center, width) in WINDOWS.items():
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(2)
+        for i, (name, (center, width)) in enumerate(WINDOWS.items()):
             button = self.buttons[name] = QPushButton(name)
             button.setStyleSheet(_TIGHT)
             button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             button.setToolTip(f"Center {center} HU, width {width} HU")
             button.clicked.connect(lambda _=False, name=name: self._show(name))
-            row.addWidget(button)
+            grid.addWidget(button, *divmod(i, _COLUMNS))
 
     def show_for(self, layer: napari.layers.Image | None) -> None:
         """Follow another layer."""

@@ -41,11 +41,10 @@ class Slicing(QWidget):
         self.link = QCheckBox("objects go on from slice to slice")
         self.link.setToolTip("Objects of neighboring slices that overlap are one object, with one number")
         self._directions = named("Slices", self.direction)
-        self._linked = named("", self.link)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._directions)
-        layout.addWidget(self._linked)
+        layout.addWidget(self.link)  # beside no name: its words fill a narrow dock
         self.direction.currentIndexChanged.connect(self.changed)
         self.link.toggled.connect(self.changed)
 
@@ -55,7 +54,7 @@ class Slicing(QWidget):
         self._is_offered = is_volume and spec is not None and spec.network.spatial_dims == 2
         self._directions.setVisible(where in _WHOLE)
         is_one = where in _WHOLE and self.direction.currentData() == "all"  # the volume is decided as one
-        self._linked.setVisible(output == "objects" and not is_one)
+        self.link.setVisible(output == "objects" and not is_one)
         self.setVisible(self._is_offered and where in (*_WHOLE, RANGE))
 
     def applied(self, options: SegmentOptions, image: Image, where: str) -> SegmentOptions:
