@@ -56,8 +56,8 @@ def stain(seed: int = 0) -> Any:
 
 
 @pytest.fixture
-def dock(make_dock: Any) -> Any:
-    dock = make_dock()
+def dock(make_windowless_dock: Any) -> Any:
+    dock = make_windowless_dock()
     dock.tabs.setCurrentIndex(TAB)
     return dock
 

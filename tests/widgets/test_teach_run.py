@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -145,7 +146,13 @@ def teacher() -> Any:
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qtbot: Any, tmp_path: Any) -> Any:
+def in_window() -> bool:
+    """Whether the test needs napari's own window."""
+    return False
+
+
+@pytest.fixture
+def dock(request: Any, core: FakeCore, teacher: Teacher, run: Any, qtbot: Any, tmp_path: Any, in_window: bool) -> Any:
     """A picture, segmented."""
     calls = core.calls
 
@@ -165,9 +172,12 @@ def dock(make_napari_viewer: Any, core: FakeCore, teacher: Teacher, run: Any, qt
     own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
     own["iter_try_styles"] = iter_try_styles
     calls = CoreCalls(**replaced | own | {"store": lambda _: teacher.store})
-    viewer = make_napari_viewer()
+    viewer = request.getfixturevalue("make_napari_viewer")() if in_window else ViewerModel()
     dock = MainDock(viewer, calls)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    if in_window:
+        viewer.window.add_dock_widget(dock, name="UNet", area="right")
+    else:
+        qtbot.addWidget(dock)
     dock.viewer = viewer
     dock.models.refresh()
     tifffile.imwrite(tmp_path / "slide7.tif", blobs())
@@ -338,6 +348,7 @@ def test_labels_of_an_earlier_day_come_back_better_too(dock, teacher, click, qtb
     assert (np.asarray(opened.layer.data) == 77).any()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
     window = dock.viewer.window._qt_window
     window.resize(900, 520)
@@ -349,6 +360,7 @@ def test_what_came_of_it_is_in_sight_in_a_low_window(dock, click, qtbot):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("in_window", [True])
 def test_the_button_that_flips_stays_under_the_mouse_in_a_low_window(dock, click, qtbot):
     window = dock.viewer.window._qt_window
     window.resize(1200, 640)
@@ -460,6 +472,7 @@ def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teac
     assert "stays among your models" in dock.teach.run.box.verdict.text()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_one_key_flips_old_and_new_in_a_window_with_two_docks(dock, core, click, qtbot):
     old = painted(dock, qtbot)
     taught(dock, click, qtbot)
@@ -651,6 +664,7 @@ def test_a_model_that_there_is_no_room_for_can_be_used_later(dock, teacher, clic
 
 
 @pytest.mark.parametrize("end", ["stop", "close"])
+@pytest.mark.parametrize("in_window", [True])
 def test_what_the_disk_refuses_can_be_given_up(dock, teacher, click, qtbot, end):
     teacher.full = 10**6
     painted(dock, qtbot)
@@ -668,6 +682,7 @@ def test_what_the_disk_refuses_can_be_given_up(dock, teacher, click, qtbot, end)
         qtbot.waitUntil(lambda: not job.is_alive, timeout=WAIT * 1000)
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_giving_up_changes_nothing(dock, teacher, click, qtbot):
     labels = painted(dock, qtbot)
     before = np.asarray(labels.data).copy()
@@ -693,6 +708,7 @@ def test_an_error_is_a_row_and_teaching_can_be_tried_again(dock, teacher, click,
     assert not dock.teach.run.box.isHidden()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_closing_the_dock_while_it_teaches_leaves_nothing_running(dock, teacher, click, qtbot):
     painted(dock, qtbot)
     teacher.steps = 10**6
@@ -704,6 +720,7 @@ def test_closing_the_dock_while_it_teaches_leaves_nothing_running(dock, teacher,
     assert teacher.done <= at + 1
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_the_score_is_a_curve(dock, teacher, click, qtbot):
     painted(dock, qtbot)
     taught(dock, click, qtbot)
@@ -803,6 +820,7 @@ def test_use_in_teach_brings_the_pictures_there(dock, click, tick, qtbot):
     assert dock.teach.run.also.pictures.ticked == [other]
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_fixes_against_what_the_model_was_sure_of_are_shown_before_they_are_learned(
     dock, teacher, click, qtbot, monkeypatch
 ):
@@ -851,6 +869,7 @@ def test_pressing_teach_again_teaches(dock, teacher, click, qtbot, monkeypatch):
     assert dock.teach.run.doubts.isHidden()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_what_it_has_come_to_is_seen_while_it_learns(dock, teacher, core, click, tick, qtbot, monkeypatch):
     monkeypatch.setattr(live_preview, "EVERY", 0.0)
     monkeypatch.setattr(live_preview, "SHARE", 1.0)
@@ -904,6 +923,7 @@ def test_a_look_that_fails_or_is_dear_does_not_hold_up_the_teaching():
     assert sight.problem
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ(dock, teacher, click, qtbot):
     was, now = ([(Counts(100, 100, both),) for both in dice] for dice in ((70, 70, 70), (71, 95, 60)))
     teacher.comparison = Comparison(Scores(tuple(was), ((0.93,),)), Scores(tuple(now), ((0.93,),)))
@@ -931,6 +951,7 @@ def test_details_say_how_it_was_taught_and_go_to_the_places_where_the_two_differ
     assert run.spot.drawing.outlines is None
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_all_places_that_were_held_out_are_framed_while_the_box_is_seen(dock, click, qtbot):
     window = dock.viewer.window._qt_window
     window.show()
@@ -953,6 +974,7 @@ def test_all_places_that_were_held_out_are_framed_while_the_box_is_seen(dock, cl
 
 
 @pytest.mark.screen
+@pytest.mark.parametrize("in_window", [True])
 def test_the_frames_of_places_are_seen_on_the_canvas(dock, click, qtbot):
     window = dock.viewer.window._qt_window
     window.show()
