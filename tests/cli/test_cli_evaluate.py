@@ -167,6 +167,32 @@ def test_another_grid_is_refused(
     assert "Note" not in alike.err
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("stated", [[], ["--spacing", "3,0.5,0.5", "--unit", "mm"]], ids=["as the files say", "stated"])
+@pytest.mark.parametrize(("order", "flip"), [((0, 1, 2), (False, True, True)), ((2, 0, 1), (True, False, True))])
+def test_a_mask_stored_another_way_round_has_the_same_scores(
+    order: tuple[int, ...], flip: tuple[bool, ...], stated: list[str], suffix: str,
+    shell: Shell, scans: tuple[Path, Path], tmp_path: Path,
+) -> None:  # fmt: skip
+    image = read_image(scans[0])
+    turned = np.flip(np.asarray(image.array).transpose(order), [axis for axis in range(3) if flip[axis]])
+    place = image.geometry.turned(image.label_shape, order, flip)
+    write_labels(tmp_path / f"other{suffix}", turned, axes="ZYX", geometry=place)
+    expected = json.loads(shell("evaluate", *scans, "--json").out)
+    where = tmp_path / "where.nii.gz"
+    done = shell("evaluate", tmp_path / f"other{suffix}", scans[1], *stated, "--json", "--differences", where)
+    found = json.loads(done.out)
+    assert {**found, "prediction": ""} == {**expected, "prediction": ""}
+    assert [line for line in done.err.splitlines() if "another way round" in line] == done.err.splitlines()
+    assert "Z to the head, Y to the back and X to the left" in done.err
+    truth = read_image(scans[1])
+    differ = np.asarray(image.array) != np.asarray(truth.array)
+    np.testing.assert_array_equal(np.asarray(read_image(where).array) > 0, differ)
+    back = json.loads(shell("evaluate", scans[1], tmp_path / f"other{suffix}", "--json").out)
+    assert back["dice"] == expected["dice"]
+    assert back["hd95"] == expected["hd95"]
+
+
 def test_a_picture_in_the_place_of_the_truth_is_refused(shell: Shell, scans: tuple[Path, Path], tmp_path: Path) -> None:
     place = read_image(scans[1]).geometry
     write_labels(tmp_path / "scan.nii.gz", np.arange(2400).reshape(6, 20, 20), axes="ZYX", geometry=place)

@@ -11,8 +11,7 @@ import numpy as np
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry
 from napari_unetstyle.core.imaging.image import Image
-from napari_unetstyle.core.imaging.turn import Turn
-from napari_unetstyle.core.segmentation.compare import common_geometry
+from napari_unetstyle.core.segmentation.compare import along, common_geometry
 from napari_unetstyle.widgets.anatomy import LAID, names, turned
 from napari_unetstyle.widgets.label_layers import METADATA, class_colors, helper_metadata, is_helper
 from napari_unetstyle.widgets.layers import PLACE, Statement, image_from_layer, statement_of
@@ -64,7 +63,7 @@ class LabelPair:
             first, second = replace(first, axes=stated.axes), replace(second, axes=stated.axes)
             first, second = _sized(first, prediction), _sized(second, truth)
         judge = image_from_layer(truth, second)
-        pair = _along(image_from_layer(prediction, first), judge), judge
+        pair = along(image_from_layer(prediction, first), judge), judge
         is_known = all(image.geometry.is_anatomical for image in pair)
         try:
             geometry = common_geometry(*pair)
@@ -141,15 +140,6 @@ def add_differences(
         axis_labels=tuple(truth.axis_labels),
         **{name: getattr(truth, name) for name in PLACING},
     )
-
-
-def _along(image: Image, other: Image) -> Image:
-    """With its axes in the order and the directions of another's, if both say how they lie in a patient."""
-    place = image.geometry
-    if not (place.is_anatomical and other.geometry.is_anatomical and image.axes == other.axes == "ZYX"):
-        return image
-    turn = Turn.onto(place, other.geometry)
-    return replace(image, array=turn.seen(image.array), geometry=turn.place(place, image.array.shape))
 
 
 def _statement(layer: napari.layers.Labels) -> Statement:

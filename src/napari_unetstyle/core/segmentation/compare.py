@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, on_grid, on_one_grid
-from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.geometry import Geometry, in_words
 from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.metrics import Differences, iter_evaluate
 from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Steps
@@ -33,7 +34,7 @@ def read_label_pair(prediction: Path, truth: Path, axes: str | None = None) -> t
     """Two label files; where one has several levels, it is the one that has the pixels of the other, and that is noted.
 
     DICOM-SEG, which leaves out empty slices, comes onto the grid of the other one where its voxels lie on that; two of
-    them onto the smallest grid that holds both.
+    them onto the smallest grid that holds both. Then the first is turned :func:`along` the second.
 
     Raises
     ------
@@ -46,7 +47,39 @@ def read_label_pair(prediction: Path, truth: Path, axes: str | None = None) -> t
     if first.label_shape != second.label_shape:
         first = _level_like(second, first, prediction)
         second = _level_like(first, second, truth)
-    return _on_one_grid(first, second, is_segmentation(prediction), is_segmentation(truth))
+    first, second = _on_one_grid(first, second, is_segmentation(prediction), is_segmentation(truth))
+    return along(first, second), second
+
+
+def along(prediction: Image, truth: Image) -> Image:
+    """Labels of which the voxels are those of the truth, stored another way round, as the truth is stored.
+
+    Axes are put in another order and reversed, nothing is resampled, and a note says so. Labels that do not lie on the
+    voxels of the truth then are left as they are.
+    """
+    places = prediction.geometry, truth.geometry
+    if prediction.label_axes != truth.label_axes or not all(place.orientation for place in places):
+        return prediction
+    turn = Turn.onto(*places)
+    turned = turn.image(prediction)
+    if turned is prediction or not _is_comparable(turned, truth):
+        return prediction
+    stored: Any = prediction.array
+    if prediction.axes == prediction.label_axes and hasattr(stored, "transpose"):  # dask's stay lazy
+        turned = replace(turned, array=turn.seen(stored), axes=prediction.axes)
+    note = (
+        "The prediction is stored another way round than the truth "
+        f"({in_words(places[0].orientation)}; the truth: {in_words(places[1].orientation)}) and was turned onto it."
+    )
+    return replace(turned, notes=(*turned.notes, note))
+
+
+def _is_comparable(prediction: Image, truth: Image) -> bool:
+    try:
+        common_geometry(prediction, truth)
+    except ImageError:
+        return False
+    return True
 
 
 def _on_one_grid(first: Image, second: Image, is_first_sparse: bool, is_second_sparse: bool) -> tuple[Image, Image]:
