@@ -17,6 +17,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+import zarr
 
 from napari_unetstyle.core import KeptStyle, ModelStore, StyleBank, read_image, run, segment, write_labels
 from napari_unetstyle.core.annotation.corrections import Correction
@@ -186,6 +187,36 @@ def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(model: Any, tmp_p
     written = [path for path in out.rglob("*") if path.is_file()]
     assert written
     assert {path.name: told(path) for path in written if told(path)} == {}
+
+
+def with_unit(path: Path, unit: str) -> Path:
+    """A volume of ones in a format whose units are free text."""
+    pixels = np.ones((3, 4, 5), np.uint8)
+    if path.name == "zarr":
+        units = [{"name": axis, "type": "space", "unit": unit} for axis in "zyx"]
+        scale = [{"type": "scale", "scale": [2.0, 0.5, 0.5]}]
+        group = zarr.create_group(path, zarr_format=2)
+        group.create_array("0", data=pixels)
+        level = {"path": "0", "coordinateTransformations": scale}
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": units, "datasets": [level]}]
+    elif path.suffix == ".nrrd":
+        fields = ["NRRD0005", "type: uint8", "dimension: 3", "sizes: 5 4 3", "encoding: raw", "spacings: 0.5 0.5 2"]
+        lines = [*fields, "kinds: domain domain domain", f'units: "{unit}" "{unit}" "{unit}"']
+        path.write_bytes("\n".join(lines).encode() + b"\n\n" + pixels.tobytes())
+    elif path.name == "ome.tif":
+        sizes = {f"PhysicalSize{axis}{end}": value for axis in "XYZ" for end, value in (("", 0.5), ("Unit", unit))}
+        tifffile.imwrite(path, pixels, ome=True, metadata={"axes": "ZYX", **sizes})
+    else:
+        more = {"metadata": {"axes": "ZYX", "unit": unit, "spacing": 2.0}}
+        tifffile.imwrite(path, pixels, imagej=True, resolution=(2, 2), **more)
+    return path
+
+
+@pytest.mark.parametrize("name", ["zarr", "a.nrrd", "ome.tif", "imagej.tif"])
+def test_an_unknown_unit_is_not_quoted(name: str, tmp_path: Path) -> None:
+    image = read_image(with_unit(tmp_path / name, "canary nominata"), "ZYX")
+    assert [note for note in image.notes if "unit" in note] == list(image.notes) != []
+    assert [word for word in CANARIES if word in repr(image).lower()] == []
 
 
 @pytest.mark.parametrize("first", ["screenshot", "report"])

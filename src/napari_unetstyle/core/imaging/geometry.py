@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_unetstyle.core.errors import ImageError
 
 UNITS = {"px": "pixel", "um": "micrometer", "mm": "millimeter"}
+UNKNOWN_UNIT = "The pixel size is stored in an unknown unit and was not taken."  # free text, so it is not quoted
 _ALIASES = {
     "": "px", "pixel": "px", "pixels": "px", "px": "px",
     "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",

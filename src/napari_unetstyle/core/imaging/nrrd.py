@@ -317,8 +317,8 @@ def _unit(names: list[str], *, is_anatomical: bool) -> tuple[list[float], str, t
         return [factor * (1e3 if unit == "um" != one else 1) for factor, one in known], unit, ()
     if is_anatomical and not stated:
         return [1.0] * len(names), "mm", ()
-    note = f"The unit of the file's pixel size is not known ({' and '.join(stated) or 'none'}); it was taken to be"
-    return [1.0] * len(names), "mm", (f"{note} millimeters.",)
+    lacks = "has a unit that is not known" if stated else "has no unit"
+    return [1.0] * len(names), "mm", (f"The file's pixel size {lacks}; it was taken to be millimeters.",)
 
 
 def _dtype(path: Path, fields: Fields) -> np.dtype[Any]:

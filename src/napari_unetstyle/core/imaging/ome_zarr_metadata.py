@@ -129,8 +129,7 @@ class Multiscale:
         try:
             each = [geo.in_known_unit((1.0,), self.units[i]) for i in spatial]
         except ImageError:
-            names = " and ".join(sorted({self.units[i] for i in spatial if self.units[i]}))
-            return factors, "px", (f"The pixel size is stored in an unknown unit ({names}) and was not taken.",)
+            return factors, "px", (geo.UNKNOWN_UNIT,)
         named = {one.unit for one in each}
         if "px" in named:
             has_size = any(self.levels[0].scale[i] != 1 for i in spatial)

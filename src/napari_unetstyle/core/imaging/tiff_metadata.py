@@ -51,8 +51,7 @@ def _physical(sizes: _Sizes, spatial: str) -> _Found:
     try:
         each = [geo.in_known_unit((usable[axis][0],), usable[axis][1]) for axis in spatial]
     except ImageError:
-        units = " and ".join(sorted({unit for _, unit in usable.values()}))
-        return geo.unknown(len(spatial)), (f"The pixel size is stored in an unknown unit ({units}) and was not taken.",)
+        return geo.unknown(len(spatial)), (geo.UNKNOWN_UNIT,)
     named = {one.unit for one in each}
     if "px" in named:
         return geo.unknown(len(spatial)), ()
