@@ -91,6 +91,27 @@ def test_voxels_keep_their_place(place: Geometry, order: list[int], is_enhanced:
     assert same(back, labeled(labels, image.geometry))
 
 
+@pytest.mark.parametrize("series", [1, 2])
+def test_labels_of_one_time_of_a_multi_frame_file_refer_to_its_frames(series: int, tmp_path: Path, volume: Any) -> None:
+    ds = made.enhanced(np.concatenate([volume, volume + 1]), PLACE, order=[5, 0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10])
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        content = group.FrameContentSequence[0]
+        number = content.DimensionIndexValues[1] - 1
+        content.DimensionIndexValues = [1 + number // 6, 1 + number % 6]
+        group.PlanePositionSequence[0].ImagePositionPatient = made.decimals(made.place_of_slice(PLACE, number % 6))
+    folder = made.write(tmp_path / "in", [ds])
+    image = dicom.read_series(folder, series)
+    labels = labels_like(image.array)
+    path = write_segmentation(tmp_path / "seg.dcm", labels, image.geometry, SEGMENTS, folder, series=series)
+    assert same(world_of(path), labeled(labels, image.geometry))
+    for group in pydicom.dcmread(path).PerFrameFunctionalGroupsSequence:
+        (source,) = group.DerivationImageSequence[0].SourceImageSequence
+        meant = ds.PerFrameFunctionalGroupsSequence[int(source.ReferencedFrameNumber) - 1]
+        assert meant.FrameContentSequence[0].DimensionIndexValues[0] == series
+        places = [one.PlanePositionSequence[0].ImagePositionPatient for one in (meant, group)]
+        np.testing.assert_allclose(*np.array(places, float), atol=1e-6)
+
+
 def test_labels_in_the_folder_of_their_series_are_left_out(tmp_path: Path, volume: Any) -> None:
     place = Geometry(spacing=(3.0, 1.0, 1.0), unit="mm", is_anatomical=True)
     folder = made.write_volume(tmp_path, volume, place)

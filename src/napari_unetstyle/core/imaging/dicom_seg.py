@@ -109,6 +109,7 @@ def write_segmentation(
     with unheard("pydicom"):
         segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
         _state_distance(segmentation, stack)
+        _refer_to(segmentation, frames)
         with atomic_path(path, masks.nbytes) as temporary:
             segmentation.save_as(temporary)
     return path
@@ -164,8 +165,11 @@ def _check_segments(path: Path, labels: NDArray[Any], segments: Sequence[Segment
 # The source ------------------------------------------------------------------------------------------------------
 
 
-def _headers(stack: Stack) -> tuple[list[Any], int]:
-    """Whole headers of the source files, in the order of the slices; and the number of frames of a multi-frame file."""
+def _headers(stack: Stack) -> tuple[list[Any], list[int]]:
+    """Whole headers of the source files, in the order of the slices; and which frames of a multi-frame file are used.
+
+    As highdicom takes all frames of a file, its header is that of a file with those alone: others are of another time.
+    """
     import pydicom
 
     headers = []
@@ -180,19 +184,32 @@ def _headers(stack: Stack) -> tuple[list[Any], int]:
         if stored.frames == 1 and "SliceThickness" not in header:
             header.SliceThickness = None  # not known, as the standard allows
         headers.append(header)
-    frames = stack.planes[0].stored.frames
     if len(headers) > 1 and any(plane.stored.frames > 1 for plane in stack.planes):
         raise OutputError("The series lies in several files of several frames, which DICOM-SEG cannot refer to here.")
+    if stack.planes[0].stored.frames == 1:
+        return headers, []
+    frames, (header,) = sorted(plane.frame for plane in stack.planes), headers
+    header.NumberOfFrames = len(frames)
+    header.PerFrameFunctionalGroupsSequence = [header.PerFrameFunctionalGroupsSequence[frame] for frame in frames]
     return headers, frames
 
 
-def _on_frames(labels: NDArray[Any], stack: Stack, frames: int) -> NDArray[Any]:
-    """Labels in the order of the source's frames: those of a multi-frame file may be in any, and more than are used."""
-    if frames == 1:
+def _on_frames(labels: NDArray[Any], stack: Stack, frames: list[int]) -> NDArray[Any]:
+    """Labels in the order of the source's frames, which those of a multi-frame file may be in whatever way."""
+    if not frames:
         return labels
-    ordered = np.zeros((frames, *labels.shape[1:]), labels.dtype)
-    ordered[[plane.frame for plane in stack.planes]] = labels
-    return ordered
+    return labels[np.argsort([plane.frame for plane in stack.planes])]
+
+
+def _refer_to(segmentation: Any, frames: list[int]) -> None:
+    """Refer to frames by their numbers in the source's file, in place of those among the ones that are used."""
+    if not frames:
+        return
+    groups = segmentation.get("PerFrameFunctionalGroupsSequence", ())
+    derivations = [derivation for group in groups for derivation in group.get("DerivationImageSequence", ())]
+    images = {id(image): image for derivation in derivations for image in derivation.SourceImageSequence}
+    for image in images.values():  # which frames of several segments share
+        image.ReferencedFrameNumber = 1 + frames[image.ReferencedFrameNumber - 1]
 
 
 # The segmentation ------------------------------------------------------------------------------------------------
