@@ -384,6 +384,60 @@ def test_other_voxels_under_the_same_header_do_it_again(suffix: str, tmp_path: P
         np.testing.assert_array_equal(np.asarray(read_image(status.labels).array), found)
 
 
+def ome_xml(images: Sequence[str], number: int, *, told_by: int | None = None) -> str:
+    """OME-XML of pictures of three times, each described by its TiffData, in the file of a number."""
+    root = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    if told_by is not None and told_by != number:
+        return (
+            f'{root} UUID="urn:uuid:{number}"><BinaryOnly MetadataFile="t{told_by}" UUID="urn:uuid:{told_by}"/></OME>'
+        )
+    sizes = 'DimensionOrder="XYZTC" Type="uint8" SizeX="40" SizeY="32" SizeZ="1" SizeC="1" PhysicalSizeX="0.5"'
+    pixels = f'<Pixels ID="P" {sizes} PhysicalSizeY="0.5" SizeT="3">'
+    described = "".join(f'<Image ID="I{i}">{pixels}{data}</Pixels></Image>' for i, data in enumerate(images))
+    return f'{root} UUID="urn:uuid:{number}">{described}</OME>'
+
+
+def ome_plane(name: str, number: int, ifd: int, time: int) -> str:
+    uuid = f'<UUID FileName="{name}">urn:uuid:{number}</UUID>'
+    return f'<TiffData IFD="{ifd}" FirstT="{time}" PlaneCount="1">{uuid}</TiffData>'
+
+
+@pytest.mark.parametrize("told_by", [None, 1])
+def test_ome_tiff_in_several_files_is_one_picture(told_by: int | None, tmp_path: Path, model: Model) -> None:
+    names = [f"t{i}.ome.tif" for i in range(3)]
+    xml = "".join(ome_plane(name, i, 0, i) for i, name in enumerate(names))
+
+    def write(number: int, seed: int) -> None:
+        plane = np.random.default_rng(seed).integers(0, 255, (32, 40), np.uint8)
+        tifffile.imwrite(
+            tmp_path / "in" / names[number], plane, description=ome_xml([xml], number, told_by=told_by), metadata=None
+        )
+
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        write(i, i)
+    picture = tmp_path / "in" / names[told_by or 0]
+    (status,) = done([tmp_path / "in"], tmp_path / "out", model).pictures
+    assert (status.state, status.name) == ("done", picture.name)
+    np.testing.assert_array_equal(np.asarray(read_image(status.labels).array), segment(picture, model).labels)
+    assert set(states(done([tmp_path / "in"], tmp_path / "out", model)).values()) == {"skipped"}
+    write(2, 9)
+    assert set(states(done([tmp_path / "in"], tmp_path / "out", model)).values()) == {"done"}
+
+
+def test_each_position_of_an_ome_tiff_in_several_files_is_a_picture_of_its_own(tmp_path: Path) -> None:
+    names = [f"Pos{i}.ome.tif" for i in range(2)]
+    images = ["".join(ome_plane(name, i, t, t) for t in range(3)) for i, name in enumerate(names)]
+    for i, name in enumerate(names):
+        planes = np.full((3, 32, 40), i + 1, np.uint8)
+        more: dict[str, Any] = {"photometric": "minisblack", **({"compression": "zlib"} if i else {})}
+        tifffile.imwrite(tmp_path / name, planes, description=ome_xml(images, i), metadata=None, **more)
+    for i, name in enumerate(names):
+        image = read_image(tmp_path / name)
+        assert (image.axes, np.unique(np.asarray(image.array)).tolist(), image.notes) == ("TYX", [i + 1], ())
+    assert [entry.name for entry in find_entries([tmp_path], tmp_path / "out")] == names
+
+
 def test_another_look_under_the_same_name_does_it_again(
     slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

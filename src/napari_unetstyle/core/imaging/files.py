@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -19,11 +20,12 @@ from napari_unetstyle.core.imaging.levels import LevelGrid
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, opened_picture, read_ome_zarr
 from napari_unetstyle.core.imaging.payload import first_bytes
 from napari_unetstyle.core.imaging.raster import JPEG, PNG, read_raster
-from napari_unetstyle.core.imaging.tiff import is_tiff, read_tiff, tiff_levels
+from napari_unetstyle.core.imaging.tiff import is_tiff, read_tiff, tiff_files, tiff_levels
 
 Reader = Callable[[Path, str | None], Image]
 
 TIFFS = (".tif", ".tiff", ".btf")
+OME = (".ome.tif", ".ome.tiff")
 SLIDES = (".svs", ".ndpi", *slides.SUFFIXES)
 SUFFIXES = (*TIFFS, ".png", ".jpg", ".jpeg", *SLIDES, *medical.SUFFIXES, *dicom.SUFFIXES)
 
@@ -114,10 +116,14 @@ def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:
 def files_of(path: Path) -> list[Path]:
     """The files of a picture: all that its folder holds, or itself and those that its pixels lie in besides.
 
-    These are the voxels that a header names (``.mhd``, ``.nhdr``), and the folder of a slide ``.mrxs``.
+    These are the voxels that a header names (``.mhd``, ``.nhdr``), the folder of a slide ``.mrxs``, and the files of an
+    OME-TIFF that lies in several.
     """
     if path.is_dir():
         return [file for file in path.rglob("*") if file.is_file()]
+    if path.name.lower().endswith(OME):
+        with contextlib.suppress(ImageFileError):  # what is damaged is told when it is read
+            return tiff_files(path)
     apart = medical.voxels_apart(path) if path.name.lower().endswith((".mhd", ".nhdr")) else None
     photos = sorted(path.with_suffix("").rglob("*")) if slides.is_slide(path) else []
     return [path, *([] if apart is None else [apart]), *(file for file in photos if file.is_file())]

@@ -107,10 +107,38 @@ def tiff_levels(path: Path) -> tuple[LevelGrid, ...]:
 
     def read() -> tuple[LevelGrid, ...]:
         with tifffile.TiffFile(path) as tiff:
-            return _grids(_levels(tiff.series[0]))
+            return _grids(_levels(_own_series(tiff)[0]))
 
     check_structure(path)
     return _guarded(path, read)
+
+
+def tiff_files(path: Path) -> list[Path]:
+    """The files that the first picture of a TIFF file lies in, by name: those of OME-TIFF may be several.
+
+    Raises
+    ------
+    ImageFileError
+        If the file is damaged.
+    """
+    import tifffile
+
+    def read() -> list[Path]:
+        with tifffile.TiffFile(path) as tiff:
+            series = _own_series(tiff)[0]
+        names = {path.name} | (_names(series) if series.kind == "ome" else set())
+        return [path.with_name(name) for name in sorted(names)]
+
+    return _guarded(path, read)
+
+
+def _own_series(tiff: Any) -> list[Any]:
+    """The pictures that lie in a file, at least in part: OME-XML may tell of those of other files, too."""
+    return [s for s in tiff.series if s.kind != "ome" or tiff.filename in _names(s)] or list(tiff.series)
+
+
+def _names(series: Any) -> set[str]:
+    return {page.parent.filename for page in series if page is not None}
 
 
 def _levels(series: Any) -> list[Any]:
@@ -138,7 +166,8 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
+        own = _own_series(tiff)
+        series = own[0]
         _check_series(tiff, series, directories, path)
         is_stated = axes is not None and len(axes) == len(series.axes)  # of what is stored, without those of length 1
         is_plain = is_stated or len(series.levels) > 1
@@ -154,8 +183,8 @@ def _read(path: Path, axes: str | None, directories: int, level: int) -> Image:
             raise OptionError(f"{path} has no level {level}: it has {only}. Give one of them, or leave it out.")
         if level:
             place = grids[level].geometry(place, letters)
-        if len(tiff.series) > 1 and series.kind not in _SLIDES:  # whose others are the label and a photo of the glass
-            notes = (*notes, f"The file holds {len(tiff.series)} pictures; the first was taken.")
+        if len(own) > 1 and series.kind not in _SLIDES:  # whose others are the label and a photo of the glass
+            notes = (*notes, f"The file holds {len(own)} pictures; the first was taken.")
         notes = (*notes, *_color_notes(series.keyframe.photometric, path, is_imagej=tiff.is_imagej))
         overview = None
         if series.kind in _SLIDES and len(levels) > 1 and letters == "YXC" and series.dtype == np.uint8:
@@ -195,7 +224,7 @@ class TiffBlocks(LazyArray):
         self._path = path
         opened = tifffile.TiffFile(path)
         weakref.finalize(self, opened.close)
-        series = opened.series[0]
+        series = _own_series(opened)[0]
         for page in filter(_may_crash, _pages(series.levels[level])):
             _set_apart(page)
         _guard_decoder(series.levels[level])
@@ -369,7 +398,7 @@ def _whole(path: str, level: int) -> NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        return _decoded(tiff.series[0].levels[level])
+        return _decoded(_own_series(tiff)[0].levels[level])
 
 
 def _decoded(series: Any) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging import dicom
 from napari_unetstyle.core.imaging.dicom import volume_folders
-from napari_unetstyle.core.imaging.files import SUFFIXES, is_image_file
+from napari_unetstyle.core.imaging.files import OME, SUFFIXES, files_of, is_image_file
 from napari_unetstyle.core.imaging.medical import medical_suffix
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, zarr_stem
 
@@ -83,7 +83,19 @@ def find_pictures(inputs: Sequence[Path], out: Path | None = None) -> list[tuple
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
-    return sorted(pairs.values(), key=lambda pair: pair[1])
+    return _without_parts(sorted(pairs.values(), key=lambda pair: pair[1]))
+
+
+def _without_parts(pairs: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """OME-TIFF that lies in several files once, under the name of the first one that tells of all."""
+    files = {path: {_whole(file) for file in files_of(path)} for path, _ in pairs if path.name.lower().endswith(OME)}
+    seen: set[Path] = set()
+    parts: set[Path] = set()
+    for path in sorted(files, key=lambda path: -len(files[path])):  # those that tell of the most first
+        if _whole(path) in seen:
+            parts.add(path)
+        seen |= files[path]
+    return [(path, name) for path, name in pairs if path not in parts]
 
 
 def _expanded(given: Path) -> list[Path]:
