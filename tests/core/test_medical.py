@@ -740,6 +740,46 @@ def test_voxels_beside_a_header_have_to_be_there(tmp_path: Path) -> None:
         read_image(path)
 
 
+MHD = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementSpacing = 1 1 1\nBinaryData = True\n"
+NHDR = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nendian: little\nencoding: raw\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "before", "dtype"),
+    [
+        ("x.nrrd", NHDR + "byte skip: -1\n\n", 0, "<i2"),
+        ("x.nhdr", NHDR + "byte skip: -1\ndata file: x.raw\n", 0, "<i2"),
+        ("x.nhdr", NHDR + "byte skip: 8\ndata file: x.raw\n", 8, "<i2"),
+        ("x.mhd", MHD + "ElementType = MET_SHORT\nHeaderSize = -1\nElementDataFile = x.raw\n", 0, "<i2"),
+        ("x.mha", MHD + "ElementType = MET_SHORT\nHeaderSize = -1\nElementDataFile = LOCAL\n", 0, "<i2"),
+        ("x.mha", MHD + "ElementType = MET_LONG\nElementDataFile = LOCAL\n", 0, "<i4"),
+        ("x.mha", MHD + "ElementType = MET_ULONG\nElementDataFile = LOCAL\n", 0, "<u4"),
+    ],
+)
+def test_voxels_start_where_simpleitk_has_them(name: str, header: str, before: int, dtype: str, tmp_path: Path) -> None:
+    path, array = tmp_path / name, np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    is_local = "x.raw" not in header
+    path.write_bytes(header.encode())
+    with (path if is_local else tmp_path / "x.raw").open("ab") as file:
+        file.write(bytes(before) + array.tobytes())
+    expected = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    np.testing.assert_array_equal(expected, array)
+    axes = "ZYX"
+    found = np.asarray(read_image(path, axes).array)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
+    voxels = path if is_local else tmp_path / "x.raw"
+    whole_file = voxels.read_bytes()
+    voxels.write_bytes(whole_file[:-2])
+    with pytest.raises(ImageFileError):
+        read_image(path, axes)
+    if "-1" in header:  # what comes before is not known, so that a file that was cut off could not be told
+        cut = len(whole_file) - array.nbytes
+        voxels.write_bytes(whole_file[:cut] + bytes(8) + whole_file[cut:])
+        with pytest.raises(ImageFileError, match="Write 8 in place of -1"):
+            read_image(path, axes)
+
+
 @pytest.mark.parametrize("line", ["encoding: bzip2", "encoding: hex", "line skip: 3", "type: block", "sizes: 4 3 x"])
 def test_an_nrrd_of_an_unknown_kind_is_refused(line: str, tmp_path: Path) -> None:
     path = nrrd(tmp_path / "x.nrrd", "dimension: 3", "sizes: 4 3 2", "kinds: domain domain domain", line)

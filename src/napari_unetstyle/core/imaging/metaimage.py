@@ -17,6 +17,7 @@ from napari_unetstyle.core.imaging.volume_header import (
     VolumeHeader,
     believed,
     beside,
+    check_nothing_before,
     check_sizes,
     kept_text,
     own_info,
@@ -25,7 +26,8 @@ from napari_unetstyle.core.imaging.volume_header import (
 _FIRST = re.compile(rb"\s*(ObjectType|ObjectSubType|NDims|Comment|Name|BinaryData|TransformType)[ \t]*=")
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
-    "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
 _UNITS = {"": (1.0, "mm"), "mm": (1.0, "mm"), "cm": (10.0, "mm"), "um": (1.0, "um"), "m": (1e3, "mm")}
 _OWN = "napari-unetstyle"
@@ -71,12 +73,18 @@ def read_metaimage_header(path: Path) -> VolumeHeader:
     slope, intercept = (
         _number(path, fields, f"ElementToIntensityFunction{n}", d) for n, d in (("Slope", 1.0), ("Offset", 0.0))
     )
+    voxels, start = path if is_local else beside(path, data), offset if is_local else 0
+    size = math.prod(sizes) * channels * dtype.itemsize
+    if _number(path, fields, "HeaderSize", 0.0) == -1 and not is_compressed:
+        check_nothing_before(path, voxels, start, size)
+    else:
+        start = _offset(path, fields, start, is_local=is_local)
     return VolumeHeader(
-        path=path if is_local else beside(path, data),
+        path=voxels,
         sizes=sizes if channels == 1 else (channels, *sizes),
         letters=letters if channels == 1 else f"C{letters}",
         dtype=dtype,
-        offset=_offset(path, fields, offset if is_local else 0, is_local=is_local),
+        offset=start,
         encoding="zlib" if is_compressed else "raw",
         affine=affine,
         unit=unit,

@@ -19,6 +19,7 @@ from napari_unetstyle.core.imaging.volume_header import (
     VolumeHeader,
     believed,
     beside,
+    check_nothing_before,
     check_sizes,
     kept_text,
     own_info,
@@ -90,13 +91,19 @@ def read_nrrd_header(path: Path) -> VolumeHeader:
     if info.get("unit") == "px" and "space units" not in fields:
         unit, notes = "px", ()
     data = fields.get("data file", fields.get("datafile"))
+    voxels, start = (path, offset) if data is None else (beside(path, data), 0)
+    dtype, encoding, skip = _dtype(path, fields), _encoding(path, fields), _skip(path, fields)
+    if skip == -1 and encoding == "raw":
+        check_nothing_before(path, voxels, start, math.prod(sizes) * dtype.itemsize)
+    elif skip == -1 or (skip and encoding != "raw"):
+        raise ImageFileError(f"{path} skips bytes of compressed voxels, which is not supported. Save it plainly.")
     return VolumeHeader(
-        path=path if data is None else beside(path, data),
+        path=voxels,
         sizes=sizes,
         letters=letters,
-        dtype=_dtype(path, fields),
-        offset=_offset(path, fields, offset if data is None else 0),
-        encoding=_encoding(path, fields),
+        dtype=dtype,
+        offset=start + max(skip, 0),
+        encoding=encoding,
         affine=affine,
         unit=unit,
         is_anatomical=is_anatomical,
@@ -341,11 +348,14 @@ def _encoding(path: Path, fields: Fields) -> str:
     return _ENCODINGS[encoding]
 
 
-def _offset(path: Path, fields: Fields, offset: int) -> int:
-    skips = [fields.get(name, fields.get(name.replace(" ", ""), "0")) for name in ("line skip", "byte skip")]
-    if skips != ["0", "0"]:
-        raise ImageFileError(f"{path} skips lines or bytes before its voxels, which is not supported. Save it plainly.")
-    return offset
+def _skip(path: Path, fields: Fields) -> int:
+    """Bytes before the voxels; -1 if they are the last ones of the file."""
+    line, byte = (fields.get(name, fields.get(name.replace(" ", ""), "0")) for name in ("line skip", "byte skip"))
+    if line != "0" or not (byte == "-1" or (byte.isascii() and byte.isdecimal() and len(byte) < _DIGITS)):
+        raise ImageFileError(
+            f"{path} skips lines, or no number of bytes, before its voxels, which is not supported. Save it plainly."
+        )
+    return int(byte)
 
 
 def _segments(pairs: Fields) -> dict[str, Any]:

@@ -147,6 +147,22 @@ def _in_space(affine: Affine) -> Affine:
     return whole
 
 
+def check_nothing_before(header: Path, voxels: Path, offset: int, size: int) -> None:
+    """Take "the last bytes of the file" only where nothing else is there: else one that was cut off could not be told.
+
+    Raises
+    ------
+    ImageFileError
+        If more than `size` bytes come after `offset`.
+    """
+    stored = voxels.stat().st_size - offset if voxels.is_file() else size
+    if stored > size:
+        raise ImageFileError(
+            f"{header} does not say how many bytes come before its voxels (-1); {stored - size} do, if none of them "
+            f"are missing. Write {stored - size} in place of -1 if that is right, or save it as one file."
+        )
+
+
 def beside(header: Path, name: str) -> Path:
     """The file of voxels that a header names: in its own folder or below.
 
