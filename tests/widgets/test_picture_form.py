@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,15 @@ from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 
 from napari_unetstyle._sample_data import sample_folder
+from napari_unetstyle.core.imaging.files import read_image
+from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.image import Image
+from napari_unetstyle.widgets.label_pair import LabelPair
 from napari_unetstyle.widgets.main_dock import NARROWEST
+from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.summary import unbroken
+from napari_unetstyle.widgets.writers import write_volume
+from tests.core.geometry_for_tests import rotation
 from tests.widgets.fake_core import WAIT, blobs
 
 MS = WAIT * 1000
@@ -54,6 +62,110 @@ def test_a_layer_that_is_not_its_file_says_nothing_of_it(dock: Any) -> None:
     cut = dock.viewer.add_image(layer.data[:100], metadata={"path": layer.source.path})
     dock.segment.picture.choose(cut)
     assert unbroken("no pixel size") in dock.segment.picture.info.text()
+
+
+STATED = (2.5, 0.6, 0.6)
+SCANS = {
+    "no unit": {},
+    "another size": {"scale": (3, 0.5, 0.5), "units": ("um",) * 3},
+    "a file": Geometry(spacing=(3, 0.5, 0.5), unit="um"),
+    "a patient": Geometry(
+        spacing=(3, 0.5, 0.5), unit="mm", origin=(4, -5, 6), direction=rotation((1, 0.4, 0.2), 0.3), is_anatomical=True
+    ),
+}
+
+
+def add_scan(viewer: Any, how: Any) -> Any:
+    pixels = np.stack([blobs((40, 50), 2)] * 5)
+    if isinstance(how, dict):
+        return viewer.add_image(pixels, name="scan", **how)
+    data, arguments, _ = layer_data(Image(array=pixels, axes="ZYX", geometry=how, name="scan"))
+    return viewer.add_image(data, **arguments)
+
+
+def say_size(form: Any, click: Any, spacing: Any = STATED, unit: str = "mm") -> None:
+    click(form.change)
+    form.editor.unit.setCurrentIndex(form.editor.unit.findData(unit))
+    form.editor.slice_step.setValue(spacing[0])
+    form.editor.pixel_size.setValue(spacing[2])
+    click(form.editor.use)
+
+
+def saved_both_ways(dock: Any, layer: Any, folder: Path, qtbot: Any, suffix: str = ".nii.gz") -> list[Image]:
+    """Labels as the dock's Save and as File > Save write them."""
+    results, roads = dock.segment.results, [folder / f"{road}{suffix}" for road in ("dock", "menu")]
+    with qtbot.waitSignal(results._saving.done, timeout=MS):
+        results.save("volume", roads[0], results.output)
+    write_volume(str(roads[1]), *layer.as_layer_data_tuple()[:2])
+    return [read_image(road) for road in roads]
+
+
+@pytest.mark.parametrize("how", SCANS)
+def test_a_stated_size_is_in_every_file(
+    how: str, dock: Any, click: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", lambda: dock.viewer)
+    scan = add_scan(dock.viewer, SCANS[how])
+    grid = {name: getattr(scan, name) for name in ("scale", "translate", "units", "axis_labels")}
+    drawn = dock.viewer.add_labels(np.ones((5, 40, 50), np.uint8), name="drawn", **grid)
+    dock.segment.picture.choose(scan)
+    say_size(dock.segment.picture, click)
+    run(dock)
+    layer = dock.segment.results.output.layer
+    by_dock, by_menu = saved_both_ways(dock, layer, tmp_path, qtbot)
+    np.testing.assert_allclose(by_dock.geometry.in_unit("mm").spacing, STATED, rtol=1e-6)
+    np.testing.assert_allclose(by_menu.geometry.affine, by_dock.geometry.affine, atol=1e-6)
+    assert dock.segment.results.output.note == ""  # nobody moved it
+    if how != "a patient":  # such labels have asked for their place when they were drawn
+        assert LabelPair.of(drawn, layer).geometry.spacing == LabelPair.of(layer, drawn).geometry.spacing == STATED
+    write_volume(str(tmp_path / "drawn.nii.gz"), *drawn.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(
+        read_image(tmp_path / "drawn.nii.gz").geometry.affine, by_dock.geometry.affine, atol=1e-6
+    )
+    dock.viewer.layers.remove(scan)
+    write_volume(str(tmp_path / "alone.nii.gz"), *layer.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(
+        read_image(tmp_path / "alone.nii.gz").geometry.affine, by_dock.geometry.affine, atol=1e-6
+    )
+
+
+def test_stated_axes_are_in_every_file(
+    dock: Any, click: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", lambda: dock.viewer)
+    add_scan(dock.viewer, {})
+    form = dock.segment.picture
+    click(form.change)
+    form.editor.axes.setText("TYX")
+    form.editor.unit.setCurrentIndex(form.editor.unit.findData("um"))
+    form.editor.pixel_size.setValue(0.25)
+    click(form.editor.use)
+    run(dock)
+    for image in saved_both_ways(dock, dock.segment.results.output.layer, tmp_path, qtbot, ".tif"):
+        assert (image.axes, image.geometry.spacing, image.geometry.unit) == ("TYX", (0.25, 0.25), "um")
+
+
+@pytest.mark.parametrize("sample", ["nuclei-he.tif", "timelapse-two-channels.tif"])
+def test_what_the_file_says_is_in_every_file(
+    sample: str, dock: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", lambda: dock.viewer)
+    dock.viewer.open(sample_folder() / sample, plugin="napari")
+    run(dock)
+    by_dock, by_menu = saved_both_ways(dock, dock.segment.results.output.layer, tmp_path, qtbot, ".tif")
+    assert by_dock.geometry.spacing == (0.5, 0.5)
+    assert (by_menu.axes, by_menu.geometry) == (by_dock.axes, by_dock.geometry)
+
+
+def test_an_unknown_size_is_in_every_file(
+    dock: Any, click: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari.current_viewer", lambda: dock.viewer)
+    add_scan(dock.viewer, SCANS["a file"])
+    say_size(dock.segment.picture, click, unit="px")
+    run(dock)
+    for image in saved_both_ways(dock, dock.segment.results.output.layer, tmp_path, qtbot, ".tif"):
+        assert not image.geometry.is_physical
 
 
 def test_axes_that_cannot_be_are_refused_in_words(dock: Any, click: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import product
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
 from napari_unetstyle.widgets.layers import (
     PICTURE_ID,
     PLACE,
+    STATED,
     axes_of,
     is_along_own_axes,
     is_as_in_file,
@@ -59,6 +62,7 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
         place, (view, _) = placed_geometry(layer, axes), view_of(layer, axes)
     except ImageError:  # cut out and turned: labels of it lie nowhere, either, unless both are turned back
         return {_ONLY: layer.metadata[PLACE].get(PICTURE_ID), **files}
+    step = np.eye(len(view))
     if grid is not None:
         place = grid.geometry(place, axes)
         where = [axes.index(a) for a in place.axes]
@@ -68,8 +72,42 @@ def place_on(layer: napari.layers.Layer, axes: str, grid: LevelGrid | None) -> d
     own = layer.metadata[PLACE]
     shape = shape_in_space(layer, axes, 0 if grid is None else grid.index)
     picture = own.get(_PICTURE, own.get(PICTURE_ID))
-    laid = {LAID: own[LAID]} if LAID in own else {}
-    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: picture, _VIEW: view, **laid}, **files}
+    more = {LAID: own[LAID]} if LAID in own else {}
+    if STATED in own:
+        more[STATED] = own[STATED] @ step
+    return {PLACE: {**asdict(place), "shape": shape, _PICTURE: picture, _VIEW: view, **more}, **files}
+
+
+def keep_stated(layer: napari.layers.Layer, axes: str, place: Geometry, drawn: Iterable[napari.layers.Labels]) -> None:
+    """Keep in a picture, and in what was drawn on it by hand, the place that a person stated for it.
+
+    Parameters
+    ----------
+    layer, axes
+        The picture, and the axes of its data.
+    place
+        What was stated.
+    drawn
+        The open labels that no run has made.
+
+    Raises
+    ------
+    ImageError
+        If the picture is turned between space and other axes.
+    """
+    before, (view, unit) = kept_place(layer, axes), view_of(layer, axes)
+    if before is None and unit == "px" and not place.is_physical:
+        return
+    kept = layer.metadata[PLACE] if before is not None else {PICTURE_ID: uuid4().hex}
+    if STATED in kept or (before is not None and unit != "px" and is_as_in_file(layer, axes, before)):
+        view = _opened_view(kept, before or place, unit)
+    layer.metadata[PLACE] = {**kept, **asdict(place), "shape": shape_in_space(layer, axes), STATED: view}
+    for labels in drawn:
+        if _PICTURE not in labels.metadata.get(PLACE, {}):
+            with contextlib.suppress(ImageError):  # their place is asked for when they are saved
+                bind(labels, [layer])
+        elif labels.metadata[PLACE][_PICTURE] == layer.metadata[PLACE][PICTURE_ID] and _has_grid_of(labels, layer):
+            labels.metadata.update(place_on(layer, axes, None))
 
 
 def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.layers.Layer]) -> Geometry:
@@ -259,6 +297,8 @@ def _seen_on(labels: napari.layers.Layer, axes: str, picture: napari.layers.Laye
 
 def _opened_view(kept: dict[str, Any], place: Geometry, unit: str) -> NDArray[np.float64]:
     """How a picture is shown when it is opened: along its own axes, or laid on another one."""
+    if STATED in kept:
+        return np.array(kept[STATED])
     place = place.in_unit(unit) if unit != "px" else place
     view = np.diag([*place.spacing, 1.0])
     view[:-1, -1] = translate_of(place)

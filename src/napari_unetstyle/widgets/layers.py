@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PLACE, OVERVIEW = "unetstyle_place", "unetstyle_overview"
 PICTURE_ID = "id"
 """Of the place that a picture's metadata keep: labels know their picture by it."""
+STATED = "stated"
+"""Of the place that a layer keeps, where a person stated it: how the layer was shown when it was opened."""
 STYLE = "unetstyle_style"
 """Key of a layer's metadata; a layer that has it shows a restyled picture."""
 RESTYLED = "Of a restyled picture"
@@ -124,12 +126,14 @@ def kept_place(layer: napari.layers.Layer, axes: str) -> Geometry | None:
 def is_as_in_file(layer: napari.layers.Layer, axes: str, kept: Geometry) -> bool:
     """Whether the place in its file holds for a layer: not where a part was cut out of it.
 
-    The pixel size of a picture that lies in no patient is a person's to state by the layer's scale, too.
+    The pixel size of a picture that lies in no patient is a person's to state by the layer's scale and unit, too; what
+    was stated in words counts more.
     """
     if shape_in_space(layer, axes) != tuple(layer.metadata[PLACE]["shape"]):
         return False
     is_plain = not kept.is_anatomical and kept == replace(kept, direction=())
-    return not is_plain or not is_along_own_axes(view_of(layer, axes)[0])
+    view, unit = view_of(layer, axes)
+    return not is_plain or STATED in layer.metadata[PLACE] or unit == "px" or not is_along_own_axes(view)
 
 
 def shape_in_space(layer: napari.layers.Layer, axes: str, level: int = 0) -> tuple[int, ...]:

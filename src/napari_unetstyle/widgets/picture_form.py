@@ -213,10 +213,10 @@ class PictureForm(QWidget):
             return
         try:
             image_from_layer(layer, statement)
+            state(layer, statement, self._viewer.layers)
         except ImageError as error:
             self.editor.refuse(str(error))
             return
-        state(layer, statement)
         self.editor.hide()
         self.show_picture()
         self.changed.emit()
