@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_unetstyle.core.errors import ImageError
+from napari_unetstyle.widgets import scope
 from napari_unetstyle.widgets.summary import unbroken
 from tests.widgets.fake_core import WAIT, blobs
 
@@ -59,6 +60,27 @@ def test_one_click_from_sample_to_labels(make_dock: Any, click: Any, run: Any) -
     assert dock.segment.picture.info.text() == unbroken("512×512 · 0.5 µm/px")
     run(dock)
     assert labels_of(dock.viewer)[0].data.max() > 0
+
+
+def test_a_range_takes_the_slice_that_is_shown_where_one_is(make_windowless_dock: Any, click: Any) -> None:
+    dock = make_windowless_dock()
+    panel, dims = dock.segment, dock.viewer.dims
+    dock.viewer.add_image(np.zeros((9, 40, 50), np.uint8), axis_labels=("z", "y", "x"))
+    panel.where.setCurrentIndex(panel.where.findData(scope.RANGE))
+    dims.set_current_step(0, 4)
+    click(panel.range.from_here)
+    assert panel.range.value == (4, 9)
+    for name, other, back in (("order", (1, 0, 2), (0, 1, 2)), ("ndisplay", 3, 2)):
+        setattr(dims, name, other)
+        dims.set_current_step(0, 6)
+        click(panel.range.from_here)
+        click(panel.range.to_here)
+        assert panel.range.value == (4, 9)
+        assert "not shown" in panel.range.from_here.toolTip()
+        setattr(dims, name, back)
+    dims.set_current_step(0, 6)
+    click(panel.range.to_here)
+    assert panel.range.value == (4, 7)
 
 
 def test_a_hundred_clicks_are_one_run(dock: Any, core: Any, click: Any, qtbot: Any) -> None:

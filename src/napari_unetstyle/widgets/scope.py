@@ -128,6 +128,14 @@ def current_frame(
     return tuple(min(max(i, 0), image.size(axis) - 1) for i, axis in zip(where, leading, strict=True))
 
 
+def shown_slice(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> int | None:
+    """Which of the slices that a range is of is on screen; None in 3D, and where axes are rolled."""
+    plane, axis = plane_in_sight(layer, image, viewer), range_axis(image)
+    if plane is None or axis in plane:
+        return None
+    return current_frame(layer, image, viewer, plane)[[a for a in image.label_axes if a not in plane].index(axis)]
+
+
 def current_channel(layer: napari.layers.Image, image: Image, viewer: napari.viewer.ViewerModel) -> int:
     """The channel that is shown."""
     position = layer.world_to_data(viewer.dims.point)

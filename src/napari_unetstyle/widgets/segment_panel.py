@@ -23,7 +23,7 @@ from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
 from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.part_in_sight import PartInSight
-from napari_unetstyle.widgets.parts import combo, named
+from napari_unetstyle.widgets.parts import combo, follow, named
 from napari_unetstyle.widgets.picture import Picture
 from napari_unetstyle.widgets.picture_form import PictureForm
 from napari_unetstyle.widgets.placement import Placement
@@ -33,7 +33,7 @@ from napari_unetstyle.widgets.result_panel import ResultPanel
 from napari_unetstyle.widgets.run_queue import RunQueue
 from napari_unetstyle.widgets.run_request import RunRequest
 from napari_unetstyle.widgets.settings import Settings, read_settings
-from napari_unetstyle.widgets.slice_range import SliceRange, range_axis
+from napari_unetstyle.widgets.slice_range import SliceRange
 from napari_unetstyle.widgets.slicing import Slicing
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ class SegmentPanel(QWidget):
         self.empty.folder_wanted.connect(self._on_folder_wanted)
         self.where.currentIndexChanged.connect(self._on_where_changed)
         self.range.changed.connect(self.forecast.touch)
+        dims = self._viewer.dims.events
+        for event in (dims.order, dims.ndisplay):
+            follow(self, event, self._on_rolled)
         self.slicing.changed.connect(self._on_where_changed)
         self.contrast.changed.connect(self.forecast.touch)
         for chosen in (self.where.currentIndexChanged, self.slicing.changed, self.contrast.changed):
@@ -311,13 +314,14 @@ class SegmentPanel(QWidget):
             self.where.setCurrentIndex(max(self.where.findData(before), 0))
         self._on_where_changed()
 
-    def _shown_slice(self) -> int:
+    def _shown_slice(self) -> int | None:
         """The slice of the chosen picture that the viewer shows."""
         picture = self.picture.value()
-        if picture is None:
-            return 0
-        frame = scope.current_frame(picture.layer, picture.image, self._viewer)
-        return frame[picture.image.label_axes.index(range_axis(picture.image))]
+        return None if picture is None else scope.shown_slice(picture.layer, picture.image, self._viewer)
+
+    def _on_rolled(self) -> None:
+        if self.where.currentData() == scope.RANGE:
+            self.range.show_whether_one_is_shown()
 
     def _on_folder_wanted(self) -> None:
         self._wants_folder = True
@@ -331,6 +335,7 @@ class SegmentPanel(QWidget):
         self.folder.setVisible(is_folder)
         self.forecast.touch()
         self.range_row.setVisible(where == scope.RANGE)
+        self._on_rolled()
         self.slicing.show_for(self._image, self.model.spec, where, self.model.wanted_output)
         self.contrast.show_for(self._image, self.model.spec, where)
         self.preview.setVisible(not is_folder)

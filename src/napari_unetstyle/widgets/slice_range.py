@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSpinBox, QWidget
 from napari_unetstyle.core.imaging.image import Image
 
 Span = tuple[int, int]
+_HIDDEN = "A single slice is not shown: roll the axes back, or leave 3D"
 _COUNTED = "Slices of the picture itself, from 0. napari's slider may count others; the buttons take what is shown."
 
 
@@ -22,12 +23,12 @@ class SliceRange(QWidget):
     Parameters
     ----------
     shown
-        Gives the slice that the viewer shows.
+        Gives the slice that the viewer shows; None where it shows none.
     """
 
     changed = Signal()
 
-    def __init__(self, shown: Callable[[], int], parent: QWidget | None = None) -> None:
+    def __init__(self, shown: Callable[[], int | None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._shown = shown
         self._count = 0
@@ -46,8 +47,8 @@ class SliceRange(QWidget):
         rows.setColumnStretch(2, 1)
         self.first.valueChanged.connect(self._on_first)
         self.last.valueChanged.connect(self._on_last)
-        self.from_here.clicked.connect(lambda: self.first.setValue(self._shown()))
-        self.to_here.clicked.connect(lambda: self.last.setValue(self._shown()))
+        self.from_here.clicked.connect(lambda: self._take(self.first))
+        self.to_here.clicked.connect(lambda: self._take(self.last))
 
     @property
     def value(self) -> Span:
@@ -65,6 +66,18 @@ class SliceRange(QWidget):
                 box.setRange(0, max(count - 1, 0))
             self.first.setValue(0)
             self.last.setValue(max(count - 1, 0))
+
+    def show_whether_one_is_shown(self) -> None:
+        """Offer to take the slice that is shown only where there is one."""
+        is_one = self._shown() is not None
+        for button in (self.from_here, self.to_here):
+            button.setEnabled(is_one)
+            button.setToolTip("" if is_one else _HIDDEN)
+
+    def _take(self, box: QSpinBox) -> None:
+        shown = self._shown()
+        if shown is not None:
+            box.setValue(shown)
 
     def _on_first(self, value: int) -> None:
         with QSignalBlocker(self.last):
