@@ -120,6 +120,26 @@ def test_results_on_pixels_that_somebody_made_of_a_scan_are_not_put_where_that_l
         write_volume(str(tmp_path / "x.dcm"), *layer.as_layer_data_tuple()[:2])
 
 
+def test_putting_a_transform_back_leaves_a_scan_laid_on_the_first(
+    viewer: ViewerModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alt and a click on napari's transform button, after it was dragged."""
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    first = add(viewer, scan(), TILTED, "first")
+    array, turned = other_way(TILTED, (False, True, True))
+    second = add(viewer, array, turned, "second")
+    result = result_of((array > 0).astype(np.int32), axes="ZYX")
+    labels = add_labels(viewer, result, Placement.of(second, "ZYX"), "labels")
+    for layer in (second, labels):
+        layer.affine = [[1, 0, 0, 5], [0, 1, 0, 7], [0, 0, 1, 0], [0, 0, 0, 1]]
+        layer._reset_affine()
+        np.testing.assert_allclose(spot(layer), spot(first), atol=1e-6)
+    assert differing(viewer.layers) == []
+    assert note_on(labels, viewer.layers) == ""
+    write_volume(str(tmp_path / "x.nii.gz"), *labels.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(read_image(tmp_path / "x.nii.gz").geometry.affine, turned.affine, atol=1e-4)
+
+
 def test_nobody_turned_what_was_laid_on_the_first(viewer: ViewerModel) -> None:
     add(viewer, scan(), TILTED, "first")
     second = add(viewer, *other_way(TILTED, (False, True, True)), "second")

@@ -159,6 +159,7 @@ def place(layer: napari.layers.Layer, others: list[napari.layers.Layer]) -> None
             index = [*own.axes, layer.ndim]
             whole[np.ix_(index, index)] = straight
             layer.affine = whole @ np.array(layer.affine.affine_matrix)
+            layer._initial_affine = layer.affine  # what Alt and a click on napari's transform button put back
             layer.metadata[PLACE] = {**layer.metadata[PLACE], LAID: straight}  # nobody turned it
             return
 
