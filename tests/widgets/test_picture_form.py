@@ -44,6 +44,22 @@ def test_a_stack_without_names_says_that_its_axes_are_assumed(dock: Any, click: 
     assert form.value().image.axes == "TYX"
 
 
+def test_every_unit_can_be_read_in_a_narrow_dock(dock: Any, click: Any) -> None:
+    form = dock.segment.picture
+    dock.viewer.add_image(np.zeros((40, 50), np.uint8))
+    click(form.change)
+    dock.resize(NARROWEST, 700)
+    dock.show()
+    unit = form.editor.unit
+    for i in range(unit.count()):
+        unit.setCurrentIndex(i)
+        dock.segment.layout().activate()
+        form.editor.layout().activate()
+        arrow_and_frame = 32
+        assert unit.width() >= unit.fontMetrics().horizontalAdvance(unit.currentText()) + arrow_and_frame
+        assert form.editor.pixel_size.isVisible() == (unit.currentData() != "px")
+
+
 @pytest.mark.parametrize(
     ("sample", "words"),
     [

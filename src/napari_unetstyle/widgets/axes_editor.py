@@ -113,7 +113,7 @@ class AxesEditor(QWidget):
 
     def _show_rows(self) -> None:
         is_known = self.unit.currentData() != "px"
-        self.pixel_size.setEnabled(is_known)
+        self.pixel_size.setVisible(is_known)  # else the unit has its room
         self._rows.setRowVisible(self.row_step, is_known and self._is_oblong)
         self._rows.setRowVisible(self.slice_step, is_known and "Z" in self.axes.text().upper())
 
