@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._qt.qt_resources import get_current_stylesheet
 from napari.components import ViewerModel
 
 from napari_unetstyle.core.errors import ImageFileError
@@ -14,9 +15,11 @@ from napari_unetstyle.core.imaging.dicom import SeveralSeriesError, find_series
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.ct_window import is_ct
+from napari_unetstyle.widgets.main_dock import NARROWEST
 from napari_unetstyle.widgets.series_chooser import TITLE, SeriesChooser, read_dicom
 from tests.core import dicom_for_tests as made
 
+FRAME = 18  # pixels of napari's dock around a widget
 PLACE = Geometry(spacing=(2.5, 0.75, 0.5), unit="mm", origin=(-40.0, 12.0, 7.0), is_anatomical=True)
 
 
@@ -47,6 +50,13 @@ def opened(chooser: SeriesChooser, qtbot: Any, click: Any) -> list[Any]:
     with qtbot.waitSignal(chooser.opened, timeout=10000) as caught:
         click(chooser.open)
     return list(caught.args[0])
+
+
+def test_its_question_is_one_line_in_a_narrow_dock(chooser: SeriesChooser) -> None:
+    """A second one pushes the button onto the list, as Qt leaves a dock as high as it is."""
+    chooser.setStyleSheet(get_current_stylesheet())
+    chooser.resize(NARROWEST - FRAME, chooser.height())
+    assert chooser.words.minimumHeight() < 2 * chooser.words.fontMetrics().lineSpacing()
 
 
 def test_it_shows_description_count_and_size(chooser: SeriesChooser) -> None:
