@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +65,31 @@ class Person:
     def step(self) -> Labels | None:
         """One thing; labels if new ones were made of a picture."""
         tasks = [self.open, self.open_twin, self.draw, self.segment, self.open_mask, self.close, self.copy]
-        tasks += [self.put_back, self.draw, self.segment, self.sort]
+        tasks += [self.put_back, self.draw, self.open_twin, self.sort]
         return tasks[self.rng.integers(len(tasks))]()
+
+    @property
+    def may_doubt(self) -> bool:
+        """Whether two scans lie at one place of the canvas and at two of the patient."""
+        scans = self.open_ones(labels=False)
+        ends = np.array([(0, 0, 0), SHAPE, (SHAPE[0], 0, 0)])
+        seen = [np.array([layer.data_to_world(end) for end in ends]) for layer in scans]
+        return any(
+            np.allclose(seen[i], seen[j]) and not np.allclose(self.places[one].affine, self.places[other].affine)
+            for (i, one), (j, other) in combinations(enumerate(scans), 2)
+        )
 
     def open(self) -> None:
         flip = tuple(bool(one) for one in self.rng.integers(0, 2, 3))
         self._open(PATIENTS[self.rng.integers(len(PATIENTS))].turned(SHAPE, (0, 1, 2), flip))
 
     def open_twin(self) -> None:
-        """A scan in the same box of the canvas as one before, with its axes the other way."""
+        """A scan in the same box of the canvas as one before, with its axes the other way or not slanted."""
         if not self.known:
             return
         old = self._any(self.known)
-        direction = np.array(old.direction) @ np.diag(self.rng.choice([-1, 1], 3))
+        ways = np.array(old.direction) @ np.diag(self.rng.choice([-1, 1], 3)), np.eye(3)
+        direction = ways[self.rng.integers(2)]
         self._open(replace(old, direction=direction, origin=tuple(direction @ np.array(old.direction).T @ old.origin)))
 
     def _open(self, place: Geometry) -> None:
@@ -168,7 +181,8 @@ def test_no_mask_is_saved_in_a_wrong_place(
         watch(viewer)
         monkeypatch.setattr("napari.current_viewer", lambda viewer=viewer: viewer)
         person = Person(np.random.default_rng(seed), tmp_path, viewer)
+        person.open()
         for _ in range(16):
             made = person.step()
             for labels in [made] if made is not None else person.open_ones(labels=True):
-                assert person.check(labels) or labels is not made, f"seed {seed}"
+                assert person.check(labels) or labels is not made or person.may_doubt, f"seed {seed}"
