@@ -145,6 +145,24 @@ def test_a_stated_size_is_in_every_file(
     )
 
 
+def test_a_size_that_is_stated_after_the_run_is_for_the_next_run(
+    dock: Any, click: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table has the sizes of the run, and so have the files."""
+    monkeypatch.setattr("napari.current_viewer", lambda: dock.viewer)
+    add_scan(dock.viewer, {})
+    say_size(dock.segment.picture, click)
+    run(dock)
+    results = dock.segment.results
+    first = results.output
+    say_size(dock.segment.picture, click, (9.0, 2.0, 2.0))
+    for image in saved_both_ways(dock, first.layer, tmp_path, qtbot):
+        np.testing.assert_allclose(image.geometry.in_unit("mm").spacing, STATED, rtol=1e-6)
+    run(dock)
+    for image in saved_both_ways(dock, results.output.layer, tmp_path, qtbot):
+        np.testing.assert_allclose(image.geometry.in_unit("mm").spacing, (9.0, 2.0, 2.0), rtol=1e-6)
+
+
 def test_stated_axes_are_in_every_file(
     dock: Any, click: Any, run: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

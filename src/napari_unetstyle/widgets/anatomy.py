@@ -134,7 +134,10 @@ def place_among(layer: napari.layers.Layer, axes: str, layers: Iterable[napari.l
         return place
     own = _pictures_of(layer, layers)
     if own:
-        return agreed(layer, [(other, _seen_on(layer, axes, other)) for other in own])[1]
+        seen = [(other, _seen_on(layer, axes, other)) for other in own]
+        if kept["shape"] == own[0].metadata[PLACE]["shape"] and all(_is_own(one, other) for other, one in seen):
+            return place  # of the picture when they were made: what was stated since is not what they were measured by
+        return agreed(layer, seen)[1]
     view, unit = view_of(layer, axes)
     if _is_same(view, kept.get(_VIEW, _opened_view(kept, place, unit)), place, kept["shape"]):
         return place
@@ -293,6 +296,11 @@ def _seen_on(labels: napari.layers.Layer, axes: str, picture: napari.layers.Laye
             f"Layer {labels.name!r} is sheared against {picture.name!r}, so it has no regular grid in its file. "
             "Put its transform back."
         ) from error
+
+
+def _is_own(place: Geometry, picture: napari.layers.Layer) -> bool:
+    """Whether a place is that of an open picture."""
+    return place == placed_geometry(picture, axes_of(picture)[0])
 
 
 def _opened_view(kept: dict[str, Any], place: Geometry, unit: str) -> NDArray[np.float64]:

@@ -123,6 +123,7 @@ class ResultPanel(QWidget):
             return
         output.write(fresh)
         output.image, output.placement = request.image, request.placement
+        output.layer.metadata.update(request.placement.metadata)
         self._replace_request(output, request)
         self._show(output)
 
