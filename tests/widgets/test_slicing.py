@@ -78,11 +78,11 @@ def test_all_open_pictures_may_hold_one_that_is_flat(slicing: Slicing) -> None:
 def test_areas_and_averages_have_no_objects_to_link(slicing: Slicing) -> None:
     slicing.link.setChecked(True)
     slicing.show_for(VOLUME, FLAT, scope.WHOLE, "areas")
-    assert slicing.link.parentWidget().isHidden()
+    assert slicing.link.isHidden()
     assert not slicing.applied(SegmentOptions(output="areas"), VOLUME, scope.WHOLE).link
     slicing.direction.setCurrentIndex(3)
     slicing.show_for(VOLUME, FLAT, scope.WHOLE, "objects")
-    assert slicing.link.parentWidget().isHidden()
+    assert slicing.link.isHidden()
     assert not slicing.applied(SegmentOptions(output="objects"), VOLUME, scope.WHOLE).link
 
 
