@@ -98,6 +98,31 @@ def test_pictures(name: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.M
     assert "etter" in done.out or "check" in done.out
 
 
+def test_of_a_folder_with_two_series_the_one_that_is_stated_is_read(shell: Shell, tmp_path: Path) -> None:
+    """By each command that reads pictures; what it is refused with names an option that there is."""
+    for number in (1, 2):
+        about = {"SeriesNumber": number, "SeriesInstanceUID": f"1.2.3.{number}"}
+        slices = made.slices(VOLUME.astype(np.int16), PLACE, **about)
+        made.write(tmp_path / "all" / str(number), slices, seed=number)
+    folder, style = tmp_path / "two", tmp_path / "style.tif"
+    folder.mkdir()
+    for file in sorted((tmp_path / "all").glob("*/*.dcm")):
+        file.rename(folder / f"{file.parent.name}-{file.name}")
+    as_tiff(style, VOLUME)
+    tiny_model(tmp_path / "models")
+    model = tmp_path / "models" / "tiny@1"
+    for words in (
+        ("segment", folder, "-m", model, "-o", tmp_path / "out"),
+        ("stylize", folder, "--style", style, "-o", tmp_path / "styled"),
+        ("style-bank", "add", "two", folder),
+        ("models", "compare", model, "nuclei", folder),
+    ):
+        asked = shell(*words)
+        assert "--series 1" in asked.err, asked.err
+        assert "--series 1" not in (done := shell(*words, "--series", 2)).err
+        assert done.code == 0, done.err
+
+
 def halves(objects: NDArray[Any]) -> NDArray[np.uint8]:
     """Two classes, as the model of volumes has them."""
     values = (objects > 0).astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ def compare_models(
     axes: arguments.Axes = None,
     spacing: arguments.Spacing = None,
     level: arguments.Level = None,
+    series: arguments.Series = None,
     device: arguments.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each picture.")] = False,
 ) -> None:
@@ -52,7 +53,8 @@ def compare_models(
     with progress_bar() as (show, say):
         for i, path in enumerate(paths):
             try:
-                image, chosen = read_fitting(path, specs, options, axes=axes, spacing=sizes, level=level)
+                where: dict[str, Any] = {"axes": axes, "spacing": sizes, "level": level, "series": series}
+                image, chosen = read_fitting(path, specs, options, **where)
                 steps = iter_compare_models(image, *pair, chosen)
                 found = run(share(steps, i / len(paths), (i + 1) / len(paths)), lambda step: show(step, step.done))
             except UnetstyleError as error:

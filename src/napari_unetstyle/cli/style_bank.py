@@ -63,13 +63,20 @@ def add_style(
     license_note: Annotated[str, typer.Option("--license", help="What others may do with it.")] = "",
     thumbnail: Annotated[bool, _THUMBNAIL] = False,
     texture: Annotated[bool, typer.Option(help="With what `stylize --method any` needs: numbers, no picture.")] = True,
+    axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
+    level: Annotated[
+        int, typer.Option(help="Which resolution of pictures that have several, 0 is the finest.", min=0)
+    ] = 0,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder, where there are several: its number.")
+    ] = None,
 ) -> None:
     """Keep the style of pictures under a name."""
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.style.bank import StyleBank
     from napari_unetstyle.core.style.kept_style import KeptStyle
 
-    images = [read_image(path) for path in pictures]
+    images = [read_image(path, axes=axes, level=level, series=series) for path in pictures]
     kept = KeptStyle.of(name, images, about=about, license_note=license_note, thumbnail=thumbnail, texture=texture)
     style = StyleBank().add(kept)
     typer.echo(f"Style {style.name!r} is kept. Use it as `--style {style.name}`.")

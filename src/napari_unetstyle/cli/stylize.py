@@ -122,6 +122,9 @@ def stylize_pictures(
     level: Annotated[
         int, typer.Option(help="Which resolution of pictures that have several, 0 is the finest.", min=0)
     ] = 0,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder, where there are several: its number.")
+    ] = None,
 ) -> None:
     """Make pictures look like others; see HELP."""
     from napari_unetstyle.core.imaging.files import read_image
@@ -141,7 +144,8 @@ def stylize_pictures(
     _check_together(train, out, is_usual=is_usual, is_timed=minutes is not None or log is not None)
     if train is not None:
         given = {**chosen, "seed": seed, "device": device, "log": log}
-        train_fast(train, pictures, style, minutes=minutes, steps=steps, axes=axes, previews=previews, **given)
+        reading: dict[str, Any] = {"axes": axes, "series": series}
+        train_fast(train, pictures, style, minutes=minutes, steps=steps, previews=previews, reading=reading, **given)
         return
     pairs: dict[str, Any] = {"steps": steps, "optimizer": optimizer}
     own = {name: value for name, value in pairs.items() if value is not None}
@@ -150,7 +154,7 @@ def stylize_pictures(
     neural = GatysOptions(**chosen, **own, seed=seed, device=device)
     options = StyleOptions(method=method, strength=strength, align=align, neural=neural, channel=parse_channel(channel))
     assert out is not None  # as was checked
-    _stylize(pictures, style, options, out, partial(read_image, axes=axes, level=level), previews)
+    _stylize(pictures, style, options, out, partial(read_image, axes=axes, level=level, series=series), previews)
 
 
 def _check_together(train: str | None, out: Path | None, *, is_usual: bool, is_timed: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ def train_fast(
     *,
     minutes: float | None,
     steps: int | None,
-    axes: str | None,
+    reading: Mapping[str, Any],
     previews: Path | None,
     **given: Any,
 ) -> None:
-    """Train a style's network from pictures, and keep it in the bank; stopped, it leaves nothing."""
+    """Train a style's network from pictures, read so, and keep it in the bank; stopped, it leaves nothing."""
     from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.progress import Progress, run
@@ -46,7 +46,7 @@ def train_fast(
                 f"The style {style!r} is kept without its picture; --train-fast needs one to look like: give a file."
             )
     looks = [read_image(style) for style in styles]
-    contents = [read_image(entry.path, axes=axes) for entry in find_entries(pictures, bank.root)]
+    contents = [read_image(entry.path, **reading) for entry in find_entries(pictures, bank.root)]
     keep = keeper(previews)
     with progress_bar() as (show, say):
 
