@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,11 +51,11 @@ def compare_models(
     specs, sizes, problems = [model.spec for model in pair], parse_spacing(spacing), list[str]()
     common_output(*specs)  # what holds for every picture is said before the first
     paths = [path for path, _ in find_pictures(pictures)]
+    read = partial(read_fitting, axes=axes, spacing=sizes, level=level, series=series)
     with progress_bar() as (show, say):
         for i, path in enumerate(paths):
             try:
-                where: dict[str, Any] = {"axes": axes, "spacing": sizes, "level": level, "series": series}
-                image, chosen = read_fitting(path, specs, options, **where)
+                image, chosen = read(path, specs, options)
                 steps = iter_compare_models(image, *pair, chosen)
                 found = run(share(steps, i / len(paths), (i + 1) / len(paths)), lambda step: show(step, step.done))
             except UnetstyleError as error:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from napari_unetstyle.cli import reading
+
 HELP = """List, keep, hand on and take in styles.
 
 A style is a file of numbers: how bright, how colored, how contrasty, of which texture. There is no picture in it,
@@ -63,13 +65,9 @@ def add_style(
     license_note: Annotated[str, typer.Option("--license", help="What others may do with it.")] = "",
     thumbnail: Annotated[bool, _THUMBNAIL] = False,
     texture: Annotated[bool, typer.Option(help="With what `stylize --method any` needs: numbers, no picture.")] = True,
-    axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
-    level: Annotated[
-        int, typer.Option(help="Which resolution of pictures that have several, 0 is the finest.", min=0)
-    ] = 0,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder, where there are several: its number.")
-    ] = None,
+    axes: reading.Axes = None,
+    level: reading.Level = 0,
+    series: reading.Series = None,
 ) -> None:
     """Keep the style of pictures under a name."""
     from napari_unetstyle.core.imaging.files import read_image

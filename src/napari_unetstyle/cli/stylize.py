@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_unetstyle.cli import reading
 from napari_unetstyle.cli.exit_codes import ALL_FAILED, SOME_FAILED, STOPPED
 from napari_unetstyle.cli.previews import keeper
 from napari_unetstyle.cli.progress_bar import progress_bar
@@ -118,13 +119,9 @@ def stylize_pictures(
         Path | None, typer.Option(help="New folder for PNG files of what is getting there, of all that makes texture.")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="Folder for a TensorBoard log of --train-fast.")] = None,
-    axes: Annotated[str | None, typer.Option(help="Axes of the pictures where their files do not say.")] = None,
-    level: Annotated[
-        int, typer.Option(help="Which resolution of pictures that have several, 0 is the finest.", min=0)
-    ] = 0,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder, where there are several: its number.")
-    ] = None,
+    axes: reading.Axes = None,
+    level: reading.Level = 0,
+    series: reading.Series = None,
 ) -> None:
     """Make pictures look like others; see HELP."""
     from napari_unetstyle.core.imaging.files import read_image
@@ -144,8 +141,8 @@ def stylize_pictures(
     _check_together(train, out, is_usual=is_usual, is_timed=minutes is not None or log is not None)
     if train is not None:
         given = {**chosen, "seed": seed, "device": device, "log": log}
-        reading: dict[str, Any] = {"axes": axes, "series": series}
-        train_fast(train, pictures, style, minutes=minutes, steps=steps, previews=previews, reading=reading, **given)
+        read = partial(read_image, axes=axes, series=series)
+        train_fast(train, pictures, style, minutes=minutes, steps=steps, previews=previews, read=read, **given)
         return
     pairs: dict[str, Any] = {"steps": steps, "optimizer": optimizer}
     own = {name: value for name, value in pairs.items() if value is not None}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from napari_unetstyle.cli.exit_codes import STOPPED
 from napari_unetstyle.cli.previews import keeper
 from napari_unetstyle.cli.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from napari_unetstyle.core.imaging.image import Image
 
 
 def train_fast(
@@ -20,11 +23,11 @@ def train_fast(
     *,
     minutes: float | None,
     steps: int | None,
-    reading: Mapping[str, Any],
+    read: Callable[[Path], Image],
     previews: Path | None,
     **given: Any,
 ) -> None:
-    """Train a style's network from pictures, read so, and keep it in the bank; stopped, it leaves nothing."""
+    """Train a style's network from pictures, and keep it in the bank; stopped, it leaves nothing."""
     from napari_unetstyle.core.errors import OptionError
     from napari_unetstyle.core.imaging.files import read_image
     from napari_unetstyle.core.progress import Progress, run
@@ -46,7 +49,7 @@ def train_fast(
                 f"The style {style!r} is kept without its picture; --train-fast needs one to look like: give a file."
             )
     looks = [read_image(style) for style in styles]
-    contents = [read_image(entry.path, **reading) for entry in find_entries(pictures, bank.root)]
+    contents = [read(entry.path) for entry in find_entries(pictures, bank.root)]
     keep = keeper(previews)
     with progress_bar() as (show, say):
 
