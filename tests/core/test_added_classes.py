@@ -15,6 +15,7 @@ from napari_unetstyle.core.annotation.known import UNKNOWN, as_given, as_of, cla
 from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.models.spec import Postprocessing
 from napari_unetstyle.core.networks.spec import NetworkSpec
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -314,3 +315,9 @@ def test_an_old_picture_is_of_a_time_with_fewer_classes(separation):
     is_old = before.targets[0] == 1
     assert np.array_equal(memory.targets[:, is_old], before.targets[:, is_old])
     assert (memory.targets[1][~is_old] == UNKNOWN).all()
+
+
+def test_of_what_was_measured_only_the_small_holes_of_objects_do_not_depend_on_the_class(plain):
+    usual = Postprocessing(keep_largest=True, fill_holes=True, min_size="9 px2", fill_small_holes=True)
+    spec = with_classes(plain.spec.model_copy(update={"postprocessing": usual}), ["rings"])
+    assert spec.postprocessing == Postprocessing(fill_small_holes=True)

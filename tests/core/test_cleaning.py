@@ -114,5 +114,5 @@ def test_what_does_not_go_together_is_refused_in_words(model: Model, volume: Any
     with pytest.raises(OptionError, match="areas"):
         segment(volume[0], flat, keep_largest=True)  # this model finds objects
     with pytest.raises(OptionError, match="areas"):
-        SegmentOptions(output="objects", fill_holes=True)
+        SegmentOptions(output="objects", keep_largest=True)
     assert segment(volume[0], flat, min_size="3 um2", spacing=(1, 1)).options.min_pixels == 3

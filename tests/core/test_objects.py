@@ -42,9 +42,11 @@ def blobs(shape: tuple[int, ...], random: int, size: float, classes: int = 1) ->
     return np.rint(np.stack([255 - foreground, *shares, seed_map])).astype(np.uint8)
 
 
-def whole(values: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+def whole(values: NDArray[np.uint8], fill_holes: bool = True) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
     """Foreground without small holes, and its relief, with scikit-image and scipy on the whole array at once."""
     inside = values[0] <= HALF
+    if not fill_holes:
+        return inside, relief(inside, values[-1])
     component, hole = connected(inside, connectivity=1), connected(~inside, connectivity=1)
     around = np.bincount(component.ravel())
     framed = connected(np.pad(~inside, 1, constant_values=True), connectivity=1)
@@ -66,9 +68,11 @@ def tops(depth: NDArray[np.uint8], inside: NDArray[np.bool_], rise: int) -> NDAr
     return connected(highest & (filled > 0), connectivity=1)
 
 
-def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0, rise: int = RISE) -> NDArray[np.int32]:
+def flood_everything(
+    values: NDArray[np.uint8], min_pixels: int = 0, rise: int = RISE, fill_holes: bool = True
+) -> NDArray[np.int32]:
     """The rule of `objects` with scikit-image on the whole array at once, one thing after the other."""
-    inside, lying = whole(values)
+    inside, lying = whole(values, fill_holes)
     seeds = tops(lying, inside, rise)
     depth = 255.0 - lying
     ranks = np.linspace(0, 1, seeds.size + 2)[1:-1].reshape(seeds.shape)
@@ -81,9 +85,11 @@ def flood_everything(values: NDArray[np.uint8], min_pixels: int = 0, rise: int =
     return result
 
 
-def banded(values: NDArray[np.uint8], band: int, min_pixels: int = 0, rise: int = RISE) -> NDArray[np.int32]:
+def banded(
+    values: NDArray[np.uint8], band: int, min_pixels: int = 0, rise: int = RISE, fill_holes: bool = True
+) -> NDArray[np.int32]:
     out = np.full(values.shape[1:], -1, np.int32)
-    thresholds = {"foreground_threshold": 0.5, "seed_rise": rise / LEVELS}
+    thresholds = {"foreground_threshold": 0.5, "seed_rise": rise / LEVELS, "fill_holes": fill_holes}
     run(iter_objects(values, out, **thresholds, min_pixels=min_pixels, band=band))
     return out
 
@@ -92,16 +98,23 @@ few_bytes = st.sampled_from([0, 100, 128, 130, 255])  # many ties
 small = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
 
 
-@given(data=st.data(), shape=small, band=st.integers(1, 10), min_pixels=st.integers(0, 5), rise=st.integers(0, 12))
+@given(
+    data=st.data(),
+    shape=small,
+    band=st.integers(1, 10),
+    min_pixels=st.integers(0, 5),
+    rise=st.integers(0, 12),
+    fill_holes=st.booleans(),
+)
 def test_is_the_watershed_of_the_whole_array_whatever_the_band(
-    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int, rise: int
+    data: st.DataObject, shape: tuple[int, ...], band: int, min_pixels: int, rise: int, fill_holes: bool
 ) -> None:
     foreground, seed_map = (data.draw(hnp.arrays(np.uint8, shape, elements=few_bytes)) for _ in range(2))
     values = stack(foreground, seed_map)
-    expected = flood_everything(values, min_pixels, rise)
-    labels, owners = objects(values, min_pixels=min_pixels, seed_rise=rise / LEVELS)
+    expected = flood_everything(values, min_pixels, rise, fill_holes)
+    labels, owners = objects(values, min_pixels=min_pixels, seed_rise=rise / LEVELS, fill_holes=fill_holes)
     np.testing.assert_array_equal(labels, expected)
-    np.testing.assert_array_equal(banded(values, band, min_pixels, rise), expected)
+    np.testing.assert_array_equal(banded(values, band, min_pixels, rise, fill_holes), expected)
     assert len(owners) == expected.max(initial=0)
 
 
@@ -158,10 +171,10 @@ def test_large_blobs_are_the_same_whatever_the_band(random: int, size: float, ba
 @pytest.mark.parametrize("random", range(4))
 def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size: float, random: int) -> None:
     values = blobs(shape, random, size)
-    labels, _ = objects(values, min_pixels=5)
+    labels, _ = objects(values, min_pixels=5, fill_holes=True)
     np.testing.assert_array_equal(labels, flood_everything(values, min_pixels=5))
     assert labels.max() > 10
-    more, _ = objects(values, min_pixels=5, seed_rise=0)
+    more, _ = objects(values, min_pixels=5, seed_rise=0, fill_holes=True)
     np.testing.assert_array_equal(more, flood_everything(values, 5, rise=0))
     assert more.max() > labels.max()
 
@@ -170,7 +183,7 @@ def test_blobs_are_the_watershed_of_the_whole_array(shape: tuple[int, ...], size
 def test_it_does_not_matter_which_components_are_flooded_together(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "_CANVAS_PIXELS", pixels)
     values = blobs((300, 200), 5, 3.0)
-    np.testing.assert_array_equal(objects(values)[0], flood_everything(values))
+    np.testing.assert_array_equal(objects(values, fill_holes=True)[0], flood_everything(values))
 
 
 @given(
@@ -250,14 +263,16 @@ def test_the_network_tells_apart_what_touches_along_a_whole_side() -> None:
     np.testing.assert_array_equal(labels, np.repeat([[1, 2]], 40, 0).repeat(40, 1))
 
 
-def test_a_pale_middle_is_filled_and_a_lumen_is_not() -> None:
+def test_if_wanted_a_pale_middle_is_filled_and_a_lumen_is_not() -> None:
     values = disks((20, 20, 15), (20, 62, 15))
     y, x = np.indices(values.shape[1:])
     values[:2, np.hypot(y - 20, x - 20) < 4] = np.array([255, 0])[:, None]
     values[:2, np.hypot(y - 20, x - 62) < 9] = np.array([255, 0])[:, None]
-    labels, _ = objects(values)
+    labels, _ = objects(values, fill_holes=True)
     assert labels[20, 20] == labels[20, 10] > 0
     assert labels[20, 62] == 0 < labels[20, 50]
+    as_found, _ = objects(values)
+    assert as_found[20, 20] == 0 < as_found[20, 10]
 
 
 def test_the_threshold_moves_the_edge() -> None:

@@ -80,15 +80,14 @@ def test_one_slice_of_another_plane_is_a_picture(plane, model, volume):
     turn = volume.transpose(ORDERS[plane])
     alone = segment(turn, model, frames=((7,),), **options)
     np.testing.assert_array_equal(seen(one.labels, plane), alone.labels)
-    assert one.options.min_pixels == alone.options.min_pixels  # not a part of a ball that one slice cannot hold
+    assert one.options.min_pixels == alone.options.min_pixels
 
 
 @pytest.mark.parametrize("given", [{"plane": "YX", "link": True}, {"plane": "ZX", "link": True}])
 def test_a_part_of_a_slice_is_that_of_the_linked_run(given, model, volume):
-    options = SegmentOptions(object_diameter=20, **given)
+    options = SegmentOptions(object_diameter=20, min_pixels=9, **given)
     whole = segment(volume, model, axes="ZYX", object_diameter=20, min_pixels=0, **given)
     fitted = run(iter_fit(as_image(volume, axes="ZYX"), model, options))
-    assert fitted.options.min_pixels > 0
     labels = run(iter_preview(fitted, (7,), (slice(2, 16), slice(1, 20))))
     expected = seen(whole.labels, given["plane"])[7, 2:16, 1:20]
     np.testing.assert_array_equal(labels > 0, expected > 0)

@@ -12,7 +12,7 @@ import torch
 
 from napari_unetstyle.core import Reference
 from napari_unetstyle.core.models.folder import read_spec
-from napari_unetstyle.core.models.spec import NetworkSpec, Postprocessing
+from napari_unetstyle.core.models.spec import NetworkSpec
 from napari_unetstyle.core.models.store import BUNDLED, ModelStore
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
@@ -100,11 +100,9 @@ def test_a_bundled_card_is_what_its_recipe_writes_and_says_what_is_done_unasked_
     written = recipe.card(spec.card.measured, "")
     assert written.model_copy(update={"training_data": spec.card.training_data}) == spec.card
     assert spec.card.training_data.startswith(written.training_data.strip())
-    if spec.postprocessing != Postprocessing():
+    if spec.postprocessing.min_size is not None:
         assert "was measured to help" in spec.card.limits
-    if spec.separation is not None:
-        assert "1/32" in spec.card.limits
-        assert "1/8" in spec.card.limits
+    assert spec.postprocessing.fill_small_holes == ("Holes of up to 1/8" in spec.card.limits)
 
 
 def test_the_averaged_network_of_a_checkpoint(tmp_path):

@@ -74,7 +74,7 @@ def test_one_control_leaves_what_the_other_stands_for(
     assert sizes[-1]["min_pixels"] == 14
     box.fewer.setValue(box.fewer.value() + 20)
     qtbot.waitUntil(lambda: len(sizes) == 2, timeout=MS)
-    assert sizes[-1] == {"threshold": 0.455, "min_pixels": 14}
+    assert sizes[-1] == {"threshold": 0.455, "min_pixels": 14, "fill_holes": False}
     box.smallest.setValue(box.smallest.value() + 20)
     qtbot.waitUntil(lambda: len(sizes) == 3, timeout=MS)
     assert sizes[-1]["threshold"] == 0.455
@@ -381,9 +381,21 @@ def test_details_keep_the_largest_piece_and_fill_holes(
     assert core.runs == 1
 
 
-def test_objects_have_no_such_details(dock: Any, box: Any) -> None:
+def test_of_objects_only_small_holes_are_a_detail(
+    dock: Any, box: Any, click: Any, tick: Any, core: Any, qtbot: Any
+) -> None:
     dock.show()
-    assert not box.details.isVisible()
+    assert not box.cleaning.isVisible()
+    click(box.details)
+    assert box.holes.isVisible()
+    assert not box.largest.isVisible()
+    tick(box.holes)
+    qtbot.waitUntil(lambda: bool(box.output.result.options.fill_holes), timeout=MS)
+    dock.segment.results.copy("command")
+    assert "--fill-holes" in QApplication.clipboard().text()
+    tick(box.holes)
+    qtbot.waitUntil(lambda: not box.output.result.options.fill_holes, timeout=MS)
+    assert core.runs == 1
 
 
 def test_a_foreign_picture_is_said_and_can_be_restyled(dock: Any, core: Any, run: Any, qtbot: Any) -> None:
@@ -396,7 +408,6 @@ def test_a_foreign_picture_is_said_and_can_be_restyled(dock: Any, core: Any, run
     box.details.click()
     assert box.distance.isVisibleTo(box)
     assert box.distance.text().startswith("3.6 away")
-    assert not box.cleaning.isVisibleTo(box)
     assert "Unlike" not in box.notes.text()
     runs = core.runs
     with qtbot.waitSignal(dock.segment.run_ended, timeout=MS):

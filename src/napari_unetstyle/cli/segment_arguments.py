@@ -27,9 +27,7 @@ Threshold = Annotated[
 ]
 MinPixels = Annotated[
     int | None,
-    typer.Option(
-        help="Drop objects with fewer pixels. Default: 1/32 of a typical object.", min=0, rich_help_panel=_WHAT
-    ),
+    typer.Option(help="Drop smaller objects or areas. [default: the model's]", min=0, rich_help_panel=_WHAT),
 ]
 MinSize = Annotated[
     str | None,
@@ -47,7 +45,7 @@ FillHoles = Annotated[
     bool | None,
     typer.Option(
         "--fill-holes/--no-fill-holes",
-        help="Holes in areas are filled. [default: the model's]",
+        help="Holes are filled: all in areas, small ones in objects. [default: the model's]",
         rich_help_panel=_WHAT,
     ),
 ]

@@ -177,7 +177,8 @@ class AfterRun(NamedBox):
             return
         self.setTitle(title)
         self._set_controls(output.result)
-        if output.result.options.keep_largest or output.result.options.fill_holes:
+        options = output.result.options
+        if output.result.output == "areas" and (options.keep_largest or options.fill_holes):
             self.details.setChecked(True)  # a person should see it
         self._show_details()
         for key, action in self._formats.items():
@@ -253,17 +254,17 @@ class AfterRun(NamedBox):
         }
         now = {"threshold": self.fewer.value(), "min_pixels": self.smallest.value()}
         wanted |= {key: value for key, (shown, value) in self._exact.items() if shown == now[key]}
+        wanted["fill_holes"] = self.holes.isChecked()
         if result.output == "areas":
-            wanted |= {"keep_largest": self.largest.isChecked(), "fill_holes": self.holes.isChecked()}
+            wanted["keep_largest"] = self.largest.isChecked()
         self.refine_wanted.emit(wanted)
 
     def _show_details(self) -> None:
         result = self._output.result if self._output is not None else None
-        is_areas, distance = result is not None and result.output == "areas", result and result.distance
-        is_open = self.details.isChecked()
-        self.details.setVisible(is_areas or bool(distance and distance.is_foreign))
+        distance, is_open = result and result.distance, self.details.isChecked()
         self.details.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
-        self.cleaning.setVisible(is_areas and is_open)
+        self.cleaning.setVisible(is_open)
+        self.largest.setVisible(result is not None and result.output == "areas")
         self.distance.setVisible(bool(distance) and is_open and not self.details.isHidden())
         if distance:
             self.distance.setText(

@@ -90,22 +90,25 @@ class Measurement(_Part):
 
 
 class Postprocessing(_Part):
-    """What is done to the areas of a model unless a person says otherwise: only what was measured to help.
+    """What is done to what a model found unless a person says otherwise: only what was measured to help.
 
     Attributes
     ----------
     min_size
-        Smallest area or volume, with its unit: ``"30 mm3"``, ``"12.5 um2"``; ``"40 px2"`` counts pixels of the network,
-        for models that know no pixel size.
+        Of areas, the smallest area or volume, with its unit: ``"30 mm3"``, ``"12.5 um2"``; ``"40 px2"`` counts pixels
+        of the network, for models that know no pixel size.
     keep_largest
-        Of each class only the largest connected area stays.
+        Of areas, only the largest connected one of each class stays.
     fill_holes
-        Background that one class encloses is given to it.
+        Of areas, background that one class encloses is given to it.
+    fill_small_holes
+        Of objects, holes of at most 1/8 of what is around them are filled.
     """
 
     min_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? (um|mm|px)[23]$")] | None = None
     keep_largest: bool = False
     fill_holes: bool = False
+    fill_small_holes: bool = False
 
 
 class Card(_Part):

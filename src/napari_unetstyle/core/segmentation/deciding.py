@@ -97,7 +97,10 @@ def _iter_decide_frame(
         yield from share(_iter_areas(classes, out, threshold, options, band), 0.0, 0.9)
         return (yield from share(iter_area_table(out, result.classes, result.geometry, band=band), 0.9, 1.0))
     rise, zoom = result.seed_rise, result.zoom
-    find = partial(iter_objects, foreground_threshold=threshold, seed_rise=rise, zoom=zoom, band=band)
+    fill_holes = bool(options.fill_holes)
+    find = partial(
+        iter_objects, foreground_threshold=threshold, seed_rise=rise, zoom=zoom, fill_holes=fill_holes, band=band
+    )
     if options.link and options.plane != "all":
         find = partial(iter_linked, find=find, plane=options.plane)
     owners = yield from find(values, out, min_pixels=options.min_pixels or 0, first_id=first_id)

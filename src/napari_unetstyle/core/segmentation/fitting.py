@@ -212,7 +212,7 @@ def resolved(options: SegmentOptions, spec: ModelSpec, image: Image) -> SegmentO
         min_pixels=_stated_size(options, spec, image),
         min_size=None,
         keep_largest=_wanted(options.keep_largest, usual.keep_largest and are_areas),
-        fill_holes=_wanted(options.fill_holes, usual.fill_holes and are_areas),
+        fill_holes=_wanted(options.fill_holes, usual.fill_holes if are_areas else usual.fill_small_holes),
         threshold=spec.foreground_threshold if options.threshold is None else options.threshold,
     )
 
@@ -229,7 +229,7 @@ def _stated_size(options: SegmentOptions, spec: ModelSpec, image: Image) -> int 
 
 
 def _wanted(choice: bool | None, is_usual: bool) -> bool | None:
-    """What is done to areas: None where neither a person nor the model asks for it."""
+    """What is done to what was found: None where neither a person nor the model asks for it."""
     if not is_usual:
         return choice or None
     return True if choice is None else choice

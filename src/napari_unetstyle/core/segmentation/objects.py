@@ -34,16 +34,17 @@ def objects(
     foreground_threshold: float = 0.5,
     seed_rise: float = 0.75,
     zoom: float = 1.0,
+    fill_holes: bool = False,
     min_pixels: int = 0,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Object id of each pixel, and the class of each object.
 
-    Foreground is where ``1 - background`` is at least `foreground_threshold`, and holes in it of at most an eighth
-    of what is around them. Seeds are the tops of its relief (:mod:`relief`: how deep a pixel lies) that rise by
-    more than `seed_rise` above a depth of one pixel and above the saddle to any higher top (h-maxima, Soille 2003,
-    section 6.3.5: how a top is told from a ripple, however high it is). A component of the foreground with one
-    seed is one object; one with several is shared between them by a watershed on the inverted relief; one without
-    is noise and left out. All connectivity is by faces: 4 neighbors in 2D, 6 in 3D.
+    Foreground is where ``1 - background`` is at least `foreground_threshold`. Seeds are the tops of its relief
+    (:mod:`relief`: how deep a pixel lies) that rise by more than `seed_rise` above a depth of one pixel and above
+    the saddle to any higher top (h-maxima, Soille 2003, section 6.3.5: how a top is told from a ripple, however
+    high it is). A component of the foreground with one seed is one object; one with several is shared between them
+    by a watershed on the inverted relief; one without is noise and left out. All connectivity is by faces: 4
+    neighbors in 2D, 6 in 3D.
 
     Parameters
     ----------
@@ -55,6 +56,9 @@ def objects(
         Depth in pixels of the network.
     zoom
         Pixels of the network per pixel of the picture.
+    fill_holes
+        Holes in the foreground of at most an eighth of what is around them count as foreground: a pale middle is no
+        hole in a nucleus.
     min_pixels
         Objects with fewer pixels become background.
 
@@ -73,6 +77,7 @@ def objects(
         foreground_threshold=foreground_threshold,
         seed_rise=seed_rise,
         zoom=zoom,
+        fill_holes=fill_holes,
         min_pixels=min_pixels,
     )
     return labels, run(steps)
@@ -85,6 +90,7 @@ def iter_objects(
     foreground_threshold: float,
     seed_rise: float = 0.75,
     zoom: float = 1.0,
+    fill_holes: bool = False,
     min_pixels: int = 0,
     first_id: int = 1,
     band: int | None = None,
@@ -107,7 +113,7 @@ def iter_objects(
         Class of each object.
     """
     shape, rise = tuple(values.shape[1:]), round(seed_rise * LEVELS)
-    inside = yield from share(_iter_foreground(values, foreground_threshold, band), 0.0, 0.1)
+    inside = yield from share(_iter_foreground(values, foreground_threshold, fill_holes, band), 0.0, 0.1)
     relief = scratch.zeros(shape, np.uint8)
     yield from share(scratch.releasing(iter_relief(values[-1], inside, relief, zoom, band), relief), 0.1, 0.3)
     hills = yield from share(_iter_hills(relief, inside, rise, band), 0.3, 0.4)
@@ -204,16 +210,19 @@ class _Contested:
         return _split(runs, before, label)
 
 
-def _iter_foreground(values: ArrayLike, threshold: float, band: int | None) -> Steps[Runs]:
-    """Runs of the foreground without small holes; value: component, from 1."""
+def _iter_foreground(values: ArrayLike, threshold: float, fill_holes: bool, band: int | None) -> Steps[Runs]:
+    """Runs of the foreground; value: component, from 1."""
     shape = tuple(values.shape[1:])
-    inside, outside = [], []
+    inside: list[Runs] = []
+    outside: list[Runs] = []
     for part, progress in bands(shape, band, "Finding objects"):
         here = foreground(np.asarray(values[0, part]), threshold)
         inside.append(Runs.of(here, part.start))
-        outside.append(Runs.of(~here, part.start))
+        if fill_holes:
+            outside.append(Runs.of(~here, part.start))
         yield progress
-    return filled(Runs.joined(inside), Runs.joined(outside), shape)
+    runs = Runs.joined(inside)
+    return filled(runs, Runs.joined(outside), shape) if fill_holes else runs.valued(components(runs, shape) + 1)
 
 
 def _iter_hills(relief: NDArray[np.uint8], inside: Runs, rise: int, band: int | None) -> Steps[Runs]:

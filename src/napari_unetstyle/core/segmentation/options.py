@@ -35,8 +35,8 @@ class SegmentOptions:
     threshold
         Foreground probability in (0, 1) from which a pixel counts; None: the model's.
     min_pixels
-        Objects (or connected areas of a class) with fewer pixels are dropped; 0: none. None: for objects 1/32 of the
-        typical object's area (volume), if the model knows it; for areas what the model was measured with, else none.
+        Objects (or connected areas of a class) with fewer pixels are dropped; 0: none. None: none of the objects; of
+        areas those that the model was measured to be better without.
     min_size
         The same as a size with its unit, which the picture's pixel size turns into `min_pixels`: ``"30 mm3"`` for
         volumes, ``"12.5 um2"`` or ``"2 mm2"`` for pictures. None: the model's, if it was measured to help.
@@ -44,8 +44,8 @@ class SegmentOptions:
         Of areas, keep only the largest connected one of each class (in each picture, or in the whole volume if it is
         decided as one). None: off, unless the model was measured to be better with it.
     fill_holes
-        Of areas, give background that one class encloses to that class. None: as for `keep_largest`. Of objects,
-        holes of at most 1/8 of what is around them are always filled: that is how they are found.
+        Of areas, give background that one class encloses to that class; of objects, fill holes of at most 1/8 of what
+        is around them. None: as for `keep_largest`.
     box
         ``((y0, y1), (x0, x1))`` in pixels: only this part is segmented, everything outside is background.
         Statistics are the whole picture's.
@@ -120,9 +120,8 @@ class SegmentOptions:
         _require(is_size, "min_size", self.min_size, _SIZE_WORDS)
         is_one = self.min_size is None or self.min_pixels is None
         _require(is_one, "min_size", self.min_size, "either it or min_pixels, not both")
-        for name in ("keep_largest", "fill_holes"):
-            is_free = not getattr(self, name) or self.output != "objects"
-            _require(is_free, name, getattr(self, name), "it with output='areas' only")
+        is_free = not self.keep_largest or self.output != "objects"
+        _require(is_free, "keep_largest", self.keep_largest, "it with output='areas' only")
         is_tile = self.tile is None or (_is_number(self.tile) and self.tile >= 16)
         _require(is_tile, "tile", self.tile, "16 or more")
         _require(self.memory is None or _is_number(self.memory), "memory", self.memory, "a number of bytes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 Scale = tuple[float, ...]
 """Factor from the picture's grid to the model's, for each spatial axis."""
 
-SPECK = 1 / 32  # of the typical object's area
 _SCALES = (1 / 32, 32.0)
 _SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
@@ -80,6 +78,7 @@ def diameter_seen(logits: Tensor, spec: ModelSpec) -> float | None:
             to_bytes(one[None], seeds=True),
             foreground_threshold=spec.foreground_threshold,
             seed_rise=spec.seed_rise,
+            fill_holes=spec.postprocessing.fill_small_holes,
         )[0]
         for one in logits
     ]
@@ -112,32 +111,14 @@ def _believed(diameter: float, spec: ModelSpec) -> float:
 
 
 def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
-    """Pixels below which an object or area is a speck, unless a person said so.
-
-    Of objects a part of the typical one, which a few slices do not show whole; of areas what the model states in pixels
-    of the network.
+    """Pixels below which an object or area is left out: of areas what the model states in pixels of the network,
+    unless a person said so; of objects none.
     """
     if options.min_pixels is not None:
         return options.min_pixels
-    dims = spec.network.spatial_dims
-    if options.output == "areas":
-        size, unit = (spec.postprocessing.min_size or "0 px").split()
-        is_stated = unit == f"px{dims}" and not options.has_linked_slices
-        return round(float(size) / float(np.prod(scale))) if is_stated else 0
-    if spec.input.object_diameter is None:
-        return 0
-    diameter = options.object_diameter or spec.input.object_diameter / float(np.prod(scale)) ** (1 / dims)
-    pixels = _ball(dims) * (diameter / 2) ** dims
-    if options.has_linked_slices:
-        pixels = min(_ball(3) * (diameter / 2) ** 3, pixels * _slices(options))
-    return round(SPECK * pixels)
-
-
-def _slices(options: SegmentOptions) -> float:
-    """How many slices of one volume are segmented."""
-    if options.frames is None:
-        return np.inf
-    return max(Counter(index[:-1] for index in options.frames).values())
+    size, unit = (spec.postprocessing.min_size or "0 px").split()
+    is_stated = unit == f"px{spec.network.spatial_dims}" and options.output == "areas"
+    return round(float(size) / float(np.prod(scale))) if is_stated else 0
 
 
 def size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelSpec) -> list[str]:

@@ -272,9 +272,11 @@ def iter_part(fitted: Fitted, index: Index, box: Box, margin: int | None = None)
     SegmentResult
         Its `labels` and `probability_bytes` are of `box` only.
     """
-    options = fitted.options.changed(plane="YX", link=False, keep_largest=None, fill_holes=None)
+    options = fitted.options.changed(plane="YX", link=False, keep_largest=None)
     if fitted.options.has_linked_slices and len(fitted.frames) > 1:
         options = options.changed(min_pixels=None)
+    if options.output == "areas":
+        options = options.changed(fill_holes=None)
     if fitted.dims == 3 and options.output == "areas":
         margin, options = margin or 0, options.changed(min_pixels=None)
     margin = _margin(fitted) if margin is None else margin

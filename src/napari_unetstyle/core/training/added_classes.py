@@ -55,8 +55,9 @@ def with_classes(spec: ModelSpec, names: Sequence[str]) -> ModelSpec:
             "purpose": f"{spec.card.purpose} And {more}, added with the pictures of one person.",
         }
     )
-    unmeasured = Postprocessing()  # of the new class nobody knows that only its largest piece counts
-    return spec.model_copy(update={"classes": classes, "card": card, "postprocessing": unmeasured})
+    # of the new class nobody knows that only its largest piece counts; objects are found before they have a class
+    usual = Postprocessing(fill_small_holes=spec.postprocessing.fill_small_holes)
+    return spec.model_copy(update={"classes": classes, "card": card, "postprocessing": usual})
 
 
 def widened(network: UNet, spec: ModelSpec, count: int) -> UNet:
