@@ -23,6 +23,14 @@ COLORS, BLOB = 3, 8
 OBJECTS = "hippocampus, objects"
 SIZED = {"object_diameter": 24.0}  # found out from the picture it could be any
 CASES: dict[str, tuple[str, str, tuple[int, ...], dict[str, Any]]] = {
+    "tiny picture": ("nuclei", "YXC", (128, 128, 3), SIZED),
+    "small picture": ("nuclei", "YXC", (256, 256, 3), SIZED),
+    "usual picture": ("nuclei", "YXC", (512, 512, 3), SIZED),
+    "small areas": ("axon-myelin", "YX", (256, 256), {}),
+    "usual areas": ("axon-myelin", "YX", (512, 512), {}),
+    "areas along all planes": ("axon-myelin", "ZYX", (60, 200, 200), {"plane": "all"}),
+    "crop": ("hippocampus", "ZYX", (35, 51, 35), {}),
+    "small volume": ("hippocampus", "ZYX", (64, 64, 64), {}),
     "picture": ("nuclei", "YXC", (1024, 1024, 3), {}),
     "large picture": ("nuclei", "YXC", (2048, 2048, 3), {}),
     "areas": ("axon-myelin", "YX", (1500, 1500), {}),

@@ -97,7 +97,7 @@ def test_a_run_takes_what_was_predicted(model, shape, options, within, request):
 
 @pytest.mark.parametrize("options", [{"plane": "all"}, {"flip": True}], ids=str)
 def test_sums_that_lie_on_disk_are_not_counted(options, pictures):
-    image, small = lazy(60, 300, 300), SegmentOptions(device="cpu", output="areas", **options)
+    image, small = lazy(120, 600, 600), SegmentOptions(device="cpu", output="areas", **options)
     if "flip" in options:
         image = lazy(9000, 9000)
     in_memory, on_disk = (predict_memory(image, pictures, small.changed(memory=m)) for m in (2**40, 2**20))

@@ -34,12 +34,13 @@ _MUCH = 1 / 4  # of what is free
 _ALWAYS = 5 * 2**23  # code and buffers that come with the first run
 _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, raised, both joined, two convolutions
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
-_SCATTERED = {2: 2.6, 3: 1.15}  # memory by what is in use of it: the C library (glibc) keeps freed arrays below 32 MB
-_STRIPS = 120  # after so many strips it is twice as much, of volumes
+_SCATTERED = {2: 1.2, 3: 1.15}  # memory by what is in use of it: the C library (glibc) keeps freed arrays below 32 MB
+_STRIPS = {2: 1.1, 3: 104.0}  # each so many strips it is 1 more
+_MOST_SCATTERED = {2: 2.6, 3: 2.3}
 _LOOKED, _LOOKED_LARGE = {2: 1.0, 3: 1.4}, 1.1  # the same of looking, and where its arrays are larger
 _KEPT_FREE = 2**25  # bytes of arrays that are kept
 _SUM = 2  # bytes of a sum of probability bytes
-_FINDING = 5 * 2**23  # code and buffers that come with the first objects
+_FINDING = 1.4  # memory by what is in use of it while objects are found
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 57}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
@@ -87,9 +88,8 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     if (options.output or "objects") == "objects" and model.spec.separation:
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
         decided = image.label_shape[-3:] if is_whole else shape
-        deciding = _FINDING + _finding(
-            decided, _diameter(model.spec, scale, options), math.prod(scale) ** (1 / len(scale))
-        )
+        zoom = math.prod(scale) ** (1 / len(scale))
+        deciding = round(_FINDING * _finding(decided, _diameter(model.spec, scale, options), zoom))
     else:
         deciding = _DECIDING * min(pixels, BAND_PIXELS) + _cleaning(image.label_shape, options)
     return _ALWAYS + max(looking, running, probabilities + labels + deciding)
@@ -177,8 +177,8 @@ def _running(network: UNet, frame: Frame, box: Box, scale: Scale, options: Segme
     columns = columns_of(network, box, resampler.source, engine)
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
-    strips = sum(len(cut.strips()) for cut in cuts)
-    scattered = _SCATTERED[len(shape)] * (1 if len(shape) == 2 else 1 + min(1, strips / _STRIPS))
+    strips, dims = sum(cut.bands[0].width / cut.rows for cut in cuts), len(shape)
+    scattered = min(_MOST_SCATTERED[dims], _SCATTERED[dims] + (strips - 1) / _STRIPS[dims])
     each = []
     for cut in cuts:
         streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
