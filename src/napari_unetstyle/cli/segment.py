@@ -39,6 +39,10 @@ For ImageJ and QuPath, with shape, intensity and stains of every nucleus:
 
 `napari-unetstyle segment slide.tif -o out/ --rois --geojson --csv --measure --stains hed`
 
+For a PACS, labels of every patient's series as DICOM-SEG, which refers to it:
+
+`napari-unetstyle segment patients/ -o out/ --model hippocampus --dicom-seg`
+
 Run the same line again and what is finished and unchanged is skipped; a bad picture does not stop the others.
 """
 
@@ -81,6 +85,7 @@ def segment_pictures(
     geojson: arguments.GeoJson = False,
     probabilities: arguments.Probabilities = False,
     zarr: arguments.Zarr = False,
+    dicom_seg: arguments.DicomSeg = False,
     full_resolution: arguments.FullResolution = False,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -120,6 +125,7 @@ def segment_pictures(
         geojson=geojson,
         probabilities=probabilities,
         zarr=zarr,
+        dicom_seg=dicom_seg,
         full_resolution=full_resolution,
     )
     steps = iter_segment_folder(

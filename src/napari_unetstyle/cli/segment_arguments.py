@@ -167,6 +167,14 @@ Zarr = Annotated[
         "--zarr", help="Labels as OME-Zarr, chunk by chunk, in the place of TIFF and volumes.", rich_help_panel=_FILES
     ),
 ]
+DicomSeg = Annotated[
+    bool,
+    typer.Option(
+        "--dicom-seg",
+        help="Labels of DICOM as DICOM-SEG, which refers to its series and names the patient.",
+        rich_help_panel=_FILES,
+    ),
+]
 FullResolution = Annotated[
     bool,
     typer.Option(

@@ -100,11 +100,8 @@ def write_segmentation(
     ImageError, ImageFileError
         If the series cannot be read.
     """
-    _check_highdicom()
-    stack = stacked((source if isinstance(source, Series) else series_of(source, series)).planes)
-    _check_fit(path, labels, geometry, stack)
+    stack, headers, frames = _checked(path, tuple(labels.shape), geometry, source, series)
     _check_segments(path, labels, segments)
-    headers, frames = _headers(stack)
     masks = _on_frames(labels, stack, frames)
     with unheard("pydicom"):
         segmentation = _segmentation(path, masks, headers, segments, algorithm, version)
@@ -115,7 +112,46 @@ def write_segmentation(
     return path
 
 
-def _check_highdicom() -> None:
+def check_source(
+    path: Path, shape: tuple[int, ...], geometry: Geometry, source: Source, series: int | str | None = None
+) -> None:
+    """What :func:`write_segmentation` needs of a series and of the grid of its labels, before there are any.
+
+    Parameters
+    ----------
+    path
+        Where the labels will be.
+    shape, geometry
+        Of the labels, ``ZYX``.
+    source, series
+        As for :func:`write_segmentation`.
+
+    Raises
+    ------
+    MissingExtraError, OutputError, ImageError, ImageFileError
+        As :func:`write_segmentation`.
+    """
+    _checked(path, shape, geometry, source, series)
+
+
+def _checked(
+    path: Path, shape: tuple[int, ...], geometry: Geometry, source: Source | Series, series: int | str | None
+) -> tuple[Stack, list[Any], list[int]]:
+    """The slices of a source on whose grid labels lie, their headers, and which frames of a file they are."""
+    check_highdicom()
+    stack = stacked((source if isinstance(source, Series) else series_of(source, series)).planes)
+    _check_fit(path, shape, geometry, stack)
+    return stack, *_headers(stack)
+
+
+def check_highdicom() -> None:
+    """Whether the extra ``[dicom]`` is installed.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not.
+    """
     try:
         import highdicom  # noqa: F401
     except ImportError as error:
@@ -124,15 +160,15 @@ def _check_highdicom() -> None:
         ) from error
 
 
-def _check_fit(path: Path, labels: NDArray[Any], geometry: Geometry, stack: Stack) -> None:
+def _check_fit(path: Path, given: tuple[int, ...], geometry: Geometry, stack: Stack) -> None:
     problem = None
     shape = (len(stack.planes), stack.planes[0].stored.rows, stack.planes[0].stored.columns)
     if not all(map(is_placed, stack.planes)) or not stack.geometry.is_physical:
         problem = "its source does not say where it lies in the patient. Choose another format, such as .nii.gz"
     elif not all(plane.stored.frame_of_reference for plane in stack.planes):
         problem = "its source has no frame of reference. Choose another format, such as .nii.gz"
-    elif tuple(labels.shape) != shape:
-        problem = f"labels of shape {tuple(labels.shape)} do not fit the series of shape {shape}. Give the series that "
+    elif given != shape:
+        problem = f"labels of shape {given} do not fit the series of shape {shape}. Give the series that "
         problem += "was segmented (series=…)"
     elif _distance(geometry, stack.geometry, shape) > _AWAY:
         problem = f"the labels lie {_distance(geometry, stack.geometry, shape):.3g} mm beside the series. Give the "

@@ -79,7 +79,7 @@ def read_image(
         If the file is a slide ``.mrxs`` and OpenSlide is not installed.
     """
     file = _found(path)
-    if series is not None and (is_zarr(file) or not (file.is_dir() or is_dicom(_start_of(file)))):
+    if series is not None and not is_dicom_picture(file):
         raise OptionError(f"Option series={series!r} is for DICOM, which {file} is not. Leave it out.")
     image = _reader(file, series, level)(file, axes if axes is None else stated_axes(axes))
     if spacing is None:
@@ -92,6 +92,17 @@ def read_image(
             "give one number for each."
         )
     return dataclasses.replace(image, geometry=image.geometry.with_spacing(spacing, "um"))
+
+
+def is_dicom_picture(path: Path) -> bool:
+    """Whether a picture is DICOM by its first bytes, or may be as a folder.
+
+    Raises
+    ------
+    ImageFileError
+        If it cannot be read.
+    """
+    return not is_zarr(path) and (path.is_dir() or is_dicom(_start_of(path)))
 
 
 def read_levels(path: str | os.PathLike[str]) -> tuple[LevelGrid, ...]:

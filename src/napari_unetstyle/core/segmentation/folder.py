@@ -13,8 +13,9 @@ from itertools import accumulate
 from pathlib import Path
 
 from napari_unetstyle.core import device as devices
-from napari_unetstyle.core.errors import OptionError, OutputError
-from napari_unetstyle.core.imaging.files import files_of
+from napari_unetstyle.core.errors import ImageFileError, OptionError, OutputError
+from napari_unetstyle.core.imaging import dicom_seg
+from napari_unetstyle.core.imaging.files import files_of, is_dicom_picture
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
@@ -23,6 +24,7 @@ from napari_unetstyle.core.segmentation.folder_inputs import Entry, find_entries
 from napari_unetstyle.core.segmentation.folder_job import FolderJob
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport, PictureStatus
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.output import check_is_dicom
 
 _A_DAY = 86400
 
@@ -89,7 +91,10 @@ def iter_segment_folder(
     options, files, target = options or SegmentOptions(), files or FolderFiles(), Path(out)
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
     _check(loaded, options, files)
-    entries = find_entries([Path(given) for given in inputs], target, ZARR if files.zarr else None)
+    stated = ZARR if files.zarr else dicom_seg.SUFFIX if files.dicom_seg else None
+    entries = find_entries([Path(given) for given in inputs], target, stated)
+    if files.dicom_seg and not any(map(_may_be_dicom, entries)):
+        check_is_dicom(entries[0].path)
     job = FolderJob(target, loaded, options, axes, spacing, series, level, files, force)
     job.check(entries)
     _check_writable(target)
@@ -146,8 +151,19 @@ def _check(model: Model, options: SegmentOptions, files: FolderFiles) -> None:
         raise OptionError(f"Model {model.spec.name!r} knows areas only. Ask for areas, or take another model.")
     if files.stains is not None and not files.measure:
         raise OptionError("Stains are part of the measurements: ask for these too (measure).")
+    if files.zarr and files.dicom_seg:
+        raise OptionError("Labels are OME-Zarr or DICOM-SEG, not both: ask for one of them, or run twice.")
+    if files.dicom_seg:
+        dicom_seg.check_highdicom()
     if options.device not in ("auto", "cpu"):
         devices.resolve(options.device)
+
+
+def _may_be_dicom(entry: Entry) -> bool:
+    try:
+        return is_dicom_picture(entry.path)
+    except ImageFileError:  # which it says at its turn
+        return True
 
 
 def _check_writable(folder: Path) -> None:

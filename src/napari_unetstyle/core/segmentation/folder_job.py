@@ -17,6 +17,7 @@ import numpy as np
 from napari_unetstyle import __version__
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging.dicom_seg import check_source
 from napari_unetstyle.core.imaging.files import digest_of, read_levels
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr_labels import BegunLabels
@@ -30,7 +31,13 @@ from napari_unetstyle.core.segmentation.level_choice import read_fitting
 from napari_unetstyle.core.segmentation.measure import iter_measure
 from napari_unetstyle.core.segmentation.memory import predict_memory
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.core.segmentation.output import place_note, write_labels, write_probabilities, write_table
+from napari_unetstyle.core.segmentation.output import (
+    check_is_dicom,
+    place_note,
+    write_labels,
+    write_probabilities,
+    write_table,
+)
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 from napari_unetstyle.core.segmentation.restyle import MODEL
 from napari_unetstyle.core.segmentation.result import SegmentResult, Table
@@ -82,8 +89,12 @@ class FolderJob:
         staged = self._outputs(entry).staged()
         try:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
+            if self.files.dicom_seg:
+                check_is_dicom(entry.path)
             where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
+            if self.files.dicom_seg:
+                check_source(self.out / entry.target, image.label_shape, image.geometry, entry.path, self.series)
             needed = predict_memory(image, self.model, options)
             yield FolderProgress(0, 100, "Starting", picture=self.status(entry, "running", memory=needed))
             make = partial(BegunLabels, staged["labels"], image.label_axes) if self._is_straight(options) else None
@@ -99,7 +110,10 @@ class FolderJob:
             yield Progress(97, 100, "Writing")
             self._write(entry, staged, facts, result, table, drawn)
         except _SKIPPABLE as error:
-            return self.status(entry, "failed", message=_reason(error), seconds=time.perf_counter() - started)
+            message = _reason(error)
+            for kind, path in self._outputs(entry).targets.items():
+                message = message.replace(str(staged[kind]), str(path))
+            return self.status(entry, "failed", message=message, seconds=time.perf_counter() - started)
         finally:
             discard(staged)
         seconds = round(time.perf_counter() - started, 3)
@@ -174,7 +188,8 @@ class FolderJob:
         drawn: SegmentResult,
     ) -> None:
         """Write `result` and its table; its labels and outlines as `drawn` has them."""
-        write_labels(staged["labels"], drawn, say=lambda _: None)  # it is among the notes
+        source: dict[str, Any] = {"source": entry.path, "series": self.series} if self.files.dicom_seg else {}
+        write_labels(staged["labels"], drawn, say=lambda _: None, **source)  # what is said is among the notes
         write_table(staged["table"], table)
         if "rois" in staged:
             write_rois(staged["rois"], drawn)

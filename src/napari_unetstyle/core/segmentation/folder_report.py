@@ -28,6 +28,8 @@ class FolderFiles:
     zarr
         The labels are OME-Zarr, in the place of TIFF and volumes; where nothing else needs them as a whole they are
         decided in its chunks, and no raw copy lies on disk.
+    dicom_seg
+        The labels are DICOM-SEG, in the place of volumes; of DICOM only.
     full_resolution
         Labels, ROIs and GeoJSON of pictures in several resolutions are on the finest level, by the nearest pixel.
     """
@@ -39,6 +41,7 @@ class FolderFiles:
     geojson: bool = False
     probabilities: bool = False
     zarr: bool = False
+    dicom_seg: bool = False
     full_resolution: bool = False
 
 

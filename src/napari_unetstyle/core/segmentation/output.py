@@ -14,12 +14,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core.errors import ImageError, OutputError
+from napari_unetstyle.core.errors import ImageError, OptionError, OutputError
 from napari_unetstyle.core.files import atomic_path
 from napari_unetstyle.core.imaging import dicom_seg
 from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.dicom import Series, Source
 from napari_unetstyle.core.imaging.dicom_labels import is_segmentation, segmentation_info
+from napari_unetstyle.core.imaging.files import is_dicom_picture
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, write_medical
@@ -221,10 +222,11 @@ class _Written:
 
     def segments(self) -> list[dicom_seg.Segment]:
         """A segment for each class, or for each object with the name of its class."""
-        if self.output != "objects" and self.classes:
+        is_objects = self.output == "objects" or not self.classes
+        ids = sorted({int(i) for plane in planes(self.array) for i in np.unique(plane)} - {0}) if is_objects else []
+        if self.classes and not ids:  # of objects none was found, and there has to be a segment
             return [dicom_seg.Segment(value=c.value, name=c.name, color=c.color) for c in self.classes]
         known = {c.value: c for c in self.classes} if self.owners else {}
-        ids = sorted({int(i) for plane in planes(self.array) for i in np.unique(plane)} - {0})
         owned = [(i, known.get(int(self.owners.get(i, 0)))) for i in ids]
         return [
             dicom_seg.Segment(
@@ -345,6 +347,23 @@ def check_is_picture(path: str | os.PathLike[str]) -> None:
     """
     if label_info(path).get("output"):
         raise ImageError(f"{path} holds labels, and a picture is needed. Give the picture that they were made from.")
+
+
+def check_is_dicom(path: Path) -> None:
+    """Refuse a picture that DICOM-SEG cannot refer to, as it is no DICOM.
+
+    Raises
+    ------
+    OptionError
+        If it is none.
+    ImageFileError
+        If it cannot be read.
+    """
+    if not is_dicom_picture(path):
+        raise OptionError(
+            f"DICOM-SEG refers to the DICOM series that was segmented, and {path} is no DICOM. Give DICOM, or leave "
+            "DICOM-SEG out."
+        )
 
 
 def label_info(path: str | os.PathLike[str]) -> dict[str, Any]:
