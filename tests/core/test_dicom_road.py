@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import logging
 import warnings
@@ -20,7 +21,11 @@ import tifffile
 import zarr
 
 from napari_unetstyle.core import KeptStyle, ModelStore, StyleBank, read_image, run, segment, write_labels
+from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.annotation.journal_header import Header
+from napari_unetstyle.core.annotation.project import Project
+from napari_unetstyle.core.annotation.recorder import Recorder, changed_places
 from napari_unetstyle.core.errors import OutputError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -36,6 +41,7 @@ from tests.core.geometry_for_tests import AXIS_ORIENTATIONS, rotation
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
 from tests.core.teaching_for_tests import QUICK, checkpoints_at_every_step
 from tests.core.training_for_tests import discs
+from tests.core.zarr_for_tests import described, write_picture
 
 CLASSES = (ClassSpec(value=1, name="one", color="#e41a1c"), ClassSpec(value=2, name="two", color="#377eb8"))
 SIDES = AXIS_ORIENTATIONS[::6]
@@ -177,16 +183,33 @@ def test_nothing_of_the_patient_is_in_what_a_run_writes_or_says(
     assert [word for word in CANARIES if word in said.lower()] == []
 
 
-def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(model: Any, tmp_path: Path) -> None:
+EVERYTHING = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+STRAIGHT = FolderFiles(zarr=True)
+
+
+@pytest.mark.parametrize("files", [EVERYTHING, STRAIGHT], ids=["everything", "zarr"])
+def test_nothing_of_the_patient_is_in_what_a_folder_run_writes(files: FolderFiles, model: Any, tmp_path: Path) -> None:
     folder = planted(tmp_path / "in")
-    files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
     out = tmp_path / "out"
     options = SegmentOptions()
     report = run(iter_segment_folder([folder], out, model, options, files=files))
     assert [status.name for status in report.having("done")] == ["in"]
     written = [path for path in out.rglob("*") if path.is_file()]
-    assert written
+    assert (out / "in.zarr").is_dir() == files.zarr
+    assert len(written) > 2
     assert {path.name: told(path) for path in written if told(path)} == {}
+
+
+def test_nothing_of_the_patient_is_in_labels_that_a_picture_takes_in(model: Any, tmp_path: Path) -> None:
+    """Made of a DICOM series, and put into the OME-Zarr that somebody made of it."""
+    folder, path = planted(tmp_path / "in"), tmp_path / "picture.zarr"
+    image = read_image(folder)
+    place = [(list(image.geometry.spacing), list(image.geometry.origin))]
+    write_picture(path, [image.array], described("zyx", place, "millimeter"))
+    write_labels(path, segment(dataclasses.replace(image, name="canary nominata"), model), name="tiny3d")
+    written = [one for one in (path / "labels").rglob("*") if one.is_file()]
+    assert (path / "labels" / "tiny3d").is_dir()
+    assert {str(one): told(one) for one in written if told(one)} == {}
 
 
 def with_unit(path: Path, unit: str) -> Path:
@@ -374,14 +397,15 @@ def test_no_name_of_a_file_or_folder_is_in_what_is_written_of_it(
     assert [word for word in CANARIES if word in said.lower()] == []
 
 
+@pytest.mark.parametrize("is_zarr", [False, True])
 def test_a_folder_run_names_a_picture_beside_it_and_in_its_column(
-    model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    is_zarr: bool, model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     picture, out = tmp_path / "canary nominata" / "canary.nii.gz", tmp_path / "out"
     picture.parent.mkdir()
     write_labels(picture, smooth((9, 40, 44)), axes="ZYX")
-    files = FolderFiles(table=True, measure=True, rois=True, geojson=True, probabilities=True)
+    files = FolderFiles(zarr=True, table=True) if is_zarr else EVERYTHING
     run(iter_segment_folder([picture.parent], out, model, SegmentOptions(), files=files))
     written = [path for path in out.rglob("*") if path.is_file()]
     held = {}
@@ -394,6 +418,36 @@ def test_a_folder_run_names_a_picture_beside_it_and_in_its_column(
         for row in csv.DictReader(file):
             assert row.pop("picture") == "canary.nii.gz"
             assert not [word for word in CANARIES if word in str(row).lower()]
+    assert [word for word in CANARIES if word in caplog.text.lower()] == []
+
+
+def test_a_journal_of_paint_names_a_picture_in_its_header_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And in the names of folders, and in its mark while it is open: it has to find the picture again."""
+    caplog.set_level(logging.DEBUG)
+    picture, marks = tmp_path / "canary nominata" / "canary 4711.tif", tmp_path / "marks"
+    picture.parent.mkdir()
+    tifffile.imwrite(picture, np.zeros((40, 50), np.uint8))
+    labels = np.zeros((40, 50), np.int32)
+    header = Header.of("canary 4711 nuclei", read_image(picture), labels.dtype, picture, model="nuclei@1")
+    folder = Project.for_picture(picture).new_folder(header.layer)
+    recorder = Recorder.new(folder, header, Changes.of(labels), lambda: labels, marks)
+    for value in range(1, 9):
+        labels[4 * value : 4 * value + 3, 5:45] = value
+        recorder.changed()
+        assert recorder.flush()
+    recorder.accept(changed_places(np.zeros(labels.shape, bool), (), labels > 3, True))
+    recorder.say(rest_is_right=True, touched=[3])
+    assert recorder.flush()
+    assert [bool(told(mark)) for mark in marks.iterdir()] == [True]
+    assert recorder.close()
+    assert list(marks.iterdir()) == []
+    (entry,) = Project.for_picture(picture).entries()
+    entry.publish()
+    written = [path for path in entry.folder.rglob("*") if path.is_file()]
+    assert len(written) >= 4
+    assert [path.name for path in written if told(path)] == ["journal.json"]
     assert [word for word in CANARIES if word in caplog.text.lower()] == []
 
 

@@ -27,12 +27,13 @@ from napari_unetstyle.core.segmentation.deciding import iter_decide
 from napari_unetstyle.core.segmentation.full_resolution import iter_to_finest
 from napari_unetstyle.core.segmentation.level_choice import fitting_grid, on_grid
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets import choice, scope
 from napari_unetstyle.widgets.full_resolution import BRING
 from napari_unetstyle.widgets.label_layers import add_labels
 from napari_unetstyle.widgets.layers import Statement, image_from_layer, statement_of
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.level_grid import LEVELS, level_grids, seen
+from napari_unetstyle.widgets.opening import PATH
 from napari_unetstyle.widgets.placement import Placement
 from napari_unetstyle.widgets.readers import get_reader, read_zarr
 from napari_unetstyle.widgets.run_request import RunRequest
@@ -463,8 +464,35 @@ def test_a_labels_layer_is_saved_into_the_picture_it_was_painted_on(tmp_path: Pa
         np.testing.assert_array_equal(read_image(written).array[...], labels.data)
         np.testing.assert_allclose(read_image(written).geometry.affine, image.geometry.affine)
         write_volume(str(path), *labels.as_layer_data_tuple()[:2])
-    names = ("nuclei-mine-first", "nuclei-mine-first-2", "nuclei-mine-first-1", "nuclei-mine-first-1-2")
-    assert open_ome_zarr(path).label_names == names
+    name = "nuclei-mine-first"
+    assert open_ome_zarr(path).label_names == (name, *(f"{name}-{i}" for i in (2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("Canary Nominata nuclei", "nuclei"),
+        ("canary_tumor", "tumor"),
+        ("edema (photo of 4711.b)", "edema-photo-of"),
+        ("canary nominata", "labels"),
+        ("canaries", "canaries"),
+    ],
+)
+def test_no_name_of_a_picture_is_in_that_of_its_labels(
+    name: str, called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "canary nominata.ome.zarr"
+    two_levels(path, volume())
+    (layer,) = opened(path)
+    viewer = ViewerModel()
+    monkeypatch.setattr(choice, "open_viewers", lambda: [viewer])
+    viewer.add_layer(layer)
+    viewer.add_image(np.zeros((3, 4)), name="canary")
+    viewer.add_image(np.zeros((3, 4)), metadata={PATH: "/a/4711.b.tif"})
+    labels = _added(viewer, image_from_layer(layer, statement_of(layer)), Placement.of(layer, "ZYX"))
+    labels.name = name
+    write_volume(str(path), *labels.as_layer_data_tuple()[:2])
+    assert open_ome_zarr(path).label_names == (called,)
 
 
 def test_a_labels_layer_is_saved_on_its_own(tmp_path: Path) -> None:
@@ -530,7 +558,7 @@ def test_the_dock_saves_labels_into_the_picture_and_beside_it(
     results = dock.segment.results
     labels = results.output.layer.data
     shown = {action.text(): action for action in results.box.save.menu().actions() if action.isVisible()}
-    for name in ("cells-nuclei", "cells-nuclei-2"):
+    for name in ("nuclei", "nuclei-2"):
         with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
             shown[FORMATS["picture"].words].trigger()
         assert name in results.box.said.text()
@@ -542,7 +570,7 @@ def test_the_dock_saves_labels_into_the_picture_and_beside_it(
         with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
             results.save("zarr", target, results.output)
     np.testing.assert_array_equal(read_image(tmp_path / "own.zarr").array[...], labels)
-    assert open_ome_zarr(path).label_names == ("cells-nuclei", "cells-nuclei-2", "cells-nuclei-3")
+    assert open_ome_zarr(path).label_names == ("nuclei", "nuclei-2", "nuclei-3")
     with qtbot.waitSignal(results._saving.done, timeout=WAIT * 1000):
         results.save("zarr", tmp_path / "own.zarr", results.output)
     assert "not replaced" in results.message.text

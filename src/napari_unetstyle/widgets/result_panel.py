@@ -246,9 +246,9 @@ class ResultPanel(QWidget):
         except UnetstyleError as error:
             self.message.fail(failure(error))
             return
-        files, name = files_of(output), output.layer.name
+        given = files_of(output), output.layer.name, output.placement.name
         self._lost[:] = [note] if FORMATS[key].has_place and (note := output.note) else []
-        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, files, name, self._lost.append)))
+        self._saving.start(as_steps(lambda: FORMATS[key].write(path, shown, *given, self._lost.append)))
 
     def _on_saved(self, outcome: Outcome) -> None:
         match outcome:

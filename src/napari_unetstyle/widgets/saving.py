@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,18 @@ class Format:
         return zarr_of(output) is not None if self.into_picture else True
 
     def write(
-        self, path: Path, result: SegmentResult, files: tuple[str, ...], name: str, say: Callable[[str], Any]
+        self,
+        path: Path,
+        result: SegmentResult,
+        files: tuple[str, ...],
+        name: str,
+        picture: str,
+        say: Callable[[str], Any],
     ) -> Path:
-        """Write a result; `files` are those of the DICOM series that it was made from, `name` is that of its layer.
+        """Write a result; `files` are those of the DICOM series that it was made from.
 
-        `say` is called with what the format cannot hold of the place.
+        `name` is that of its layer, `picture` that of the picture's. `say` is called with what the format cannot hold
+        of the place.
 
         Raises
         ------
@@ -54,7 +62,7 @@ class Format:
         if self.writer == "write_labels":
             more["say"] = say
         if self.suffix == ".zarr":
-            more["name"] = name_in_picture(path, name)
+            more["name"] = name_in_picture(path, name, [picture])
         return write(path, result, **more)
 
 
@@ -88,15 +96,30 @@ def zarr_of(output: Output) -> Path | None:
     return Path(path) if path is not None and is_one else None
 
 
-def name_in_picture(path: Path, wanted: str) -> str | None:
-    """What labels will be called in the OME-Zarr picture at `path`, beside those that it has; None if there is none."""
+def name_in_picture(path: Path, wanted: str, pictures: Iterable[str]) -> str | None:
+    """What labels will be called in the OME-Zarr picture at `path`, beside those that it has; None if there is none.
+
+    It is `wanted` without the names of pictures, which may name a patient: of this one, and of the `pictures` that the
+    labels may be called after.
+    """
     from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr, open_ome_zarr
     from napari_unetstyle.core.imaging.ome_zarr_labels import free_label_name
 
     if path.suffix.lower() != SUFFIX or not is_zarr(path):
         return None
     picture = open_ome_zarr(path)
-    return None if picture.is_labels else free_label_name(picture, wanted)
+    if picture.is_labels:
+        return None
+    wanted = re.sub(r" \[\d+\]$", "", wanted)  # by which napari tells layers of one name apart
+    for name in sorted({*names_of(str(path)), *pictures} - {""}, key=len, reverse=True):
+        wanted = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", " ", wanted, flags=re.IGNORECASE)
+    return free_label_name(picture, wanted.strip(" _"))
+
+
+def names_of(path: str | None) -> list[str]:
+    """What a layer from a file may be called after it: its name, with none, some or all of its suffixes."""
+    name = "" if path is None else Path(path).name
+    return [name, *(name[:i] for i, letter in enumerate(name) if letter == ".")]
 
 
 def as_shown(output: Output, *, has_place: bool = True) -> SegmentResult:

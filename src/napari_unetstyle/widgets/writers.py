@@ -13,8 +13,9 @@ from napari_unetstyle.core.imaging.geometry import SAME_PLACE, Geometry, apart
 from napari_unetstyle.widgets.anatomy import UNPLACED, bind, names, note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import PLACE, axes_of, shape_in_space
+from napari_unetstyle.widgets.opening import path_of
 from napari_unetstyle.widgets.placement import Placement
-from napari_unetstyle.widgets.saving import name_in_picture
+from napari_unetstyle.widgets.saving import name_in_picture, names_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a volume file, ``.zarr``, ``.tif`` or, on DICOM, ``.dcm``.
 
-    In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is.
+    In an OME-Zarr picture that is there it becomes one of the labels, called as the layer is, without the names of
+    pictures.
 
     See :func:`~napari_unetstyle.widgets.anatomy.bind` for a layer that does not say where it lies.
 
@@ -45,7 +47,9 @@ def write_volume(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         labels = Placement.of(layer, axes).to_labels(np.asanyarray(layer.data[0] if layer.multiscale else layer.data))
     except ImageError as error:
         raise OutputError(f"Could not write {path}: {error} Nothing was written.") from error
-    more = {"name": name_in_picture(Path(path), layer.name), **_meaning(layer), **source}
+    images = [one for one in layers if type(one).__name__ == "Image"]
+    named = [*names_of(path_of(layer)), *(name for one in images for name in (one.name, *names_of(path_of(one))))]
+    more = {"name": name_in_picture(Path(path), layer.name, named), **_meaning(layer), **source}
     axes = "".join(a for a in "TZYX" if a in axes)
     written = [str(write_labels(path, labels, axes=axes, geometry=geometry, say=show_warning, **more))]
     note = note_on(layer, layers)

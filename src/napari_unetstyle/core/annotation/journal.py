@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -197,6 +198,11 @@ def _new_folder(wanted: Path, size: int) -> Path:
         ) from error
 
 
+def _names_no_journal(record: logging.LogRecord) -> bool:
+    """Whether filelock logs something else than a lock like ours, whose path may name a patient."""
+    return not (record.args and Path(str([*record.args][-1])).name == LOCK)
+
+
 def lock(folder: Path, seconds: float = 0.0) -> Any:
     """The lock of a journal, taken within so many seconds: a ``filelock.FileLock``.
 
@@ -207,6 +213,7 @@ def lock(folder: Path, seconds: float = 0.0) -> Any:
     """
     from filelock import FileLock, Timeout
 
+    logging.getLogger("filelock").addFilter(_names_no_journal)  # once: it is not added again
     taken = FileLock(folder / LOCK, thread_local=False)
     try:
         taken.acquire(timeout=seconds, poll_interval=0.01)
