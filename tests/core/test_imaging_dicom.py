@@ -20,7 +20,14 @@ from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from napari_unetstyle.core import read_image
-from napari_unetstyle.core.errors import ImageError, ImageFileError, MissingExtraError, OptionError, UnetstyleError
+from napari_unetstyle.core.errors import (
+    AxesUnknownError,
+    ImageError,
+    ImageFileError,
+    MissingExtraError,
+    OptionError,
+    UnetstyleError,
+)
 from napari_unetstyle.core.imaging import dicom, dicom_file, dicom_pixels
 from napari_unetstyle.core.imaging.files import read_levels
 from napari_unetstyle.core.imaging.geometry import Geometry
@@ -343,6 +350,22 @@ def test_frames_of_unknown_meaning_are_asked_for(tmp_path: Path, volume: Any) ->
     ds.FrameIncrementPointer, ds.FrameTime = 0x00181063, 40
     made.write(tmp_path, [ds])
     assert dicom.read_series(tmp_path).axes == "TYX"
+
+
+def test_the_choices_that_frames_leave_are_named(tmp_path: Path, volume: Any) -> None:
+    path = tmp_path / "x.dcm"
+    ds = made.header(modality="XA")
+    made.set_pixels(ds, volume, frames=6)
+    ds.save_as(path, enforce_file_format=True)
+    gray = ("ZYX", "TYX"), volume.shape
+    made.set_pixels(ds, np.zeros((2, 5, 7 * 3), np.uint8), frames=2)
+    ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 7, 3, "RGB", 0
+    ds.save_as(tmp_path / "rgb.dcm", enforce_file_format=True)
+    for file, (choices, shape) in {path: gray, tmp_path / "rgb.dcm": (("ZYXC", "TYXC"), (2, 5, 7, 3))}.items():
+        with pytest.raises(AxesUnknownError) as caught:
+            read_image(file)
+        assert (caught.value.choices, caught.value.shape) == (choices, shape)
+        assert [read_image(file, axes).array.shape for axes in choices] == [shape, shape]
 
 
 # Values ----------------------------------------------------------------------------------------------------------

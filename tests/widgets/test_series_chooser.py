@@ -10,8 +10,8 @@ import pytest
 from napari._qt.qt_resources import get_current_stylesheet
 from napari.components import ViewerModel
 
-from napari_unetstyle.core.errors import ImageFileError
-from napari_unetstyle.core.imaging.dicom import SeveralSeriesError, find_series
+from napari_unetstyle.core.errors import ImageFileError, SeveralSeriesError
+from napari_unetstyle.core.imaging.dicom import find_series
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.ct_window import is_ct

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 
 class UnetstyleError(Exception):
-    """Base of every error this package raises on purpose; its text is fit to be shown as it is."""
+    """Base of every error this package raises on purpose; its text is fit to be shown as it is.
+
+    Attributes
+    ----------
+    in_window
+        What to show in a window in the place of the text, where that names options of Python and the command line.
+    """
+
+    in_window = ""
+
+    def for_windows(self, words: str) -> Self:
+        """Itself, with other words for a window."""
+        self.in_window = words
+        return self
 
 
 class ImageError(UnetstyleError, ValueError):
@@ -25,6 +40,20 @@ class AxesUnknownError(ImageError):
     def __init__(self, message: str, shape: tuple[int, ...], choices: tuple[str, ...]) -> None:
         super().__init__(message)
         self.shape, self.choices = shape, choices
+
+
+class SeveralSeriesError(ImageError):
+    """There are several series, and nobody said which one.
+
+    Attributes
+    ----------
+    series
+        Those found, each a :class:`~napari_unetstyle.core.imaging.dicom.Series`.
+    """
+
+    def __init__(self, message: str, series: tuple[Any, ...]) -> None:
+        super().__init__(message)
+        self.series = series
 
 
 class ImageFileError(UnetstyleError, OSError):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton
 
 from napari_unetstyle.core.errors import AxesUnknownError
@@ -34,9 +35,11 @@ class AxesChooser(Choice):
         What its reader said.
     """
 
+    opened = Signal(str)  # the axes that were chosen
+
     def __init__(self, viewer: napari.viewer.ViewerModel, path: Path, unknown: AxesUnknownError) -> None:
         super().__init__(viewer)
-        self._path = path
+        self._path, self._axes = path, ""
         differing = [i for i, letters in enumerate(zip(*unknown.choices, strict=True)) if len({*letters}) > 1]
         shape = " x ".join(map(str, unknown.shape))
         lengths = " and ".join(str(unknown.shape[i]) for i in differing)
@@ -49,6 +52,7 @@ class AxesChooser(Choice):
             button.clicked.connect(partial(self._on_chosen, axes))
 
     def _on_chosen(self, axes: str) -> None:
+        self._axes = axes
         self._read(_iter_read(self._path, axes))
 
     def _let_choose(self, can_choose: bool) -> None:
@@ -59,6 +63,7 @@ class AxesChooser(Choice):
         from napari.layers import Layer
 
         self._viewer.add_layer(Layer.create(*read))
+        self.opened.emit(self._axes)
         self.finished.emit()
 
 
@@ -74,11 +79,14 @@ def _iter_read(path: Path, axes: str) -> Steps[LayerData]:
     return layer_of_file(path, axes)
 
 
-def ask_for_axes(path: Path, unknown: AxesUnknownError, viewer: napari.viewer.ViewerModel | None = None) -> bool:
-    """Let a person say what the axes are, beside the canvas; whether there is one, and something to choose."""
+def ask_for_axes(
+    path: Path, unknown: AxesUnknownError, viewer: napari.viewer.ViewerModel | None = None
+) -> AxesChooser | None:
+    """Let a person say what the axes are, beside the canvas; None if there is none, or nothing to choose."""
     shown = front_viewer() if viewer is None else viewer
     window = getattr(shown, "window", None)
     if window is None or len(unknown.choices) < 2:
-        return False
-    beside_canvas(window, AxesChooser(shown, path, unknown), f"{TITLE} of {path.name}")
-    return True
+        return None
+    chooser = AxesChooser(shown, path, unknown)
+    beside_canvas(window, chooser, f"{TITLE} of {path.name}")
+    return chooser

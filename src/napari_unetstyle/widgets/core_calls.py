@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,13 +98,20 @@ def _iter_predict(
 
 
 def _iter_folder(
-    folder: Path, out: Path, model: str, options: SegmentOptions, store: ModelStore
+    folder: Path,
+    out: Path,
+    model: str,
+    options: SegmentOptions,
+    store: ModelStore,
+    stated: Mapping[Path, Mapping[str, Any]],
+    *,
+    asks: bool,
 ) -> Steps[FolderReport]:
     from napari_unetstyle.core.segmentation.folder import iter_segment_folder
     from napari_unetstyle.core.segmentation.folder_report import FolderFiles
 
-    files = FolderFiles(table=True, measure=True)
-    return (yield from iter_segment_folder([folder], out, model, options, files=files, store=store))
+    more: dict[str, Any] = {"stated": stated, "files": FolderFiles(table=True, measure=True), "asks": asks}
+    return (yield from iter_segment_folder([folder], out, model, options, store=store, **more))
 
 
 def _iter_teach(
@@ -220,7 +227,8 @@ class CoreCalls:
     iter_predict
         ``(image, model reference, options, store, kept)`` to a job that returns the bytes of memory of a run.
     iter_folder
-        ``(folder, output folder, model reference, options, store)`` to a job that yields the state of pictures.
+        ``(folder, output folder, model reference, options, store, what is stated of pictures, asks=)`` to a job that
+        yields the state of pictures.
     iter_measure
         ``(labels, image, geometry=, classes=, stains=)`` to a job that returns a table of columns.
     iter_teach

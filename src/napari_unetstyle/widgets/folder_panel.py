@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import AxesUnknownError, ImageFileError, SeveralSeriesError, UnetstyleError
 from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.widgets.axes_chooser import ask_for_axes
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, Outcome, failure
 from napari_unetstyle.widgets.message_row import MessageRow
-from napari_unetstyle.widgets.opening import add_labels_file, add_picture, ask_for_path
+from napari_unetstyle.widgets.opening import SERIES_KEY, add_labels_file, add_picture, ask_for_path
 from napari_unetstyle.widgets.parts import Words, form, name
 from napari_unetstyle.widgets.progress_row import ProgressRow
+from napari_unetstyle.widgets.series_chooser import show_series
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_unetstyle.core.imaging.dicom import Series
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.segmentation.folder_report import FolderReport, PictureStatus
     from napari_unetstyle.core.segmentation.options import SegmentOptions
@@ -64,6 +68,10 @@ class FolderPanel(QWidget):
         self._slot = JobSlot(self)
         self.folder: Path | None = None
         self.out: Path | None = None
+        self._shown: tuple[PictureStatus, ...] = ()
+        self._stated: dict[Path, dict[str, str]] = {}  # what a person said of pictures: their series, or their axes
+        self._begun: dict[Path, dict[str, str]] = {}  # of this, what the run knows
+        self._asks = True
         self.choose, self.choose_out = QPushButton("choose…"), QPushButton("choose…")
         self.pictures = QListWidget()
         self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the count stands at the end
@@ -102,9 +110,14 @@ class FolderPanel(QWidget):
         """Whether a folder is under way."""
         return self._slot.is_busy
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether pictures of a run are shown, which are opened from here while a person goes on with it."""
+        return self.pictures.count() > 0
+
     def set_folder(self, folder: Path) -> None:
         """Take the pictures of a folder; results go beside it unless a person says otherwise."""
-        self.folder = folder
+        self.folder, self._stated, self._asks = folder, {}, True
         self.choose.setText(folder.name)
         self.choose.setToolTip(str(folder))
         self._rows.setRowVisible(self.choose_out, True)
@@ -118,12 +131,17 @@ class FolderPanel(QWidget):
         self.changed.emit()
 
     def start(self, model: str, options: SegmentOptions, store: ModelStore) -> None:
-        """Segment every picture; what is finished and unchanged is skipped."""
+        """Segment every picture; what is finished and unchanged is skipped.
+
+        Where folders hold several series nothing is computed the first time, but the person is asked: a run over a
+        night should not wait for a choice until the morning.
+        """
         if self.folder is None or self.out is None:
             return
         self.message.clear()
         self.words.hide()
-        steps = self._calls.iter_folder(self.folder, self.out, model, options, store)
+        self._begun = dict(self._stated)
+        steps = self._calls.iter_folder(self.folder, self.out, model, options, store, self._begun, asks=self._asks)
         if self._slot.start(iter_listed(steps)):
             self.pictures.clear()
             self.progress.begin("starting…")
@@ -142,42 +160,137 @@ class FolderPanel(QWidget):
         self.progress.hide()
         match outcome:
             case Finished(value=report):
-                self._show(report.pictures)
-                self._say(_summary(report))
+                self._on_report(report)
             case Failed():
                 self.message.fail(outcome)
             case Cancelled():
                 self._say("Stopped. What is finished is kept; SEGMENT goes on from there.")
+
+    def _on_report(self, report: FolderReport) -> None:
+        for picture in filter(_asks, report.pictures):
+            if self._stated.get(picture.path) == self._begun.get(picture.path):
+                self._stated.pop(picture.path, None)  # it was no answer
+        is_asking = self._asks and all(map(_asks, report.pictures))
+        self._asks = self._asks and not is_asking
+        self._show(report.pictures)
+        self._say(_question(report) if is_asking else _summary(report))
 
     def _say(self, words: str) -> None:
         self.words.setText(words)
         self.words.show()
 
     def _show(self, pictures: tuple[PictureStatus, ...]) -> None:
+        self._shown = pictures
         self.pictures.setVisible(bool(pictures))
         for row, picture in enumerate(pictures):
             if row == self.pictures.count():
                 self.pictures.addItem(QListWidgetItem())
             item = self.pictures.item(row)
-            item.setText(_line(picture))
-            item.setToolTip(picture.message or str(picture.path))
+            is_answered = _asks(picture) and picture.path in self._stated
+            item.setText(_answered(picture, self._stated[picture.path]) if is_answered else _line(picture))
+            item.setToolTip(_why(picture) or str(picture.path))
             item.setData(Qt.ItemDataRole.UserRole, picture)
 
     def _on_open(self, item: QListWidgetItem) -> None:
         picture: PictureStatus = item.data(Qt.ItemDataRole.UserRole)
+        if _asks(picture) and self._ask(picture):
+            return
         try:
-            layer = add_picture(self._viewer, picture.path)
+            layer = add_picture(self._viewer, picture.path, **self._stated.get(picture.path, {}))
             if picture.state in ("done", "skipped"):
                 add_labels_file(self._viewer, picture.labels, layer)
         except UnetstyleError as error:
             self.message.fail(failure(error))
 
+    def _ask(self, picture: PictureStatus) -> bool:
+        """Let a person choose a series, or say what the axes are, by opening the picture; whether it can be asked."""
+        if isinstance(picture.error, AxesUnknownError):
+            axes = ask_for_axes(picture.path, picture.error, self._viewer)
+            if axes is not None:
+                axes.opened.connect(lambda letters: self._state(picture, {"axes": letters}))
+            return axes is not None
+        if not isinstance(picture.error, SeveralSeriesError) or getattr(self._viewer, "window", None) is None:
+            return False
+        chooser = show_series(self._viewer, picture.error.series, picture.path)
+        chooser.opened.connect(lambda layers: self._on_series(picture, [one.metadata[SERIES_KEY] for one in layers]))
+        return True
+
+    def _on_series(self, picture: PictureStatus, keys: list[str]) -> None:
+        if len(keys) == 1:
+            self._state(picture, {"series": keys[0]})
+        else:
+            self.message.say(f"{picture.name} gets one file of labels: choose one series of it, not {len(keys)}.")
+
+    def _state(self, picture: PictureStatus, said: dict[str, str]) -> None:
+        """Take an answer, and offer it for the other pictures that ask the same."""
+        self._stated[picture.path] = said
+        others = {one.path: _same(picture, said, one) for one in self._shown if one.path not in self._stated}
+        fitting = {path: answer for path, answer in others.items() if answer}
+        self._show(self._shown)
+        if fitting:
+            what = "a series of the same description" if "series" in said else "the same question"
+            many = f"{len(fitting)} more {'picture has' if len(fitting) == 1 else 'pictures have'} {what}."
+            self.message.ask(f"{many} The same answer for all?", ("For all", lambda: self._state_all(fitting)))
+
+    def _state_all(self, said: dict[Path, dict[str, str]]) -> None:
+        self._stated |= said
+        self._show(self._shown)
+
+
+def _asks(picture: PictureStatus) -> bool:
+    """Whether a picture waits for something that a person can choose."""
+    error = picture.error
+    return isinstance(error, SeveralSeriesError) or (isinstance(error, AxesUnknownError) and len(error.choices) > 1)
+
+
+def _same(picture: PictureStatus, said: dict[str, str], other: PictureStatus) -> dict[str, str]:
+    """What was said of a picture, as an answer to what another one asks; empty if it is none."""
+    asked, asks = picture.error, other.error
+    if isinstance(asked, AxesUnknownError) and isinstance(asks, AxesUnknownError):
+        return said if asks.choices == asked.choices else {}
+    if isinstance(asked, SeveralSeriesError) and isinstance(asks, SeveralSeriesError):
+        with suppress(ImageFileError):  # one that is gone since
+            chosen = next(_looks(one) for one in asked.series if one.key == said["series"])
+            fitting = [one.key for one in asks.series if chosen[1] and _looks(one) == chosen]
+            return {"series": fitting[0]} if len(fitting) == 1 else {}
+    return {}
+
+
+def _looks(series: Series) -> tuple[str, str]:
+    return series.modality, series.description
+
+
+def _why(picture: PictureStatus) -> str:
+    """Why a picture failed, in words that say what to do here; empty if it did not."""
+    error = picture.error
+    if isinstance(error, SeveralSeriesError):
+        return f"{picture.path} holds {len(error.series)} series. Double-click it, and choose one."
+    if isinstance(error, AxesUnknownError):
+        how = "Double-click it, and say it." if _asks(picture) else "Save it as OME-TIFF, which does."
+        return f"{picture.path} does not say what its axes are ({' x '.join(map(str, error.shape))}). {how}"
+    return (error.in_window if error is not None else "") or picture.message
+
+
+def _answered(picture: PictureStatus, said: dict[str, str]) -> str:
+    what = "its series is chosen" if "series" in said else "its axes are stated"
+    return f"{_SIGNS['running']} {picture.name}: {what}. SEGMENT does it."
+
 
 def _line(picture: PictureStatus) -> str:
     counted = f"  {picture.count:,}" if picture.output == "objects" else ""
-    why = picture.message.removeprefix(str(picture.path))  # its name stands there already
-    between = ": " if why and why == picture.message else ""
+    said = _why(picture)
+    why = said.removeprefix(str(picture.path))  # its name stands there already
+    between = ": " if why and why == said else ""
     return f"{_SIGNS[picture.state]} {picture.name}{counted}{between}{why}"
+
+
+def _question(report: FolderReport) -> str:
+    count = len(report.pictures)
+    holds = "picture holds" if count == 1 else "pictures hold"
+    return (
+        f"{count} {holds} several series. Double-click one, and choose. SEGMENT goes on then, without those that are "
+        "left open."
+    )
 
 
 def _summary(report: FolderReport) -> str:

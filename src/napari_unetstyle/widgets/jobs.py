@@ -63,7 +63,7 @@ def failure(error: BaseException) -> Failed:
     """An error in words; one that was not foreseen says so and keeps its type."""
     details = _details(error)
     if isinstance(error, UnetstyleError):
-        return Failed(str(error), details)
+        return Failed(error.in_window or str(error), details)
     if is_out_of_memory(error):
         return Failed("There was not enough memory. Close other programs, or segment a part of the picture.", details)
     return Failed(

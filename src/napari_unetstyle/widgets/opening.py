@@ -55,8 +55,8 @@ def layer_data(image: Image, path: Path | None = None) -> LayerData:
     return image.array, arguments, "image"
 
 
-def add_picture(viewer: napari.viewer.ViewerModel, path: Path) -> napari.layers.Image:
-    """Open a picture file as a layer.
+def add_picture(viewer: napari.viewer.ViewerModel, path: Path, **stated: Any) -> napari.layers.Image:
+    """Open a picture file as a layer; `stated` is what its reader has to be told, its `axes` or `series`.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def add_picture(viewer: napari.viewer.ViewerModel, path: Path) -> napari.layers.
     """
     from napari_unetstyle.core.imaging.files import read_image
 
-    data, arguments, _ = layer_data(read_image(path), path)
+    data, arguments, _ = layer_data(read_image(path, **stated), path)
     return viewer.add_image(data, **arguments)
 
 

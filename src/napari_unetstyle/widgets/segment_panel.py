@@ -306,7 +306,8 @@ class SegmentPanel(QWidget):
         self.preview.touch()
 
     def _show_where(self) -> None:
-        before = self.where.currentData() if self.where.count() > 1 else None  # a lone choice was nobody's
+        is_chosen = self.where.count() > 1 or self.folder.is_listed  # a lone choice was nobody's, before it was run
+        before = self.where.currentData() if is_chosen else None
         with QSignalBlocker(self.where):
             self.where.clear()
             for key, words in scope.choices(self._image):

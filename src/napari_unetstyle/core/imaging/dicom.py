@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetstyle.core.errors import ImageError, ImageFileError
+from napari_unetstyle.core.errors import AxesUnknownError, ImageError, ImageFileError, SeveralSeriesError
 from napari_unetstyle.core.imaging.dicom_file import MARK, PREAMBLE, is_dicom
 from napari_unetstyle.core.imaging.dicom_header import Plane, description_of, is_labels, read_planes
 from napari_unetstyle.core.imaging.dicom_pixels import is_turned_over, read_pixels
@@ -231,7 +231,7 @@ def image_of(series: Series, axes: str | None = None) -> Image:
     colors = (
         "C" if series.planes[0].stored.samples > 1 or series.planes[0].stored.photometric == "PALETTE COLOR" else ""
     )
-    letters = (axes or "").upper() or _stated(stack, series) + colors
+    letters = (axes or "").upper() or _stated(stack, series, colors)
     array = read_pixels(stack.planes)
     if "Z" not in letters and "T" not in letters and array.shape[0] == 1 and len(letters) == array.ndim - 1:
         array = array[0]
@@ -254,12 +254,15 @@ def _geometry(stack: Stack, letters: str) -> Geometry:
     return Geometry(spacing=(size, *stack.geometry.spacing), unit=stack.geometry.unit)
 
 
-def _stated(stack: Stack, series: Series) -> str:
+def _stated(stack: Stack, series: Series, colors: str) -> str:
     if "?" not in stack.axes:
-        return stack.axes
-    raise ImageError(
+        return stack.axes + colors
+    lengths = (series.count, *series.size, *((3,) if colors else ()))
+    raise AxesUnknownError(
         f"The {series.count} frames of {series.modality} pictures do not say whether they are slices or times. State "
-        "the axes: axes='ZYX' for slices, axes='TYX' for times (with a C at the end for colors)."
+        "the axes: axes='ZYX' for slices, axes='TYX' for times (with a C at the end for colors).",
+        lengths,
+        (f"ZYX{colors}", f"TYX{colors}"),
     )
 
 
@@ -424,15 +427,7 @@ def _chosen(found: Sequence[Series], series: int | str | None, path: Source) -> 
         f"{_named(path)} holds {len(found)} series{said}. State one by its number, series=1 in Python or --series 1 on "
         f"the command line: {listed}{more}.",
         tuple(found),
-    )
-
-
-class SeveralSeriesError(ImageError):
-    """There are several series, and nobody said which one; `series` are those found."""
-
-    def __init__(self, message: str, series: tuple[Series, ...]) -> None:
-        super().__init__(message)
-        self.series = series
+    ).for_windows(f"{_named(path)} holds {len(found)} series. Open it in napari, and choose one.")
 
 
 def _named(path: Source) -> str:

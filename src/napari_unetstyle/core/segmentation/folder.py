@@ -6,11 +6,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import ImageFileError, OptionError, OutputError
@@ -39,8 +40,10 @@ def iter_segment_folder(
     spacing: tuple[float, ...] | None = None,
     series: int | str | None = None,
     level: int | None = None,
+    stated: Mapping[Path, Mapping[str, Any]] | None = None,
     files: FolderFiles | None = None,
     force: bool = False,
+    asks: bool = False,
     store: ModelStore | None = None,
 ) -> Steps[FolderReport]:
     """Segment pictures one after the other and write what was found into a folder.
@@ -66,10 +69,15 @@ def iter_segment_folder(
         As in :func:`~napari_unetstyle.core.read_image`, for every picture.
     level
         As in :func:`~napari_unetstyle.core.segment`: of pictures in several resolutions; None: the one that fits.
+    stated
+        Of single pictures, by their paths, what is stated in the place of the above: ``{path: {"series": 2}}``.
     files
         What to write besides labels.
     force
         Skip nothing, and replace files that were changed or made by somebody else.
+    asks
+        Where folders hold several series and nobody said which, the run ends before anything is computed, with these
+        pictures as failed; else each fails at its turn.
     store
         Where models are looked up; the person's own by default.
 
@@ -91,15 +99,29 @@ def iter_segment_folder(
     options, files, target = options or SegmentOptions(), files or FolderFiles(), Path(out)
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
     _check(loaded, options, files)
-    stated = ZARR if files.zarr else dicom_seg.SUFFIX if files.dicom_seg else None
-    entries = find_entries([Path(given) for given in inputs], target, stated)
+    suffix = ZARR if files.zarr else dicom_seg.SUFFIX if files.dicom_seg else None
+    entries = find_entries([Path(given) for given in inputs], target, suffix)
     if files.dicom_seg and not any(map(_may_be_dicom, entries)):
         check_is_dicom(entries[0].path)
-    job = FolderJob(target, loaded, options, axes, spacing, series, level, files, force)
+    given = {"axes": axes, "spacing": spacing, "series": series, "level": level}
+    job = FolderJob(target, loaded, options, given, stated or {}, files, force)
     job.check(entries)
+    if asks and (unanswered := (yield from _iter_unanswered(job, entries))):
+        return FolderReport(pictures=tuple(unanswered))
     _check_writable(target)
     ended = yield from _iter_pictures(job, entries)
     return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
+
+
+def _iter_unanswered(job: FolderJob, entries: Sequence[Entry]) -> Steps[list[PictureStatus]]:
+    """Folders of several series of which nobody said which one, as failed."""
+    found = []
+    for i, entry in enumerate(entries):
+        status = job.unanswered(entry)
+        counted = (i + 1, len(entries)) if len(entries) > 1 else None
+        yield FolderProgress(i + 1, len(entries), f"{entry.name}: Looking", counted, status)
+        found += [] if status is None else [status]
+    return found
 
 
 def _iter_pictures(job: FolderJob, entries: Sequence[Entry]) -> Steps[list[PictureStatus]]:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from napari_unetstyle import __version__
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import SeveralSeriesError, UnetstyleError
 from napari_unetstyle.core.files import atomic_path
+from napari_unetstyle.core.imaging.dicom import series_of
 from napari_unetstyle.core.imaging.dicom_seg import check_source
-from napari_unetstyle.core.imaging.files import digest_of, read_levels
+from napari_unetstyle.core.imaging.files import digest_of, is_dicom_picture, read_levels
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.ome_zarr_labels import BegunLabels
 from napari_unetstyle.core.models.model import Model
@@ -57,10 +58,8 @@ class FolderJob:
     out: Path
     model: Model
     options: SegmentOptions
-    axes: str | None
-    spacing: tuple[float, ...] | None
-    series: int | str | None
-    level: int | None
+    given: Mapping[str, Any]  # axes, spacing, series, level
+    stated: Mapping[Path, Mapping[str, Any]]  # the same, where it is another for one picture
     files: FolderFiles
     force: bool = False
 
@@ -91,14 +90,14 @@ class FolderJob:
             self._outputs(entry).check(force=self.force)  # not after minutes of computing
             if self.files.dicom_seg:
                 check_is_dicom(entry.path)
-            where: dict[str, Any] = {name: getattr(self, name) for name in ("axes", "spacing", "series", "level")}
+            where = self._where(entry)
             image, options = read_fitting(entry.path, [self.model.spec], self.options, **where)
             if self.files.dicom_seg:
-                check_source(self.out / entry.target, image.label_shape, image.geometry, entry.path, self.series)
+                check_source(self.out / entry.target, image.label_shape, image.geometry, entry.path, where["series"])
             needed = predict_memory(image, self.model, options)
             yield FolderProgress(0, 100, "Starting", picture=self.status(entry, "running", memory=needed))
             make = partial(BegunLabels, staged["labels"], image.label_axes) if self._is_straight(options) else None
-            facts = {"picture": digest_of(entry.path, self.out), "made_by": self._fingerprint}
+            facts = {"picture": digest_of(entry.path, self.out), "made_by": self._fingerprint(entry)}
             result = yield from share(iter_segment(image, self.model, options, make=make), 0.0, 0.9)
             if self.files.measure and result.output == "areas":
                 result = result.changed(notes=(*result.notes, _UNMEASURED))
@@ -113,12 +112,25 @@ class FolderJob:
             message = _reason(error)
             for kind, path in self._outputs(entry).targets.items():
                 message = message.replace(str(staged[kind]), str(path))
-            return self.status(entry, "failed", message=message, seconds=time.perf_counter() - started)
+            why = error if isinstance(error, UnetstyleError) else None
+            seconds = time.perf_counter() - started
+            return self.status(entry, "failed", message=message, error=why, seconds=seconds)
         finally:
             discard(staged)
         seconds = round(time.perf_counter() - started, 3)
         more: dict[str, Any] = {"count": result.count, "output": result.output, "notes": drawn.notes}
         return self.status(entry, "done", seconds=seconds, **more)
+
+    def unanswered(self, entry: Entry) -> PictureStatus | None:
+        """The status of a folder of several series of which nobody said which one; headers are read for it."""
+        try:
+            if entry.path.is_dir() and is_dicom_picture(entry.path):
+                series_of(entry.path, self._where(entry)["series"])
+        except SeveralSeriesError as error:
+            return self.status(entry, "failed", message=str(error), error=error)
+        except UnetstyleError:  # which it says at its turn
+            pass
+        return None
 
     def finished(self, entry: Entry) -> PictureStatus | None:
         """The status of a picture that an earlier run finished, if nothing has changed since."""
@@ -126,7 +138,7 @@ class FolderJob:
         known = outputs.known()
         try:
             same = (
-                known["made_by"] == self._fingerprint
+                known["made_by"] == self._fingerprint(entry)
                 and known["picture"] == digest_of(entry.path, self.out)
                 and outputs.targets.keys() <= known["files"].keys()
                 and all(digest_of(path) == known["files"][kind] for kind, path in outputs.targets.items())
@@ -188,7 +200,9 @@ class FolderJob:
         drawn: SegmentResult,
     ) -> None:
         """Write `result` and its table; its labels and outlines as `drawn` has them."""
-        source: dict[str, Any] = {"source": entry.path, "series": self.series} if self.files.dicom_seg else {}
+        source: dict[str, Any] = (
+            {"source": entry.path, "series": self._where(entry)["series"]} if self.files.dicom_seg else {}
+        )
         write_labels(staged["labels"], drawn, say=lambda _: None, **source)  # what is said is among the notes
         write_table(staged["table"], table)
         if "rois" in staged:
@@ -215,24 +229,27 @@ class FolderJob:
     def _table_of_all(self, output: str) -> Outputs:
         return Outputs({"table": self.out / f"{output}.csv"}, self.out / SIDECARS / ".tables" / f"{output}.json")
 
+    def _where(self, entry: Entry) -> dict[str, Any]:
+        """Axes, pixel size, series and level that are stated of a picture."""
+        return {**self.given, **self.stated.get(entry.path, {})}
+
+    def _fingerprint(self, entry: Entry) -> str:
+        """What labels and tables follow from, besides the picture, as a sha256."""
+        return hashlib.sha256(json.dumps({**self._made_by, **self._where(entry)}, sort_keys=True).encode()).hexdigest()
+
     @cached_property
-    def _fingerprint(self) -> str:
-        """What labels and tables follow from, besides the picture, as a sha256: of one time for the whole run."""
+    def _made_by(self) -> dict[str, Any]:
+        """What they follow from alike for all pictures: of one time for the whole run."""
         options = {name: value for name, value in self.options.stated().items() if name not in _NO_SAY}
-        content = {
+        return {
             "program": __version__,
             "model": self.model.sha256,
             "options": options,
             "restyle": _digest_of_style(self.options.restyle),
-            "axes": self.axes,
-            "spacing": self.spacing,
-            "series": self.series,
-            "level": self.level,
             "measure": self.files.measure,
             "full_resolution": self.files.full_resolution,
             "stains": self.files.stains,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _digest_of_style(restyle: str | None) -> str | None:

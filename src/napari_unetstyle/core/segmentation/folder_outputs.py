@@ -53,11 +53,12 @@ class Outputs:
         ours = self._ours()
         for path in self.targets.values():
             if path.exists() and not (force and _may_be_forced(path)) and digest_of(path) not in ours:
-                raise OutputError(
+                problem = (
                     f"Could not write {path}: what is there was changed after a run wrote it, or is somebody else's, "
                     "and would be lost. Move it away or choose another output folder"
-                    + (", or replace it with --force (force=True)." if _may_be_forced(path) else ".")
                 )
+                forced = ", or replace it with --force (force=True)" if _may_be_forced(path) else ""
+                raise OutputError(f"{problem}{forced}.").for_windows(f"{problem}.")
 
     def staged(self) -> dict[str, Path]:
         """A path beside each target, with its suffix, for the new file until :meth:`put`."""

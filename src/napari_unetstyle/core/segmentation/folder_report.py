@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.progress import Progress
 
 State = Literal["running", "done", "skipped", "failed"]
@@ -65,6 +66,8 @@ class PictureStatus:
         Time it took.
     message
         Why it failed.
+    error
+        The same for a program, if it was foreseen.
     notes
         Sentences that a person should read.
     memory
@@ -79,6 +82,7 @@ class PictureStatus:
     output: str = ""
     seconds: float = 0.0
     message: str = ""
+    error: UnetstyleError | None = None
     notes: tuple[str, ...] = ()
     memory: int = 0
 
