@@ -300,6 +300,11 @@ def _check_array(array: ArrayLike) -> None:
         raise ImageError(f"Pixels of type {dtype} cannot be used: give real numbers (bool, integer or float).")
     if math.prod(array.shape) == 0:
         raise ImageError(f"The picture is empty (shape {tuple(array.shape)}). Give one with at least one pixel.")
+    if isinstance(array, np.ma.MaskedArray) and np.count_nonzero(array.mask):  # which else would be read all the same
+        raise ImageError(
+            f"The picture is a masked array that hides {np.count_nonzero(array.mask)} of its {array.size} values. Give "
+            "array.filled(value) with what is to be seen there, or array.data with what lies below."
+        )
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
