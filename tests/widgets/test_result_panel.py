@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_unetstyle.core.errors import ModelNotFoundError
 from napari_unetstyle.core.progress import run as run_steps
 from napari_unetstyle.core.style.distance import Distance
-from napari_unetstyle.widgets import draft, measurements, outputs
+from napari_unetstyle.widgets import after_run, draft, measurements, outputs
 from napari_unetstyle.widgets.main_dock import NARROWEST
 from napari_unetstyle.widgets.outputs import checksum
 from napari_unetstyle.widgets.overlay import outline_mask
@@ -232,6 +232,40 @@ def test_outline_and_fill(box: Any, layer: Any, click: Any) -> None:
     assert not layer.visible
     click(box.original)
     assert layer.visible
+
+
+def test_a_slice_that_napari_outlines_slowly_is_filled_and_that_is_said(
+    dock: Any, box: Any, layer: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "filled" not in box.notes.text()
+    monkeypatch.setattr(after_run, "OUTLINE_LIMIT", layer.data.size - 1)
+    dock.viewer.add_image(blobs(), name="large")
+    run(dock)
+    large = labels_of(dock.viewer)[-1]
+    assert large.contour == 0
+    assert "! The labels are filled: outlining" in box.notes.text()
+    box.outline.click()
+    assert large.contour > 0
+    assert "filled" not in box.notes.text()
+    run(dock)  # which does not undo what a person chose
+    assert large.contour > 0
+
+
+def test_a_small_slice_after_a_large_one_is_outlined_again(
+    dock: Any, box: Any, layer: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as lowered:
+        lowered.setattr(after_run, "OUTLINE_LIMIT", layer.data.size - 1)
+        dock.viewer.add_image(blobs(), name="large")
+        run(dock)
+        assert labels_of(dock.viewer)[-1].contour == 0
+    dock.viewer.add_image(blobs(), name="small")
+    run(dock)
+    assert labels_of(dock.viewer)[-1].contour > 0
+    box.fill.click()
+    dock.viewer.add_image(blobs(), name="third")
+    run(dock)
+    assert labels_of(dock.viewer)[-1].contour == 0
 
 
 def test_deleting_the_labels_takes_their_controls_away(dock: Any, box: Any, layer: Any) -> None:

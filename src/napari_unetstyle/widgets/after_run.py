@@ -54,7 +54,7 @@ class AfterRun(NamedBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._output: Output | None = None
-        self._can_restyle = self._can_teach = False
+        self._can_restyle = self._can_teach = self._wants_fill = False
         self._formats: dict[str, QAction] = {}
         self.summary, self.said, self.notes = Words(), Words(), Words()
         self.fewer = QSlider(Qt.Orientation.Horizontal)
@@ -152,6 +152,8 @@ class AfterRun(NamedBox):
             box.toggled.connect(lambda _: self._rest.start())
         self.details.toggled.connect(self._show_details)
         self.outline.toggled.connect(self._show_look)
+        for button in (self.outline, self.fill):
+            button.clicked.connect(self._on_look)
         self.original.toggled.connect(self._on_original)
         self.volume.toggled.connect(self.volume_wanted)
         self.table.toggled.connect(self.table_wanted)
@@ -189,8 +191,8 @@ class AfterRun(NamedBox):
             self.original.setChecked(not output.layer.visible)
         self.show_result()
         self._show_foreign(output.result)
-        if math.prod(output.labels.shape[-2:]) > OUTLINE_LIMIT:
-            self.fill.setChecked(True)
+        is_filled = not output.layer.contour if is_slow_to_outline(output) else self._wants_fill
+        (self.fill if is_filled else self.outline).setChecked(True)
         self._show_look()
 
     def show_result(self) -> None:
@@ -201,6 +203,8 @@ class AfterRun(NamedBox):
         self.summary.setText(describe_result(result))
         words = result.distance.words if result.distance is not None else ""
         notes = [note for note in result.notes if note != words]
+        if self.fill.isChecked() and is_slow_to_outline(self._output):
+            notes.append("The labels are filled: outlining a large slice takes napari seconds. Click outline for them.")
         self.notes.setText("\n".join(f"! {note}" for note in notes))
         self.notes.setVisible(bool(notes))
 
@@ -279,10 +283,21 @@ class AfterRun(NamedBox):
         if layer.contour != contour:  # napari computes it anew even if it is the same
             layer.contour = contour
         layer.opacity = 1.0 if is_outline else FILLED
+        self.show_result()
+
+    def _on_look(self) -> None:
+        """What a person chose counts for the results to come; for large ones each by itself."""
+        if self._output is not None and not is_slow_to_outline(self._output):
+            self._wants_fill = self.fill.isChecked()
 
     def _on_original(self, is_original: bool) -> None:
         if self._output is not None and self._output.is_open:
             self._output.layer.visible = not is_original
+
+
+def is_slow_to_outline(output: Output) -> bool:
+    """Whether outlining a slice takes napari seconds, whenever it is drawn."""
+    return math.prod(output.labels.shape[-2:]) > OUTLINE_LIMIT
 
 
 def is_volume(result: SegmentResult) -> bool:
