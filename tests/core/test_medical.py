@@ -592,6 +592,28 @@ def check_truncations(path: Path, count: int) -> None:
             read_image(path)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("version", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_window_that_a_nifti_states_is_in_its_scaled_values(
+    version: Any, order: str, name: str, tmp_path: Path
+) -> None:
+    array = np.random.default_rng(0).integers(0, 3000, (6, 11, 12)).astype(np.int16)
+    stored = version(array.T, np.eye(4), version.header_class(endianness=order))
+    stored.header["cal_min"], stored.header["cal_max"] = -160, 240
+    stored.header.set_slope_inter(0.5, -1000)
+    stored.to_filename(tmp_path / name)
+    assert read_image(tmp_path / name).window == (-160, 240)
+
+
+@pytest.mark.parametrize("window", [(0, 0), (240, -160), (np.nan, 240), (0, np.inf)])
+def test_a_window_that_is_none_is_left_out(window: tuple[float, float], tmp_path: Path) -> None:
+    stored = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4))
+    stored.header["cal_min"], stored.header["cal_max"] = window
+    stored.to_filename(tmp_path / "a.nii")
+    assert read_image(tmp_path / "a.nii").window is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_volume_is_refused(kind: str, tmp_path: Path) -> None:
     path = whole(tmp_path, kind)

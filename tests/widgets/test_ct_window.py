@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
@@ -15,6 +17,7 @@ from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets.ct_window import MODALITY
 from napari_unetstyle.widgets.main_dock import NARROWEST
 from napari_unetstyle.widgets.opening import layer_data
+from napari_unetstyle.widgets.readers import read_volumes
 from napari_unetstyle.widgets.series_chooser import read_dicom
 from tests.core import dicom_for_tests as made
 from tests.widgets.fake_core import WAIT, blobs
@@ -78,6 +81,20 @@ def test_the_first_window_is_that_of_the_file(make_windowless_dock: Any, tmp_pat
     layer = dock.viewer.add_image(data, **arguments)
     assert tuple(layer.contrast_limits) == pytest.approx((-115, 184), abs=1)
     assert not dock.segment.picture.window_row.isHidden()
+
+
+@pytest.mark.parametrize("intent", ["none", "label"])
+def test_a_nifti_is_shown_in_the_window_that_it_states(intent: str, make_windowless_dock: Any, tmp_path: Path) -> None:
+    stored = nibabel.Nifti1Image(np.maximum(scan(), 0).T, np.diag([0.7, 0.7, 3.0, 1.0]))
+    stored.header["cal_min"], stored.header["cal_max"] = 40, 240
+    stored.header.set_intent(intent)
+    stored.to_filename(tmp_path / "scan.nii")
+    (data,) = read_volumes(str(tmp_path / "scan.nii"))
+    layer = make_windowless_dock().viewer.add_layer(Layer.create(*data))
+    if intent == "label":
+        assert type(layer).__name__ == "Labels"
+    else:
+        assert tuple(layer.contrast_limits) == (40, 240)
 
 
 def test_labels_from_a_file_are_outlines_on_a_scan(make_windowless_dock: Any, tmp_path: Path) -> None:

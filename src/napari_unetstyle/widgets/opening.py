@@ -27,7 +27,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def layer_data(image: Image, path: Path | None = None) -> LayerData:
-    """A picture as napari's layer data: along its own axes; how these lie in the patient is kept in the metadata."""
+    """A picture as napari's layer data: along its own axes; how these lie in the patient is kept in the metadata.
+
+    Of the gray values it shows those that its file asks for.
+    """
     from napari_unetstyle.widgets.layers import OVERVIEW, place_of, translate_of
 
     colors = "C" if image.is_color else ""
@@ -52,6 +55,8 @@ def layer_data(image: Image, path: Path | None = None) -> LayerData:
         "rgb": bool(colors),
         "metadata": metadata,
     }
+    if image.window is not None and not colors:
+        arguments["contrast_limits"] = image.window
     return image.array, arguments, "image"
 
 

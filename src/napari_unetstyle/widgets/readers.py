@@ -277,7 +277,8 @@ def layer_of_file(path: Path, axes: str | None = None) -> LayerData:
     info = label_info(path)
     if "classes" not in info:
         return data, arguments, kind
-    del arguments["rgb"]
+    for of_pictures in ("rgb", "contrast_limits"):
+        arguments.pop(of_pictures, None)
     kept = {name: info[name] for name in ("output", "classes") if name in info}
     arguments["metadata"][METADATA] = kept
     return data, {**arguments, "colormap": _colormap(info)}, "labels"

@@ -183,7 +183,7 @@ def _read(one: Series, folder: Path) -> LayerData:
 
 
 def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
-    """Layer data that knows its series, and shows the gray values that the file asks for."""
+    """Layer data that knows its series."""
     data, arguments, kind = layer_data(image, folder)
     arguments["metadata"] |= {
         SERIES: one.number,
@@ -191,8 +191,6 @@ def _layer_data(one: Series, image: Image, folder: Path | None) -> LayerData:
         FILES: tuple(map(str, one.files)),
         MODALITY: one.modality if one.is_rescaled else "",  # windows are in Hounsfield units
     }
-    if one.window is not None:
-        arguments["contrast_limits"] = one.window
     return data, arguments, kind
 
 

@@ -241,6 +241,7 @@ def image_of(series: Series, axes: str | None = None) -> Image:
         geometry=_geometry(stack, letters),
         name=series.name,
         notes=(*stack.notes, *_notes(series, stack, array)),
+        window=series.window,
     )
 
 

@@ -55,6 +55,8 @@ class Image:
         name no file: its name may be that of a patient.
     overview
         Of a slide, opens its colors ``(Y, X, C)`` on a coarse level, on which tissue is found before a run.
+    window
+        Lowest and highest value to show on a screen, if the file states them.
     """
 
     array: ArrayLike
@@ -64,6 +66,7 @@ class Image:
     name: str = ""
     notes: tuple[str, ...] = ()
     overview: Callable[[], ArrayLike] | None = None
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check_array(self.array)

@@ -92,7 +92,14 @@ def image_of(path: Path, header: VolumeHeader, axes: str | None = None) -> Image
     with damage_in_words(path):
         array = rescaled(payload.read(), header.slope, header.intercept)
     name = path.name[: -len(medical_suffix(path))] if medical_suffix(path) else path.stem
-    return Image(array=array, axes=letters, geometry=geometry, name=name, notes=(*header.notes, *notes))
+    return Image(
+        array=array,
+        axes=letters,
+        geometry=geometry,
+        name=name,
+        notes=(*header.notes, *notes),
+        window=header.window,
+    )
 
 
 def write_medical(

@@ -39,6 +39,8 @@ _ONE = _layout(
     slope=("f4", 112),
     inter=("f4", 116),
     units=("u1", 123),
+    highest=("f4", 124),
+    lowest=("f4", 128),
     qcode=("i2", 252),
     scode=("i2", 254),
     quaternion=("3f4", 256),
@@ -57,6 +59,8 @@ _TWO = _layout(
     vox_offset=("i8", 168),
     slope=("f8", 176),
     inter=("f8", 184),
+    highest=("f8", 192),
+    lowest=("f8", 200),
     qcode=("i4", 344),
     scode=("i4", 348),
     quaternion=("3f8", 352),
@@ -130,6 +134,7 @@ def read_nifti_header(path: Path) -> VolumeHeader:
         is_anatomical=is_anatomical and (info.get("world") != "none" or _is_plain(affine)),  # which has no position
         slope=slope,
         intercept=intercept,
+        window=_window(header),
         notes=notes,
         info=info,
     )
@@ -221,6 +226,12 @@ def _rescale(header: Any) -> tuple[float, float]:
     if slope == 0 or not math.isfinite(slope):
         return 1.0, 0.0
     return slope, intercept if math.isfinite(intercept) else 0.0
+
+
+def _window(header: Any) -> tuple[float, float] | None:
+    """Of cal_min and cal_max, which count for scaled values; both are 0 where nobody chose them."""
+    low, high = float(header["lowest"]), float(header["highest"])
+    return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
 
 
 def _is_gzip(path: Path) -> bool:

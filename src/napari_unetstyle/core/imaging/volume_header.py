@@ -45,6 +45,8 @@ class VolumeHeader:
         Whether the world is a patient.
     slope, intercept
         Value = slope * stored + intercept.
+    window
+        Lowest and highest value to show, if the file states them.
     notes
         Sentences a person should see.
     info
@@ -63,6 +65,7 @@ class VolumeHeader:
     is_anatomical: bool
     slope: float = 1.0
     intercept: float = 0.0
+    window: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
 
