@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_unetstyle.core import evaluate
+from napari_unetstyle.core import Geometry, evaluate, write_labels
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.metrics import differences
 from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.core.segmentation.compare import read_label_pair
 from napari_unetstyle.widgets.compare_panel import ComparePanel, _iter_compare
 from napari_unetstyle.widgets.comparison_view import PAINTED
 from napari_unetstyle.widgets.label_layers import helper_metadata
 from napari_unetstyle.widgets.label_pair import DIFFERENCES, METADATA, LabelPair, class_names
+from napari_unetstyle.widgets.readers import read_volumes
 from napari_unetstyle.widgets.scores_table import length, percent, signed, volume_sign
 from napari_unetstyle.widgets.summary import as_score
 from tests.widgets.fake_core import WAIT
@@ -210,6 +214,30 @@ def test_differences_follow_a_turned_layer(panel: ComparePanel, measure: Any, ma
     for corner in ((0, 0), (19, 23), (0, 23)):
         np.testing.assert_allclose(last.data_to_world(corner), first.data_to_world(corner))
     assert column(panel, "class 1")["Area, µm²"] == "8.00"
+
+
+def test_that_one_was_turned_onto_the_other_is_said_as_by_the_command(
+    panel: ComparePanel, measure: Any, tmp_path: Path
+) -> None:
+    assert "another way round" not in panel.info.text()
+    panel.viewer.layers.clear()
+    place = replace(Geometry.facing("SPL"), spacing=(3.0, 0.5, 0.5))
+    turned = place.turned((6, 20, 24), (1, 2, 0), (False, True, False))
+    for name, array, lies in (
+        ("truth", labels(), place),
+        ("prediction", labels(2).transpose(1, 2, 0)[:, ::-1], turned),
+    ):
+        path = write_labels(tmp_path / f"{name}.nii.gz", array, axes="ZYX", geometry=lies)
+        for data in read_volumes(str(path)):
+            panel.viewer.add_layer(Layer.create(*data))
+    panel.prediction.setCurrentText("prediction")
+    panel.truth.setCurrentText("truth")
+    first, _ = read_label_pair(tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz")
+    assert len(first.notes) == 1
+    assert f"! {first.notes[0]}" in panel.info.text().splitlines()
+    measure(panel)
+    assert column(panel, "class 2")["Dice"] == "1.000"
+    assert f"! {first.notes[0]}" in panel.info.text().splitlines()
 
 
 def test_differences_reach_across_channels_as_the_labels_do(panel: ComparePanel, measure: Any, mark: Any) -> None:

@@ -282,11 +282,13 @@ class ComparePanel(Dockable):
 
 
 def _describe(pair: LabelPair) -> str:
-    """``ZYX 35×52×34 · voxel 3×0.5×0.5 mm``."""
+    """``ZYX 35×52×34 · voxel 3×0.5×0.5 mm``, and below what a person should know."""
     shape = "×".join(map(str, pair.truth.label_shape))
     geometry = pair.geometry
     unit = UNIT_SIGNS[geometry.unit] if geometry.is_physical else ""
     size = "×".join(f"{s:.4g}" for s in geometry.spacing)
     pixel = "voxel" if len(geometry.spacing) == 3 else "pixel"
     parts = [f"{pair.truth.label_axes} {shape}", f"{pixel} {size} {unit}".rstrip()]
-    return " · ".join([*parts, "axes assumed"] if pair.is_assumed else parts)
+    line = " · ".join([*parts, "axes assumed"] if pair.is_assumed else parts)
+    notes = dict.fromkeys((*pair.prediction.notes, *pair.truth.notes))
+    return "\n".join([line, *(f"! {note}" for note in notes)])
