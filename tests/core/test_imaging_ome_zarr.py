@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -470,6 +471,7 @@ def test_labels_in_a_mirrored_picture_lie_as_it_does_and_nothing_is_said(
         ("0.4", None),
         ("0.4", numcodecs.Blosc()),
         ("0.4", numcodecs.Zlib()),
+        ("0.4", numcodecs.LZMA()),
         ("0.4", numcodecs.Zstd()),
         ("0.5", None),
         ("0.5", zarr.codecs.BloscCodec(cname="zstd")),
@@ -496,6 +498,40 @@ def test_damage_is_refused_in_words(tmp_path: Path, version: str, compressors: A
         assert sentence or not is_cut or not file.name[-1].isdigit(), f"{file} was read, cut at {place} of {len(data)}"
         shutil.rmtree(path)
     assert refused >= 30
+
+
+BLOSC = zarr.codecs.BloscCodec(cname="zstd")
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        ("0.5", {"chunks": (4, 8, 8), "shards": (8, 8, 8), "compressors": BLOSC}),
+        ("0.5", {"chunks": (8, 8, 8), "compressors": [BLOSC, zarr.codecs.GzipCodec()]}),
+        ("0.4", {"chunks": (8, 8, 8), "compressors": numcodecs.Blosc()}),
+        ("0.4", {"chunks": (8, 8, 8), "filters": [numcodecs.Blosc()], "compressors": None}),
+    ],
+    ids=["in a shard", "below gzip", "alone", "as a filter"],
+)
+def test_a_chunk_of_blosc_that_lies_about_its_size_does_not_crash(
+    tmp_path: Path, version: str, options: dict[str, Any]
+) -> None:
+    """Its decoder reads wherever the header says, which ended the process."""
+    pixels = volume((8, 8, 8))
+    write_picture(tmp_path / "x.zarr", [], described("zyx", [([1.0] * 3, [0.0] * 3)]), version)
+    form = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}} if version == "0.4" else {}
+    array = zarr.create_array(tmp_path / "x.zarr", name="0", shape=(8, 8, 8), dtype="u2", **options, **form)
+    array[...] = pixels
+    np.testing.assert_array_equal(read_image(tmp_path / "x.zarr").array[...], pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.zarr").array[5, 2:4], pixels[5, 2:4])
+    chunk = max(files_of(tmp_path / "x.zarr" / "0"), key=lambda file: file.stat().st_size * file.name[-1].isdigit())
+    is_packed = isinstance(options["compressors"], list)
+    data = bytearray(gzip.decompress(chunk.read_bytes()) if is_packed else chunk.read_bytes())
+    data[12:16], data[16:20] = (2**30).to_bytes(4, "little"), (2**29).to_bytes(4, "little")
+    chunk.write_bytes(gzip.compress(data) if is_packed else data)
+    for key in (..., (slice(0, 2), slice(0, 3), slice(0, 3))):
+        with pytest.raises(ImageFileError, match=r"a chunk has .* not what its header says"):
+            np.asarray(read_image(tmp_path / "x.zarr").array[key])
 
 
 def _sentence(path: Path) -> str:

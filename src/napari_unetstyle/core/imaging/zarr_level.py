@@ -6,6 +6,7 @@ import contextlib
 import math
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,13 @@ from napari_unetstyle.core.imaging.lazy import LazyArray, as_slice
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files of which one is in the folder of each group and array."""
-_METADATA = (*MARKS, ".zmetadata")
 _LARGEST_CHUNK = 2**31
 _COUNTED = 2**12  # chunks; to list more takes seconds
 _BLOSC = ("Blosc", "BloscCodec")
 _BLOSC_HEADER, _WIDEST = 16, 8
 
 # what zarr and its codecs raise on damaged metadata and chunks, besides their own errors
-_DAMAGED = (
+_DAMAGED: tuple[type[Exception], ...] = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -36,6 +36,10 @@ _DAMAGED = (
     ValueError,
     zlib.error,
 )
+with contextlib.suppress(ImportError):  # not every Python is built with it
+    from lzma import LZMAError
+
+    _DAMAGED = (*_DAMAGED, LZMAError)
 
 
 class StoredLevel(LazyArray):
@@ -91,31 +95,66 @@ def damage_in_words(where: str) -> Iterator[None]:
 
 
 def _checked(array: Any) -> Any:
-    """The array, whose chunks are known to be whole before the decoder of Blosc sees them: it reads past their end."""
+    """The array, in which chunks are known to be whole before the decoder of Blosc sees them: it reads past their end.
+
+    Also those inside a shard, whose index alone has a checksum.
+    """
     # not run apart, as decoders of pictures are: small C code that its makers fuzz, bounded by the size of a chunk
     import zarr
 
-    last = type(array.compressors[-1]).__name__ if array.compressors else ""
-    if last not in _BLOSC or array.shards is not None:  # the index of shards has a checksum
-        return array
-    return zarr.open_array(_whole_chunks(array.store, math.prod(array.chunks)), path=array.path, mode="r")
+    metadata, most = array.metadata, math.prod(array.chunks) * _WIDEST
+    if metadata.zarr_format == 2:
+        filters = [_guarded(codec, most) for codec in metadata.filters or ()]
+        checked = replace(metadata, compressor=_guarded(metadata.compressor, most), filters=filters or None)
+    else:
+        checked = replace(metadata, codecs=_with_guards(metadata.codecs, most))
+    return zarr.Array(zarr.AsyncArray(metadata=checked, store_path=array.store_path))
 
 
-def _whole_chunks(store: Any, pixels: int) -> Any:
-    """The store, which compares the length of each Blosc chunk with what its header says."""
-    from zarr.storage import WrapperStore
+def _check_blosc(header: bytes, size: int, most: int) -> None:
+    """Compare the size of a Blosc chunk with what its header says."""
+    plain, stored = (int.from_bytes(header[i : i + 4], "little") for i in (4, 12))
+    if len(header) < _BLOSC_HEADER or stored != size or plain > most:
+        raise EOFError(f"a chunk has {size} bytes, which is not what its header says")
 
-    class WholeChunks(WrapperStore[Any]):
-        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-            got = await super().get(key, prototype, byte_range)
-            if got is not None and key.rpartition("/")[2] not in _METADATA:
-                header = got[:_BLOSC_HEADER].to_bytes()
-                plain, stored = (int.from_bytes(header[i : i + 4], "little") for i in (4, 12))
-                if len(header) < _BLOSC_HEADER or stored != len(got) or plain > pixels * _WIDEST:
-                    raise EOFError(f"chunk {key!r} has {len(got)} bytes, which is not what its header says")
-            return got
 
-        def _with_store(self, other: Any) -> Any:
-            return _whole_chunks(other, pixels)
+def _guarded(codec: Any, most: int) -> Any:
+    """A codec of Zarr 2 that checks first, if it is Blosc."""
+    import numcodecs
 
-    return WholeChunks(store)
+    class WholeBlosc(numcodecs.Blosc):  # type: ignore[misc]
+        def decode(self, buf: Any, out: Any = None) -> Any:
+            stored = memoryview(buf).cast("B")
+            _check_blosc(bytes(stored[:_BLOSC_HEADER]), len(stored), most)
+            return super().decode(buf, out)
+
+    if not isinstance(codec, numcodecs.Blosc):
+        return codec
+    return WholeBlosc.from_config({key: value for key, value in codec.get_config().items() if key != "id"})
+
+
+def _with_guards(codecs: Sequence[Any], most: int) -> tuple[Any, ...]:
+    """Codecs of Zarr 3, in the order of writing, with one behind each Blosc that checks when it is read."""
+    from zarr.abc.codec import BytesBytesCodec
+    from zarr.codecs import ShardingCodec
+
+    class BloscGuard(BytesBytesCodec):
+        is_fixed_size = True
+
+        async def _decode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
+            _check_blosc(chunk_bytes[:_BLOSC_HEADER].to_bytes(), len(chunk_bytes), most)
+            return chunk_bytes
+
+        async def _encode_single(self, chunk_bytes: Any, chunk_spec: Any) -> Any:
+            return chunk_bytes
+
+        def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
+            return input_byte_length
+
+    guarded: list[Any] = []
+    for codec in codecs:
+        is_sharded = isinstance(codec, ShardingCodec)
+        guarded.append(replace(codec, codecs=_with_guards(codec.codecs, most)) if is_sharded else codec)
+        if type(codec).__name__ in _BLOSC:
+            guarded.append(BloscGuard())
+    return tuple(guarded)
