@@ -58,12 +58,15 @@ def as_frames(path: Path, array: NDArray[Any]) -> object:
 
 PICTURES: dict[str, Write] = {
     "x.tif": as_tiff,
+    "x.ome.tif": as_tiff,
     "x.png": as_png,
     "x.jpg": as_jpeg,
     "x.nii": as_volume,
     "x.nii.gz": as_volume,
     "x.nrrd": as_volume,
+    "x.nhdr": as_volume,
     "x.mha": as_volume,
+    "x.mhd": as_volume,
     "x.zarr": as_zarr,
     "x": as_slices,
     "x.dcm": as_frames,
@@ -88,6 +91,11 @@ def test_pictures(name: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.M
 
     done = shell("stylize", tmp_path / "in", "--style", picture, "-o", tmp_path / "restyled", "--method", "moments")
     assert done.code == 0, done.err
+
+    other = (tiny_volume_model if is_volume else tiny_model)(tmp_path / "others", seed=1)
+    for words in (("style-bank", "add", "mine", picture), ("models", "compare", model.folder, other.folder, picture)):
+        done = shell(*words)
+        assert done.code == 0, done.err
 
     (tmp_path / "truth").mkdir()
     truth = halves(OBJECTS) if is_volume else OBJECTS[0]
