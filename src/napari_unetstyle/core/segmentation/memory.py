@@ -181,8 +181,9 @@ def _running(network: UNet, frame: Frame, box: Box, scale: Scale, options: Segme
     scattered = min(_MOST_SCATTERED[dims], _SCATTERED[dims] + (strips - 1) / _STRIPS[dims])
     each = []
     for cut in cuts:
-        streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, engine.at_once)
-        around = engine.at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
+        at_once = min(engine.at_once, max(1, len(cut.strips()) // 2))  # the first has nobody at its side
+        streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, at_once)
+        around = at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
         read = ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])
         each.append(round(scattered * (streamed + around)) + read)
     answer = logits * math.prod(s.stop - s.start for s in box)
