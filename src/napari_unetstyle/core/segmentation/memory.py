@@ -38,6 +38,7 @@ _SCATTERED = {2: 1.2, 3: 1.15}  # memory by what is in use of it: the C library 
 _STRIPS = {2: 1.1, 3: 104.0}  # each so many strips it is 1 more
 _MOST_SCATTERED = {2: 2.6, 3: 2.3}
 _LOOKED, _LOOKED_LARGE = {2: 1.0, 3: 1.4}, 1.1  # the same of looking, and where its arrays are larger
+_LOOKED_GRAY = 1.3  # what the first convolution makes of one channel is laid out anew
 _KEPT_FREE = 2**25  # bytes of arrays that are kept
 _SUM = 2  # bytes of a sum of probability bytes
 _FINDING = 1.4  # memory by what is in use of it while objects are found
@@ -162,7 +163,8 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     flips = 2 ** len(shape) if options.flip else 1
     inputs, width = _widths(network)
     pixels = min(REGIONS_PIXELS[len(shape)], frames * math.prod(shape)) * flips
-    scattered = _LOOKED[len(shape)] if pixels * width * _FLOAT <= _KEPT_FREE else _LOOKED_LARGE
+    usual = max(_LOOKED[len(shape)], _LOOKED_GRAY if inputs == 1 else 0)
+    scattered = usual if pixels * width * _FLOAT <= _KEPT_FREE else _LOOKED_LARGE
     return round(scattered * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
 
 
