@@ -111,6 +111,8 @@ def test_show(shell: Shell, tiny: Model) -> None:
     content = json.loads(shell("models", "show", "tiny", "--json").out)
     assert content["card"]["license"] == "MIT"
     assert content["folder"] == str(tiny.folder)
+    assert "Done unasked" not in done.out
+    assert "Done unasked  Small holes in objects are filled." in shell("models", "show", "nuclei").out
 
 
 def test_import_show_and_remove(shell: Shell, own_store: Path, tiny: Model) -> None:

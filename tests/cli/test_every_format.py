@@ -18,6 +18,7 @@ from napari_unetstyle.core.imaging.image import Image
 from tests.cli.cli_for_tests import Shell
 from tests.core import dicom_for_tests as made
 from tests.core.networks_for_tests import tiny_model, tiny_volume_model
+from tests.core.slides_for_tests import write_svs
 from tests.core.training_for_tests import discs
 from tests.core.zarr_for_tests import described, write_picture
 
@@ -44,6 +45,10 @@ def as_tiff(path: Path, array: NDArray[Any]) -> object:
     return tifffile.imwrite(path, array[0])
 
 
+def as_slide(path: Path, array: NDArray[Any]) -> object:
+    return write_svs(path, [np.stack([255 - array[0]] * 3, axis=-1)])
+
+
 def as_zarr(path: Path, array: NDArray[Any]) -> object:
     return write_picture(path, [array], described("zyx", [([2.0, 0.5, 0.5], [0, 0, 0])], "millimeter"))
 
@@ -59,6 +64,7 @@ def as_frames(path: Path, array: NDArray[Any]) -> object:
 PICTURES: dict[str, Write] = {
     "x.tif": as_tiff,
     "x.ome.tif": as_tiff,
+    "x.svs": as_slide,
     "x.png": as_png,
     "x.jpg": as_jpeg,
     "x.nii": as_volume,

@@ -37,10 +37,11 @@ from napari_unetstyle.core.imaging import ome_zarr_labels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation import folder_job as module
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
-from napari_unetstyle.core.segmentation.folder_inputs import find_entries
+from napari_unetstyle.core.segmentation.folder_inputs import find_entries, find_pictures
 from napari_unetstyle.core.segmentation.folder_report import FolderFiles, FolderProgress, FolderReport
 from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.kept_style import KeptStyle
+from tests.core import dicom_for_tests as made
 from tests.core.networks_for_tests import tiny_model
 from tests.core.test_medical import PLACE
 from tests.core.zarr_for_tests import described, write_picture
@@ -858,3 +859,20 @@ def test_of_labels_in_chunks_a_stop_or_a_full_disk_leaves_nothing(
     assert report.pictures[0].message.startswith("Could not write")
     assert "No space left on device" in report.pictures[0].message
     assert left() == []
+
+
+def test_slices_that_are_named_one_by_one_are_the_volume_of_their_folder(tmp_path: Path) -> None:
+    folder = made.write_volume(tmp_path / "scan", np.zeros((3, 20, 24), np.int16), PLACE)
+    slices = sorted(folder.iterdir())
+    picture = tmp_path / "a.tif"
+    tifffile.imwrite(picture, np.zeros((20, 24), np.uint8))
+    assert [path for path, _ in find_pictures([*slices, picture])] == [picture, folder]
+    assert [path for path, _ in find_pictures(slices[:2])] == slices[:2]  # a part of it is what was asked for
+    assert [path for path, _ in find_pictures(slices[:1])] == slices[:1]
+
+
+def test_what_lies_in_the_output_folder_is_told_from_nothing(slides: Path, tmp_path: Path, model: Model) -> None:
+    for given in (slides, slides / "sub"):
+        given.mkdir(exist_ok=True)
+        with pytest.raises(OptionError, match=r"is in the output folder .* Choose another"):
+            done([given], slides, model)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetstyle.core import segment
+from napari_unetstyle.core import ModelStore, segment, side_by_side
 from napari_unetstyle.core.errors import DeviceError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
@@ -140,10 +140,10 @@ def test_one_lump_takes_what_objects_apart_take():
 
 
 def test_plenty_is_not_worth_a_word():
-    assert memory_words(10**9, 4 * 10**9) == ""
-    assert memory_words(10**9, 4 * 10**9, is_asked=True) == "Needs about 1.0 GB of memory; 4.0 GB are free."
-    assert memory_words(11 * 10**8, 4 * 10**9) == "Needs about 1.1 GB of memory; 4.0 GB are free."
-    assert memory_words(5 * 10**9, 4 * 10**9) == "Needs about 5.0 GB of memory, but only 4.0 GB are free."
+    assert memory_words(2**30, 2**32) == ""
+    assert memory_words(2**30, 2**32, is_asked=True) == "Needs about 1.0 GB of memory; 4.0 GB are free."
+    assert memory_words(int(1.1 * 2**30), 2**32) == "Needs about 1.1 GB of memory; 4.0 GB are free."
+    assert memory_words(5 * 2**30, 2**32) == "Needs about 5.0 GB of memory, but only 4.0 GB are free."
 
 
 def test_objects_take_more_than_areas_and_small_ones_more_than_large_ones(tmp_path):
@@ -167,6 +167,15 @@ def test_slices_that_are_linked_take_less_than_a_volume_decided_as_one(tmp_path)
 
 def lazy(*shape):
     return as_image(np.broadcast_to(np.int16(0), shape), axes="ZYX"[-len(shape) :])
+
+
+@pytest.mark.parametrize(("threads", "taken"), [(1, 1.74), (2, 2.34), (16, 2.34)])
+def test_a_large_scan_is_foretold_as_it_was_measured(threads, taken, monkeypatch):
+    """``benchmarks/volumes_speed.py --only ct``, in GB of 2**30 bytes; strips of volumes are two at once at most."""
+    monkeypatch.setattr(side_by_side, "cores", lambda: threads)
+    scan = as_image(np.broadcast_to(np.int16(0), (600, 512, 512)), axes="ZYX", spacing=(1, 1, 1), unit="mm")
+    foretold = predict_memory(scan, ModelStore().load("hippocampus"), SegmentOptions(device="cpu")) / 2**30
+    assert 0.8 * taken < foretold < 1.2 * taken
 
 
 def test_memory_does_not_grow_with_a_long_volume_but_with_a_wide_one(volumes):
@@ -216,7 +225,7 @@ def test_holes_and_pieces_take_some_more(volumes):
 def test_what_cannot_fit_is_refused_in_words_before_it_begins(volumes, monkeypatch):
     from napari_unetstyle.core.segmentation import memory
 
-    monkeypatch.setattr(memory, "free_memory", lambda: 50 * 10**6)
+    monkeypatch.setattr(memory, "free_memory", lambda: 60 * 2**20)
     read = []
     with pytest.raises(DeviceError, match=r"needs about 0\.\d GB of memory, and 0\.1 GB are free"):
         segment(lazy(40, 100, 100), volumes, device="cpu", on_progress=read.append)

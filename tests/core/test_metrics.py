@@ -65,6 +65,9 @@ def test_panoptic_quality_agrees_with_monai(prediction: NDArray[Any], truth: NDA
 
     scores = evaluate(prediction, truth)
     pair = [torch.from_numpy(labels) for labels in (prediction, truth)]
+    if prediction.any() or truth.any():
+        hits, wrong, missed = metrics.compute_panoptic_quality(*pair, output_confusion_matrix=True).tolist()[:3]
+        assert scores["average_precision"][0.5] == pytest.approx(hits / (hits + wrong + missed))
     if not prediction.any() and not truth.any():  # MONAI: 0; here they agree
         assert scores["panoptic_quality"] == scores["segmentation_quality"] == scores["recognition_quality"] == 1
         assert metrics.compute_panoptic_quality(*pair) == 0

@@ -16,8 +16,8 @@ MS = WAIT * 1000
 
 @pytest.fixture
 def dock(make_windowless_dock: Any, core: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(forecast, "free_memory", lambda: 4 * 10**9)
-    core.needed = 2 * 10**9
+    monkeypatch.setattr(forecast, "free_memory", lambda: 2**32)
+    core.needed = 2**31
     dock = make_windowless_dock()
     dock.viewer.add_image(np.stack([blobs(), blobs()]), name="stack", axis_labels=("z", "y", "x"))
     dock.show()

@@ -158,6 +158,7 @@ def _card(spec: ModelSpec, folder: Path) -> list[tuple[str, str]]:
         ("Recipe", spec.provenance.get("recipe", "")),
         ("License", card.license),
         ("Thanks to", card.attribution),
+        ("Done unasked", spec.postprocessing.words),
         ("Limits", card.limits),
         *[("Measured" if i == 0 else "", _measured(m)) for i, m in enumerate(card.measured)],
         ("Intended use", card.intended_use),

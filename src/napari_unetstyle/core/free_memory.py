@@ -27,6 +27,11 @@ def free_memory(group: Path = _GROUP) -> int:
     return available if rest is None else min(available, rest)
 
 
+def gigabytes(size: int) -> str:
+    """``1.4 GB``: of 2**30 bytes, as systems tell memory."""
+    return f"{size / 2**30:.1f} GB"
+
+
 def give_back() -> None:
     """Hand memory that is free inside this process back to the system, where the C library keeps it (glibc).
 

@@ -31,6 +31,7 @@ def card_text(spec: ModelSpec, parent: ModelSpec | None = None) -> str:
         ("Classes", ", ".join(html.escape(c.name) for c in spec.classes)),
         ("Trained on", html.escape(card.training_data)),
         *(() if is_taught else story),
+        ("Done unasked", html.escape(spec.postprocessing.words)),
         ("Limits", html.escape(card.limits)),
         ("License", html.escape(" ".join(part for part in (card.license, card.attribution) if part))),
         ("", f"<i>{html.escape(card.intended_use)}</i>"),

@@ -26,6 +26,7 @@ from napari_unetstyle.core.side_by_side import workers
 Box = tuple[slice, ...]
 _STRIP_PIXELS = {2: 2**17, 3: 2**19}  # small enough for the caches of a CPU; thin slabs of a volume waste work
 _STRIP_PIXELS_GPU = 2**21
+_AT_ONCE = {2: 4, 3: 2}  # strips of volumes are large: PyTorch's threads share one, and each takes memory
 _WIDEST = {2: 2**13, 3: 2**20}  # longer rows and larger slices are cut, so that memory does not grow with the picture
 
 
@@ -66,7 +67,7 @@ class Engine:
     @property
     def at_once(self) -> int:
         """Strips that go through the network side by side."""
-        return workers() if self.device.type == "cpu" else 1
+        return min(workers(), _AT_ONCE[self.dims]) if self.device.type == "cpu" else 1
 
     def tensor(self, pixels: NDArray[np.float32]) -> Tensor:
         """Pixels ``(C, *spatial)`` as a batch of one, laid out as the convolutions like it."""

@@ -110,6 +110,18 @@ class Postprocessing(_Part):
     fill_holes: bool = False
     fill_small_holes: bool = False
 
+    @property
+    def words(self) -> str:
+        """What is done, as a card says it; empty if nothing is."""
+        done = (
+            f"areas below {self.min_size} are left out" if self.min_size else "",
+            "of areas the largest one of each class is kept" if self.keep_largest else "",
+            "holes in areas are filled" if self.fill_holes else "",
+            "small holes in objects are filled" if self.fill_small_holes else "",
+        )
+        text = "; ".join(part for part in done if part)
+        return text and f"{text[0].upper()}{text[1:]}."
+
 
 class Card(_Part):
     """What a person must know before trusting the model."""

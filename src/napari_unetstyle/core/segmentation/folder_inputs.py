@@ -73,17 +73,41 @@ def find_pictures(inputs: Sequence[Path], out: Path | None = None) -> list[tuple
     OptionError
         If there is none.
     """
-    named = [found for given in inputs for found in _expanded(given)]
+    named = _with_volumes([found for given in inputs for found in _expanded(given)])
     pairs: dict[Path, tuple[Path, str]] = {}
     for path in named:
         for picture, name in _pictures(path, named, out):
             pairs.setdefault(_whole(picture), (picture, name))  # named in two ways it is one picture
     if not pairs:
+        left_out = [] if out is None else [given for given in named if given.is_dir() and _is_in(given, out)]
+        if left_out:
+            raise OptionError(
+                f"{left_out[0]} is in the output folder {out}, or is it, and nothing in there is taken for a picture: "
+                "labels lie there. Choose another output folder."
+            )
         raise OptionError(
             f"There is no picture in {', '.join(map(str, inputs)) or 'nothing'}. Give files, folders or patterns of "
             f"{', '.join(SUFFIXES)} files."
         )
     return _without_parts(sorted(pairs.values(), key=lambda pair: pair[1]))
+
+
+def _with_volumes(named: Sequence[Path]) -> list[Path]:
+    """Folders in the place of their slices, where all DICOM files of a volume's folder are named one by one."""
+    slices = {path for path in named if path.suffix.lower() in dicom.SUFFIXES and path.is_file()}
+    if len(slices) < 2:
+        return list(named)
+    whole = [
+        folder
+        for folder in sorted(volume_folders(sorted(slices)))
+        if slices.issuperset(path for path in folder.rglob("*") if path.suffix.lower() in dicom.SUFFIXES)
+    ]
+    return [*(path for path in named if path not in slices or not set(whole) & set(path.parents)), *whole]
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder`, or lies in it."""
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)
 
 
 def _without_parts(pairs: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unetstyle.core import device as devices
 from napari_unetstyle.core.errors import DeviceError
-from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.free_memory import free_memory, gigabytes
 from napari_unetstyle.core.imaging.image import Frame, Image
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.imaging.turn import Turn
@@ -36,9 +36,9 @@ _ALIVE = 6  # arrays as wide as the network's top, at the end of a pass: skip, r
 _INPUTS, _LOGITS = 4, 4  # copies of what goes in and comes out, in several types
 _SCATTERED = {2: 1.2, 3: 1.15}  # memory by what is in use of it: the C library (glibc) keeps freed arrays below 32 MB
 _STRIPS = {2: 1.1, 3: 104.0}  # each so many strips it is 1 more
-_MOST_SCATTERED = {2: 2.6, 3: 2.3}
-_LOOKED, _LOOKED_LARGE = {2: 1.0, 3: 1.4}, 1.1  # the same of looking, and where its arrays are larger
-_LOOKED_GRAY = 1.3  # what the first convolution makes of one channel is laid out anew
+_MOST_SCATTERED = 2.5
+_LOOKED, _LOOKED_LARGE = 1.0, 1.1  # the same of looking, and where its arrays are larger
+_LOOKED_GRAY = 1.4  # what the first convolution makes of one channel is laid out anew
 _KEPT_FREE = 2**25  # bytes of arrays that are kept
 _SUM = 2  # bytes of a sum of probability bytes
 _FINDING = 1.4  # memory by what is in use of it while objects are found
@@ -123,11 +123,6 @@ def memory_words(needed: int, free: int, *, is_asked: bool = False) -> str:
     return f"Needs about {gigabytes(needed)} of memory, but only {gigabytes(free)} are free."
 
 
-def gigabytes(size: int) -> str:
-    """``1.4 GB``"""
-    return f"{size / 1e9:.1f} GB"
-
-
 def _diameter(spec: ModelSpec, scale: Scale, options: SegmentOptions) -> float:
     """Of an object, in pixels of the picture."""
     known = (spec.input.object_diameter or _SMALL) / math.prod(scale) ** (1 / len(scale))
@@ -163,7 +158,7 @@ def _looking(network: UNet, shape: tuple[int, ...], frames: int, options: Segmen
     flips = 2 ** len(shape) if options.flip else 1
     inputs, width = _widths(network)
     pixels = min(REGIONS_PIXELS[len(shape)], frames * math.prod(shape)) * flips
-    usual = max(_LOOKED[len(shape)], _LOOKED_GRAY if inputs == 1 else 0)
+    usual = _LOOKED_GRAY if inputs == 1 else _LOOKED
     scattered = usual if pixels * width * _FLOAT <= _KEPT_FREE else _LOOKED_LARGE
     return round(scattered * pixels * _FLOAT * (_ALIVE * width + _INPUTS * inputs))
 
@@ -180,10 +175,10 @@ def _running(network: UNet, frame: Frame, box: Box, scale: Scale, options: Segme
     cuts = [Cut.of(network, (box[0], *column), resampler.source, engine.strip_pixels) for column in columns]
     logits, inputs = network.head.out_channels, _widths(network)[0]
     strips, dims = sum(cut.bands[0].width / cut.rows for cut in cuts), len(shape)
-    scattered = min(_MOST_SCATTERED[dims], _SCATTERED[dims] + (strips - 1) / _STRIPS[dims])
+    scattered = min(_MOST_SCATTERED, _SCATTERED[dims] + (strips - 1) / _STRIPS[dims])
     each = []
     for cut in cuts:
-        at_once = min(engine.at_once, max(1, len(cut.strips()) // 2))  # the first has nobody at its side
+        at_once = min(engine.at_once, (1 + len(cut.strips())) // 2)  # of two the first is done early
         streamed = stream_bytes(network, cut.rows, cut.bands[0].width, cut.plane, engine.dtype.itemsize, at_once)
         around = at_once * cut.rows * math.prod(cut.plane) * _FLOAT * (_LOGITS * logits + _INPUTS * inputs)
         read = ahead_bytes(frame, reading.needs(tuple(band.outer for band in cut.bands))[1:])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError, OptionError
-from napari_unetstyle.core.free_memory import free_memory, is_out_of_memory
+from napari_unetstyle.core.free_memory import free_memory, gigabytes, is_out_of_memory
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.style.any_style import seen, toward
 from napari_unetstyle.core.style.perceptual import StyleProgress, as_tensor, is_gray
@@ -173,8 +173,8 @@ class FastStyle:
         needed, free = _BYTES * self.width * start.shape[1] * start.shape[2], free_memory()
         if needed > free:
             raise ImageError(
-                f"A style in one pass needs about {needed / 1e9:.1f} GB of memory for {start.shape[1]} x "
-                f"{start.shape[2]} pixels, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the "
+                f"A style in one pass needs about {gigabytes(needed)} of memory for {start.shape[1]} x "
+                f"{start.shape[2]} pixels, and {gigabytes(free)} are free. Crop the picture, or choose the "
                 "method automatic."
             )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_unetstyle.core.errors import ImageError, OptionError
-from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.free_memory import free_memory, gigabytes
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.seeds import check_seed
 from napari_unetstyle.core.style.optimizers import LBFGS, Adam, Optimizer
@@ -225,6 +225,6 @@ def _check(start: Pixels) -> None:
     needed, free = _BYTES * start.shape[1] * start.shape[2], free_memory()
     if needed > free:
         raise ImageError(
-            f"A neural style of {start.shape[1]} x {start.shape[2]} pixels needs about {needed / 1e9:.1f} GB of "
-            f"memory, and {free / 1e9:.1f} GB are free. Crop the picture, or choose the method automatic."
+            f"A neural style of {start.shape[1]} x {start.shape[2]} pixels needs about {gigabytes(needed)} of "
+            f"memory, and {gigabytes(free)} are free. Crop the picture, or choose the method automatic."
         )

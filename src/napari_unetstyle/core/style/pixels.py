@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.errors import ImageError
-from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.free_memory import free_memory, gigabytes
 
 if TYPE_CHECKING:
     from napari_unetstyle.core.imaging.image import Image
@@ -45,8 +45,8 @@ def _check_room(image: Image) -> None:
     needed, free = 2 * math.prod(image.array.shape) * np.dtype(image.array.dtype).itemsize, free_memory()
     if needed > free:
         raise ImageError(
-            f"The picture {image.name!r} is taken as a whole, which needs {needed / 1e9:.1f} GB of memory, and "
-            f"{free / 1e9:.1f} GB are free. Take a coarser level of it, where its file has several, or a part."
+            f"The picture {image.name!r} is taken as a whole, which needs {gigabytes(needed)} of memory, and "
+            f"{gigabytes(free)} are free. Take a coarser level of it, where its file has several, or a part."
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unetstyle.core.errors import ImageError, MissingExtraError, OptionError
-from napari_unetstyle.core.free_memory import free_memory
+from napari_unetstyle.core.free_memory import free_memory, gigabytes
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.progress import Steps
 from napari_unetstyle.core.seeds import check_seed
@@ -346,7 +346,7 @@ def _check_memory(pictures: Sequence[Image]) -> None:
     free = free_memory()
     if needed > free:
         raise ImageError(
-            f"The {len(pictures)} pictures need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. "
+            f"The {len(pictures)} pictures need {gigabytes(needed)} of memory, and {gigabytes(free)} are free. "
             "Give fewer, or parts of them: a few that are typical are enough."
         )
 
