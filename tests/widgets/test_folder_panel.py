@@ -197,6 +197,35 @@ def test_what_is_left_open_fails_and_the_rest_is_done(dock: Any, patients: Path,
     assert "--" not in words_of(dock)
 
 
+def test_an_answer_counts_for_the_folder_that_asked(dock: Any, patients: Path, click: Any, qtbot: Any) -> None:
+    panel = choose(dock, patients)
+    with qtbot.waitSignal(panel._slot.done, timeout=MS):
+        click(dock.segment.segment)
+        assert not panel.choose.isEnabled()
+    double_click(panel, 0, qtbot)
+    panel.set_folder(patients / "three")
+    assert not lines(dock)
+    assert panel.words.isHidden()
+    click(chooser_in(dock, SeriesChooser).open)
+    qtbot.waitUntil(lambda: len(dock.viewer.layers) == 1, timeout=MS)
+    assert not lines(dock)
+    assert not panel.message.text
+    dock.segment.where.setCurrentIndex(dock.segment.where.findData(scope.FOLDER))
+    segment_folder(dock, click, qtbot)
+    assert panel.words.text().startswith("1 done.")
+
+
+def test_a_question_outlives_the_dock(dock: Any, patients: Path, click: Any, qtbot: Any) -> None:
+    panel, viewer = choose(dock, patients), dock.viewer
+    segment_folder(dock, click, qtbot)
+    double_click(panel, 0, qtbot)
+    chooser = chooser_in(dock, SeriesChooser)
+    with qtbot.waitSignal(dock.destroyed, timeout=MS):
+        viewer.window.remove_dock_widget(dock)
+    click(chooser.open)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=MS)
+
+
 def test_axes_are_stated_with_a_click(dock: Any, tmp_path: Path, click: Any, qtbot: Any) -> None:
     (tmp_path / "scans").mkdir()
     for name in "ab":
@@ -206,6 +235,7 @@ def test_axes_are_stated_with_a_click(dock: Any, tmp_path: Path, click: Any, qtb
     segment_folder(dock, click, qtbot)
     shape = " x ".join(map(str, (3, 2, *blobs().shape)))
     assert lines(dock)[0] == f"! a.nii.gz does not say what its axes are ({shape}). Double-click it, and say it."
+    assert panel.words.text() == "2 failed."
     assert "axes=" not in words_of(dock)
     assert "--" not in words_of(dock)
 

@@ -35,7 +35,7 @@ class AxesChooser(Choice):
         What its reader said.
     """
 
-    opened = Signal(str)  # the axes that were chosen
+    opened = Signal(str, object)  # the axes that were chosen, and the file
 
     def __init__(self, viewer: napari.viewer.ViewerModel, path: Path, unknown: AxesUnknownError) -> None:
         super().__init__(viewer)
@@ -63,7 +63,7 @@ class AxesChooser(Choice):
         from napari.layers import Layer
 
         self._viewer.add_layer(Layer.create(*read))
-        self.opened.emit(self._axes)
+        self.opened.emit(self._axes, self._path)
         self.finished.emit()
 
 

@@ -22,6 +22,7 @@ from napari_unetstyle.widgets.progress_row import ProgressRow
 from napari_unetstyle.widgets.series_chooser import show_series
 
 if TYPE_CHECKING:
+    import napari.layers
     import napari.viewer
 
     from napari_unetstyle.core.imaging.dicom import Series
@@ -103,6 +104,7 @@ class FolderPanel(QWidget):
         self.progress.stop.clicked.connect(self.stop)
         self._slot.progressed.connect(self._on_progress)
         self._slot.done.connect(self._on_done)
+        self._slot.busy_changed.connect(self._on_busy)
         self._slot.busy_changed.connect(self.busy_changed)
 
     @property
@@ -118,6 +120,10 @@ class FolderPanel(QWidget):
     def set_folder(self, folder: Path) -> None:
         """Take the pictures of a folder; results go beside it unless a person says otherwise."""
         self.folder, self._stated, self._asks = folder, {}, True
+        self.pictures.clear()
+        self._show(())
+        self.words.hide()
+        self.message.clear()
         self.choose.setText(folder.name)
         self.choose.setToolTip(str(folder))
         self._rows.setRowVisible(self.choose_out, True)
@@ -152,6 +158,10 @@ class FolderPanel(QWidget):
             self._slot.cancel()
             self.progress.show_stopping()
 
+    def _on_busy(self, is_busy: bool) -> None:
+        for button in (self.choose, self.choose_out):
+            button.setDisabled(is_busy)  # the list, and what is asked, are those of one folder
+
     def _on_progress(self, progress: Listed) -> None:
         self.progress.show_progress(progress)
         self._show(progress.pictures)
@@ -170,7 +180,7 @@ class FolderPanel(QWidget):
         for picture in filter(_asks, report.pictures):
             if self._stated.get(picture.path) == self._begun.get(picture.path):
                 self._stated.pop(picture.path, None)  # it was no answer
-        is_asking = self._asks and all(map(_asks, report.pictures))
+        is_asking = self._asks and all(isinstance(one.error, SeveralSeriesError) for one in report.pictures)
         self._asks = self._asks and not is_asking
         self._show(report.pictures)
         self._say(_question(report) if is_asking else _summary(report))
@@ -207,23 +217,29 @@ class FolderPanel(QWidget):
         if isinstance(picture.error, AxesUnknownError):
             axes = ask_for_axes(picture.path, picture.error, self._viewer)
             if axes is not None:
-                axes.opened.connect(lambda letters: self._state(picture, {"axes": letters}))
+                axes.opened.connect(self._on_axes)  # no lambda, which Qt would call when the dock is closed, too
             return axes is not None
         if not isinstance(picture.error, SeveralSeriesError) or getattr(self._viewer, "window", None) is None:
             return False
         chooser = show_series(self._viewer, picture.error.series, picture.path)
-        chooser.opened.connect(lambda layers: self._on_series(picture, [one.metadata[SERIES_KEY] for one in layers]))
+        chooser.opened.connect(self._on_series)
         return True
 
-    def _on_series(self, picture: PictureStatus, keys: list[str]) -> None:
-        if len(keys) == 1:
-            self._state(picture, {"series": keys[0]})
-        else:
-            self.message.say(f"{picture.name} gets one file of labels: choose one series of it, not {len(keys)}.")
+    def _on_axes(self, letters: str, path: Path) -> None:
+        self._state(path, {"axes": letters})
 
-    def _state(self, picture: PictureStatus, said: dict[str, str]) -> None:
+    def _on_series(self, layers: list[napari.layers.Image], path: Path) -> None:
+        if len(layers) == 1:
+            self._state(path, {"series": layers[0].metadata[SERIES_KEY]})
+        else:
+            self.message.say(f"{path.name} gets one file of labels: choose one series of it, not {len(layers)}.")
+
+    def _state(self, path: Path, said: dict[str, str]) -> None:
         """Take an answer, and offer it for the other pictures that ask the same."""
-        self._stated[picture.path] = said
+        picture = next((one for one in self._shown if one.path == path), None)
+        if picture is None:  # another folder was chosen since
+            return
+        self._stated[path] = said
         others = {one.path: _same(picture, said, one) for one in self._shown if one.path not in self._stated}
         fitting = {path: answer for path, answer in others.items() if answer}
         self._show(self._shown)

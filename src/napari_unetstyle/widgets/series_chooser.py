@@ -43,7 +43,7 @@ class SeriesChooser(Choice):
         Where they come from; kept with the layers.
     """
 
-    opened = Signal(list)  # of layers
+    opened = Signal(list, object)  # layers, and the folder that they come from
 
     def __init__(self, viewer: napari.viewer.ViewerModel, series: Sequence[Series], folder: Path | None = None) -> None:
         super().__init__(viewer)
@@ -101,7 +101,7 @@ class SeriesChooser(Choice):
     def _take(self, read: list[tuple[Series, Image]]) -> None:
         layers = [self._add(one, image) for one, image in read]
         notes = [f"{image.name}: {note}" for _, image in read for note in image.notes]
-        self.opened.emit(layers)
+        self.opened.emit(layers, self._folder)
         if not notes:
             self.finished.emit()
             return
