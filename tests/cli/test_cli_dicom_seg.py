@@ -137,11 +137,12 @@ def test_without_the_extra_it_is_named_at_once(
 
 
 @pytest.mark.parametrize("more", [["--min-pixels", "99999"], ["--box", "5,20;8,30", "--frames", "0;3"]])
-def test_few_objects_and_none(more: list[str], shell: Shell, tmp_path: Path) -> None:
+def test_few_objects_and_none(more: list[str], shell: Shell, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = made.write_volume(tmp_path / "in", phantom(4), PLACE)
     done = shell("segment", folder, "-o", tmp_path / "out", "-m", "tiny", "--objects", "--dicom-seg", *more)
     assert done.code == 0, done.err
     assert read_image(tmp_path / "out" / "in.dcm").array.any() == ("--box" in more)
+    assert not caplog.messages  # in words of highdicom, on the screen of whoever runs it
 
 
 def test_more_objects_than_it_holds_are_refused_by_the_name_of_the_file(shell: Shell, tmp_path: Path) -> None:

@@ -278,6 +278,7 @@ def _segmentation(
             content_label="SEGMENTATION",
             content_description="Research use only, not a medical device",
             series_description="Segmentation, research use only",
+            omit_empty_frames=bool(masks.any()),  # else it logs that there would be none
         )
     except (AttributeError, LookupError, ValueError) as error:
         raise OutputError(
