@@ -249,6 +249,8 @@ def test_what_is_masked_has_no_value(models: dict[str, Model]) -> None:
     array = np.random.default_rng(0).random((20, 24))
     with pytest.raises(ImageError, match=r"hides 10 of its 480 values\. .*filled"):
         segment(np.ma.masked_where(np.arange(480).reshape(20, 24) < 10, array), models["flat"])
+    with pytest.raises(ImageError, match="masked arrays in a dask array"):
+        segment(da.from_array(np.ma.masked_array(array), chunks=9), models["flat"])
     all_seen = segment(np.ma.masked_array(array), models["flat"])
     np.testing.assert_array_equal(all_seen.labels, segment(array, models["flat"]).labels)
 

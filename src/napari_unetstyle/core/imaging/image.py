@@ -308,6 +308,11 @@ def _check_array(array: ArrayLike) -> None:
             f"The picture is a masked array that hides {np.count_nonzero(array.mask)} of its {array.size} values. Give "
             "array.filled(value) with what is to be seen there, or array.data with what lies below."
         )
+    if isinstance(getattr(array, "_meta", None), np.ma.MaskedArray):  # of what it hides nothing is known before
+        raise ImageError(
+            "The picture is masked arrays in a dask array, which may hide values. Give dask.array.ma.filled(array, "
+            "value) with what is to be seen there, or dask.array.ma.getdata(array) with what lies below."
+        )
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> None:
