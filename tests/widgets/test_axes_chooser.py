@@ -16,6 +16,8 @@ from napari_unetstyle.core.imaging.files import read_image
 from napari_unetstyle.core.imaging.image import possible_axes
 from napari_unetstyle.widgets.axes_chooser import AxesChooser
 from napari_unetstyle.widgets.readers import get_reader, read_volumes
+from napari_unetstyle.widgets.series_chooser import SeriesChooser
+from tests.core import dicom_for_tests as made
 
 SHAPE = (3, 12, 28, 30)
 
@@ -127,3 +129,26 @@ def test_without_a_window_the_error_stays(fmri: Path, make_windowless_dock: Any)
     assert "State all axes" in dock.segment.message.text
     dock.viewer.add_image(np.zeros((20, 30)))
     assert dock.segment.message.text == ""
+
+
+def test_frames_of_dicom_are_asked_about_too(tmp_path: Path, viewer: Any, qtbot: Any, click: Any) -> None:
+    frames = np.arange(3 * 8 * 10, dtype=np.uint8).reshape(3, 8, 10)
+    for folder, kinds in {"one": "1", "two": "12"}.items():
+        for kind in kinds:
+            ultrasound = made.header(modality="US", SeriesInstanceUID=f"1.{kind}", SeriesNumber=int(kind))
+            made.set_pixels(ultrasound, frames, frames=3)
+            made.write(tmp_path / folder, [ultrasound], seed=int(kind))
+            next((tmp_path / folder).glob("IM*")).rename(tmp_path / folder / f"{kind}.dcm")
+    for path in (tmp_path / "one", tmp_path / "one" / "1.dcm"):
+        viewer.open(str(path), plugin="napari-unetstyle")
+        click(chooser_in(viewer).choices["TYX"])
+        qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10_000)
+        np.testing.assert_array_equal(viewer.layers[0].data, frames)
+        assert viewer.layers[0].axis_labels == ("t", "y", "x")
+        viewer.layers.clear()
+    viewer.open(str(tmp_path / "two"), plugin="napari-unetstyle")
+    (series,) = (widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, SeriesChooser))
+    click(series.open)
+    qtbot.waitUntil(lambda: bool(series.message.text), timeout=10_000)
+    assert "Open them from a folder without other series" in series.message.text
+    assert "axes=" not in series.message.text

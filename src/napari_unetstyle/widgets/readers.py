@@ -116,7 +116,9 @@ def read_models(path: Paths) -> list[Any]:
 
 
 def read_dicom(path: Paths) -> list[Any]:
-    """Layer data of DICOM files: Labels of DICOM-SEG, else Images; a person chooses among several series.
+    """Layer data of DICOM files: Labels of DICOM-SEG, else Images.
+
+    A person chooses among several series, and is asked about frames that do not say whether they are slices or times.
 
     Raises
     ------
@@ -126,10 +128,13 @@ def read_dicom(path: Paths) -> list[Any]:
     from napari_unetstyle.core.imaging.dicom_labels import is_segmentation
     from napari_unetstyle.widgets import series_chooser
 
-    labels = [one for one in ([path] if isinstance(path, str) else path) if is_segmentation(Path(one))]
+    paths = [path] if isinstance(path, str) else list(path)
+    labels = [one for one in paths if is_segmentation(Path(one))]
+    if not labels and len(paths) == 1:
+        return _all_or_asked(path, lambda one: list(series_chooser.read_dicom(one)))
     if not labels:
         return series_chooser.read_dicom(path)
-    others = [one for one in ([path] if isinstance(path, str) else path) if one not in labels]
+    others = [one for one in paths if one not in labels]
     pictures = series_chooser.read_dicom(others) if others else []
     return [*(layer for layer in pictures if len(layer) > 1), *map(layer_of_file, map(Path, labels))]
 

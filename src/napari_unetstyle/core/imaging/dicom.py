@@ -259,12 +259,12 @@ def _stated(stack: Stack, series: Series, colors: str) -> str:
     if "?" not in stack.axes:
         return stack.axes + colors
     lengths = (series.count, *series.size, *((3,) if colors else ()))
+    problem = f"The {series.count} frames of {series.modality} pictures do not say whether they are slices or times."
     raise AxesUnknownError(
-        f"The {series.count} frames of {series.modality} pictures do not say whether they are slices or times. State "
-        "the axes: axes='ZYX' for slices, axes='TYX' for times (with a C at the end for colors).",
+        f"{problem} State the axes: axes='ZYX' for slices, axes='TYX' for times (with a C at the end for colors).",
         lengths,
         (f"ZYX{colors}", f"TYX{colors}"),
-    )
+    ).for_windows(f"{problem} Open them from a folder without other series, and say it.")
 
 
 def _notes(series: Series, stack: Stack, array: NDArray[Any]) -> tuple[str, ...]:
