@@ -113,7 +113,7 @@ def name_in_picture(path: Path, wanted: str, pictures: Iterable[str]) -> str | N
     wanted = re.sub(r" \[\d+\]$", "", wanted)  # by which napari tells layers of one name apart
     for name in sorted({*names_of(str(path)), *pictures} - {""}, key=len, reverse=True):
         wanted = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", " ", wanted, flags=re.IGNORECASE)
-    return free_label_name(picture, wanted.strip(" _"))
+    return free_label_name(path, picture, wanted.strip(" _"))
 
 
 def names_of(path: str | None) -> list[str]:

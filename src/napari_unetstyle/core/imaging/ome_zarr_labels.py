@@ -29,6 +29,7 @@ from napari_unetstyle.core.imaging.image import ArrayLike
 from napari_unetstyle.core.imaging.label_chunks import LabelChunks, blocks
 from napari_unetstyle.core.imaging.ome_zarr import LABELS, OmeZarr, is_zarr, open_ome_zarr
 from napari_unetstyle.core.imaging.ome_zarr_metadata import Level, Multiscale, attributes_of, multiscale_of, without
+from napari_unetstyle.core.imaging.zarr_level import MARKS
 
 NEWEST = "0.5"
 _FORMATS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
@@ -167,11 +168,16 @@ class BegunLabels(LabelChunks):
         return target
 
 
-def free_label_name(picture: OmeZarr, wanted: str) -> str:
-    """A name like `wanted` that labels of the picture can have and do not."""
+def free_label_name(path: Path, picture: OmeZarr, wanted: str) -> str:
+    """A name like `wanted` that labels of the picture at `path` can have and do not, whether a list names them or not.
+
+    Some disks take ``Nuclei`` and ``nuclei`` for one.
+    """
     stem = re.sub(r"[^A-Za-z0-9._]+", "-", wanted)[:90].strip("-.") or LABELS
+    lying = (path / LABELS).glob("*")
+    taken = {name.lower() for name in (*MARKS, *picture.label_names, *(one.name for one in lying))}
     names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
-    return next(name for name in names if name not in picture.label_names)
+    return next(name for name in names if name.lower() not in taken)
 
 
 def _write_into(
