@@ -473,6 +473,7 @@ def test_a_labels_layer_is_saved_into_the_picture_it_was_painted_on(tmp_path: Pa
     [
         ("Canary Nominata nuclei", "nuclei"),
         ("canary_tumor", "tumor"),
+        ("Canary-nominata_edema", "edema"),
         ("edema (photo of 4711.b)", "edema-photo-of"),
         ("canary nominata", "labels"),
         ("canaries", "canaries"),

@@ -100,7 +100,7 @@ def name_in_picture(path: Path, wanted: str, pictures: Iterable[str]) -> str | N
     """What labels will be called in the OME-Zarr picture at `path`, beside those that it has; None if there is none.
 
     It is `wanted` without the names of pictures, which may name a patient: of this one, and of the `pictures` that the
-    labels may be called after.
+    labels may be called after, whatever stands between their words.
     """
     from napari_unetstyle.core.imaging.ome_zarr import SUFFIX, is_zarr, open_ome_zarr
     from napari_unetstyle.core.imaging.ome_zarr_labels import free_label_name
@@ -111,8 +111,9 @@ def name_in_picture(path: Path, wanted: str, pictures: Iterable[str]) -> str | N
     if picture.is_labels:
         return None
     wanted = re.sub(r" \[\d+\]$", "", wanted)  # by which napari tells layers of one name apart
-    for name in sorted({*names_of(str(path)), *pictures} - {""}, key=len, reverse=True):
-        wanted = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", " ", wanted, flags=re.IGNORECASE)
+    for name in sorted({*names_of(str(path)), *pictures}, key=len, reverse=True):
+        words = r"[\W_]+".join(re.findall(r"[^\W_]+", name))
+        wanted = re.sub(rf"(?<![^\W_]){words}(?![^\W_])", " ", wanted, flags=re.IGNORECASE) if words else wanted
     return free_label_name(path, picture, wanted.strip(" _"))
 
 
