@@ -151,7 +151,7 @@ def test_several_series_are_asked_for_before_anything_is_computed(
 ) -> None:
     panel = choose(dock, patients)
     segment_folder(dock, click, qtbot)
-    asked = "! {} holds 2 series. Double-click it, and choose one."
+    asked = "! {}: 2 series. Double-click to choose."
     assert lines(dock) == [asked.format("one"), asked.format("two")]
     assert "2 pictures hold several series" in panel.words.text()
     assert "--" not in words_of(dock)
@@ -193,7 +193,7 @@ def test_what_is_left_open_fails_and_the_rest_is_done(dock: Any, patients: Path,
     assert panel.message.text == "two gets one file of labels: choose one series of it, not 2."
     segment_folder(dock, click, qtbot)
     assert panel.words.text().startswith("1 done, 2 failed.")
-    assert sum("Double-click it, and choose one." in line for line in lines(dock)) == 2
+    assert sum("Double-click to choose." in line for line in lines(dock)) == 2
     assert "--" not in words_of(dock)
 
 

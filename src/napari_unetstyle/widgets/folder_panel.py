@@ -280,7 +280,7 @@ def _why(picture: PictureStatus) -> str:
     """Why a picture failed, in words that say what to do here; empty if it did not."""
     error = picture.error
     if isinstance(error, SeveralSeriesError):
-        return f"{picture.path} holds {len(error.series)} series. Double-click it, and choose one."
+        return f"{picture.path}: {len(error.series)} series. Double-click to choose."
     if isinstance(error, AxesUnknownError):
         how = "Double-click it, and say it." if _asks(picture) else "Save it as OME-TIFF, which does."
         return f"{picture.path} does not say what its axes are ({' x '.join(map(str, error.shape))}). {how}"

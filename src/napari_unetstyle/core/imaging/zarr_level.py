@@ -20,7 +20,7 @@ MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _LARGEST_CHUNK = 2**31
 _COUNTED = 2**12  # chunks; to list more takes seconds
 _BLOSC = ("Blosc", "BloscCodec")
-_BLOSC_HEADER, _WIDEST = 16, 8
+_BLOSC_HEADER, _WIDEST = 16, 16  # bytes: at the beginning, and of a pixel, with what a codec before may add
 
 # what zarr and its codecs raise on damaged metadata and chunks, besides their own errors
 _DAMAGED: tuple[type[Exception], ...] = (
