@@ -261,8 +261,8 @@ def _stated(stack: Stack, series: Series, colors: str) -> str:
     lengths = (series.count, *series.size, *((3,) if colors else ()))
     problem = f"The {series.count} frames of {series.modality} pictures do not say whether they are slices or times."
     raise AxesUnknownError(
-        f"{problem} State the axes: 'ZYX' for slices, 'TYX' for times, with a C at the end for colors (axes= in Python, "
-        "--axes on the command line).",
+        f"{problem} State the axes: 'ZYX' for slices, 'TYX' for times, with a C at the end for colors (axes= in "
+        "Python, --axes on the command line).",
         lengths,
         (f"ZYX{colors}", f"TYX{colors}"),
     ).for_windows(f"{problem} Open them from a folder without other series, and say it.")
