@@ -372,7 +372,7 @@ def volume(folder: Path, theme: str) -> None:
 
 def several_series(studio: Studio) -> None:
     """Two series in one folder, from the same drawn patient."""
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp()) / "scans"
     for number, description in ((3, "abdomen, portal venous"), (5, "abdomen, late")):
         phantom.write_series(folder / str(number), number, description)
     show_series(studio.viewer, find_series(folder), folder)
