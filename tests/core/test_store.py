@@ -88,6 +88,24 @@ def test_saved_model_comes_back(store: ModelStore) -> None:
     assert written.files["weights.safetensors"] == sha256_of(model.folder / "weights.safetensors")
 
 
+@pytest.mark.parametrize("separation", ["depth", None])
+def test_a_model_of_objects_from_before_they_had_a_say_still_fills_small_holes(
+    separation: str | None, store: ModelStore
+) -> None:
+    spec = tiny(separation=separation)
+    written = store.save(spec, create_network(spec))
+    assert not store.load("tiny").spec.postprocessing.fill_small_holes
+    manifest = store.folder("tiny") / "model.json"
+    content = json.loads(manifest.read_text())
+    del content["postprocessing"]["fill_small_holes"]
+    content["files"]["model.json"] = model_folder._seal(content)
+    manifest.write_text(json.dumps(content))
+    read = store.load("tiny").spec
+    assert read.postprocessing.fill_small_holes == (separation is not None)
+    assert read.postprocessing.words == ("Small holes in objects are filled." if separation else "")
+    assert written.files != read.files
+
+
 def test_loads_by_folder_too(folder: Path, store: ModelStore) -> None:
     assert store.load(folder).spec == store.load(str(folder)).spec
     assert store.list() == []

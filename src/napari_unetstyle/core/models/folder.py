@@ -60,7 +60,16 @@ def read_spec(folder: str | os.PathLike[str], shown_as: str | os.PathLike[str] |
             f"{shown}: {MANIFEST} was edited after the model was saved (sha256 differs), and models are never changed "
             "in place. Import the model again."
         )
-    return spec
+    return _as_it_was_measured(spec, content)
+
+
+def _as_it_was_measured(spec: ModelSpec, content: dict[str, Any]) -> ModelSpec:
+    """`spec`, filling small holes in objects if it is from the time when that was always done."""
+    said = content.get("postprocessing") or {}
+    if spec.separation is None or "fill_small_holes" in said:
+        return spec
+    usual = spec.postprocessing.model_copy(update={"fill_small_holes": True})
+    return spec.model_copy(update={"postprocessing": usual})
 
 
 def verify(spec: ModelSpec, folder: Path, shown: Path) -> None:
