@@ -121,7 +121,7 @@ def test_what_is_held_out_is_not_learned_from(store):
     wrong = right.labels.copy()
     for place in candidate.places:
         inner = tuple(slice(s.start + 4, s.stop - 4) for s in place.box)
-        wrong[inner] = wrong[inner][::-1]  # the same objects reach into the place, which decides what is left out
+        wrong[inner] = wrong[inner][:, ::-1]  # the same objects reach into the place, which decides what is left out
     assert (wrong != right.labels).any()
     again = Correction(image=right.image, labels=wrong, rest_is_right=True)
     other = fine_tune([again], "tiny", store=store, **few)

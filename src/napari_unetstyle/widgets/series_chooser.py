@@ -48,8 +48,8 @@ class SeriesChooser(Choice):
     def __init__(self, viewer: napari.viewer.ViewerModel, series: Sequence[Series], folder: Path | None = None) -> None:
         super().__init__(viewer)
         self._series, self._folder = list(series), folder
-        where = "" if folder is None else f" in {folder.name}"
-        self.words = Words(f"{len(series)} series{where}: choose what to open.")
+        self.words = Words(f"{len(series)} series: choose what to open.")
+        self.words.setToolTip("" if folder is None else str(folder))
         self.list = QListWidget()
         self.problem = Words()
         self.open = QPushButton("Open")
