@@ -41,7 +41,7 @@ _LOOKED, _LOOKED_LARGE = 1.0, 1.1  # the same of looking, and where its arrays a
 _LOOKED_GRAY = 1.4  # what the first convolution makes of one channel is laid out anew
 _KEPT_FREE = 2**25  # bytes of arrays that are kept
 _SUM = 2  # bytes of a sum of probability bytes
-_FINDING = 1.4  # memory by what is in use of it while objects are found
+_FINDING, _FINDING_MOST = 0.4, 5 * 2**23  # kept besides what is in use while objects are found: a part of it, at most
 _DECIDING = 24  # bytes for each pixel that is decided at once
 _RELIEF = {2: 41, 3: 57}  # bytes for each pixel whose depth in its object is looked at, by dimensions
 _RUN, _KEPT_RUN = 160, 20  # bytes for each run of the objects' pixels: at most, and while the relief is made
@@ -90,7 +90,8 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
         decided = image.label_shape[-3:] if is_whole else shape
         zoom = math.prod(scale) ** (1 / len(scale))
-        deciding = round(_FINDING * _finding(decided, _diameter(model.spec, scale, options), zoom))
+        finding = _finding(decided, _diameter(model.spec, scale, options), zoom)
+        deciding = finding + min(round(_FINDING * finding), _FINDING_MOST)
     else:
         deciding = _DECIDING * min(pixels, BAND_PIXELS) + _cleaning(image.label_shape, options)
     return _ALWAYS + max(looking, running, probabilities + labels + deciding)
