@@ -869,6 +869,8 @@ def test_slices_that_are_named_one_by_one_are_the_volume_of_their_folder(tmp_pat
     assert [path for path, _ in find_pictures([*slices, picture])] == [picture, folder]
     assert [path for path, _ in find_pictures(slices[:2])] == slices[:2]  # a part of it is what was asked for
     assert [path for path, _ in find_pictures(slices[:1])] == slices[:1]
+    shutil.copytree(folder, folder / "out")  # where an earlier run has written DICOM, too
+    assert [path for path, _ in find_pictures(slices, folder / "out")] == [folder]
 
 
 def test_what_lies_in_the_output_folder_is_told_from_nothing(slides: Path, tmp_path: Path, model: Model) -> None:

@@ -73,13 +73,14 @@ def find_pictures(inputs: Sequence[Path], out: Path | None = None) -> list[tuple
     OptionError
         If there is none.
     """
-    named = _with_volumes([found for given in inputs for found in _expanded(given)])
+    ours = None if out is None else out.resolve()
+    named = _with_volumes([found for given in inputs for found in _expanded(given)], ours)
     pairs: dict[Path, tuple[Path, str]] = {}
     for path in named:
         for picture, name in _pictures(path, named, out):
             pairs.setdefault(_whole(picture), (picture, name))  # named in two ways it is one picture
     if not pairs:
-        left_out = [] if out is None else [given for given in named if given.is_dir() and _is_in(given, out)]
+        left_out = [given for given in named if given.is_dir() and _is_ours(given, ours)]
         if left_out:
             raise OptionError(
                 f"{left_out[0]} is in the output folder {out}, or is it, and nothing in there is taken for a picture: "
@@ -92,7 +93,7 @@ def find_pictures(inputs: Sequence[Path], out: Path | None = None) -> list[tuple
     return _without_parts(sorted(pairs.values(), key=lambda pair: pair[1]))
 
 
-def _with_volumes(named: Sequence[Path]) -> list[Path]:
+def _with_volumes(named: Sequence[Path], ours: Path | None) -> list[Path]:
     """Folders in the place of their slices, where all DICOM files of a volume's folder are named one by one."""
     slices = {path for path in named if path.suffix.lower() in dicom.SUFFIXES and path.is_file()}
     if len(slices) < 2:
@@ -100,14 +101,18 @@ def _with_volumes(named: Sequence[Path]) -> list[Path]:
     whole = [
         folder
         for folder in sorted(volume_folders(sorted(slices)))
-        if slices.issuperset(path for path in folder.rglob("*") if path.suffix.lower() in dicom.SUFFIXES)
+        if slices.issuperset(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in dicom.SUFFIXES and not _is_ours(path, ours)  # labels of an earlier run
+        )
     ]
     return [*(path for path in named if path not in slices or not set(whole) & set(path.parents)), *whole]
 
 
-def _is_in(path: Path, folder: Path) -> bool:
-    """Whether `path` is `folder`, or lies in it."""
-    return folder.resolve() in (path.resolve(), *path.resolve().parents)
+def _is_ours(path: Path, ours: Path | None) -> bool:
+    """Whether a path is the output folder `ours`, which is resolved, or lies in it."""
+    return ours is not None and path.resolve().is_relative_to(ours)
 
 
 def _without_parts(pairs: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -149,7 +154,7 @@ def pictures_in(folder: Path, out: Path | None = None) -> Iterator[Path]:
     What lies in the output folder is left out.
     """
     ours = None if out is None else out.resolve()
-    found = [path for path in _walked(folder) if ours is None or ours not in path.resolve().parents]
+    found = [path for path in _walked(folder) if not _is_ours(path, ours)]
     files = [path for path in found if path.is_file()]
     yield from (path for path in found if path.is_dir())
     volumes = volume_folders(files)
