@@ -23,6 +23,7 @@ Objects = NDArray[np.int32]
 Pair = tuple[Pixels, Objects]
 Judged = tuple[Pixels, NDArray[np.uint8]]
 PATCH, BATCH = 192, 8
+CHECKPOINT_SECONDS = 300
 IGNORED = 3  # the class after the last one, as nnU-Net has it
 
 
@@ -118,11 +119,13 @@ class Peer:
             load_model(network, str(path))
             return network.eval()
         judged = [[(p, three_classes(t)) for p, t in known] for known in domains]
-        self._train(network, judged, minutes, seed, clock)
         work.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".pt")
+        self._train(network, judged, minutes, seed, clock, unfinished)
         partial = path.with_suffix(".partial")
         save_model(network, str(partial))
         partial.replace(path)
+        unfinished.unlink(missing_ok=True)
         return network.eval()
 
     def tuned(
@@ -146,14 +149,27 @@ class Peer:
         minutes: float,
         seed: int,
         clock: Callable[[], float],
+        unfinished: Path | None = None,
     ) -> None:
+        """Train to the end, from where a training that was interrupted had come to."""
         optimizer, loss, augment = self.optimizer(network), self.loss(), self.augment()
         rate = optimizer.param_groups[0]["lr"]
-        batches = self._batches(domains, augment, np.random.default_rng(seed))
-        start = clock()
+        steps, spent, saved = 0, 0.0, 0.0
+        if unfinished is not None and unfinished.exists():
+            state = torch.load(unfinished, weights_only=True)
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            steps, spent = state["steps"], state["seconds"]
+            saved = spent
+        batches = self._batches(domains, augment, np.random.default_rng((seed, steps)))
+        start = clock() - spent
         network.train()
-        steps = 0
-        while (done := (clock() - start) / (60 * minutes)) < 1:
+        while (done := (spent := clock() - start) / (60 * minutes)) < 1:
+            if unfinished is not None and spent - saved > CHECKPOINT_SECONDS:
+                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+                torch.save(state | {"steps": steps, "seconds": spent}, unfinished.with_suffix(".part"))
+                unfinished.with_suffix(".part").replace(unfinished)
+                saved = spent
             optimizer.param_groups[0]["lr"] = rate * self.decay(done)
             images, classes = next(batches)
             value = loss(network(images), classes)

@@ -12,7 +12,8 @@ monai    MONAI's BasicUNet, and
 nnunet   nnU-Net's own network with nnU-Net's augmentation, loss and optimizer: both with three classes (inside,
          boundary), trained here on the same split for as many minutes as the bundled model was on as many threads
 
-Trained peers are kept in ``--work`` and not trained again. Peers: `pip install --group bench`.
+Trained peers are kept in ``--work`` and not trained again; a training that was interrupted goes on there. Its minutes
+are those of the processor, so that other programs take no steps away. Peers: `pip install --group bench`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from skimage.io import imread
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import splits
 from areas import dice
+from cells import busy
 from measure import Score, interval, score
 from quality_peers import PEERS, otsu_watershed
 
@@ -102,7 +104,8 @@ def methods(options: argparse.Namespace) -> Iterator[tuple[str, Method]]:
     minutes = options.minutes or float(model.spec.provenance["minutes"])
     training = [nuclei_pictures(options.data, domain, "train") for domain in splits.NUCLEI]
     for peer in PEERS:
-        yield peer.name, partial(peer.objects, peer.trained(training, minutes, options.work))
+        network = peer.trained(training, minutes, options.work, clock=busy(options.threads))
+        yield peer.name, partial(peer.objects, network)
 
 
 def nuclei_rows(options: argparse.Namespace) -> list[Row]:
