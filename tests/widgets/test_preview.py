@@ -49,6 +49,18 @@ def test_preview_follows_the_camera(dock: Any, core: Any, qtbot: Any) -> None:
     assert 0 < x0 < x1 < 96
 
 
+def test_preview_follows_the_size_of_the_window(make_shown_dock: Any, core: Any, qtbot: Any) -> None:
+    dock = make_shown_dock(core.calls)
+    dock.viewer.add_image(blobs(), name="slide7")
+    dock.viewer.scene.camera.zoom *= 6
+    dock.segment.preview.box.click()
+    qtbot.waitUntil(lambda: len(core.previews) > 0, timeout=MS)
+    qtbot.waitUntil(lambda: drawn(dock) is not None, timeout=MS)
+    seen = np.ptp(core.previews[-1].box, axis=1)
+    dock.viewer.window._qt_window.resize(1600, 1000)
+    qtbot.waitUntil(lambda: bool((np.ptp(core.previews[-1].box, axis=1) > seen).any()), timeout=MS)
+
+
 def test_far_out_it_says_zoom_in(make_dock: Any, core: Any, qtbot: Any) -> None:
     dock = make_dock()
     dock.viewer.add_image(np.zeros((1100, 1000), np.uint8))

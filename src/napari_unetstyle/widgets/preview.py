@@ -66,7 +66,7 @@ class Preview(QWidget):
         self._slot.done.connect(self._on_done)
         self.box.toggled.connect(self.touch)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        for event in (camera.zoom, camera.center):
+        for event in (camera.zoom, camera.center, viewer.canvas.events.size):
             follow(self, event, self.touch)
         for event in (dims.current_step, dims.order, dims.ndisplay):
             follow(self, event, self._on_step)

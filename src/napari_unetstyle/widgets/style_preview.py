@@ -183,7 +183,7 @@ class StylePreview(QWidget):
         self._rest.timeout.connect(self._on_rest)
         self._slot.done.connect(self._on_done)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        for event in (camera.zoom, camera.center, dims.current_step):
+        for event in (camera.zoom, camera.center, viewer.canvas.events.size, dims.current_step):
             follow(self, event, self.touch)
         self.hide()
 
