@@ -14,6 +14,7 @@ import tifffile
 from napari_unetstyle.core import Geometry, ModelStore, read_image, segment, write_labels
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
+from napari_unetstyle.core.training import contradictions
 from tests.cli.cli_for_tests import Shell
 from tests.core import dicom_for_tests as made
 from tests.core.disk_for_tests import LOG_MAY_END, Disk, needs_proc
@@ -205,8 +206,9 @@ def test_a_class_is_added_and_told_by_itself(
 
 
 def test_a_class_is_added_to_a_model_of_objects(
-    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(contradictions, "SURE", 0.0)  # the little model is sure of nothing
     words = ["teach", *lessons, "-m", "tiny", "--add-class", "vessel", "--steps", 2, "--keep", "--json"]
     refused = shell(*words)
     assert (refused.code, refused.out) == (2, "")
@@ -218,6 +220,7 @@ def test_a_class_is_added_to_a_model_of_objects(
         path.with_suffix(".geojson").write_text(json.dumps({"type": "FeatureCollection", "features": squares}))
     done = shell(*words)
     assert done.code == 0, done.err
+    assert "contradict what tiny was sure of" in done.err
     assert set(json.loads(done.out)["added"]) == {"vessel"}
     model = own.load("tiny-mine")
     assert [(c.value, c.name) for c in model.spec.classes] == [(1, "nucleus"), (2, "vessel")]
@@ -391,8 +394,6 @@ def test_what_would_never_end_or_have_no_name_is_refused_at_once(
 def test_labels_that_contradict_what_the_model_was_sure_of_are_told(
     shell: Shell, lessons: list[object], own: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unetstyle.core.training import contradictions
-
     monkeypatch.setattr(contradictions, "SURE", 0.0)  # the little model is sure of nothing
     done = shell("teach", *lessons, "-m", "tiny", "--steps", 1, "--keep")
     assert done.code == 0

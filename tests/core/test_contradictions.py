@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from napari_unetstyle.core.annotation.corrections import Correction
+from napari_unetstyle.core.annotation.known import UNKNOWN
+from napari_unetstyle.core.errors import OptionError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.segment import segment
@@ -44,6 +46,18 @@ def test_what_is_not_said_or_agrees_or_is_as_thin_as_an_outline_is_none():
     said[30, 60:75] = 1  # 15 pixels
     said[20:30, 40:50] = -1
     assert contradictions(said, valid, values) == []
+
+
+def test_of_classes_that_the_model_does_not_know_only_those_are_told_that_it_took_for_something():
+    said, valid, values = planted()
+    said[:] = UNKNOWN
+    said[2:8, 3:9] = 3  # on what the model calls background, as it has to
+    said[40:50, 10:20] = 3
+    said[40:50, 20:30] = UNKNOWN - 2  # none of two classes, from before there was a third
+    found = contradictions(said, valid, values)
+    assert [(one.box[1].start, one.said, one.sure_of) for one in found] == [(10, 3, 2), (20, 0, 2)]
+    said[40:50, 20:30] = UNKNOWN - 1  # none of one class, perhaps the second
+    assert len(contradictions(said, valid, values)) == 1
 
 
 @pytest.mark.parametrize(("byte", "count"), [(249, 0), (250, 1)])
@@ -88,5 +102,11 @@ def test_a_model_is_asked_only_about_what_was_said_and_answers_as_it_segments(tm
     expected = contradictions((opposite > 0).astype(np.int32), accepted, sure, picture=1)
     assert found
     assert found == expected
+    added = replace(said, labels=np.where(class_of == 1, 2 * opposite, opposite), output="areas")
+    with pytest.raises(OptionError, match="class 2"):
+        run(iter_contradictions([replace(added, labels=2 * class_of)], model))
+    assert run(iter_contradictions([replace(added, known=1)], model, added=["bar"])) == [
+        replace(one, picture=0) for one in expected
+    ]
     model.__dict__["network"] = None  # is not asked where a run left its probabilities
     assert run(iter_contradictions([said], model, known=[sure])) == [replace(one, picture=0) for one in expected]

@@ -38,6 +38,7 @@ class Teacher:
 
     def __init__(self) -> None:
         self.store, self.given = FakeStore(), SimpleNamespace()
+        self.asked: tuple[Any, ...] = ()
 
     def iter_teach(self, corrections: Any, parent: str, options: Any, *_: Any) -> Steps[Any]:
         self.given = SimpleNamespace(corrections=corrections, parent=parent, options=options)
@@ -46,6 +47,10 @@ class Teacher:
         classes = class_specs(options.add_classes, before.classes)
         kept = before.model_copy(update={"name": f"{before.name}-mine", "classes": classes})
         return self._candidate(kept, PLUS_VESSEL, SimpleNamespace(spec=before))
+
+    def iter_contradictions(self, *asked: Any) -> Steps[Any]:
+        self.asked = asked
+        return as_steps(list)
 
     def iter_teach_new(self, corrections: Any, classes: Any, options: Any, *_: Any) -> Steps[Any]:
         self.given = SimpleNamespace(corrections=corrections, classes=classes, options=options)
@@ -85,7 +90,7 @@ def dock(core: FakeCore, teacher: Teacher, qtbot: Any, output: str) -> Any:
         iter_segment=iter_segment,
         iter_teach=teacher.iter_teach,
         iter_teach_new=teacher.iter_teach_new,
-        iter_contradictions=lambda *_: as_steps(list),
+        iter_contradictions=teacher.iter_contradictions,
         store=lambda _: teacher.store,
     )
     viewer = ViewerModel()
@@ -157,6 +162,8 @@ def test_a_class_is_named_painted_and_taught(dock, areas, teacher, click, qtbot)
     assert (given.parent, given.options.add_classes) == ("areas-only@1", ("vessel",))
     (correction,) = given.corrections
     assert (correction.known, correction.labels[50, 50]) == (2, 2)
+    assert teacher.asked[1] == "areas-only@1"  # what it was sure of is said, of the classes that it has
+    assert teacher.asked[-1] == ("vessel",)
     assert not run.message.text, run.message.text
     assert run.box.added.text() == "vessel: 0.620, found"
     assert run.box.yours.text() == "your pictures: 0.700 → 0.700, same"

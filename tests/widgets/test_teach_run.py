@@ -103,11 +103,13 @@ class Teacher:
             self.full -= 1
             raise OutputError("Could not write 4096 bytes to /models/.partial-1/weights: No space left on device.")
 
-    def iter_contradictions(self, corrections: Any, _model: str, options: Any, _store: Any, known: Any) -> Steps[Any]:
+    def iter_contradictions(
+        self, corrections: Any, _model: str, options: Any, _store: Any, known: Any, added: Any
+    ) -> Steps[Any]:
         if not self.doubtful:
             return []
         assert all(values is not None for values in known)  # nothing is segmented again
-        return (yield from iter_contradictions(corrections, SimpleNamespace(spec=spec()), options, known))
+        return (yield from iter_contradictions(corrections, SimpleNamespace(spec=spec()), options, known, added))
 
     def candidate(self) -> Any:
         parts = {n: getattr(self, n) for n in ("model", "comparison", "places", "notes", "keep", "forget")}

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from napari_unetstyle.core.models.spec import ClassSpec
     from napari_unetstyle.core.models.store import ModelStore
     from napari_unetstyle.core.progress import Steps
-    from napari_unetstyle.core.segmentation.options import SegmentOptions
     from napari_unetstyle.core.training.candidate import Candidate
     from napari_unetstyle.core.training.options import FineTuneOptions
     from napari_unetstyle.core.training.refused import Refused
@@ -201,8 +200,8 @@ def teach_model(
     for sentence in left_out:
         typer.echo(f"Note: {sentence}", err=True)
     lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known, series=series)
-    if parent is not None and not add_class and not as_json:
-        _tell_contradictions(lessons, parent, options.segment)
+    if parent is not None:
+        _tell_contradictions(lessons, parent, known, options)
     job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
     candidate = _drained(job, work)
     kept = None
@@ -257,15 +256,17 @@ def corrections(
     return [pair.correction(output, classes, ignore, series) for pair in pairs]
 
 
-def _tell_contradictions(lessons: Sequence[Correction], parent: Model, options: SegmentOptions) -> None:
+def _tell_contradictions(
+    lessons: Sequence[Correction], parent: Model, classes: Sequence[ClassSpec], options: FineTuneOptions
+) -> None:
     """Say how many places the labels contradict that the model was sure of: the most valuable ones, or slips."""
     from napari_unetstyle.core.progress import run
     from napari_unetstyle.core.training.contradictions import iter_contradictions
 
-    found = run(iter_contradictions(lessons, parent, options))
+    found = run(iter_contradictions(lessons, parent, options.segment, added=options.add_classes))
     if not found:
         return
-    names = ("background", *(c.name for c in parent.spec.classes))
+    names = ("background", *(c.name for c in classes))
     largest = found[0]
     where = ", ".join(f"{side.start}-{side.stop}" for side in largest.box)
     picture = lessons[largest.picture].image.name or f"picture {largest.picture + 1}"

@@ -148,10 +148,11 @@ def _iter_contradictions(
     options: SegmentOptions,
     store: ModelStore,
     known: Sequence[NDArray[Any] | None],
+    added: Sequence[str],
 ) -> Steps[list[Contradiction]]:
     from napari_unetstyle.core.training.contradictions import iter_contradictions
 
-    return (yield from iter_contradictions(corrections, store.load(model), options, known))
+    return (yield from iter_contradictions(corrections, store.load(model), options, known, added))
 
 
 def _iter_teach_new(
@@ -236,7 +237,8 @@ class CoreCalls:
     iter_try_styles
         As `iter_teach`, to a job that returns what came of teaching with the styles of the options and without.
     iter_contradictions
-        ``(corrections, model reference, options, store, known probabilities)`` to a job that returns places.
+        ``(corrections, model reference, options, store, known probabilities, names of added classes)`` to a job that
+        returns places.
     iter_teach_new
         ``(corrections, names of classes, options, store, should_stop)`` to a job that returns a candidate.
     iter_stylize

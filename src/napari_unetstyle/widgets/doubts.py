@@ -85,7 +85,8 @@ def iter_doubts(
         return []
     known = [one.probabilities for one, _ in asked]
     try:
-        steps = calls.iter_contradictions([c for _, c in asked], model, options.segment, store, known)
+        given = ([c for _, c in asked], model, options.segment, store, known, options.add_classes)
+        steps = calls.iter_contradictions(*given)
         found = yield from steps
     except UnetstyleError:
         return []

@@ -243,8 +243,8 @@ def _iter_doubts(
     options: FineTuneOptions,
     store: ModelStore,
 ) -> Steps[list[Doubt]]:
-    """Fixes that go against what the model was sure of; of a class that it does not know it is sure of nothing."""
-    if goal.parent is None or goal.added:
+    """Fixes that go against what the model was sure of; a new one was sure of nothing."""
+    if goal.parent is None:
         return []
     return (yield from iter_doubts(calls, material, corrections, goal.parent, options, store))
 

@@ -23,8 +23,8 @@ def as_of(targets: NDArray[Any], count: int) -> NDArray[np.int32]:
     return np.stack([classes, np.where(classes < UNKNOWN, UNKNOWN, targets[1])]).astype(np.int32)
 
 
-def is_known(classes: NDArray[Any], value: int) -> NDArray[np.bool_]:
-    """Where it is known whether this is the class `value` (from 1)."""
+def is_known(classes: NDArray[Any], value: int | NDArray[Any]) -> NDArray[np.bool_]:
+    """Where it is known whether this is the class `value` (from 1), one for all or one for each place."""
     known: NDArray[np.bool_] = (classes >= 0) | (classes < -value)
     return known
 

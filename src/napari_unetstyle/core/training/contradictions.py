@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetstyle.core.annotation.corrections import Correction, Mask
+from napari_unetstyle.core.annotation.known import UNKNOWN, as_given, is_known
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.training.added_classes import with_classes
 from napari_unetstyle.core.training.lessons import Said, extent, sayings
 
 Box = tuple[slice, ...]
@@ -71,7 +73,9 @@ def contradictions(
     Parameters
     ----------
     classes
-        int32 ``(*spatial,)``: class values that a person gave; negative where nobody knows.
+        int32 ``(*spatial,)``: class values that a person gave, as in targets
+        (:mod:`~napari_unetstyle.core.annotation.known`). A class that the model does not know contradicts no
+        background.
     valid
         bool of the same shape: where they are said at all.
     probability_bytes
@@ -92,8 +96,10 @@ def contradictions(
 
     found_class = probability_bytes.argmax(0)
     is_sure = np.take_along_axis(probability_bytes, found_class[np.newaxis], 0)[0] > SURE * 255
-    opposed = valid & (classes >= 0) & (classes != found_class)
-    kinds = np.where(opposed, 1 + found_class + len(probability_bytes) * classes, 0)
+    given = as_given(classes)
+    opposed = valid & (given != UNKNOWN) & (given != found_class) & is_known(classes, found_class)
+    opposed &= (found_class > 0) | (given < len(probability_bytes))
+    kinds = np.where(opposed, 1 + found_class + len(probability_bytes) * given, 0)
     places = label(kinds, connectivity=1)  # type: ignore[no-untyped-call]
     sizes = np.bincount(places.ravel())
     sure = np.bincount(places.ravel(), weights=is_sure.ravel())
@@ -114,6 +120,7 @@ def iter_contradictions(
     model: Model,
     options: SegmentOptions | None = None,
     known: Sequence[NDArray[np.uint8] | None] = (),
+    added: Sequence[str] = (),
 ) -> Steps[list[Contradiction]]:
     """What corrections say against a model, over all pictures, the largest place first; only what is said is segmented.
 
@@ -128,10 +135,12 @@ def iter_contradictions(
     known
         For each correction, where a run of this model left them, its probability bytes
         ``(channels, *image.label_shape)``: these pictures are not segmented.
+    added
+        Names of classes that it is to be taught besides those it knows.
     """
     numbers = {id(correction): i for i, correction in enumerate(corrections)}
     given = dict(enumerate(known))
-    said = sayings(corrections, model.spec)
+    said = sayings(corrections, with_classes(model.spec, added))
     found: list[Contradiction] = []
     for i, one in enumerate(said):
         number = numbers[id(one.correction)]
