@@ -24,6 +24,7 @@ from napari_unetstyle.core.imaging.image import as_image
 from tests.core import dicom_for_tests as dicom
 from tests.core.annotation_for_tests import blobs, picture
 from tests.core.test_medical import PLACE
+from tests.core.zarr_for_tests import described, write_picture
 
 
 @pytest.fixture
@@ -135,6 +136,36 @@ def test_voxels_that_changed_under_the_same_header_are_told(tmp_path):
     os.utime(voxels)
     assert not entry.is_changed()
     voxels.write_bytes(voxels.read_bytes()[::-1])
+    assert entry.is_changed()
+
+
+def test_a_folder_of_slices_that_changed_is_told(tmp_path):
+    volume = np.arange(4 * 24 * 30, dtype=np.uint16).reshape(4, 24, 30)
+    scan = tmp_path / "scan"
+    for i, uid in enumerate(("1.2.3.77", "1.2.3.78")):
+        dicom.write(scan / str(i), dicom.slices(volume + i, PLACE, SeriesInstanceUID=uid, SeriesNumber=1 + i))
+    project = Project(tmp_path / "fixes")
+    entry = emptied(project, read_image(scan, series=2), scan, series=2)
+    (scan / "labels.txt").write_text("beside it")
+    slices, others = (sorted((scan / name).iterdir()) for name in "10")
+    others[0].write_bytes(others[1].read_bytes())  # of the other series
+    os.utime(slices[0])
+    assert not entry.is_changed()
+    slices[0].write_bytes(slices[0].read_bytes()[:-2] + b"\1\2")
+    assert entry.is_changed()
+    shutil.rmtree(scan / "1")
+    assert entry.is_changed()
+
+
+def test_an_ome_zarr_that_changed_is_told_and_labels_in_it_are_no_change(tmp_path):
+    path = tmp_path / "a.zarr"
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 30), np.uint8)
+    write_picture(path, [pixels], described("yx", [([1.0, 1.0], [0.0, 0.0])]))
+    entry, labels = corrected_entry(Project.for_picture(path), path, trim)
+    write_labels(path, labels, name="ours")
+    assert not entry.is_changed()
+    (chunk,) = (file for file in path.rglob("*") if file.is_file() and file.name == "0" and "labels" not in file.parts)
+    chunk.write_bytes(chunk.read_bytes() + b"\0")
     assert entry.is_changed()
 
 

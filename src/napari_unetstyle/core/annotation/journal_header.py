@@ -6,13 +6,14 @@ import dataclasses
 import math
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from napari_unetstyle.core.errors import JournalError
+from napari_unetstyle.core.errors import JournalError, UnetstyleError
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.models.spec import ClassSpec
@@ -35,7 +36,8 @@ class Picture(_Part):
     path
         Its file, or None if it has none, or none whose name is text.
     size, modified, sha256
-        Of that file when the journal began (bytes, nanoseconds, hex), as far as known; without a file `sha256` is what
+        Of that file, or of all that its pixels lie in, when the journal began (bytes, nanoseconds, hex), as far as
+        known; without a file `sha256` is what
         :func:`~napari_unetstyle.core.annotation.pixels.digest_of_pixels` gives.
     series, level
         Which picture of that file: a DICOM series by its `key`, and the resolution, 0 for the finest.
@@ -191,27 +193,26 @@ def read_header(folder: Path) -> Header:
 
 def identified(picture: Picture) -> Picture:
     """The picture with what its file is known by; as it was if the file is not there now."""
-    from napari_unetstyle.core.imaging.files import digest_of
+    from napari_unetstyle.core.imaging.files import digest_of_files, files_with_pixels
 
     assert picture.path is not None
     path = Path(picture.path)
     try:
-        size, modified = as_on_disk(path)
-        content = digest_of(path) if path.is_file() else None
-    except OSError:
+        files = files_with_pixels(path, picture.series)
+        size, modified = as_on_disk(files)
+        content = digest_of_files(path, files)
+    except (OSError, UnetstyleError):
         return picture
     return picture.model_copy(update={"size": size, "modified": modified, "sha256": content})
 
 
-def as_on_disk(path: Path) -> tuple[int, int]:
-    """Bytes and time of change (ns) of a picture's file, each the sum over all files that its pixels lie in.
+def as_on_disk(files: Iterable[Path]) -> tuple[int, int]:
+    """Bytes and time of change (ns) of files, each the sum over all of them.
 
     Raises
     ------
     OSError
         If one is not there.
     """
-    from napari_unetstyle.core.imaging.files import files_of
-
-    every = [file.stat() for file in (files_of(path) if path.is_file() else [path])]
+    every = [file.stat() for file in files]
     return sum(one.st_size for one in every), sum(one.st_mtime_ns for one in every)

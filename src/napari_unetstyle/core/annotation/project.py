@@ -113,18 +113,21 @@ class Entry:
         return read_image(path, axes=self.header.picture.axes, series=series, level=level)
 
     def is_changed(self) -> bool:
-        """Whether the picture's file is another one than when it was corrected; false if nobody can tell."""
-        from napari_unetstyle.core.imaging.files import digest_of
+        """Whether the picture's file, or files, are others than when it was corrected; false if nobody can tell."""
+        from napari_unetstyle.core.imaging.files import digest_of_files, files_with_pixels
 
         picture = self.header.picture
         if picture.path is None or picture.sha256 is None:
             return False
         try:
             path = Path(picture.path)
-            is_same = as_on_disk(path) == (picture.size, picture.modified)
-            return not is_same and digest_of(path) != picture.sha256
+            files = files_with_pixels(path, picture.series)
+            is_same = as_on_disk(files) == (picture.size, picture.modified)
+            return not is_same and digest_of_files(path, files) != picture.sha256
         except OSError:
             return False
+        except UnetstyleError:  # a folder in which its series is no more
+            return True
 
     def correction(self, image: Image | None = None, state: State | None = None) -> Correction:
         """What is learned from; picture and journal are read unless given."""

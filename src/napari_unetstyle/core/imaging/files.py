@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_unetstyle.core.errors import ImageError, ImageFileError, OptionError
@@ -140,6 +140,23 @@ def files_of(path: Path) -> list[Path]:
     return [path, *([] if apart is None else [apart]), *(file for file in photos if file.is_file())]
 
 
+def files_with_pixels(path: Path, series: str | None = None) -> list[Path]:
+    """The files of one picture: of a DICOM folder those of one series, of an OME-Zarr all but its labels.
+
+    What comes and goes beside them, as labels that are saved there, changes no pixel.
+
+    Raises
+    ------
+    ImageFileError
+        If a folder has no such series.
+    """
+    if not path.is_dir():
+        return files_of(path)
+    if is_zarr(path):
+        return [file for file in files_of(path) if "labels" not in file.relative_to(path).parts]
+    return sorted({plane.stored.path for plane in dicom.series_of(path, series).planes})
+
+
 def digest_of(path: Path, out: Path | None = None) -> str:
     """Hex sha256 of a picture: of its file, or of all its files; those of a DICOM folder may have any names.
 
@@ -149,6 +166,11 @@ def digest_of(path: Path, out: Path | None = None) -> str:
     if path.is_dir() and out is not None:
         results = out.resolve()
         files = [file for file in files if results not in file.resolve().parents]
+    return digest_of_files(path, files)
+
+
+def digest_of_files(path: Path, files: Sequence[Path]) -> str:
+    """Hex sha256 of some files of a picture."""
     if files == [path]:
         return sha256_of(path)
     has_names = is_zarr(path)  # which say what chunk each file is
