@@ -143,6 +143,8 @@ def test_styles_are_tried_and_what_helps_is_used(
 
 
 def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
+    mask = tmp_path / "masks" / "slide1_mask.tif"
+    tifffile.imwrite(mask, ((tifffile.imread(mask) > 0) * 255).astype(np.uint8))
     done = shell(
         "teach",
         "--from-scratch",
@@ -158,6 +160,8 @@ def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_
     )
     assert (done.code, done.out[:11]) == (0, "A new model")
     spec = own.load(tmp_path / "Disc model").spec
+    assert "Note: In 1 of 2 pictures masks have one value: each patch counts as one object." in done.err
+    assert 10 < spec.input.object_diameter < 40  # not that of the whole mask
     assert (spec.name, [c.name for c in spec.classes], spec.parent) == ("disc-model", ["disc"], None)
     assert spec.input.mirror == "X"
 

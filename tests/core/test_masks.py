@@ -189,6 +189,25 @@ def test_any_damage_is_refused_or_drawn(tmp_path_factory, data):
         labels_of_geojson(path, picture())
 
 
+@pytest.mark.parametrize(("dims", "count"), [(None, 2), (2, 4)])
+def test_in_a_mask_of_one_value_each_patch_is_an_object_if_objects_are_wanted(tmp_path, dims, count):
+    mask = np.zeros((3, 24, 30), np.uint8)
+    mask[:2, 2:6, 2:6] = mask[1:, 10:15, 10:20] = 255
+    mask[:, 20:] = 9
+    for name, pixels in (("a.tif", mask), ("a_mask.tif", mask)):
+        tifffile.imwrite(tmp_path / name, pixels, photometric="minisblack", metadata={"axes": "ZYX"})
+    pair, apart = Pair(picture=tmp_path / "a.tif", masks=tmp_path / "a_mask.tif"), []
+    labels = pair.correction("objects", (), 9, dims=dims, apart=apart).labels
+    assert (labels.max(), apart) == (count, [pair.masks])
+    assert np.array_equal(labels > 0, mask == 255)
+    assert np.unique(pair.correction("objects", apart=apart).labels).tolist() == [0, 9, 255]  # two objects
+    assert np.unique(pair.correction("areas", (), 9).labels).tolist() == [0, 255]
+    squares = [[[[x, x], [x + 3, x], [x + 3, x + 3], [x, x + 3], [x, x]]] for x in (0, 9)]
+    drawn = written(tmp_path / "a.geojson", [feature(squares, kind="MultiPolygon")])
+    assert replace(pair, masks=drawn).correction("objects", apart=apart).labels.max() == 1
+    assert len(apart) == 1
+
+
 def test_pairs_go_by_name(tmp_path):
     pictures, masks = tmp_path / "pictures", tmp_path / "masks"
     pictures.mkdir()

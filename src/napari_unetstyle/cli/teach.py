@@ -59,7 +59,8 @@ A model from nothing, written to a folder:
 `napari-unetstyle teach --from-scratch --classes vessel --images eyes/ --labels vessels/ -o vessels-model/ --minutes 10`
 
 Pictures and labels go together by their names (`slide7.tif` and `slide7_mask.png`). Labels are numbers of objects for
-a model that separates objects, else class values; QuPath's GeoJSON is read, too, and says the class of each object.
+a model that separates objects (where a mask has one value, as 255, each patch is one), else class values; QuPath's
+GeoJSON is read, too, and says the class of each object.
 
 **Exit codes**: 0 the model was kept; 1 it is no better, and the one you had stays (`--keep` keeps it all the same);
 2 nothing could be done, and a sentence says why.
@@ -196,10 +197,14 @@ def teach_model(
     else:
         known, is_areas = with_classes(parent.spec, options.add_classes).classes, parent.spec.separation is None
     pairs = find_pairs(images, labels)
-    left_out = unpaired(images, labels, pairs)
-    for sentence in left_out:
+    notes = unpaired(images, labels, pairs)
+    dims = None if parent is None else parent.spec.network.spatial_dims
+    apart: list[Path] = []
+    lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known, series=series, dims=dims, apart=apart)
+    if apart:
+        notes.append(f"In {len(apart)} of {len(pairs)} pictures masks have one value: each patch counts as one object.")
+    for sentence in notes:
         typer.echo(f"Note: {sentence}", err=True)
-    lessons = corrections(pairs, ignore, is_areas=is_areas, classes=known, series=series)
     if parent is not None:
         _tell_contradictions(lessons, parent, known, options)
     job = _job(lessons, parent, classes or [], options, store, try_styles=try_styles, as_json=as_json)
@@ -209,7 +214,7 @@ def teach_model(
         kept = _drained(_written(candidate, store, out), work)
     else:
         candidate.forget(store)
-    _finish(candidate, kept, left_out, is_asked=keep, as_json=as_json)
+    _finish(candidate, kept, notes, is_asked=keep, as_json=as_json)
 
 
 def _written(candidate: Candidate, store: ModelStore, out: Path | None) -> Steps[Model]:
@@ -250,10 +255,12 @@ def corrections(
     is_areas: bool,
     classes: tuple[ClassSpec, ...],
     series: str | None = None,
+    dims: int | None = None,
+    apart: list[Path] | None = None,
 ) -> Sequence[Correction]:
     """Every picture that has labels, called right as a whole except where the labels say "ignore"."""
     output = "areas" if is_areas else "objects"
-    return [pair.correction(output, classes, ignore, series) for pair in pairs]
+    return [pair.correction(output, classes, ignore, series, dims, apart) for pair in pairs]
 
 
 def _tell_contradictions(
@@ -317,9 +324,7 @@ def _wait_for_space(refused: Refused, say: Print) -> None:
     refused.again.set()
 
 
-def _finish(
-    candidate: Candidate, kept: Model | None, left_out: Sequence[str], *, is_asked: bool, as_json: bool
-) -> None:
+def _finish(candidate: Candidate, kept: Model | None, notes: Sequence[str], *, is_asked: bool, as_json: bool) -> None:
     """Say what was found and kept, and exit with a code that means it."""
     comparison = candidate.comparison
     if as_json:
@@ -331,7 +336,7 @@ def _finish(
             "added": after.on_added,
         }
         folder = None if kept is None else str(kept.folder)
-        about = {"verdict": comparison.verdict, "model": folder, "notes": [*left_out, *candidate.notes]}
+        about = {"verdict": comparison.verdict, "model": folder, "notes": [*notes, *candidate.notes]}
         typer.echo(json.dumps(about | scores))
     else:
         for sentence in (*candidate.notes, comparison.sentence(is_kept=is_asked)):

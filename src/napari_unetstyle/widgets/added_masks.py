@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_unetstyle.core.annotation.masks import Pair, find_pairs, read_areas, read_masks, unpaired
+from napari_unetstyle.core.annotation.masks import (
+    Pair,
+    find_pairs,
+    has_one_value,
+    patches,
+    read_areas,
+    read_masks,
+    unpaired,
+)
 from napari_unetstyle.core.annotation.project import Project
 from napari_unetstyle.core.errors import UnetstyleError
 from napari_unetstyle.core.imaging.files import read_image
@@ -93,24 +98,12 @@ def _add(pair: Pair, project: Project, goal: Goal | None) -> bool:
         return False
     classes = () if goal is None else goal.classes
     labels, owners = read_masks(pair.masks, image, classes)
-    is_one = len(np.unique(labels[labels > 0])) == 1 and not owners
+    is_one = has_one_value(pair.masks, labels)
     if is_one:
         labels = patches(labels, 2 if goal is None else min(goal.dims, labels.ndim))
     several = classes if len(classes) > 1 else ()
     project.add(image, labels, path, layer=layer, classes=owners, known=several, output="objects")
     return is_one
-
-
-def patches(labels: NDArray[Any], dims: int) -> NDArray[Any]:
-    """Connected patches, in each frame of so many dimensions, numbered over all of them."""
-    from skimage.measure import label
-
-    out, highest = np.zeros(labels.shape, np.int32), 0
-    for index in np.ndindex(labels.shape[: labels.ndim - dims]):
-        found = label(labels[index] > 0)  # type: ignore[no-untyped-call]
-        out[index] = np.where(found > 0, found + highest, 0)
-        highest += int(found.max(initial=0))
-    return out
 
 
 def _layer(pair: Pair) -> str:

@@ -305,7 +305,7 @@ class Corrections(QWidget):
 
 def _fit(labels: napari.layers.Labels, goal: Goal) -> None:
     """Let labels of a person mean what a model takes them for: values of classes, or one number for each object."""
-    from napari_unetstyle.widgets.added_masks import patches  # brings all readers of files
+    from napari_unetstyle.core.annotation.masks import patches  # brings all readers of files
 
     values = np.setdiff1d(labels.data, 0)
     if goal.output == "objects":

@@ -56,11 +56,15 @@ class Pair:
         classes: tuple[ClassSpec, ...] = (),
         ignore: int | None = None,
         series: int | str | None = None,
+        dims: int | None = None,
+        apart: list[Path] | None = None,
     ) -> Correction:
         """All of the picture, as its masks say; see :func:`read_masks` and, for ``"areas"``, :func:`read_areas`.
 
         Where the masks have the value `ignore`, nothing is said. Of a DICOM folder the picture is `series`, as for
-        :func:`~napari_unetstyle.core.read_image`.
+        :func:`~napari_unetstyle.core.read_image`. Where a label image has one value, as 255, and objects are wanted,
+        each patch in it is one, along `dims` axes (None: all of Z, Y and X that there are), and its file is put into
+        `apart`.
         """
         image, owners = read_image(self.picture, series=series), dict[int, int]()
         if output == "areas":
@@ -70,6 +74,10 @@ class Pair:
         known = None if ignore is None else np.not_equal(labels, ignore)
         if known is not None:
             labels = np.where(known, labels, 0)
+        if output != "areas" and has_one_value(self.masks, labels):
+            labels = patches(labels, min(dims or 3, 3 if "Z" in image.axes else 2))
+            if apart is not None:
+                apart.append(self.masks)
         said: dict[str, Any] = {"image": image, "accepted": known, "rest_is_right": known is None}
         if output == "areas":  # only now, as what is ignored is not the class
             return Correction(labels=_of_only_class(labels, classes), output="areas", **said)
@@ -175,6 +183,23 @@ def read_masks(
             "Give GeoJSON of QuPath with the name of a class for each, or teach a model of areas."
         )
     return _read_numbers(file, image), {}
+
+
+def has_one_value(file: Path, labels: NDArray[Any]) -> bool:
+    """Whether a label image says where objects are, but not which; polygons always do."""
+    return not _is_geojson(file) and len(np.unique(labels[labels > 0])) == 1
+
+
+def patches(labels: NDArray[Any], dims: int) -> NDArray[np.int32]:
+    """Connected patches, in each frame of so many dimensions, numbered over all of them."""
+    from skimage.measure import label
+
+    out, highest = np.zeros(labels.shape, np.int32), 0
+    for index in np.ndindex(labels.shape[: labels.ndim - dims]):
+        found = label(labels[index] > 0)  # type: ignore[no-untyped-call]
+        out[index] = np.where(found > 0, found + highest, 0)
+        highest += int(found.max(initial=0))
+    return out
 
 
 def _is_geojson(file: Path) -> bool:
