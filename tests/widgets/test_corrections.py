@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 
@@ -382,6 +383,43 @@ def test_strokes_of_several_slices_are_taken_back_from_any_slice(make_windowless
     for state in states[1:]:
         corrected.history.redo()
         assert np.array_equal(kept(corrected).labels, state)
+    assert corrected.close(WAIT)
+
+
+def test_fill_polygon_and_eraser_are_strokes_like_those_of_the_brush(make_windowless_dock, run):
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
+    run(dock)
+    (corrected,) = dock.corrections.layers
+    layer, states = corrected.layer, [np.array(corrected.labels)]
+    inside = tuple(np.argwhere(states[0][1])[0])
+    square = np.array([(2, 40, 2), (2, 40, 9), (2, 47, 9), (2, 47, 2)])
+
+    def fill_all_slices():
+        layer.n_edit_dimensions, layer.contiguous = 3, False
+        layer.fill((1, *inside), 78)
+
+    acts = (
+        lambda: layer.fill((1, *inside), 77),
+        lambda: layer.paint_polygon(square, 90),
+        lambda: layer.paint((2, 43, 5), 0),
+        lambda: corrected.accept((0,), np.ones(layer.data.shape[1:], bool)),
+        fill_all_slices,
+    )
+    right = [corrected.accepted.copy()]
+    for act in acts:
+        act()
+        states.append(np.array(corrected.labels))
+        right.append(corrected.accepted.copy())
+    assert [np.array_equal(a, b) for a, b in itertools.pairwise(states)] == [False, False, False, True, False]
+    assert np.array_equal(kept(corrected).labels, states[-1])
+    dock.viewer.dims.set_point(0, 1)
+    for move, order in ((corrected.history.undo, range(4, -1, -1)), (corrected.history.redo, range(1, 6))):
+        for number in order:
+            move()
+            assert np.array_equal(corrected.labels, states[number]), number
+            assert np.array_equal(kept(corrected).labels, states[number]), number
+            assert np.array_equal(corrected.accepted, right[number]), number
     assert corrected.close(WAIT)
 
 

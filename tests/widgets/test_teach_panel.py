@@ -152,6 +152,35 @@ def test_slices_between_two_painted_ones_are_filled_with_a_click_and_emptied_aga
     assert np.array_equal(kept(new).labels, before)
 
 
+def test_classes_and_what_lies_between_are_taken_back_from_any_slice(dock, fix, mouse, click, tmp_path):
+    dock.viewer.layers.clear()
+    tifffile.imwrite(tmp_path / "volume.tif", np.stack([blobs()] * 5), metadata={"axes": "ZYX"})
+    add_picture(dock.viewer, tmp_path / "volume.tif")
+    new = by_hand(dock, click, "vessel, nerve")
+    new.layer.brush_size = 6
+    states = [np.array(new.labels)]
+
+    def do(z, *acts):
+        dock.viewer.dims.set_current_step(0, z)
+        for act, *given in acts:
+            act(*given)
+        states.append(np.array(new.labels))
+        assert not fix.message.text
+
+    do(0, (mouse, (30, 40)))
+    do(4, (mouse, (30, 40)))
+    do(2, (click, fix.between))
+    do(4, (click, fix.classes.buttons["nerve"]), (click, fix.buttons["class"]), (mouse, (30, 40)))
+    do(1, (click, fix.buttons["class"]), (click, fix.classes.buttons["vessel"]), (mouse, (50, 60)))
+    assert [np.unique(state).tolist() for state in states] == [[0], [0, 1], [0, 1], [0, 1], [0, 2], [0, 1, 2]]
+    dock.viewer.dims.set_current_step(0, 3)
+    for button, order in ((fix.undo, range(4, -1, -1)), (fix.redo, range(1, 6))):
+        for number in order:
+            click(button)
+            assert np.array_equal(new.labels, states[number]), number
+            assert np.array_equal(kept(new).labels, states[number]), number
+
+
 def test_a_missed_object_is_added_with_one_click(corrected, fix, mouse, click):
     assert corrected.labels[FAINT] == 0
     click(fix.buttons["add"])
