@@ -13,19 +13,22 @@ import re
 import numpy as np
 import pytest
 
-from napari_unetstyle.core import KeptStyle, ModelStore, StyleBank, as_image, write_image, write_labels
+from napari_unetstyle.cli.previews import _write
+from napari_unetstyle.core import KeptStyle, ModelStore, StyleBank, as_image, read_image, write_image, write_labels
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.annotation.journal import Journal
 from napari_unetstyle.core.annotation.journal_state import LOG
 from napari_unetstyle.core.annotation.open_journals import mark_open
 from napari_unetstyle.core.annotation.project import Project, keep_copy
 from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.imaging.dicom_seg import Segment, write_segmentation
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.folder import iter_segment_folder
 from napari_unetstyle.core.segmentation.output import write_probabilities, write_table
 from napari_unetstyle.core.segmentation.output_outlines import write_geojson, write_rois
 from napari_unetstyle.core.segmentation.segment import segment
+from tests.core import dicom_for_tests as dicom
 from tests.core.annotation_for_tests import blobs, header
 from tests.core.disk_for_tests import ERRORS, Disk, needs_proc, told
 from tests.core.networks_for_tests import tiny_model
@@ -142,6 +145,23 @@ def journal(act):
     return prepare
 
 
+def dicom_seg(folder):
+    scan = dicom.write_volume(folder.parent / f"{folder.name}-scan", LABELS.astype(np.int16), VOLUME)
+    image, path = read_image(scan), folder / "x.dcm"
+    one = Segment(value=1, name="a", color="#ff0000")
+
+    def write(seed=0):
+        return write_segmentation(path, np.equal(LABELS % 7, 1 + seed).astype(np.uint8), image.geometry, [one], scan)
+
+    write()
+    return lambda: write(1)
+
+
+def preview(folder):
+    (folder / "x.png").write_text("what was there")
+    return lambda: _write(folder / "x.png", np.random.default_rng(0).random((3, 40, 40), np.float32))
+
+
 def folder_run(folder):
     model = tiny_model(folder.parent / f"{folder.name}-model")
     (folder / "in").mkdir()
@@ -172,6 +192,8 @@ WRITERS = {
     **{f"style: {act}": style(act) for act in ("add", "export", "import")},
     **{f"fixes: {act}": fixes(act) for act in ("add", "say", "publish", "copy")},
     **{f"journal: {act}": journal(act) for act in ("begin", "write", "snapshot", "identify", "mark")},
+    "DICOM-SEG": dicom_seg,
+    "preview of a style": preview,
     "folder run": folder_run,
 }
 NO_BYTES = re.compile(r"lock cannot be made|Could not write to \S*out:")  # holds nothing; a run that has not begun
