@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -40,7 +41,8 @@ from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import add_picture
 from napari_unetstyle.widgets.overlay import outline_mask
 from napari_unetstyle.widgets.part_in_sight import PartInSight
-from napari_unetstyle.widgets.run_request import RunRequest
+from napari_unetstyle.widgets.run_request import RunRequest, run_like
+from napari_unetstyle.widgets.scope import WHOLE
 from tests.widgets.fake_core import WAIT, FakeCore, FakeStore, blobs, spec
 
 BETTER = Comparison(
@@ -457,6 +459,13 @@ def test_so_is_one_that_was_never_segmented_but_none_of_another_kind(dock, teach
     taught(dock, click, qtbot)
     made = [layer.name for layer in labels_of(dock)]
     assert made == ["slide7 nuclei", "slide7 nuclei-mine", "slide8 nuclei-mine"]
+
+
+def test_another_picture_is_segmented_whole_where_a_shape_in_the_first_one_was():
+    inside = {"frames": ((0,),), "polygon": ((1.0, 1.0), (1.0, 9.0), (9.0, 9.0))}
+    request = dataclasses.replace(in_sight().request, options=SegmentOptions(**inside), scope="shape")
+    other = run_like(request, Image(blobs(peak=150)))
+    assert (other.options, other.scope) == (SegmentOptions(), WHOLE)
 
 
 def test_old_and_new_are_flipped_and_going_back_moves_only_the_choice(dock, teacher, click, qtbot):

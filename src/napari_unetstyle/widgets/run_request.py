@@ -105,5 +105,5 @@ def run_like(request: RunRequest, layer: napari.layers.Image) -> RunRequest | No
     if layer.multiscale or image.axes != request.image.axes or math.prod(image.array.shape) > room:
         return None
     placement = Placement.of(layer, image.axes)
-    options = request.options.changed(box=None, frames=None)
+    options = request.options.changed(box=None, frames=None, polygon=None)
     return dataclasses.replace(request, image=image, placement=placement, options=options, scope=WHOLE)
