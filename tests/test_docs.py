@@ -70,6 +70,18 @@ def test_readme_keeps_its_word() -> None:
     assert len(commands[0].splitlines()) == 3
 
 
+def test_the_recording_of_the_readme_moves_and_is_small() -> None:
+    """As ``docs/recording.py`` makes it."""
+    from PIL import Image
+
+    recording = ROOT / "docs" / "images" / "teach.gif"
+    assert f"]({recording.relative_to(ROOT).as_posix()})" in (ROOT / "README.md").read_text("utf-8")
+    assert recording.stat().st_size < 3e6
+    with Image.open(recording) as frames:
+        assert frames.n_frames > 50
+        assert frames.size == (900, 680)
+
+
 def test_example_models_are_valid() -> None:
     from napari_unetstyle.core.models.spec import ModelSpec
 
