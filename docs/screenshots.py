@@ -155,12 +155,18 @@ def tutorial(folder: Path, theme: str) -> None:
     panel.learns.show_on_picture.click()
     panel.run.minutes.setValue(LESSON)
     panel.run.teach.click()
+    studio.wait(lambda: not (panel.run.is_running and panel.run.curve.isHidden()), patience=3600)
+    studio.take("tutorial-teaching")
     studio.wait(lambda: not panel.run.is_running, patience=3600)
     if not panel.run.box.use.isHidden():  # not better, or it would forget
         panel.run.box.use.click()
         studio.wait(lambda: not panel.run.is_running)
     panel.run.minutes.setValue(2)
     studio.take("tutorial-taught")
+    panel.run.box.flip.click()
+    studio.take("tutorial-flipped")
+    panel.run.box.back.click()
+    studio.take("tutorial-back")
     studio.viewer.close()
 
 
