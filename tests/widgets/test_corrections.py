@@ -386,6 +386,41 @@ def test_strokes_of_several_slices_are_taken_back_from_any_slice(make_windowless
     assert corrected.close(WAIT)
 
 
+def test_what_napari_can_no_longer_take_back_stays_with_what_was_said_of_it(corrected):
+    corrected.edit((np.array([3]), np.array([4])), 99, frozenset({1}))
+    for column in range(corrected.layer._history_limit):
+        corrected.layer.data_setitem((np.array([60]), np.array([column % 90])), 200 + column)
+    strokes = np.array(corrected.labels)
+    for _ in range(corrected.layer._history_limit + 3):
+        corrected.history.undo()
+    assert corrected.labels[3, 4] == 99
+    assert not (np.array(corrected.labels) >= 200).any()
+    assert kept(corrected).said == {"touched": [1]}
+    for _ in range(corrected.layer._history_limit):
+        corrected.history.redo()
+    assert np.array_equal(kept(corrected).labels, strokes)
+
+
+def test_one_undo_too_many_does_not_part_a_stroke_from_what_was_said_of_it(corrected):
+    corrected.edit((np.array([3]), np.array([4])), 99, frozenset({1}))
+    corrected.history.undo()
+    corrected.history.undo()
+    corrected.history.redo()
+    assert corrected.labels[3, 4] == 99
+    assert kept(corrected).said == {"touched": [1]}
+
+
+def test_what_is_taken_back_while_the_labels_are_hidden_is_kept_at_once(corrected, qtbot):
+    before = np.array(corrected.labels)
+    paint(corrected)
+    assert not np.array_equal(kept(corrected).labels, before)
+    corrected.layer.visible = False
+    corrected.history.undo()
+    assert np.array_equal(corrected.labels, before)
+    folder = corrected.recorder.folder
+    qtbot.waitUntil(lambda: np.array_equal(read_journal(folder).labels, before), timeout=WAIT * 1000)
+
+
 def test_fill_polygon_and_eraser_are_strokes_like_those_of_the_brush(make_windowless_dock, run):
     dock = make_windowless_dock()
     dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +69,34 @@ class UndoHistory:
         self, source: list[Step], target: list[Step], own: Callable[[], Any], say: Callable[[Said], None]
     ) -> None:
         step = source.pop() if source else None  # what was done before a dock was here is in napari's history
-        if step is None or step.has_stroke:
-            self.is_replaying = True
-            try:
-                own()
-            finally:
-                self.is_replaying = False
+        if (step is None or step.has_stroke) and not self._has_moved(own):
+            source.clear()  # napari knows its last hundred strokes: older ones stay, and so does what was said of them
+            return
         if step is not None:
             say(step)
         target.append(step)
+
+    def _has_moved(self, own: Callable[[], Any]) -> bool:
+        """Undo or redo a stroke of napari's history, if there is one left."""
+        heard: list[object] = []
+        events = self._layer.events
+        self.is_replaying = True
+        try:
+            with _listening((events.set_data, events.reload), heard.append):
+                own()
+            if not self._layer.visible:  # napari says nothing of these
+                events.set_data()
+        finally:
+            self.is_replaying = False
+        return bool(heard) or not self._layer.visible
+
+
+@contextlib.contextmanager
+def _listening(emitters: Iterable[Any], listener: Callable[[object], None]) -> Iterator[None]:
+    for emitter in emitters:
+        emitter.connect(listener)
+    try:
+        yield
+    finally:
+        for emitter in emitters:
+            emitter.disconnect(listener)
