@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import struct
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -799,28 +798,3 @@ def read_or_refused(path: Path) -> Image | None:
     assert len(said) > 40
     assert "directory" not in said, "it is no TIFF"
     return None
-
-
-def test_speed_of_a_series(tmp_path: Path) -> None:
-    volume = np.zeros((100, 64, 64), np.int16)
-    folder = made.write_volume(tmp_path, volume, PLACE)
-    sitk = pytest.importorskip("SimpleITK")
-
-    def ours() -> Any:
-        return dicom.read_series(folder)
-
-    def theirs() -> Any:
-        reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-        return reader.Execute()
-
-    assert fastest(ours) < 2 * fastest(theirs)
-
-
-def fastest(call: Any) -> float:
-    seconds = []
-    for _ in range(3):
-        started = time.process_time()
-        call()
-        seconds.append(time.process_time() - started)
-    return min(seconds)

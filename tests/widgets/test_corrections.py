@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -247,14 +246,26 @@ def left_open_or_held(folder):
     return True
 
 
-def test_painting_costs_nothing(corrected):
-    took = []
-    for _ in range(100):
-        before = time.perf_counter()
-        corrected._on_paint()
-        took.append(time.perf_counter() - before)
-        time.sleep(0.002)
-    assert np.quantile(took, 0.95) < 0.005
+def test_painting_waits_neither_for_the_disk_nor_for_looking_at_the_labels(corrected, monkeypatch):
+    gate, threads, begin, look = threading.Event(), [], Journal.begin, corrected.look
+
+    def held(work):
+        def wait(*given):
+            threads.append(threading.current_thread())
+            assert gate.wait(WAIT)
+            return work(*given)
+
+        return wait
+
+    monkeypatch.setattr(Journal, "begin", held(begin))
+    monkeypatch.setattr(corrected, "look", held(look))
+    paint(corrected)
+    paint(corrected, 78)
+    assert not gate.is_set()
+    gate.set()
+    assert (kept(corrected).labels == 78).any()
+    assert len(threads) > 1
+    assert threading.main_thread() not in threads
 
 
 # After a crash ---------------------------------------------------------------------------------------------------
