@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unetstyle.core import GatysOptions, KeptStyle, as_image, stylize
+from napari_unetstyle.core import GatysOptions, KeptStyle, Reference, as_image, stylize
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.networks.spec import StyleNetSpec
 from napari_unetstyle.core.networks.style_net import StyleNet
@@ -65,7 +65,23 @@ def test_no_strength_is_the_identity(method: str, seed: int, dtype: str, is_gray
 def test_a_gray_style_gives_a_gray_picture(method: str) -> None:
     shown = made(picture(1, 3), method, 1)
     assert shown.shape == (*SHAPE, 3)
-    assert np.ptp(shown.astype(int), axis=-1).max() <= 1
+    assert np.ptp(shown.astype(int), axis=-1).max() == 0
+
+
+@pytest.mark.parametrize("method", [method for method in EVERY if method != "fast"])  # whose network is for colors here
+def test_so_does_one_that_is_stored_in_three_channels(method: str) -> None:
+    style = np.repeat(picture(7)[..., np.newaxis], 3, axis=-1)
+    for dtype in ("u1", "u2"):
+        shown = stylize(picture(1, 3, dtype=dtype), style, method, neural=GatysOptions(steps=1)).image.array
+        assert np.ptp(np.asarray(shown, int), axis=-1).max() == 0
+        assert np.asarray(shown).std() > 5
+
+
+def test_colors_that_are_as_bright_as_each_other_are_colors() -> None:
+    one = picture(7)
+    confetti = np.stack([one, one[::-1], one[:, ::-1]], axis=-1)
+    assert not Reference.of(np.moveaxis(confetti, -1, 0)).is_gray
+    assert np.ptp(np.asarray(stylize(picture(1, 3), confetti, "histogram").image.array, int), axis=-1).max() > 50
 
 
 @methods

@@ -67,6 +67,11 @@ def is_to_invert(content: Reference, wanted: Reference, options: StyleOptions) -
     return options.align and options.strength > 0 and differ(content.polarity, wanted.polarity)
 
 
+def is_to_gray(content: Reference, wanted: Reference) -> bool:
+    """Whether the style has no color and the picture several channels; those of the result are alike then."""
+    return content.channels > 1 and (wanted.channels == 1 or wanted.is_gray)
+
+
 def notes_of(content: Reference, wanted: Reference, options: StyleOptions) -> tuple[str, ...]:
     """Sentences a person should see."""
     notes = [EXCHANGED] if is_to_invert(content, wanted, options) else []
@@ -91,8 +96,8 @@ def change_of(content: Reference, wanted: Reference, options: StyleOptions) -> C
     is_inverted = is_to_invert(content, wanted, options)
     if options.strength == 0:
         return lambda pixels: pixels
-    if wanted.channels == 1 and content.channels > 1:
-        inner = change_of(content.gray(), wanted, options)
+    if is_to_gray(content, wanted):
+        inner = change_of(content.gray(), wanted.gray(), options)
         return lambda pixels: np.repeat(inner(luminance(pixels)[np.newaxis]), len(pixels), axis=0)
     start = content.inverted() if is_inverted else content
     is_start = options.method in TEXTURED

@@ -19,6 +19,7 @@ LEVELS = 257
 _COLORS = 3
 _SAME = 1e-6
 _NO_COLOR = 1e-3
+_NO_HUE = 0.5  # of CIE Lab, in which nobody sees a difference below about 1
 _ARRAYS = ("quantiles", "mean", "std")
 _DYES = ("stains", "amounts")
 _SOME = (*_DYES, "texture")  # which not every style has
@@ -72,8 +73,11 @@ class Reference:
 
     @property
     def is_gray(self) -> bool:
-        """Whether all channels have the same intensities."""
-        return bool(np.ptp(self.quantiles, axis=0).max() < _NO_COLOR)
+        """Whether there is no color in it: one channel, or three that are alike in every pixel."""
+        if self.channels != _COLORS:
+            return self.channels == 1
+        is_alike = np.ptp(self.quantiles, axis=0).max() < _NO_COLOR  # as those of confetti are, too
+        return bool(is_alike and max(np.abs(self.mean[1:]).max(), self.std[1:].max()) < _NO_HUE)
 
     @classmethod
     def of(cls, pixels: NDArray[Any], name: str = "") -> Reference:

@@ -15,7 +15,16 @@ from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.imaging.channels import only_channel
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.progress import Progress, Steps, run, share
-from napari_unetstyle.core.style.change import ANY, TEXTURED, TRAINED, StyleOptions, change_of, is_to_invert, notes_of
+from napari_unetstyle.core.style.change import (
+    ANY,
+    TEXTURED,
+    TRAINED,
+    StyleOptions,
+    change_of,
+    is_to_gray,
+    is_to_invert,
+    notes_of,
+)
 from napari_unetstyle.core.style.distance import Held
 from napari_unetstyle.core.style.fast import FastStyle
 from napari_unetstyle.core.style.gatys import Gatys, GatysOptions
@@ -218,7 +227,7 @@ class Styling:
             is_inverted=is_to_invert(content, wanted, options),
             notes=notes_of(content, wanted, options),
             is_constant=content.is_constant,
-            is_by_channel=options.method in BY_CHANNEL and wanted.channels == content.channels,
+            is_by_channel=options.method in BY_CHANNEL and not is_to_gray(content, wanted),
         )
 
     @property
