@@ -56,12 +56,12 @@ Each row, from the left: a part of one of our sample pictures; what it is to loo
 and result again, with the outlines of the labels. **Where the labels no longer fit, the last part has a red frame**:
 H&E made to look like a CT is what nobody should do, and what teaching leaves out.
 
-Written by `docs/gallery.py`. Styles are pictures, or kept ones (`he-dark`, `brightfield`), which have no texture, so
-methods that make it are not shown with them. `drawn-ct` and `drawn-mr` are drawn by the script, and `drawn-mr-2` is as
-a second scanner with another gain and another coil has it: a volume, whose statistics are taken once, and of which one
-slice is shown. Methods that make texture were given a part of {SIDE + 2 * AROUND} pixels a side, of the volume its
-middle slice, and `gatys` {GATYS_STEPS} steps of the usual 30; for `fast` a network was trained for each style, in
-{STEPS} steps and on the part that is shown.
+Written by `docs/gallery.py`. Styles are pictures, or kept ones (`he-dark`, `brightfield`), with which methods that
+make texture are not shown: most of these need a picture. `drawn-ct` and `drawn-mr` are drawn by the script, and
+`drawn-mr-2` is as a second scanner with another gain and another coil has it: a volume, whose statistics are taken
+once, and of which one slice is shown. Methods that make texture were given a part of {SIDE + 2 * AROUND} pixels a
+side, of the volume its middle slice, and `gatys` {GATYS_STEPS} steps of the usual 30; for `fast` a network was trained
+for each style, in {STEPS} steps and on the part that is shown.
 
 """
 

@@ -24,6 +24,7 @@ from napari_unetstyle.core.models.spec import ClassSpec
 from napari_unetstyle.core.progress import Progress, Steps, share
 from napari_unetstyle.core.progress import run as drained
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.style.bank import StyleBank
 from napari_unetstyle.core.style.reference import Reference
 from napari_unetstyle.core.training import contradictions
 from napari_unetstyle.core.training.candidate import Checked
@@ -794,7 +795,8 @@ def test_looks_of_files_that_are_not_open_are_learned_too(dock, teacher, click, 
     assert teacher.options.styles == ()
 
 
-def test_texture_of_kept_styles_alone_is_refused_in_words():
+def test_texture_is_that_of_kept_styles_too_and_where_none_has_one_it_is_refused_in_words():
+    assert lesson_run._styles([StyleBank().load("he-light")], True)[0].texture is not None
     kept = Reference.of_unit(blobs()[np.newaxis].astype(np.float32) / 255)
     with pytest.raises(OptionError, match="Texture needs a picture"):
         lesson_run._styles([kept], True)

@@ -36,7 +36,7 @@ class AlsoRead(QWidget):
         self.files: dict[Path, QCheckBox] = {}
         self.hint = Words("Your pictures are also shown to the model with their look, as far as the labels fit.")
         self.texture = QCheckBox(TEXTURE)
-        self.texture.setToolTip("Of pictures, gray or in color, not of kept styles; making it takes a part of the time")
+        self.texture.setToolTip("Of pictures, gray or in color, and of kept styles; making it takes a part of the time")
         self.trial = QCheckBox(TRY)
         self.trial.setToolTip("Teaches once with these and once without, compares the two, and offers the better one")
         inside = QWidget()

@@ -262,8 +262,8 @@ def _styles(looks: Sequence[Image | KeptStyle | Path], is_textured: bool) -> tup
     styles = tuple(reference_of(look, texture=is_textured) for look in looks)
     if is_textured and all(style.texture is None for style in styles):
         raise OptionError(
-            "Texture needs a picture to look like, gray or in color, and none is ticked: kept styles have no texture. "
-            "Tick one, or learn their colors only."
+            "Texture needs a picture to look like, gray or in color, or a style that was kept with its texture, and "
+            "none is ticked. Tick one, or learn their colors only."
         )
     return styles
 
