@@ -95,7 +95,7 @@ def test_planted_failures_are_caught():
         rng = np.random.default_rng(len(name))
         caught[name] = [not check_content(p, spoil(p, ids, rng), ids).holds for p, ids in scenes()]
     missed = {name: found.count(False) for name, found in caught.items()}
-    assert sum(missed.values()) <= 0.05 * COUNT * len(FAILURES), missed
+    assert max(missed.values()) <= 0.05 * COUNT, missed
 
 
 def test_faithful_styles_are_not_accused():
@@ -104,7 +104,7 @@ def test_faithful_styles_are_not_accused():
         rng = np.random.default_rng(len(name))
         found = [check_content(p, np.asarray(change(p, rng), np.float32), ids) for p, ids in scenes()]
         accused[name] = [one.words for one in found if not one.holds]
-    assert sum(map(len, accused.values())) < 0.05 * COUNT * len(FAITHFUL), accused
+    assert max(map(len, accused.values())) < 0.05 * COUNT, accused
 
 
 def test_an_inversion_is_said():

@@ -90,6 +90,17 @@ def test_of_what_is_held_back_nothing_is_styled_and_all_of_it_is_the_same_bits(t
     assert dim[0] > dim[1] > dim[2]
 
 
+def test_labels_are_the_same_with_a_style_and_without(tmp_path):
+    lessons = run(iter_styled([discs((96, 96), count=8)], [dark()])).examples
+    draw = Drawing(spec=tiny_model(tmp_path).spec, lessons=lessons)
+    changed = 0
+    for seed in range(20):
+        styled, plain = (draw.patch(np.random.default_rng(seed), share) for share in (1.0, 0.0))
+        assert np.array_equal(styled.labels, plain.labels)
+        changed += not np.array_equal(styled.image, plain.image)
+    assert changed > 5
+
+
 def test_a_teaching_that_goes_on_has_the_same_share_and_the_same_bits(tmp_path):
     """The own pictures are said to be bad at each measurement; stopped in between, it ends as it would have."""
     tiny_model(tmp_path / "models")
