@@ -44,6 +44,16 @@ def test_nan_and_inf_neither_count_nor_spread():
     assert (normalized[0, 1::50] == 0).all()
 
 
+@pytest.mark.parametrize("holes", [False, True])
+def test_gray_in_color_has_the_moments_of_gray_in_each_channel(holes: bool) -> None:
+    gray = np.random.default_rng(3).gamma(2.0, 30.0, (1, 5000)).astype(np.float32)
+    if holes:
+        gray[0, ::7] = np.nan
+    alone, color = Intensity.of(gray), Intensity.of(np.repeat(gray, 3, 0))
+    assert color.mean.tolist() == 3 * alone.mean.tolist()
+    assert color.std.tolist() == 3 * alone.std.tolist()
+
+
 def test_saturated_and_dead_pixels_hardly_matter():
     pixels = np.random.default_rng(0).normal(100, 10, (1, 100_000))
     clean = Intensity.of(pixels)

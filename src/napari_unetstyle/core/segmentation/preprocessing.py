@@ -38,7 +38,11 @@ class Intensity:
     @classmethod
     def of(cls, samples: NDArray[Any]) -> Intensity:
         """Statistics of pixels ``(C, N)``; non-finite ones do not count."""
-        pairs = [_moments(channel) for channel in np.asarray(samples, np.float32)]
+        channels = np.asarray(samples, np.float32)
+        if len(channels) > 1 and (channels[1:] == channels[0]).all():  # a gray picture in color is looked at once
+            pairs = [_moments(channels[0])] * len(channels)
+        else:
+            pairs = [_moments(channel) for channel in channels]
         mean, std = np.array(pairs, np.float32).T
         return cls(mean, std)
 
