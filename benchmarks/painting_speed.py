@@ -15,30 +15,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from window import SHARES, opened
 
 BRUSH, PAUSE, WARM_UP = 20, 0.02, 20
-SHARES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-def strokes(shape: tuple[int, ...], count: int) -> dict[str, list[float]]:
+def strokes(viewer: Any, dock: Any, shape: tuple[int, ...], count: int) -> dict[str, list[float]]:
     """Seconds of each stroke, and of what the window does afterwards, by layer."""
-    import napari
     from qtpy.QtWidgets import QApplication
 
     from napari_unetstyle.core import ModelStore
     from napari_unetstyle.widgets.goal import Goal
-    from napari_unetstyle.widgets.main_dock import MainDock
 
     rng = np.random.default_rng(0)
-    viewer = napari.Viewer()
-    dock = MainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
     viewer.add_image(rng.integers(0, 255, shape, np.uint8), name="picture", axis_labels=["z", "y", "x"])
     blocks = np.indices(shape, sparse=True)
     blocks = sum(axis // 16 for axis in blocks) % 3
@@ -63,7 +57,6 @@ def strokes(shape: tuple[int, ...], count: int) -> dict[str, list[float]]:
     assert corrected.recorder is not None
     assert corrected.recorder.flush(60)
     corrected.close(60)
-    viewer.close()
     return {name: seconds[WARM_UP:] for name, seconds in took.items()}
 
 
@@ -74,10 +67,8 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=300)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # never the person's own
-        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
-        os.environ["NAPARI_UNETSTYLE_FIXES"] = str(Path(folder) / "fixes")
-        took = strokes(tuple(map(int, given.shape.split(","))), given.strokes)
+    with opened() as (viewer, dock):
+        took = strokes(viewer, dock, tuple(map(int, given.shape.split(","))), given.strokes)
     print(f"{'milliseconds':<16}" + "".join(f"{share:>10}" for share in SHARES))
     rows = {name: [1000 * float(np.quantile(seconds, q)) for q in SHARES.values()] for name, seconds in took.items()}
     rows["added"] = [kept - own for kept, own in zip(rows["kept"], rows["napari"], strict=True)]
