@@ -359,11 +359,19 @@ def test_an_entry_in_another_window_is_refused_in_words(crashed, qtbot, open_ent
     assert again.close(WAIT)
 
 
-def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
+@pytest.fixture
+def stack(make_windowless_dock, run):
+    """A dock and the labels of a stack of three slices."""
     dock = make_windowless_dock()
     dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
     run(dock)
     (corrected,) = dock.corrections.layers
+    yield dock, corrected
+    assert corrected.close(WAIT)
+
+
+def test_volumes_and_their_slices(stack):
+    _, corrected = stack
     corrected.edit((np.array([0, 1, 2]), np.array([3, 3, 3]), np.array([4, 4, 4])), 99, frozenset({1}))
     assert (kept(corrected).labels == 99).sum() == 3
     assert read_journal(corrected.recorder.folder).said == {"touched": [1]}
@@ -373,14 +381,10 @@ def test_volumes_and_their_slices(make_windowless_dock, run, tmp_path):
     assert isinstance(corrected.image, Image)
     assert corrected.recorder.folder.parent.parent == user_folder()
     assert corrected.recorder.folder.parent.name.startswith("stack-")
-    assert corrected.close(WAIT)
 
 
-def test_strokes_of_several_slices_are_taken_back_from_any_slice(make_windowless_dock, run):
-    dock = make_windowless_dock()
-    dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
-    run(dock)
-    (corrected,) = dock.corrections.layers
+def test_strokes_of_several_slices_are_taken_back_from_any_slice(stack):
+    dock, corrected = stack
     layer, states = corrected.layer, [np.array(corrected.labels)]
     for z in (0, 2, 1):
         dock.viewer.dims.set_point(0, z)
@@ -394,7 +398,6 @@ def test_strokes_of_several_slices_are_taken_back_from_any_slice(make_windowless
     for state in states[1:]:
         corrected.history.redo()
         assert np.array_equal(kept(corrected).labels, state)
-    assert corrected.close(WAIT)
 
 
 def test_what_napari_can_no_longer_take_back_stays_with_what_was_said_of_it(corrected):
@@ -432,11 +435,8 @@ def test_what_is_taken_back_while_the_labels_are_hidden_is_kept_at_once(correcte
     qtbot.waitUntil(lambda: np.array_equal(read_journal(folder).labels, before), timeout=WAIT * 1000)
 
 
-def test_fill_polygon_and_eraser_are_strokes_like_those_of_the_brush(make_windowless_dock, run):
-    dock = make_windowless_dock()
-    dock.viewer.add_image(np.stack([blobs(peak=p) for p in (200, 180, 160)]), name="stack", axis_labels=["z", "y", "x"])
-    run(dock)
-    (corrected,) = dock.corrections.layers
+def test_fill_polygon_and_eraser_are_strokes_like_those_of_the_brush(stack):
+    dock, corrected = stack
     layer, states = corrected.layer, [np.array(corrected.labels)]
     inside = tuple(np.argwhere(states[0][1])[0])
     square = np.array([(2, 40, 2), (2, 40, 9), (2, 47, 9), (2, 47, 2)])
@@ -466,7 +466,6 @@ def test_fill_polygon_and_eraser_are_strokes_like_those_of_the_brush(make_window
             assert np.array_equal(corrected.labels, states[number]), number
             assert np.array_equal(kept(corrected).labels, states[number]), number
             assert np.array_equal(corrected.accepted, right[number]), number
-    assert corrected.close(WAIT)
 
 
 @pytest.fixture
