@@ -83,10 +83,9 @@ def iter_doubts(
             asked.append((one, correction))
     if not asked:
         return []
-    known = [one.probabilities for one, _ in asked]
+    lessons, known = [one for _, one in asked], [one.probabilities for one, _ in asked]
     try:
-        given = ([c for _, c in asked], model, options.segment, store, known, options.add_classes)
-        steps = calls.iter_contradictions(*given)
+        steps = calls.iter_contradictions(lessons, model, options.segment, store, known, options.add_classes)
         found = yield from steps
     except UnetstyleError:
         return []
