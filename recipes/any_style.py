@@ -141,7 +141,7 @@ def _tensor(pixels: NDArray[np.float32]) -> Tensor:
 
 def main() -> None:
     """Read the command line, train, or export."""
-    given: argparse.Namespace = arguments(__doc__, minutes=90)
+    given: argparse.Namespace = arguments(__doc__, minutes=90, rate=3e-3)
     network = AnyStyleNet(AnyStyleSpec(), given.seed)
     if given.export:
         state = Fit.of(network, FitOptions(steps=1))
@@ -166,7 +166,7 @@ def main() -> None:
             values += [PerceptualLoss(aim, start)(network(start, wanted)) for start in one.starts]
         return torch.stack(values).mean()
 
-    train(network, draw, loss, given, learning_rate=3e-3, averaging=0.99)
+    train(network, draw, loss, given, averaging=0.99)
 
 
 if __name__ == "__main__":

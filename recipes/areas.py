@@ -14,7 +14,7 @@ import torch
 from measure import interval
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from training import say
+from training import logits, say
 
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.models.spec import (
@@ -115,10 +115,10 @@ def normalized(patches: Sequence[Example]) -> Tensor:
     return torch.from_numpy(np.stack(images))
 
 
-def loss(network: nn.Module, drawn: tuple[Tensor, Tensor]) -> Tensor:
+def loss(network: nn.Module, drawn: tuple[Tensor, Tensor], amp: bool = False) -> Tensor:
     """Cross entropy and Dice of the classes."""
     images, classes = drawn
-    return class_loss(network(images), classes)
+    return class_loss(logits(network, images, amp=amp), classes)
 
 
 def dice(labels: Labels, truth: Labels) -> float:

@@ -11,6 +11,7 @@ fifth to the end of a schedule, and 1632 from the middle of one of 4000.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def main() -> None:
     if given.export:
         export(given.data, given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), batches(given.data), areas.loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), batches(given.data), partial(areas.loss, amp=given.amp), given)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ def with_logits(network: nn.Module, channels: Sequence[int]) -> nn.Module:
     return chosen
 
 
-def begin_with(network: UNet, folder: Path) -> None:
+def begin_with(network: nn.Module, folder: Path) -> None:
     """Give `network` the weights of the model in `folder`, or of the training whose checkpoint is there.
 
     A head that the model has fewer logits of begins with zeros for the others.
     """
-    if not (folder / model_folder.MANIFEST).is_file():
+    if not (folder / model_folder.MANIFEST).is_file() or not isinstance(network, UNet):
         network.load_state_dict(averaged(network, folder).average.state_dict())
         return
     spec = model_folder.read_spec(folder)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import areas
@@ -201,7 +202,7 @@ def main() -> None:
     if given.export:
         export(given.data, given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), areas.loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), Batches.of(given.data), partial(areas.loss, amp=given.amp), given)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ from measure import Score, interval, score
 from skimage.io import imread
 from stains import counterstained
 from torch import Tensor, nn
-from training import options, parsed, say, train
+from training import logits, options, parsed, say, train
 
 from napari_unetstyle.core import Reference, reference_of, run, segment
+from napari_unetstyle.core.models.folder import MANIFEST, read_spec
 from napari_unetstyle.core.models.spec import (
     Card,
     ClassSpec,
@@ -119,6 +121,7 @@ class Batches:
     domains: Sequence[Sequence[Source]]
     shares: Sequence[float] = SHARES
     counterstained: float = 0.0
+    strong: float = 0.7
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -146,7 +149,7 @@ class Batches:
                 patch = counterstained(patch, rng)
             if kind > 1 - SPARSE:
                 patch = sparse(patch, rng)
-        return replace(patch, image=appear(patch.image, rng, STRONG if rng.random() < 0.7 else LIGHT))
+        return replace(patch, image=appear(patch.image, rng, STRONG if rng.random() < self.strong else LIGHT))
 
     def plain(self, rng: np.random.Generator) -> Tensor:
         """Images of four patches of 256 pixels that are neither blank nor augmented in appearance."""
@@ -164,25 +167,25 @@ class Batches:
         return replace(warp, zoom=(0.95, 1.05)) if rng.random() < 0.35 else warp
 
 
-def loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Class loss plus the seed maps' mean loss, which weighs what lies between two nuclei."""
-    logits = network(batch.images)
-    return class_loss(logits[:, :2], batch.classes) + 2 * seed_loss(logits[:, 2:], batch.seeds, 8 * batch.contacts)
+def loss(network: nn.Module, batch: Batch, amp: bool = False) -> Tensor:
+    """Class loss plus the seed maps' mean loss, which weighs what lies between two nuclei; `amp`: bfloat16."""
+    given = logits(network, batch.images, amp=amp)
+    return class_loss(given[:, :2], batch.classes) + 2 * seed_loss(given[:, 2:], batch.seeds, 8 * batch.contacts)
 
 
-def loss_with_floors(network: nn.Module, batch: Batch) -> Tensor:
+def loss_with_floors(network: nn.Module, batch: Batch, amp: bool = False) -> Tensor:
     """As :func:`loss`, with the floors of the variances in force, as they are when the model is used."""
     for norm in norms(network):
         norm.eval()
-    return loss(network, batch)
+    return loss(network, batch, amp)
 
 
-def training_batches(data: Path, counterstained: float = 0.0, styles: Sequence[Reference] = ()) -> Batches:
+def training_batches(data: Path, styles: Sequence[Reference] = (), **how: float) -> Batches:
     """Batches of the training part of all domains, in styles, too, as far as the labels survive them."""
     domains = [run(iter_styled([*examples(data, d, "train").values()], styles)) for d in splits.NUCLEI]
     for note in (domain.note for domain in domains if domain.note):
         say(note)
-    return Batches([[source(e) for e in domain.examples] for domain in domains], counterstained=counterstained)
+    return Batches([[source(e) for e in domain.examples] for domain in domains], **how)
 
 
 Bytes = np.ndarray[Any, Any]
@@ -312,18 +315,22 @@ def export(data: Path, out: Path, target: Path, start: Path | None = None, share
     """Write the model folder `target` from the checkpoint in `out`, or what lies between `start` and it."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
+    steps, minutes = [state.step], [state.seconds / 60]
     if start is not None:
         network = UNet(NETWORK, 2 + len(SEPARATIONS))
         bundle.begin_with(network, start)
         bundle.blend(network, state.average, share)
+    if start is not None and (start / MANIFEST).is_file():
+        before = read_spec(start).provenance
+        steps, minutes = [int(before["steps"]), *steps], [float(before["minutes"]), *minutes]
     batches = training_batches(data)
     set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
-    training = f"{state.step} steps of about 0.14 Mpx in {state.seconds / 60:.0f} minutes on one CPU core."
+    training = f"{sum(steps)} steps of about 0.14 Mpx in {sum(minutes):.0f} minutes on one or two CPU cores."
     provenance = {
         "recipe": "recipes/nuclei.py",
-        "steps": str(state.step),
-        "minutes": f"{state.seconds / 60:.0f}",
+        "steps": str(sum(steps)),
+        "minutes": f"{sum(minutes):.0f}",
         "date": date.today().isoformat(),
     }
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
@@ -337,9 +344,9 @@ def export(data: Path, out: Path, target: Path, start: Path | None = None, share
 def main() -> None:
     """Read the command line."""
     parser = options(__doc__, minutes=75)
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of this model or training")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default %(default)s)")
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
+    parser.add_argument("--strong", type=float, default=0.7, help="share of patches that look very unlike themselves")
+    parser.add_argument("--floors", action="store_true", help="with the floors of the variances of --start in force")
     parser.add_argument(
         "--style", action="append", default=[], metavar="PICTURE", help="a look to read, too; or several"
     )
@@ -348,13 +355,10 @@ def main() -> None:
     if given.export:
         export(given.data, given.out, given.export, given.start, given.blend)
     else:
-        network = UNet(NETWORK, 2 + len(SEPARATIONS))
-        if given.start is not None:
-            bundle.begin_with(network, given.start)
-        has_floors = any(norm.variance_floor.any() for norm in norms(network))
-        how = loss_with_floors if has_floors else loss
-        batches = training_batches(given.data, given.counterstained, [reference_of(style) for style in given.style])
-        train(network, batches, how, given, learning_rate=given.rate)
+        how = loss_with_floors if given.floors else loss
+        shares = {"counterstained": given.counterstained, "strong": given.strong}
+        batches = training_batches(given.data, [reference_of(style) for style in given.style], **shares)
+        train(UNet(NETWORK, 2 + len(SEPARATIONS)), batches, partial(how, amp=given.amp), given)
 
 
 if __name__ == "__main__":

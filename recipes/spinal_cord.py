@@ -15,6 +15,7 @@ bottom of the network. To take all of them it is a network of pictures, and goes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import areas
@@ -176,7 +177,7 @@ def main() -> None:
         other = PEOPLE[1 - PEOPLE.index(given.teacher)]
         export(given.data, known, cases(given.data, other), given.out, given.export)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), batches(known), areas.loss, given)
+        train(UNet(NETWORK, 1 + len(CLASSES)), batches(known), partial(areas.loss, amp=given.amp), given)
 
 
 if __name__ == "__main__":
