@@ -66,6 +66,8 @@ class Batches:
         Of patches that are not augmented in appearance.
     as_is
         Share of patches of nearly their own size.
+    clouds
+        Share of soft clouds in those with nothing in them.
     """
 
     groups: tuple[tuple[Example, ...], ...]
@@ -76,6 +78,7 @@ class Batches:
     empty: float
     side: int
     as_is: float = 0.0
+    clouds: float = 0.0
 
     def __call__(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One batch from a generator."""
@@ -86,7 +89,7 @@ class Batches:
         """One augmented patch, intensity not yet normalized."""
         kind = rng.random()
         if kind < self.blank:
-            return blank(1, shape, rng)
+            return blank(1, shape, rng, self.clouds)
         example = self._example(rng)
         patch = background(example, shape, rng) if kind < self.blank + self.empty else None
         if patch is None:
@@ -156,6 +159,7 @@ def export(
     measured: Measure,
     memory: Sequence[Memory],
     postprocessing: Postprocessing | None = None,
+    start: Path | None = None,
 ) -> None:
     """Write the model folder `target` from the checkpoint in `out`, measure it and put that into its card.
 
@@ -171,11 +175,13 @@ def export(
         Pictures for the model to carry.
     postprocessing
         What is done to its areas unasked.
+    start
+        The model that the training began with.
     """
     state = bundle.averaged(UNet(network, 1 + len(classes)), out)
     set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(_FLOORS)))
-    training = f"{state.step} steps of {amount} in {state.seconds / 60:.0f} minutes on one CPU core."
-    recipe = {"recipe": f"recipes/{name.replace('-', '_')}.py", "steps": str(state.step)}
+    training, provenance = bundle.history(state, start, amount)
+    provenance |= {"recipe": f"recipes/{name.replace('-', '_')}.py", "date": date.today().isoformat()}
     spec = ModelSpec(
         name=name,
         network=network,
@@ -183,7 +189,7 @@ def export(
         classes=classes,
         postprocessing=postprocessing or Postprocessing(),
         card=card((), training),
-        provenance={**recipe, "date": date.today().isoformat()},
+        provenance=provenance,
     )
     bundle.write_model(spec, state.average, target)
     table = measured(target)

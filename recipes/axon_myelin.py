@@ -21,7 +21,7 @@ import numpy as np
 import seen
 import splits
 from skimage.io import imread
-from training import arguments, train
+from training import options, parsed, train
 
 from napari_unetstyle.core import segment
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec, Postprocessing
@@ -81,7 +81,7 @@ def memorable(data: Path, part: splits.Part) -> list[memories.Picture]:
     return [(np.moveaxis(np.atleast_3d(pixels), -1, 0), memories.area_targets(truth)) for pixels, truth in known]
 
 
-def batches(data: Path) -> areas.Batches:
+def batches(data: Path, clouds: float = 0.0) -> areas.Batches:
     """What the training part gives; animals evenly."""
     animals: dict[str, list[Example]] = {}
     for stem, (pixels, classes) in pictures(data, "train").items():
@@ -96,6 +96,7 @@ def batches(data: Path) -> areas.Batches:
         empty=EMPTY_PIECE,
         side=256,
         as_is=0.3,
+        clouds=clouds,
     )
 
 
@@ -130,7 +131,7 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
     )
 
 
-def export(data: Path, out: Path, target: Path) -> None:
+def export(data: Path, out: Path, target: Path, start: Path | None = None) -> None:
     """Write the model folder `target` from the checkpoint in `out`."""
     areas.export(
         name="axon-myelin",
@@ -145,17 +146,25 @@ def export(data: Path, out: Path, target: Path) -> None:
         measured=lambda model: measured(model, data),
         memory=memories.memories({part: memorable(data, part) for part in ("train", "val")}),
         postprocessing=SMALLEST,
+        start=start,
     )
     seen.state(target, data)
 
 
 def main() -> None:
     """Read the command line."""
-    given = arguments(__doc__, minutes=164)
+    parser = options(__doc__, minutes=164)
+    parser.add_argument("--clouds", type=float, default=0.0, help="share of soft clouds in patches of nothing")
+    given = parsed(parser)
     if given.export:
-        export(given.data, given.out, given.export)
+        export(given.data, given.out, given.export, given.start)
     else:
-        train(UNet(NETWORK, 1 + len(CLASSES)), batches(given.data), partial(areas.loss, amp=given.amp), given)
+        train(
+            UNet(NETWORK, 1 + len(CLASSES)),
+            batches(given.data, given.clouds),
+            partial(areas.loss, amp=given.amp),
+            given,
+        )
 
 
 if __name__ == "__main__":

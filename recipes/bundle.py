@@ -68,6 +68,20 @@ def blend(network: nn.Module, other: nn.Module, share: float) -> None:
             part.lerp_(end, share)
 
 
+def history(state: Fit, start: Path | None, amount: str) -> tuple[str, dict[str, str]]:
+    """How long a training was, for a card and for the provenance, with that of the model `start` that it began with.
+
+    `amount` is what one step saw.
+    """
+    steps, minutes = state.step, state.seconds / 60
+    said = f"{steps} steps of {amount} in {minutes:.0f} minutes on one or two CPU cores"
+    if start is not None and (start / model_folder.MANIFEST).is_file():
+        before = model_folder.read_spec(start).provenance
+        steps, minutes = steps + int(before["steps"]), minutes + float(before["minutes"])
+        said = f"{steps} steps in {minutes:.0f} minutes, the last {said}"
+    return f"{said}.", {"steps": str(steps), "minutes": f"{minutes:.0f}"}
+
+
 def write_model(spec: ModelSpec, network: nn.Module, folder: Path, memory: Sequence[Memory] = ()) -> ModelSpec:
     """Write ``weights.safetensors`` (float16) and the pictures to carry, then the ``model.json`` that seals them.
 

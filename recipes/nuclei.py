@@ -41,7 +41,6 @@ from torch import Tensor, nn
 from training import logits, options, parsed, say, train
 
 from napari_unetstyle.core import Reference, reference_of, run, segment
-from napari_unetstyle.core.models.folder import MANIFEST, read_spec
 from napari_unetstyle.core.models.spec import (
     Card,
     ClassSpec,
@@ -122,6 +121,7 @@ class Batches:
     shares: Sequence[float] = SHARES
     counterstained: float = 0.0
     strong: float = 0.7
+    clouds: float = 0.0
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -137,7 +137,7 @@ class Batches:
         """One augmented patch, intensity not yet normalized."""
         kind = rng.random()
         if kind < BLANK:
-            return blank(3, shape, rng)
+            return blank(3, shape, rng, self.clouds)
         pictures = self.domains[rng.choice(len(self.domains), p=self.shares)]
         chosen = pictures[rng.integers(len(pictures))]
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
@@ -315,24 +315,15 @@ def export(data: Path, out: Path, target: Path, start: Path | None = None, share
     """Write the model folder `target` from the checkpoint in `out`, or what lies between `start` and it."""
     state = bundle.averaged(UNet(NETWORK, 2 + len(SEPARATIONS)), out)
     network = state.average
-    steps, minutes = [state.step], [state.seconds / 60]
     if start is not None:
         network = UNet(NETWORK, 2 + len(SEPARATIONS))
         bundle.begin_with(network, start)
         bundle.blend(network, state.average, share)
-    if start is not None and (start / MANIFEST).is_file():
-        before = read_spec(start).provenance
-        steps, minutes = [int(before["steps"]), *steps], [float(before["minutes"]), *minutes]
     batches = training_batches(data)
     set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
     spec, thin = choose(network, data)
-    training = f"{sum(steps)} steps of about 0.14 Mpx in {sum(minutes):.0f} minutes on one or two CPU cores."
-    provenance = {
-        "recipe": "recipes/nuclei.py",
-        "steps": str(sum(steps)),
-        "minutes": f"{sum(minutes):.0f}",
-        "date": date.today().isoformat(),
-    }
+    training, provenance = bundle.history(state, start, "about 0.14 Mpx")
+    provenance |= {"recipe": "recipes/nuclei.py", "date": date.today().isoformat()}
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
     bundle.write_model(spec, thin, target)
     table = measured(target, data)
@@ -346,6 +337,7 @@ def main() -> None:
     parser = options(__doc__, minutes=75)
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
     parser.add_argument("--strong", type=float, default=0.7, help="share of patches that look very unlike themselves")
+    parser.add_argument("--clouds", type=float, default=0.0, help="share of soft clouds in patches of nothing")
     parser.add_argument("--floors", action="store_true", help="with the floors of the variances of --start in force")
     parser.add_argument(
         "--style", action="append", default=[], metavar="PICTURE", help="a look to read, too; or several"
@@ -356,7 +348,7 @@ def main() -> None:
         export(given.data, given.out, given.export, given.start, given.blend)
     else:
         how = loss_with_floors if given.floors else loss
-        shares = {"counterstained": given.counterstained, "strong": given.strong}
+        shares = {"counterstained": given.counterstained, "strong": given.strong, "clouds": given.clouds}
         batches = training_batches(given.data, [reference_of(style) for style in given.style], **shares)
         train(UNet(NETWORK, 2 + len(SEPARATIONS)), batches, partial(how, amp=given.amp), given)
 

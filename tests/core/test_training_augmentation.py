@@ -76,6 +76,9 @@ def test_blanks_are_empty_varied_and_repeatable():
     gray = [bool((e.image == e.image[:1]).all()) for e in drawn]
     assert 20 < sum(gray) < 55
     assert np.array_equal(drawn[3].image, blank(3, (32, 40), np.random.default_rng(3)).image)
+    cloudy = [blank(1, (32, 40), np.random.default_rng(seed), clouds=1.0) for seed in range(20)]
+    assert sum(np.ptp(example.image) > 0 for example in cloudy) > 15  # a few are too dim for eight bits
+    assert not any(example.labels.any() for example in cloudy)
 
 
 def test_background_pieces_hold_no_object():

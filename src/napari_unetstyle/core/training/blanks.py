@@ -14,9 +14,12 @@ Image = NDArray[np.float32]
 Shape = tuple[int, ...]
 
 
-def blank(channels: int, shape: Shape, rng: np.random.Generator) -> Example:
-    """An empty picture ``(channels, *shape)`` of a random kind, gray or colored, with empty labels."""
-    draw = _KINDS[rng.integers(len(_KINDS))]
+def blank(channels: int, shape: Shape, rng: np.random.Generator, clouds: float = 0.0) -> Example:
+    """An empty picture ``(channels, *shape)`` of a random kind, gray or colored, with empty labels.
+
+    So large a share as `clouds` shows soft clouds, the hardest kind, and the rest any kind.
+    """
+    draw = _clouds if clouds and rng.random() < clouds else _KINDS[rng.integers(len(_KINDS))]
     count = 1 if channels == 1 or rng.random() < 0.6 else channels
     base = rng.uniform(0, 1, (count, *(1,) * len(shape)))
     image = base + draw((count, *shape), rng)
