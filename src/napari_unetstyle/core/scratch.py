@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import tempfile
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from napari_unetstyle.core.progress import Progress, Steps, through
 T = TypeVar("T")
 
 IN_MEMORY = 2**28
+_BLOCK = 2**20
 
 
 class ScratchArray(np.ndarray[Any, Any]):
@@ -41,7 +43,7 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None
         return np.zeros(shape, dtype)
     try:
         with tempfile.TemporaryFile(prefix="unetstyle-") as file:
-            file.truncate(size)
+            _reserve(file.fileno(), size)
             mapped = mmap.mmap(file.fileno(), size)
     except (OSError, ValueError) as error:
         raise OutputError(
@@ -51,6 +53,18 @@ def zeros(shape: tuple[int, ...], dtype: DTypeLike, in_memory: int | None = None
     array = np.frombuffer(mapped, dtype).reshape(shape).view(ScratchArray)
     array._map = mapped
     return array
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make a file so large, on disk too: the first touch of a page that a full disk has no room for kills a process."""
+    if os.name == "nt":  # a file is never larger than its place there
+        os.ftruncate(file, size)
+    elif hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # macOS
+        nothing = bytes(min(size, _BLOCK))
+        for start in range(0, size, _BLOCK):
+            os.write(file, nothing[: size - start])
 
 
 def releasing(steps: Steps[T], *arrays: NDArray[Any]) -> Steps[T]:
