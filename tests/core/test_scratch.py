@@ -50,5 +50,5 @@ def test_a_disk_that_fills_up_raises_and_kills_nobody(monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", refused, raising=False)
-    with pytest.raises(OutputError, match="No room for 1 MB .* TMPDIR"):
+    with pytest.raises(OutputError, match=r"No room for 1 MB .* TMPDIR"):
         scratch.zeros((2**20,), np.uint8, in_memory=10)
