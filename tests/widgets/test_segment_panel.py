@@ -182,6 +182,33 @@ def test_a_run_again_goes_into_its_own_untouched_layer(dock: Any, run: Any) -> N
     assert labels_of(dock.viewer) == [layer]
 
 
+@pytest.mark.parametrize("how", ["renamed", "moved"])
+def test_labels_that_somebody_renamed_or_moved_are_left_as_they_are(dock: Any, run: Any, how: str, qtbot: Any) -> None:
+    run(dock)
+    (layer,) = labels_of(dock.viewer)
+    if how == "renamed":
+        layer.name = "for the report"
+    else:
+        layer.translate = (7, 7)
+    run(dock)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+    first, second = labels_of(dock.viewer)
+    assert first is layer
+    assert tuple(second.translate) == (0, 0)
+    assert "renamed or moved" in dock.segment.results.box.said.text()
+
+
+def test_labels_of_another_channel_take_no_place_of_those_of_the_first(
+    make_windowless_dock: Any, run: Any, qtbot: Any
+) -> None:
+    dock = make_windowless_dock()
+    dock.viewer.add_image(np.stack([blobs(count=5), blobs(count=3)]), name="two", axis_labels=("c", "y", "x"))
+    for number in (0, 1):
+        dock.segment.picture.channel.setCurrentIndex(number)
+        run(dock)
+    qtbot.waitUntil(lambda: len(labels_of(dock.viewer)) == 2, timeout=MS)
+
+
 def test_two_pictures_are_done_one_after_the_other(dock: Any, qtbot: Any, click: Any) -> None:
     dock.viewer.add_image(blobs(count=3), name="slide9")
     where = dock.segment.where

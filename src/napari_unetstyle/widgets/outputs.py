@@ -18,7 +18,7 @@ from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.anatomy import note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA, add_labels, features, own_metadata
 from napari_unetstyle.widgets.layers import RESTYLED, axes_of, kept_place
-from napari_unetstyle.widgets.placement import Placement
+from napari_unetstyle.widgets.placement import Placement, transform_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -116,6 +116,7 @@ class Output:
         self._changes = self._settled = 0
         self.layer: napari.layers.Labels = add_labels(viewer, fresh.result, placement, name, fresh.features)
         self._sum, self.original = fresh.sum, fresh.original
+        self._left = self.layer.name, transform_of(self.layer)
         events = self.layer.events
         events.paint.connect(self._on_paint)
         events.labels_update.connect(self._on_paint)  # in the middle of a stroke
@@ -130,6 +131,12 @@ class Output:
     def is_reshaped(self) -> bool:
         """Whether the layer's data no longer lie on the picture's grid."""
         return tuple(self.layer.data.shape) != tuple(self.placement.to_layer(self.result.labels).shape)
+
+    @property
+    def is_as_left(self) -> bool:
+        """Whether the layer has the name and lies in the place that this dock gave it."""
+        name, transform = self._left
+        return self.layer.name == name and np.array_equal(transform_of(self.layer), transform)
 
     @property
     def is_painted(self) -> bool:

@@ -51,7 +51,7 @@ class Placement:
             array=stored(layer, grid),
             axes=own,
             arguments=_arguments(layer, own, grid),
-            transform=_transform(layer),
+            transform=transform_of(layer),
             grid=grid,
             metadata=place_on(layer, axes, grid),
         )
@@ -66,7 +66,7 @@ class Placement:
         shape = tuple(now.shape)
         happened = {
             "renamed": self.layer.name != self.name,
-            "moved": not np.array_equal(_transform(self.layer), self.transform),
+            "moved": not np.array_equal(transform_of(self.layer), self.transform),
             "reshaped": shape != tuple(self.array.shape),
             "changed": shape == tuple(self.array.shape) and now is not self.array,
         }
@@ -139,7 +139,7 @@ def _has_level(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGri
     return bool(layer.multiscale) and grid.index < len(layer.data)
 
 
-def _transform(layer: napari.layers.Layer) -> NDArray[np.float64]:
+def transform_of(layer: napari.layers.Layer) -> NDArray[np.float64]:
     """The layer's map from data to world, as one array to compare."""
     parts = (layer.scale, layer.translate, layer.rotate, layer.shear, layer.affine.affine_matrix)
     return np.concatenate([np.ravel(part).astype(float) for part in parts])

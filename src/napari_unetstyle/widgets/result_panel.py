@@ -116,10 +116,11 @@ class ResultPanel(QWidget):
 
     def _take_into(self, output: Output, request: RunRequest, fresh: Fresh) -> None:
         """Show a result of the same run as before, now that it is known whether anybody has touched that."""
-        if not output.is_free or not output.is_place_of(fresh.result, request.placement):
+        if not (output.is_free and output.is_as_left and output.is_place_of(fresh.result, request.placement)):
             self.add(request, fresh)
             if output.is_open:
-                self.box.say(f"{output.layer.name!r} was painted, so it was left as it is; this is a new layer.")
+                what = "painted" if not output.is_free else "renamed or moved"
+                self.box.say(f"{output.layer.name!r} was {what}, so it was left as it is; this is a new layer.")
             return
         output.write(fresh)
         output.image, output.placement = request.image, request.placement

@@ -70,14 +70,15 @@ class RunRequest:
         return self.model.partition("@")[0]
 
     def is_rerun_of(self, other: RunRequest) -> bool:
-        """Whether both ask for the same part of the same layer by the same version of a model."""
-        ours, theirs = ((one.layer, one.model, one.scope, *one.part) for one in (self, other))
+        """Whether both show the same part of the same layer to the same version of a model."""
+        ours, theirs = ((one.layer, one.model, one.scope, *one.seen) for one in (self, other))
         return ours == theirs
 
     @property
-    def part(self) -> tuple[Any, ...]:
-        """Which part of the picture it is."""
-        return self.options.frames, self.options.box, self.options.polygon
+    def seen(self) -> tuple[Any, ...]:
+        """What of the picture the model is shown, and how: labels of one channel say nothing of another."""
+        options = self.options
+        return options.frames, options.box, options.polygon, options.channel, options.plane, options.restyle
 
     def is_same_run(self, other: RunRequest) -> bool:
         """Whether both give the very same labels, in the same place."""
