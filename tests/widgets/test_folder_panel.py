@@ -79,6 +79,31 @@ def test_a_folder_is_done_listed_resumed_and_opened(dock: Any, folder: Path, cli
     assert labels.name == "a labels"
 
 
+def test_the_channel_of_a_picture_of_the_folder_counts_for_all(
+    dock: Any, tmp_path: Path, click: Any, qtbot: Any
+) -> None:
+    folder = tmp_path / "channels"
+    folder.mkdir()
+    for name, count in (("a", 3), ("b", 4)):
+        pixels = np.stack([np.zeros_like(blobs()), blobs(count=count)])
+        tifffile.imwrite(folder / f"{name}.tif", pixels, photometric="minisblack", metadata={"axes": "CYX"})
+    segment = dock.segment
+    segment.where.setCurrentIndex(segment.where.findData(scope.FOLDER))
+    segment.folder.set_folder(folder)
+    segment_folder(dock, click, qtbot)
+    assert all(line.startswith("!") for line in lines(dock))
+    assert "open one of its pictures" in segment.folder.pictures.item(0).toolTip()
+    other = dock.viewer.add_image(np.stack([blobs(), blobs()]), axis_labels=("c", "y", "x"))
+    assert not segment.picture.channel.isVisibleTo(segment)  # it is not of the folder
+    dock.viewer.layers.remove(other)
+    segment.folder._on_open(segment.folder.pictures.item(0))
+    assert segment.picture.channel.isVisibleTo(segment)
+    assert segment.folder.example.isVisibleTo(segment)
+    segment.picture.channel.setCurrentIndex(1)
+    segment_folder(dock, click, qtbot)
+    assert all(line.startswith("✓") for line in lines(dock))
+
+
 def test_the_button_waits_for_a_folder(dock: Any, folder: Path) -> None:
     dock.segment.empty.folder_wanted.disconnect()
     where = dock.segment.where

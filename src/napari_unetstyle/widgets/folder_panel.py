@@ -77,7 +77,7 @@ class FolderPanel(QWidget):
         self.pictures = QListWidget()
         self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the count stands at the end
         self.pictures.setToolTip("Double-click opens the picture and its labels.")
-        self.words = Words()
+        self.words, self.example = Words(), Words()
         self.progress, self.message = ProgressRow(), MessageRow()
         self._lay_out()
         self._connect()
@@ -90,12 +90,14 @@ class FolderPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(rows)
+        layout.addWidget(self.example)
         for part in (self.progress, self.message, self.words, self.pictures):
             layout.addWidget(part)
         self.pictures.setFixedHeight(_ROWS * self.pictures.fontMetrics().height() + 12)
         self.pictures.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)  # the rest is in the tool tip
         self.pictures.hide()
         self.words.hide()
+        self.example.hide()
 
     def _connect(self) -> None:
         self.choose.clicked.connect(lambda: ask_for_path(self, "Pictures", self.set_folder, mode="folder"))
@@ -128,6 +130,11 @@ class FolderPanel(QWidget):
         self.choose.setToolTip(str(folder))
         self._rows.setRowVisible(self.choose_out, True)
         self.set_out(folder.with_name(f"{folder.name}-labels"))
+
+    def show_example(self, picture: str | None) -> None:
+        """Say whose channel and size count for all pictures, if one that lies in the folder is chosen above."""
+        self.example.setVisible(picture is not None)
+        self.example.setText(f"Channel and size of all pictures are as chosen for {picture!r}.")
 
     def set_out(self, folder: Path) -> None:
         """Put results into a folder."""

@@ -37,6 +37,7 @@ class PictureForm(QWidget):
         self._followed: WeakSet[Any] = WeakSet()
         self._diameters: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._channels: WeakKeyDictionary[Any, int | str | None] = WeakKeyDictionary()
+        self._has_choices = True
         self.layers = combo()
         self.info = Words()
         self.change = QPushButton("change")
@@ -119,6 +120,12 @@ class PictureForm(QWidget):
         self._channels[layer] = channel
         self.show_picture()
 
+    def offer_choices(self, wanted: bool) -> None:
+        """Show the rows of the channel and of the objects' size, or hide them where they have no say."""
+        if wanted != self._has_choices:
+            self._has_choices = wanted
+            self.show_picture()
+
     def refresh(self) -> None:
         """List the pictures that are open, and keep the chosen one if it still is."""
         before, open_layers = self.layer, self.pictures()
@@ -155,7 +162,7 @@ class PictureForm(QWidget):
         self._show_channels(picture)
         self.window_of_ct.show_for(self.layer)
         self.window_row.setVisible(picture is not None and is_ct(picture.layer, picture.image))
-        self.ruler.show_for(picture)
+        self.ruler.show_for(picture if self._has_choices else None)
 
     def _described(self, picture: Picture) -> str:
         is_rgb, is_assumed = bool(picture.layer.rgb), picture.statement.is_assumed
@@ -164,7 +171,7 @@ class PictureForm(QWidget):
 
     def _show_channels(self, picture: Picture | None) -> None:
         count = 0 if picture is None else picture.image.size("C")
-        self._channel_row.setVisible(count > 1)
+        self._channel_row.setVisible(count > 1 and self._has_choices)
         if picture is None or count < 2:
             return
         names = picture.image.channel_names

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_unetstyle.core.errors import UnetstyleError
+from napari_unetstyle.core.errors import ImageError, UnetstyleError
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.widgets import scope
@@ -21,6 +22,7 @@ from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, Outcome, 
 from napari_unetstyle.widgets.level_choice import on_fitting_level
 from napari_unetstyle.widgets.message_row import MessageRow
 from napari_unetstyle.widgets.model_choice import ModelChoice
+from napari_unetstyle.widgets.opening import path_of
 from napari_unetstyle.widgets.outputs import Fresh
 from napari_unetstyle.widgets.part_in_sight import PartInSight
 from napari_unetstyle.widgets.parts import combo, follow, named
@@ -187,8 +189,23 @@ class SegmentPanel(QWidget):
     def _start_folder(self) -> None:
         settings = read_settings()
         options = SegmentOptions(output=self.model.wanted_output, device=settings.device, memory=settings.memory)
+        picture = self._in_folder()
+        if picture is not None:
+            chosen = self.picture.channel_of(picture)
+            options = options.changed(channel=chosen, object_diameter=picture.object_diameter)
         self.preview.pause()
         self.folder.start(self.model.reference or "nuclei", options, self._calls.store(settings.model_folder))
+
+    def _in_folder(self) -> Picture | None:
+        """The chosen picture if it lies in the folder that is to be segmented: what is chosen for it counts for all."""
+        layer, folder = self.picture.layer, self.folder.folder
+        path = None if layer is None else path_of(layer)
+        if path is None or folder is None or not Path(path).resolve().is_relative_to(folder.resolve()):
+            return None
+        try:
+            return self.picture.value()
+        except ImageError:  # its axes are to be stated first
+            return None
 
     def stop(self) -> None:
         """Stop the run within one step, and those that wait."""
@@ -334,6 +351,9 @@ class SegmentPanel(QWidget):
         where = self.where.currentData()
         is_folder = where == scope.FOLDER
         self.folder.setVisible(is_folder)
+        picture = self._in_folder() if is_folder else None
+        self.folder.show_example(None if picture is None else picture.layer.name)
+        self.picture.offer_choices(not is_folder or picture is not None)
         self.forecast.touch()
         self.range_row.setVisible(where == scope.RANGE)
         self._on_rolled()

@@ -83,8 +83,9 @@ def select_channels(pixels: NDArray[Any], spec: InputSpec, in_channels: int) -> 
     if got == in_channels:
         return pixels
     allowed = {"rgb": "1 (gray) or 3 (color)", "gray": "1 (gray) or 3 (color)"}.get(spec.channels, str(in_channels))
-    raise ImageError(
-        f"The picture has {got} channels, but this model takes {allowed}. Choose one channel (option 'channel')."
+    problem = f"The picture has {got} channels, but this model takes {allowed}."
+    raise ImageError(f"{problem} Choose one channel (option 'channel').").for_windows(
+        f"{problem} Choose one channel; for a folder, open one of its pictures and choose it there."
     )
 
 
