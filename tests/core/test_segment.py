@@ -265,6 +265,24 @@ def test_it_can_be_cancelled_after_any_step(picture, model):
     steps.close()
 
 
+def test_a_large_picture_is_looked_at_in_steps_between_which_a_run_can_be_stopped(model):
+    from dask import array
+
+    bands, read = 30, []
+    lazy = array.from_array(blobs((64 * bands, 150)), chunks=(64, 150))
+    seen = lazy.map_blocks(lambda block: (read.append(1), block)[1], dtype=lazy.dtype, meta=np.empty((0, 0), np.uint8))
+    steps = iter_segment(as_image(seen, axes="YX"), model, SegmentOptions())
+    counts, fractions = [], []
+    for progress in steps:
+        counts.append(len(read))
+        fractions.append(progress.fraction)
+        if len(read) >= bands:
+            break
+    steps.close()
+    assert max(np.diff(counts)) <= 2  # bands of the picture in one step
+    assert fractions == sorted(fractions)
+
+
 def test_progress_goes_forward_to_the_end(picture, model):
     seen = []
     segment(picture, model, tile=32, on_progress=lambda p: seen.append(p.fraction))

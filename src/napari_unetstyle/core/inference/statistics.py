@@ -8,6 +8,7 @@ follow from picture and model alone, and become part of the convolution. What re
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_unetstyle.core.inference.convolution import convolve
 from napari_unetstyle.core.networks.unet import ConvBlock, ImageNorm, UNet
+from napari_unetstyle.core.progress import Progress, Steps, run
 
 REGIONS_PIXELS = {2: 2**18, 3: 2**19}  # at most this many pixels, or voxels, are looked at, by dimensions
 _REGIONS_3D = 4  # regions of a volume, at least
@@ -48,6 +50,11 @@ class Region:
 
 
 def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
+    """As :func:`iter_regions`, at once."""
+    return run(iter_regions(pictures, side))
+
+
+def iter_regions(pictures: Sequence[Picture], side: int) -> Steps[list[Region]]:
     """Boxes that statistics are taken from: an even lattice over what is not blank.
 
     A picture of at most 512 x 512 pixels (a volume of 80 x 80 x 80) is taken whole. Otherwise boxes of `side` pixels
@@ -62,12 +69,17 @@ def choose_regions(pictures: Sequence[Picture], side: int) -> list[Region]:
         The pictures of a stack, of equal shape; one for a single picture.
     side
         Side of a box in pixels.
+
+    Yields
+    ------
+    Progress
+        After each band of 64 rows (32 slices), as a lazy picture can take long to read.
     """
     shape = pictures[0].shape
     if len(pictures) * np.prod(shape) <= REGIONS_PIXELS[len(shape)]:
         return [Region(i, tuple(slice(0, n) for n in shape)) for i in range(len(pictures))]
     sides = _sides(shape, side)
-    spread = np.stack([cell_spread(picture) for picture in pictures])
+    spread = yield from _iter_spread(pictures)
     content = _content(spread)
     candidates = [Region(i, box) for i in range(len(pictures)) for box in _lattice(shape, sides)]
     fullness = np.array([content[r.frame][_cells(r.slices)].mean() for r in candidates])
@@ -84,11 +96,15 @@ def _sides(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
     return tuple(min(side, n) for n in shape)
 
 
-def cell_spread(picture: Picture) -> NDArray[np.float32]:
-    """Standard deviation inside each cell (largest over the channels), read band by band."""
-    height, cell = picture.shape[0], _CELL[len(picture.shape)]
-    rows = [_band_spread(picture.read(slice(y, min(y + cell, height)))) for y in range(0, height, cell)]
-    return np.stack(rows)
+def _iter_spread(pictures: Sequence[Picture]) -> Steps[NDArray[np.float32]]:
+    """Of each picture the standard deviation inside each cell, the largest over the channels; read band by band."""
+    height, cell = pictures[0].shape[0], _CELL[len(pictures[0].shape)]
+    bands = [slice(y, min(y + cell, height)) for y in range(0, height, cell)]
+    rows = []
+    for picture, band in itertools.product(pictures, bands):
+        rows.append(_band_spread(picture.read(band)))
+        yield Progress(len(rows), len(pictures) * len(bands))
+    return np.stack(rows).reshape(len(pictures), len(bands), *rows[0].shape)
 
 
 def _band_spread(pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from napari_unetstyle.core.imaging.stains import in_stain, is_stain
 from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
-from napari_unetstyle.core.progress import Progress, Steps
+from napari_unetstyle.core.progress import Progress, Steps, share, told
 from napari_unetstyle.core.segmentation.fitted import Fitted, Group, prepared
 from napari_unetstyle.core.segmentation.flips import Index, flips_of, mirrored
 from napari_unetstyle.core.segmentation.options import SegmentOptions, pixels_in
@@ -71,14 +71,17 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     facing = turn.image(image)
     scale = scale_for(facing, spec, options)
     yield Progress(0, 1, "Looking at the picture")
-    groups = yield from _iter_fit_groups(facing, model, options, scale, frames, engine)
+    is_open = is_size_open(options, spec)  # the picture is then looked at twice
+    steps = _iter_fit_groups(facing, model, options, scale, frames, engine)
+    groups = yield from share(steps, 0.0, 0.5 if is_open else 1.0)
     distance = Distance.of(groups[frames[0]].look, spec)
-    if is_size_open(options, spec):
+    if is_open:
         diameter = diameter_seen(groups[frames[0]].answers, spec)
         options = options.changed(object_diameter=diameter)
         scale = scale_for(facing, spec, options)
         if set(scale) != {1.0}:
-            groups = yield from _iter_fit_groups(facing, model, options, scale, frames, engine)
+            steps = _iter_fit_groups(facing, model, options, scale, frames, engine)
+            groups = yield from share(steps, 0.5, 1.0)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
     notes += [*_color_note(image, options, spec), *_orientation_note(image, spec)]
     notes += [*size_notes(facing, scale, options, spec), *dict.fromkeys(engine.said)]
@@ -123,24 +126,26 @@ def _iter_fit_groups(
     shared = [everything] if options.statistics == "picture" else [(index,) for index in frames]
     groups: dict[Index, Group] = {}
     for i, group in enumerate(shared):
-        groups.update(dict.fromkeys(group, _fit_group(image, model, options, scale, group, engine)))
-        yield Progress(i + 1, len(shared), "Looking at the picture")
+        steps = told(_iter_fit_group(image, model, options, scale, group, engine), "Looking at the picture")
+        fitted = yield from share(steps, i / len(shared), (i + 1) / len(shared))
+        groups.update(dict.fromkeys(group, fitted))
     return groups
 
 
-def _fit_group(
+def _iter_fit_group(
     image: Image, model: Model, options: SegmentOptions, scale: Scale, group: tuple[Index, ...], engine: Engine
-) -> Group:
+) -> Steps[Group]:
     from napari_unetstyle.core.inference.probability import folded, regions_tensor
 
     dims = model.spec.network.spatial_dims
-    pieces = pieces_of(image, model.spec, options, scale, group)
+    pieces = yield from share(iter_pieces(image, model.spec, options, scale, group), 0.0, 0.9)
     intensity = Intensity.of(np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1))
     if not any(np.isfinite(piece).any() for piece in pieces):
         raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
     flips = flips_of(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
     network, logits = folded(model.network.to(engine.device), batch, engine)
+    yield Progress(1, 1)
     return Group(
         network=engine.network(network),
         intensity=intensity,
@@ -149,15 +154,19 @@ def _fit_group(
     )
 
 
-def pieces_of(
+def iter_pieces(
     image: Image, spec: ModelSpec, options: SegmentOptions, scale: Scale, group: tuple[Index, ...]
-) -> list[NDArray[Any]]:
+) -> Steps[list[NDArray[Any]]]:
     """The regions that statistics are taken from, as stored, at the model's scale."""
-    from napari_unetstyle.core.inference.statistics import choose_regions
+    from napari_unetstyle.core.inference.statistics import iter_regions
 
     stored = [prepared(image, spec, options, scale, index, None) for index in group]
-    regions = choose_regions(stored, spec.input.region)
-    return [stored[region.frame].read(*region.slices) for region in regions]
+    regions = yield from share(iter_regions(stored, spec.input.region), 0.0, 0.9)
+    pieces = []
+    for region in regions:
+        pieces.append(stored[region.frame].read(*region.slices))
+        yield Progress(9 * len(regions) + len(pieces), 10 * len(regions))
+    return pieces
 
 
 def frames_of(image: Image, dims: int, options: SegmentOptions) -> tuple[Index, ...]:

@@ -9,7 +9,8 @@ from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.imaging.turn import Turn
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.store import ModelStore
-from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, pieces_of, resolved
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation.fitting import check_plane, frames_of, iter_pieces, resolved
 from napari_unetstyle.core.segmentation.options import make_options
 from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.scale import scale_for
@@ -59,4 +60,5 @@ def domain_distance(
     chosen = resolved(chosen, spec, picture)
     frames = frames_of(picture, spec.network.spatial_dims, chosen)
     shared = tuple(picture.frames(spec.network.spatial_dims)) if chosen.statistics == "picture" else frames[:1]
-    return Distance.of(look_of(pieces_of(picture, spec, chosen, scale_for(picture, spec, chosen), shared)), spec)
+    pieces = run(iter_pieces(picture, spec, chosen, scale_for(picture, spec, chosen), shared))
+    return Distance.of(look_of(pieces), spec)
