@@ -283,6 +283,30 @@ def test_a_large_picture_is_looked_at_in_steps_between_which_a_run_can_be_stoppe
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (64, 64), (60, 300), (66, 65)])
+def test_a_picture_of_one_value_has_nothing_in_it_whatever_its_size(model, shape):
+    """The padding at its borders alone can look like something to a network."""
+    result = segment(np.full(shape, 100, np.uint8), model)
+    assert not result.labels.any()
+    assert (result.probability_bytes[0] == 255).all()
+    assert any("one value" in note for note in result.notes)
+
+
+def test_a_picture_of_one_value_and_none_says_where_there_is_none(model):
+    array = np.full((40, 50), 0.5, np.float32)
+    array[3, 4] = np.nan
+    result = segment(array, model)
+    assert not result.labels.any()
+    assert any(note.startswith("1 pixels are NaN or Inf") for note in result.notes)
+
+
+def test_a_frame_of_one_value_has_nothing_in_it(picture, model):
+    stack = np.stack([picture, np.full_like(picture, 80)])
+    result = segment(stack, model, axes="TYX", statistics="frame")
+    assert np.array_equal(result.labels[0] > 0, segment(picture, model).labels > 0)
+    assert not result.labels[1].any()
+
+
 def test_progress_goes_forward_to_the_end(picture, model):
     seen = []
     segment(picture, model, tile=32, on_progress=lambda p: seen.append(p.fraction))

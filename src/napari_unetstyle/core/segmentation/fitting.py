@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,8 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
             groups = yield from share(steps, 0.5, 1.0)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
     notes += [*_color_note(image, options, spec), *_orientation_note(image, spec)]
+    if all(groups[index].is_blank for index in frames):
+        notes.append("The picture has one value wherever it was looked at, so nothing is found in it.")
     notes += [*size_notes(facing, scale, options, spec), *dict.fromkeys(engine.said)]
     return Fitted(
         image=image,
@@ -151,7 +154,15 @@ def _iter_fit_group(
         intensity=intensity,
         answers=logits[: _SIZE_REGIONS * len(flips)].clone(),
         look=look_of(pieces),
+        is_blank=is_blank(pieces),
     )
+
+
+def is_blank(pieces: Sequence[NDArray[Any]]) -> bool:
+    """Whether every channel ``(C, *spatial)`` has one value in all pieces; what is not finite does not count."""
+    pixels = np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1)
+    finite = pixels[:, np.isfinite(pixels).all(axis=0)]
+    return bool((finite == finite[:, :1]).all())
 
 
 def iter_pieces(
