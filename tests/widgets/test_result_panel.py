@@ -196,6 +196,19 @@ def test_a_large_picture_shows_its_visible_part_first(
         np.testing.assert_array_equal(outlines.mask, outline_mask(layer.data))
 
 
+def test_of_a_part_too_large_to_follow_at_once_it_is_said(
+    dock: Any, box: Any, layer: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(draft, "LARGE", 10)
+    monkeypatch.setattr(draft, "AT_ONCE", 10)
+    said = []
+    monkeypatch.setattr(box, "say", said.append)
+    box.fewer.setValue(box.fewer.value() - 23)
+    qtbot.waitUntil(lambda: layer.data.max() == 2, timeout=MS)
+    assert "Zoom in" in said[0]
+    assert said[-1] == ""
+
+
 def test_data_of_another_shape_are_touched_and_not_saved(dock: Any, box: Any, layer: Any, qtbot: Any) -> None:
     results = dock.segment.results
     layer.data = np.zeros((3, 4, 5), int)

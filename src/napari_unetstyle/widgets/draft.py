@@ -44,21 +44,22 @@ class Draft(QWidget):
         self.drawing = Drawing(self, viewer, KEY)
         self.hide()
 
-    def show_part(self, output: Output, wanted: dict[str, Any]) -> None:
-        """Decide the visible part anew, if the picture is large and the part is not."""
+    def show_part(self, output: Output, wanted: dict[str, Any]) -> bool:
+        """Decide the visible part anew, if the picture is large; False if the part is too large to follow at once."""
         if output.result.labels.size < LARGE:
-            return
+            return True
         layer, image = seen(output.placement), output.image
         try:
             box = visible_box(layer, image, self._viewer)
         except OptionError:  # nothing of it is on screen, so there is nothing to show
-            return
+            return True
         if (box[0][1] - box[0][0]) * (box[1][1] - box[1][0]) > AT_ONCE:
-            return
+            return False
         part = _part(output.result, current_frame(layer, image, self._viewer), box)
         self._output, self._box = output, box
         shown = _seen_in_part(wanted, output.result)
         self._slot.replace(lambda: self._steps(part, shown))
+        return True
 
     def clear(self) -> None:
         """The layer has the result, or there is none: show the layer again."""

@@ -161,7 +161,8 @@ class ResultPanel(QWidget):
             return
         self._refined_output = output
         result = output.result
-        self._draft.show_part(output, wanted)
+        if not self._draft.show_part(output, wanted):
+            self.box.say("The whole picture is decided anew, which takes a moment. Zoom in to see a part at once.")
         self._refining.replace(lambda: iter_fresh(self._calls.iter_refine(result, **wanted)))
 
     def _on_refined(self, outcome: Outcome) -> None:
@@ -181,6 +182,7 @@ class ResultPanel(QWidget):
             return
         if is_free:
             output.write(fresh, is_refined=True)
+            self.box.say("")
             self.box.show_result()
             self._show_numbers()
         else:
