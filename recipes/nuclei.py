@@ -122,6 +122,7 @@ class Batches:
     counterstained: float = 0.0
     strong: float = 0.7
     clouds: float = 0.0
+    as_is: float = 0.35
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -162,9 +163,8 @@ class Batches:
                 drawn.append(Intensity.of(patch.image.reshape(3, -1)).normalize(patch.image))
         return torch.from_numpy(np.stack(drawn))
 
-    @staticmethod
-    def _warp(warp: Warp, rng: np.random.Generator) -> Warp:
-        return replace(warp, zoom=(0.95, 1.05)) if rng.random() < 0.35 else warp
+    def _warp(self, warp: Warp, rng: np.random.Generator) -> Warp:
+        return replace(warp, zoom=(0.95, 1.05)) if rng.random() < self.as_is else warp
 
 
 def loss(network: nn.Module, batch: Batch, amp: bool = False) -> Tensor:
@@ -337,6 +337,7 @@ def main() -> None:
     parser = options(__doc__, minutes=75)
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
     parser.add_argument("--strong", type=float, default=0.7, help="share of patches that look very unlike themselves")
+    parser.add_argument("--as-is", type=float, default=0.35, help="share of patches of nearly their own size")
     parser.add_argument("--clouds", type=float, default=0.0, help="share of soft clouds in patches of nothing")
     parser.add_argument("--floors", action="store_true", help="with the floors of the variances of --start in force")
     parser.add_argument(
@@ -348,7 +349,7 @@ def main() -> None:
         export(given.data, given.out, given.export, given.start, given.blend)
     else:
         how = loss_with_floors if given.floors else loss
-        shares = {"counterstained": given.counterstained, "strong": given.strong, "clouds": given.clouds}
+        shares = {name: getattr(given, name) for name in ("counterstained", "strong", "clouds", "as_is")}
         batches = training_batches(given.data, [reference_of(style) for style in given.style], **shares)
         train(UNet(NETWORK, 2 + len(SEPARATIONS)), batches, partial(how, amp=given.amp), given)
 
