@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from napari_unetstyle.core import read_image
+from napari_unetstyle.widgets import copy_as
 
 
 def assert_copied(results: Any, labels: Any, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +25,7 @@ def assert_copied(results: Any, labels: Any, folder: Path, name: str, monkeypatc
     exec(QApplication.clipboard().text(), names)  # what a person pastes
     np.testing.assert_array_equal(names["labels"], labels)
 
+    monkeypatch.setattr(copy_as, "os", SimpleNamespace(name="posix"))  # whose quotes shlex reads
     results.copy("command")
     folder.mkdir(exist_ok=True)
     monkeypatch.chdir(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from napari_unetstyle.core import segment
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.segmentation.options import SegmentOptions
-from napari_unetstyle.widgets import scope
-from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding
+from napari_unetstyle.core.style.change import StyleOptions
+from napari_unetstyle.widgets import copy_as, scope
+from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding, style_as_command_line
 from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.readers import read_slides
@@ -77,7 +79,34 @@ def test_python_without_a_file_says_what_the_picture_is() -> None:
     assert "uint8 array of shape (5, 6), axes YX" in text
     assert "spacing" not in text  # nobody knows it
     assert ".data[1]" in as_python(picture("px"), "nuclei@1", {}, None, 1)
-    assert "# save level 1 of the picture" in as_command_line(picture(), "nuclei@1", {}, None, 1)
+    assert "save level 1 of the picture" in as_command_line(picture(), "nuclei@1", {}, None, 1)
+
+
+@pytest.fixture
+def on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy_as, "os", SimpleNamespace(name="nt"))
+
+
+@pytest.mark.usefixtures("on_windows")
+def test_on_windows_the_command_line_is_quoted_as_its_shells_read_it() -> None:
+    line = as_command_line(picture(), "nuclei@2", {"box": ((1, 20), (3, 40))}, r"C:\my slides\it's & more.tif")
+    assert line == (
+        r"""napari-unetstyle segment "C:\my slides\it's & more.tif" -o out --model nuclei@2 --axes YX"""
+        ' --spacing "0.5,0.25" --box "1,20;3,40"'
+    )
+    styled = style_as_command_line(picture(), "a.tif", ["D:\\my styles\\", '12" b'], StyleOptions())
+    assert r'--style "D:\my styles\\" --style "12\" b"' in styled
+    assert " a.tif " in styled
+
+
+@pytest.mark.usefixtures("on_windows")
+def test_on_windows_what_is_to_be_saved_first_is_a_comment() -> None:
+    first, line = as_command_line(picture(), "nuclei@1", {}, None).splitlines()
+    assert first == "rem save the picture as it's.tif first"
+    assert line.startswith('napari-unetstyle segment "it\'s.tif" -o')
+    first, second, line = style_as_command_line(picture(), None, [picture()], StyleOptions()).splitlines()
+    assert first == second == "rem save the picture as it's.tif first"
+    assert line.startswith("napari-unetstyle stylize")
 
 
 def test_millimeters_are_given_in_micrometers() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 _NEVER = ("memory", "tile", "backend")  # they never change a label
 _DEFAULTS = {"skip_glass": True, "statistics": "picture", "plane": "YX", "link": False, "flip": False, "device": "auto"}
 """Of the options that are neither None nor always said."""
+_PLAIN = re.compile(r"[\w.:/\\=@+-]+")  # what no shell of Windows takes for something else
 
 
 def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | None, level: int | None = None) -> str:
@@ -49,7 +53,7 @@ def as_python(image: Image, model: str, options: Mapping[str, Any], path: str | 
 def as_command_line(
     image: Image, model: str, options: Mapping[str, Any], path: str | None, level: int | None = None
 ) -> str:
-    """A shell line that makes the labels again; without a file it names one to be saved first.
+    """A shell line that makes the labels again; without a file the line before names one to be saved first.
 
     Parameters are those of :func:`as_python`.
     """
@@ -61,9 +65,9 @@ def as_command_line(
         words += ["--level", str(level)]
     for name, value in options.items():
         words += _flag(name, value)
-    line = shlex.join(words)
     what = "the picture" if level is None else f"level {level} of the picture"
-    return line if path is not None else f"# save {what} as {image.name}.tif first\n{line}"
+    first = [] if path is not None else [_comment(f"save {what} as {image.name}.tif first")]
+    return "\n".join([*first, _line(words)])
 
 
 def style_as_python(image: Image, path: str | None, styles: Sequence[str | Image], options: StyleOptions) -> str:
@@ -113,7 +117,8 @@ def style_as_command_line(image: Image, path: str | None, styles: Sequence[str |
     words += [] if options.align else ["--no-align"]
     words += [] if options.neural.weights is None else ["--vgg", str(options.neural.weights)]
     words += ["--axes", image.axes]
-    return "\n".join([*(f"# save the picture as {picture.name}.tif first" for picture in unsaved), shlex.join(words)])
+    first = [_comment(f"save the picture as {picture.name}.tif first") for picture in unsaved]
+    return "\n".join([*first, _line(words)])
 
 
 def spacing_um(image: Image) -> tuple[float, ...]:
@@ -132,6 +137,23 @@ def _pixels_of(name: str, image: Image, level: int | None = None) -> list[str]:
     what = f"{image.array.dtype} array of shape {tuple(image.array.shape)}, axes {image.axes}"
     data = f"viewer.layers[{image.name!r}].data" + ("" if level is None else f"[{level}]")
     return [f"# {name}: the pixels of {image.name!r}, {what}", f"# in napari: {data}"]
+
+
+def _line(words: Sequence[str]) -> str:
+    """What a shell of this system takes apart into `words` again; on Windows cmd.exe or PowerShell."""
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(word if _PLAIN.fullmatch(word) else f'"{_escaped(word)}"' for word in words)
+
+
+def _escaped(word: str) -> str:
+    """A word as programs of Windows read it between quotation marks."""
+    return subprocess.list2cmdline([f" {word}"])[2:-1]  # which puts marks around what has a space
+
+
+def _comment(text: str) -> str:
+    """A line of its own that the shell passes over."""
+    return f"rem {text}" if os.name == "nt" else f"# {text}"
 
 
 def _flag(name: str, value: Any) -> list[str]:
