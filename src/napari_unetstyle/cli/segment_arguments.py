@@ -114,7 +114,7 @@ MixedPrecision = Annotated[
     bool | None,
     typer.Option(
         "--amp/--no-amp",
-        help="Mixed precision. [default: where the model is known to keep its labels]",
+        help="Mixed precision (bfloat16). [default: where the model is known to keep its labels]",
         rich_help_panel=_HOW,
     ),
 ]

@@ -265,7 +265,7 @@ def engine_for(options: SegmentOptions, spec: ModelSpec, notes: list[str]) -> En
     harmless = spec.amp_changed_ppm is not None and spec.amp_changed_ppm <= AMP_PPM
     possible = devices.has_bfloat16(device)
     if options.amp and not possible:
-        notes.append(f"{device} has no instructions for mixed precision; full precision was used.")
+        notes.append(f"{device} is not known to have instructions for bfloat16; full precision was used.")
     amp = possible and (harmless if options.amp is None else options.amp)
     dtype = torch.bfloat16 if amp else torch.float32
     memory = Engine.memory if device.type != "cpu" else max(_LEAST_MEMORY, min(Engine.memory, free_memory() // 2))

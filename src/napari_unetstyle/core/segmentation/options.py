@@ -75,7 +75,8 @@ class SegmentOptions:
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
     amp
-        Mixed precision (bfloat16). None: where the device has it and the model was measured to keep its labels
+        Mixed precision: bfloat16 on processors and GPUs of CUDA with instructions for it, else full precision, which is
+        said; never float16. None: where the device has it and the model was measured to keep its labels
         (200 pixels in a million).
     backend
         What runs the network: ``"torch"``.
