@@ -14,12 +14,14 @@ from skimage.measure import label as connected
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from napari_unetstyle.core.progress import Progress, run
+from napari_unetstyle.core.progress import Progress, Steps, run
 from napari_unetstyle.core.segmentation import canvas
+from napari_unetstyle.core.segmentation import objects as objects_module
 from napari_unetstyle.core.segmentation import relief as relief_module
 from napari_unetstyle.core.segmentation.objects import iter_objects, objects
 from napari_unetstyle.core.segmentation.relief import DEEPEST, HOLE_SHARE, LEVELS, relief
 from napari_unetstyle.core.segmentation.runs import Runs
+from tests.core.turns_for_tests import number_pairs, right_turns
 
 HALF = 127  # the byte below probability 0.5
 RISE = 4  # levels; the default
@@ -208,6 +210,61 @@ def test_ids_follow_the_first_pixels_and_objects_are_connected(random: int, size
     np.testing.assert_array_equal(numbers, np.arange(1, labels.max() + 1))
     assert (np.diff(first) > 0).all()
     assert connected(labels, connectivity=1, background=0).max() == labels.max()
+
+
+# Mirrors and turns. Holes are not filled here: where several components that meet at corners enclose one, the size of
+# the first of them in raster order counts, which is another one in a mirror.
+
+
+@given(data=st.data(), dims=st.sampled_from((2, 3)), random=st.integers(0, 2**20), size=st.floats(0.5, 3))
+@settings(max_examples=60)
+def test_mirrored_and_turned_pictures_without_ties_have_the_same_objects(
+    data: st.DataObject, dims: int, random: int, size: float
+) -> None:
+    """The relief, which smoothing and rounding would give ties, is stated: each pixel is as deep as no other one."""
+    turn = data.draw(right_turns(dims))
+    shape = data.draw(hnp.array_shapes(min_dims=dims, max_dims=dims, max_side=15 if dims == 2 else 6))
+    rise = data.draw(st.integers(0, 12))
+    rng = np.random.default_rng(random)
+    field = ndimage.gaussian_filter(rng.normal(size=shape), size)
+    depth = field.ravel().argsort().argsort().reshape(shape).astype(np.uint8) + np.uint8(1)  # at most 225
+    values = rng.integers(0, 256, (4, *shape), np.uint8)
+    values[0], values[-1] = np.where(depth > data.draw(st.integers(0, 100)), 0, 255), depth
+
+    def stated(seed_map: NDArray[np.uint8], _: Runs, out: NDArray[np.uint8], *__: object) -> Steps[None]:
+        out[...] = seed_map
+        yield Progress(1, 1)
+
+    with mock.patch.object(objects_module, "iter_relief", stated):
+        labels, owners = objects(values, seed_rise=rise / LEVELS)
+        seen, classes = objects(turn(values), seed_rise=rise / LEVELS)
+    pairs = number_pairs(turn(labels), seen) | {(0, 0)}
+    assert len(pairs) == labels.max() + 1 == seen.max() + 1  # one to one
+    assert all(owners[one - 1] == classes[other - 1] for one, other in pairs if other)
+
+
+@given(data=st.data(), dims=st.sampled_from((2, 3)), random=st.integers(0, 2**20), size=st.floats(1, 6))
+def test_mirrored_and_turned_pictures_have_the_same_objects_up_to_ties(
+    data: st.DataObject, dims: int, random: int, size: float
+) -> None:
+    """Foreground and seeds are the same, and where objects are alone the whole of them.
+
+    Between the seeds that share a component pixels of equal depth are taken in the order in which they are reached,
+    so one in the middle may belong to another object in a mirror.
+    """
+    turn = data.draw(right_turns(dims))
+    values = blobs((60, 80) if dims == 2 else (10, 18, 22), random, size, classes=2)
+    labels, owners = objects(values)
+    seen, classes = objects(turn(values))
+    inside, lying = whole(values, fill_holes=False)
+    seeds, component = tops(lying, inside, RISE), connected(inside, connectivity=1)
+    here = np.unique(np.stack([component, seeds])[:, seeds > 0], axis=1)[0]
+    alone = (np.bincount(here, minlength=component.max() + 1) == 1)[component]
+    np.testing.assert_array_equal(seen > 0, turn(labels) > 0)
+    pairs = number_pairs(turn(labels)[turn((seeds > 0) | alone)], seen[turn((seeds > 0) | alone)])
+    assert len(pairs) == labels.max() == seen.max()  # one to one
+    classes_of = [np.append(0, kinds)[ids] for kinds, ids in ((owners, turn(labels)), (classes, seen))]
+    np.testing.assert_array_equal(*(of[turn(alone)] for of in classes_of))
 
 
 def test_a_component_across_everything_is_one_object_in_any_band() -> None:

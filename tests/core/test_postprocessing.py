@@ -10,6 +10,7 @@ from skimage.measure import label as connected
 
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation.postprocessing import areas, bands, iter_areas
+from tests.core.turns_for_tests import right_turns
 
 small = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=9)
 
@@ -118,3 +119,26 @@ def test_the_largest_area_of_each_class_stays(
     run(iter_areas(values, out, threshold=0.5, min_pixels=min_pixels, keep_largest=True, band=band))
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(areas(values, min_pixels=min_pixels, keep_largest=True), expected)
+
+
+@given(
+    data=st.data(),
+    dims=st.sampled_from((2, 3)),
+    random=st.integers(0, 2**20),
+    threshold=st.floats(0, 1),
+    min_pixels=st.integers(0, 8),
+)
+def test_mirrored_and_turned_pictures_have_the_same_areas(
+    data: st.DataObject, dims: int, random: int, threshold: float, min_pixels: int
+) -> None:
+    """Of any bytes, ties included; the largest only where no two are as large, as else the first in raster order is."""
+    turn = data.draw(right_turns(dims))
+    shape = data.draw(hnp.array_shapes(min_dims=dims, max_dims=dims, max_side=9))
+    values = np.random.default_rng(random).choice(np.array([0, 60, 100, 255], np.uint8), (4, *shape))
+    options = {"threshold": threshold, "min_pixels": min_pixels}
+    found = areas(values, **options)
+    np.testing.assert_array_equal(areas(turn(values), **options), turn(found))
+    sizes = [sorted(np.bincount(connected(found == value, connectivity=1).ravel())[1:]) for value in (1, 2, 3)]
+    if all(len(each) < 2 or each[-1] > each[-2] for each in sizes):
+        largest = areas(values, keep_largest=True, **options)
+        np.testing.assert_array_equal(areas(turn(values), keep_largest=True, **options), turn(largest))

@@ -165,10 +165,12 @@ def test_one_channel_is_taken_from_many(picture, model, whole):
     np.testing.assert_array_equal(segment(stack, model, axes="CYX", channel=1).labels, whole.labels)
 
 
-def test_flip_averaging_commutes_with_flips(model):
+def test_flip_averaging_commutes_with_flips_and_the_half_turn(model):
     square = blobs((96, 128), seed=3)  # whole pooling windows, so that mirrored windows are the same windows
-    one, other = (segment(p, model, flip=True).probability_bytes for p in (square, square[:, ::-1]))
-    assert np.abs(one[:, :, ::-1].astype(int) - other).max() <= 1
+    expected = segment(square, model, flip=True).probability_bytes.astype(int)
+    for axes in (0, 1, (0, 1)):  # upside down, mirrored, and turned by half
+        found = segment(np.flip(square, axes), model, flip=True).probability_bytes
+        assert np.abs(np.flip(expected, np.add(axes, 1)) - found).max() <= 1
 
 
 def test_scaling_to_the_models_object_size_keeps_the_pictures_grid(picture, model):
