@@ -1,4 +1,4 @@
-"""All the set-up there is: ``python dev.py run | test | bench | docs`` straight after cloning.
+"""All the set-up there is: ``python dev.py run [PICTURE ...] | test | bench | docs`` straight after cloning.
 
 The first call makes ``.venv``, installs what Qt needs of the system where it may, and the project; later calls
 go straight to work. Needs Python 3.11 or newer and nothing else. Arguments after the command are passed on.
@@ -49,14 +49,24 @@ def main() -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Open napari with the dock and a sample picture; without a display, segment the samples and say where."""
+    """Open napari with the dock and a sample picture; without a display, segment the samples and say where.
+
+    Given pictures take the place of the samples; they are looked for where the caller is, then in the project's folder.
+    """
     install("test")
+    here, given = Path.cwd(), [from_here(argument) for argument in arguments]
     if not has_display():
-        print("There is no display, so the sample pictures are segmented without napari.", flush=True)
-        return call(PYTHON, "docs/examples/segment_samples.py", *arguments)
-    if arguments:  # pictures of one's own
-        return call(BIN / "napari", *arguments, "-w", "napari-unetstyle")
+        print("There is no display, so pictures are segmented without napari.", flush=True)
+        return call(PYTHON, ROOT / "docs" / "examples" / "segment_samples.py", *given, folder=here)
+    if given:
+        return call(BIN / "napari", *given, "-w", "napari-unetstyle", folder=here)
     return call(PYTHON, "docs/examples/open_sample.py")
+
+
+def from_here(argument: str) -> str:
+    """An argument, with the project's folder before a picture that is there and not where the caller is."""
+    is_ours = not Path(argument).exists() and (ROOT / argument).is_file()
+    return str(ROOT / argument) if is_ours else argument
 
 
 def test(arguments: list[str]) -> int:
@@ -165,14 +175,14 @@ def virtual_screen() -> list[str]:
     return ["xvfb-run", "-a", "-s", "-screen 0 1280x1024x24"]
 
 
-def call(*command: str | Path) -> int:
-    """Run a command in the project's folder and return its exit code.
+def call(*command: str | Path, folder: Path = ROOT) -> int:
+    """Run a command in the project's folder, or in another one, and return its exit code.
 
     Whatever is imported is compiled once and kept, even where the machine is told not to: without, each process of the
     tests compiles thousands of files of PyTorch and napari.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run([str(part) for part in command], cwd=folder, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -108,14 +109,31 @@ def test_documentation_builds(tmp_path: Path) -> None:
 
 def test_samples_can_be_segmented_without_a_window(tmp_path: Path) -> None:
     """What `python dev.py run` does where there is no display."""
-    command = [sys.executable, ROOT / "docs" / "examples" / "segment_samples.py", tmp_path]
+    command = [sys.executable, ROOT / "docs" / "examples" / "segment_samples.py", "-o", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"nuclei-fluorescence\.tif: \d+ objects, model 'nuclei', [\d.]+ s", done.stdout)
     left_out = re.findall(r"(.+)\.tif: left out", done.stdout)
     for stem in {"nuclei-fluorescence", "nuclei-he", "axons-sem", "timelapse-two-channels"} - set(left_out):
-        assert (tmp_path / f"{stem}.tif").stat().st_size > 1000
+        assert (tmp_path / f"{stem}-labels.tif").stat().st_size > 1000
         assert (tmp_path / f"{stem}-outlines.png").stat().st_size > 1000
+
+
+def test_pictures_of_one_s_own_can_be_segmented_without_a_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "examples" / "segment_samples.py"))
+    shutil.copy(ROOT / "sample_data" / "nuclei-he.tif", tmp_path / "mine.tif")
+    (tmp_path / "bad.tif").write_bytes(b"no picture")
+    before = (tmp_path / "mine.tif").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert script["main"](["bad.tif", "none.tif", "mine.tif", "-o", "."]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^bad\.tif: .+\nnone\.tif: .+\nmine\.tif: \d+ objects, model 'nuclei'", said, re.MULTILINE)
+    assert (tmp_path / "mine.tif").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob("mine-*")) == ["mine-labels.tif", "mine-outlines.png"]
+    with pytest.raises(SystemExit):
+        script["main"](["mine.tif", "more/mine.tif"])
 
 
 def test_samples_are_what_their_script_makes(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
-"""Segment the sample pictures without a window: ``python docs/examples/segment_samples.py [FOLDER]``.
+"""Segment pictures without a window: ``python docs/examples/segment_samples.py [PICTURE ...] [-o FOLDER]``.
 
+Without pictures it takes the samples; pictures of one's own are segmented by the model *nuclei*.
 Writes the labels of each as TIFF and a picture with their outlines as PNG, and says where.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +18,15 @@ from skimage.exposure import rescale_intensity
 from skimage.io import imsave
 from skimage.segmentation import mark_boundaries
 
-from napari_unetstyle.core import Image, ModelStore, SegmentResult, read_image, segment, write_labels
+from napari_unetstyle.core import (
+    Image,
+    ModelStore,
+    SegmentResult,
+    UnetstyleError,
+    read_image,
+    segment,
+    write_labels,
+)
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = {
@@ -25,23 +37,43 @@ SAMPLES = {
 }
 
 
-def main(folder: Path) -> None:
-    """Segment every sample into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def main(arguments: Sequence[str]) -> int:
+    """Segment the pictures that are given, else every sample; returns 1 if one of them cannot be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE")
+    parser.add_argument("-o", dest="folder", type=Path, default=ROOT / "runs" / "samples", metavar="FOLDER")
+    given = parser.parse_args(arguments)
+    if len({path.stem for path in given.pictures}) < len(given.pictures):
+        parser.error("Two pictures have the same name. Segment them one at a time, each with another -o.")
+    given.folder.mkdir(parents=True, exist_ok=True)
     print("Research use only, not a medical device.\n")
     installed = {spec.name for spec in ModelStore().list()}
-    for name, (model, options) in SAMPLES.items():
+    samples = {ROOT / "sample_data" / name: how for name, how in SAMPLES.items()}
+    failed = 0
+    for path, (model, options) in (dict.fromkeys(given.pictures, ("nuclei", {})) or samples).items():
         if model not in installed:
-            print(f"{name}: left out, as the model {model!r} is not installed")
+            print(f"{path.name}: left out, as the model {model!r} is not installed")
             continue
-        image = read_image(ROOT / "sample_data" / name)
-        result = segment(image, model=model, **options)
-        labels, outlines = folder / name, folder / f"{Path(name).stem}-outlines.png"
-        write_labels(labels, result)
-        imsave(outlines, outlined(image, result, options.get("channel", 0)), check_contrast=False)
-        what = f"{result.count} objects" if result.output == "objects" else areas(result)
-        print(f"{name}: {what}, model {model!r}, {result.provenance['seconds']:.1f} s on {result.provenance['device']}")
-        print(f"    {labels}\n    {outlines}")
+        try:
+            segment_into(given.folder, path, model, options)
+        except UnetstyleError as error:
+            print(f"{path.name}: {error}")
+            failed = 1
+    return failed
+
+
+def segment_into(folder: Path, path: Path, model: str, options: dict[str, Any]) -> None:
+    """Segment one picture, write what was found into `folder` and say it."""
+    image = read_image(path)
+    result = segment(image, model=model, **options)
+    labels, outlines = folder / f"{path.stem}-labels.tif", folder / f"{path.stem}-outlines.png"
+    write_labels(labels, result)
+    imsave(outlines, outlined(image, result, options.get("channel", 0)), check_contrast=False)
+    what = f"{result.count} objects" if result.output == "objects" else areas(result)
+    print(
+        f"{path.name}: {what}, model {model!r}, {result.provenance['seconds']:.1f} s on {result.provenance['device']}"
+    )
+    print(f"    {labels}\n    {outlines}")
 
 
 def areas(result: SegmentResult) -> str:
@@ -61,4 +93,4 @@ def outlined(image: Image, result: SegmentResult, channel: int) -> NDArray[np.ui
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "runs" / "samples")
+    sys.exit(main(sys.argv[1:]))
