@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,13 @@ def test_pictures_of_one_s_own_can_be_segmented_without_a_window(
     assert sorted(path.name for path in tmp_path.glob("mine-*")) == ["mine-labels.tif", "mine-outlines.png"]
     with pytest.raises(SystemExit):
         script["main"](["mine.tif", "more/mine.tif"])
+
+
+def test_what_is_collected_for_offline_is_installed_and_has_what_reads_and_writes_files() -> None:
+    page = (ROOT / "docs" / "how-to" / "install-offline.md").read_text("utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    collected, installed = (set(named.split(",")) for named in re.findall(r'\[([a-z,]+)\]"', page))
+    assert collected == installed == extras.keys() - {"tensorboard"}  # a log of what is taught
 
 
 def test_samples_are_what_their_script_makes(tmp_path: Path) -> None:
