@@ -176,6 +176,27 @@ def test_a_bad_picture_does_not_stop_the_rest(slides: Path, tmp_path: Path, mode
     assert report.table is not None
 
 
+@pytest.mark.parametrize("files", [FolderFiles(), FolderFiles(table=True, zarr=True)], ids=["tiff", "zarr"])
+def test_where_every_picture_is_bad_no_folder_is_left_that_the_run_made(
+    files: FolderFiles, slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OutputError("No space left on device.")
+
+    monkeypatch.setattr(module, "write_table", full)  # after the labels were begun
+    (slides / "b.tif").write_text("no picture")
+    before = contents(tmp_path)
+    report = done([slides], tmp_path / "new" / "out", model, files=files)
+    assert set(states(report).values()) == {"failed"}
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    done([slides / "b.tif"], tmp_path / "mine", model)
+    assert (tmp_path / "mine" / "empty").is_dir()  # which was there before
+    done([slides / "b.tif"], tmp_path / "mine" / "out", model)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["empty"]
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), KeyError("x"), OSError(5, "Input/output error")])
 def test_an_unexpected_problem_does_not_stop_the_rest(
     error: Exception, slides: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -108,9 +109,13 @@ def iter_segment_folder(
     job.check(entries)
     if asks and (unanswered := (yield from _iter_unanswered(job, entries))):
         return FolderReport(pictures=tuple(unanswered))
-    _check_writable(target)
-    ended = yield from _iter_pictures(job, entries)
-    return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
+    missing = [folder for folder in (target, *target.parents) if not folder.exists()]
+    try:
+        _check_writable(target)
+        ended = yield from _iter_pictures(job, entries)
+        return FolderReport(pictures=tuple(ended), table=job.write_table(entries, ended) if files.table else None)
+    finally:
+        _remove_empty(missing)
 
 
 def _iter_unanswered(job: FolderJob, entries: Sequence[Entry]) -> Steps[list[PictureStatus]]:
@@ -204,6 +209,15 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(
             f"Could not write to {folder}: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
+
+
+def _remove_empty(made: Sequence[Path]) -> None:
+    """Remove the folders that a run made, the innermost first, if no file is in them."""
+    if not made or any(not path.is_dir() for path in made[0].rglob("*")):
+        return
+    for folder in (*sorted(made[0].rglob("*"), reverse=True), *made):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _size(path: Path) -> int:
