@@ -32,7 +32,14 @@ from napari_unetstyle.core import (
     write_labels,
     write_table,
 )
-from napari_unetstyle.core.errors import DeviceError, ImageError, ModelNotFoundError, OptionError, OutputError
+from napari_unetstyle.core.errors import (
+    DeviceError,
+    ImageError,
+    ModelFileError,
+    ModelNotFoundError,
+    OptionError,
+    OutputError,
+)
 from napari_unetstyle.core.imaging import ome_zarr_labels
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.segmentation import folder_job as module
@@ -751,6 +758,24 @@ def test_nothing_is_written_if_nothing_can_be_done(
     with pytest.raises(error, match=sentence):
         run(iter_segment_folder(**arguments, store=ModelStore(tmp_path / "none", bundled=tmp_path)))
     assert not (tmp_path / "out").exists()
+
+
+def test_an_edited_model_is_refused_before_the_first_picture(slides: Path, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "models")
+    with (model.folder / "weights.safetensors").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ModelFileError, match=r"weights\.safetensors is damaged or was edited"):
+        done([slides], tmp_path / "out", Model(model.spec, model.folder))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_in_use_or_in_no_folder_is_taken_as_it_is(slides: Path, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "models")
+    assert model.network
+    shutil.rmtree(model.folder)
+    for known in (model, Model.in_memory(model.spec, model.network)):
+        report = done([slides / "a.tif"], tmp_path / "out", known, force=True)
+        assert states(report) == {"a.tif": "done"}
 
 
 def test_objects_from_a_model_of_areas(slides: Path, tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ class Model:
         self.__dict__["sha256"] = sha256_of(self.folder / MANIFEST)  # the folder may be deleted while it is in use
         return network
 
+    def verify(self) -> None:
+        """Whether every file is as it was saved; of a loaded network that is known.
+
+        Raises
+        ------
+        ModelFileError
+            If one is missing or edited.
+        """
+        if "network" not in self.__dict__:
+            model_folder.verify(self.spec, self.folder, self.folder)
+
     @classmethod
     def in_memory(cls, spec: ModelSpec, network: UNet) -> Model:
         """A model that lies in no folder."""

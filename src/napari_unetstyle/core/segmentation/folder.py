@@ -95,7 +95,8 @@ def iter_segment_folder(
     Raises
     ------
     UnetstyleError
-        If nothing can be done at all: no picture, no such model, an option that cannot be. Nothing is written.
+        If nothing can be done at all: no picture, no such model or an edited one, an option that cannot be. Nothing is
+        written.
     """
     options, files, target = options or SegmentOptions(), files or FolderFiles(), Path(out)
     loaded = model if isinstance(model, Model) else (store or ModelStore()).load(model)
@@ -184,6 +185,7 @@ def _check(model: Model, options: SegmentOptions, files: FolderFiles) -> None:
         dicom_seg.check_highdicom()
     if options.device not in ("auto", "cpu"):
         devices.resolve(options.device)
+    model.verify()
 
 
 def _may_be_dicom(entry: Entry) -> bool:
