@@ -24,7 +24,10 @@ from skimage.io import imread
 from training import options, parsed, train
 
 from napari_unetstyle.core import segment
+from napari_unetstyle.core.files import atomic_write
+from napari_unetstyle.core.models.folder import LICENSE
 from napari_unetstyle.core.models.spec import Card, ClassSpec, InputSpec, Measurement, NetworkSpec, Postprocessing
+from napari_unetstyle.core.models.store import BUNDLED
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.training.augmentation import (
@@ -132,7 +135,8 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
 
 
 def export(data: Path, out: Path, target: Path, start: Path | None = None) -> None:
-    """Write the model folder `target` from the checkpoint in `out`."""
+    """Write the model folder `target` from the checkpoint in `out`, with the text of the license."""
+    atomic_write(target / LICENSE, (BUNDLED / "axon-myelin" / LICENSE).read_bytes())
     areas.export(
         name="axon-myelin",
         network=NETWORK,

@@ -105,6 +105,17 @@ def test_a_bundled_card_is_what_its_recipe_writes_and_says_what_is_done_unasked_
     assert spec.postprocessing.fill_small_holes == ("Holes of up to 1/8" in spec.card.limits)
 
 
+def test_the_text_of_the_license_is_there_when_the_model_is_sealed(tmp_path, monkeypatch):
+    sealed = []
+    for module, name in ((axon_myelin, "batches"), (axon_myelin, "memorable"), (axon_myelin.seen, "state")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(axon_myelin.memories, "memories", lambda _: ())
+    monkeypatch.setattr(axon_myelin.areas, "export", lambda *, target, **_: sealed.append(list(target.iterdir())))
+    axon_myelin.export(tmp_path, tmp_path, tmp_path / "model")
+    assert sealed == [[tmp_path / "model" / "LICENSE.txt"]]
+    assert "LICENSE.txt" in read_spec(BUNDLED / "axon-myelin").files
+
+
 def test_the_averaged_network_of_a_checkpoint(tmp_path):
     def draw(rng):
         return batches()(rng)
