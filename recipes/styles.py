@@ -44,7 +44,7 @@ KINDS = {
     "sem": Kind(
         "Scanning electron microscopy of nerve fibers",
         "axon_sem/images/*.png",
-        "MIT; from AxonDeepSeg (Zaimi et al., Scientific Reports 2018)",
+        "MIT (its text is beside the model axon-myelin); from AxonDeepSeg (Zaimi et al., Scientific Reports 2018)",
         "axons-sem.tif",
     ),
     "mr-t1": Kind("MR, T1-weighted, neck", "spinalcord/images/*[tT]1w.nii.gz", SCT, None),
