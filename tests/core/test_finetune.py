@@ -39,6 +39,11 @@ def picture(seed=0, shape=(128, 160), **said):
     return Correction(image=as_image(pixels, axes="YXC"), labels=example.labels[1], **(said or {"rest_is_right": True}))
 
 
+def small(seed=0):
+    """One that is just large enough to hold places out."""
+    return picture(seed, shape=(96, 112))
+
+
 def old(seed, role, *, inverted=False):
     example = discs((96, 96), count=8, seed=seed)
     pixels = (255 * example.image).astype(np.uint8)
@@ -55,10 +60,18 @@ def weights(network):
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
-def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_parent_is_as_it_was(store):
-    parent = store.load("tiny")
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """What two pictures make of the tiny model, with its network; its store; and what the parent's files were."""
+    root = tmp_path_factory.mktemp("taught")
+    parent, store = tiny_model(root), ModelStore(root)
     before = {path: sha256_of(path) for path in parent.folder.iterdir()}
-    candidate = fine_tune([picture(0), picture(1)], parent, store=store, **QUICK)
+    candidate = fine_tune([small(0), small(1)], parent, store=store, **QUICK)
+    return candidate, candidate.model.network, store, before
+
+
+def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_parent_is_as_it_was(taught):
+    candidate, _, store, before = taught
     comparison = candidate.comparison
     assert len(candidate.places) >= 3
     assert not any("in one picture" in note for note in candidate.notes)
@@ -68,7 +81,7 @@ def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_paren
     kept = candidate.keep(store)
     assert (kept.spec.name, kept.spec.version, kept.spec.parent) == ("tiny-mine", 1, "tiny@1")
     assert store.load("tiny-mine").spec == kept.spec
-    assert {path: sha256_of(path) for path in parent.folder.iterdir()} == before
+    assert {path: sha256_of(path) for path in store.folder("tiny").iterdir()} == before
     assert not list(store.root.glob(".partial-*"))
     assert kept.card.measured
     assert BOUNDS[0] <= comparison.child.temperature <= BOUNDS[1]  # how sure it may be
@@ -77,10 +90,10 @@ def test_a_taught_model_is_better_on_places_it_was_not_taught_with_and_the_paren
 
 
 def test_the_next_one_is_the_next_version_and_names_never_change_meaning(store):
-    alone = fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": 2})
+    alone = fine_tune([small(0)], "tiny", store=store, **QUICK | {"steps": 2})
     assert any("in one picture" in note for note in alone.notes) == bool(alone.places)
     first = alone.keep(store)
-    second = fine_tune([picture(1)], first, store=store, **QUICK | {"steps": 2}).keep(store)
+    second = fine_tune([small(1)], first, store=store, **QUICK | {"steps": 2}).keep(store)
     assert (second.spec.name, second.spec.version, second.spec.parent) == ("tiny-mine", 2, "tiny-mine@1")
     assert store.load("tiny-mine@1").spec == first.spec
     assert torch.equal(weights(store.load("tiny-mine@1").network), weights(first.network))
@@ -93,21 +106,21 @@ def test_a_taught_model_has_the_license_of_its_parent(store):
         tiny.network,
         license_text="Share alike.\n",
     )
-    kept = fine_tune([picture(0)], "shared-alike", store=store, **QUICK | {"steps": 1}).keep(store)
+    kept = fine_tune([small(0)], "shared-alike", store=store, **QUICK | {"steps": 1}).keep(store)
     assert kept.license_text == "Share alike.\n"
     assert kept.spec.temperature != 17  # nor is it as sure as its parent was
     assert store.load("tiny").license_text == ""
 
 
 def test_two_that_are_kept_at_the_same_time_are_both_kept(store):
-    one, two = (fine_tune([picture(0)], "tiny", store=store, **QUICK | {"steps": s}) for s in (1, 2))
+    one, two = (fine_tune([small(0)], "tiny", store=store, **QUICK | {"steps": s}) for s in (1, 2))
     assert {one.keep(store).spec.version, two.keep(ModelStore(store.root)).spec.version} == {1, 2}
 
 
 def test_same_seed_and_steps_give_the_same_bits(store):
     options = QUICK | {"steps": 2}
     one, two, other = (
-        fine_tune([picture(0)], "tiny", store=store, **options, seed=seed).model.network for seed in (3, 3, 4)
+        fine_tune([small(0)], "tiny", store=store, **options, seed=seed).model.network for seed in (3, 3, 4)
     )
     assert torch.equal(weights(one), weights(two))
     assert not torch.equal(weights(one), weights(other))
@@ -130,24 +143,23 @@ def test_what_is_held_out_is_not_learned_from(store):
     assert candidate.comparison.parent.on_places != other.comparison.parent.on_places
 
 
-def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(store):
-    parent = store.load("tiny")
-    taught = fine_tune([picture(0)], parent, store=store, **QUICK)
+def test_old_pictures_are_replayed_and_a_model_that_forgets_does_not_take_over(taught, store):
+    candidate, network, *_ = taught
     memory = [old(9, "learn"), old(10, "check"), old(11, "check")]
-    spec = taught.model.spec.model_copy(update={"name": "knows", "parent": None})
-    store.save(spec, taught.model.network, memory=memory)
+    spec = candidate.model.spec.model_copy(update={"name": "knows", "version": 1, "parent": None})
+    store.save(spec, network, memory=memory)
     knows = store.load("knows")
     assert [m.role for m in knows.memory] == ["check", "check", "learn"]
 
-    right = picture(2)
+    right = small(2)
     swapped = Correction(image=right.image, labels=(right.labels == 0).astype(np.int32), rest_is_right=True)
-    bad = fine_tune([swapped], knows, store=store, **QUICK | {"steps": 45, "learning_rate": 5e-2}, replay=0.0)
+    bad = fine_tune([swapped], knows, store=store, **QUICK | {"steps": 24, "learning_rate": 5e-2}, replay=0.0)
     assert bad.comparison.parent.on_old - bad.comparison.child.on_old > 0.01
     assert bad.comparison.verdict == "forgets"
     assert not bad.comparison.takes_over
     assert "would forget" in bad.comparison.sentence()
 
-    good = fine_tune([right], knows, store=store, **QUICK | {"steps": 15, "learning_rate": 5e-3})
+    good = fine_tune([right], knows, store=store, **QUICK | {"steps": 16, "learning_rate": 5e-3})
     assert good.comparison.child.on_old > good.comparison.parent.on_old - 0.01
     assert [m.role for m in good.keep(store).memory if not m.picture] == ["check", "check", "learn"]
 
@@ -229,7 +241,7 @@ def test_closing_leaves_nothing_behind(store):
 @pytest.mark.parametrize(("learn", "frozen"), [("decoder", "encoder"), ("encoder", "decoder")])
 def test_frozen_layers_stay_as_they_were(store, learn, frozen):
     parent = store.load("tiny")
-    child = fine_tune([picture(0)], parent, store=store, **QUICK | {"steps": 3}, learn=learn).model.network
+    child = fine_tune([small(0)], parent, store=store, **QUICK | {"steps": 3}, learn=learn).model.network
     same = weights(getattr(child, frozen)) - weights(getattr(parent.network, frozen))
     other = weights(getattr(child, learn)) - weights(getattr(parent.network, learn))
     assert same.abs().max() == 0
