@@ -86,9 +86,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what this machine cannot do.
 
     With several processes, what opens windows comes first and stays in one of them: two at a time would take the focus
-    from each other.
+    from each other. The code of the documentation follows, some pages of which would else be left to one process at the
+    end.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith(WINDOWS))
+    items.sort(key=lambda item: (not item.nodeid.startswith(WINDOWS), not item.nodeid.startswith("tests/test_docs.py")))
     for item in items:
         if item.nodeid.startswith(WINDOWS):
             item.add_marker(pytest.mark.xdist_group("windows"))
