@@ -36,17 +36,17 @@ def matrix(direction: Any) -> Any:
     return whole
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)])
 @pytest.mark.parametrize("orientation", AXIS_ORIENTATIONS, ids=range(48))
-def test_letters_are_those_of_another_library(orientation: Any, order: tuple[int, ...]) -> None:
+def test_letters_are_those_of_another_library(orientation: Any) -> None:
     viewer = ViewerModel()
     add(viewer, orientation)
-    viewer.dims.order = order
     lps_to_ras = np.diag([-1.0, -1.0, 1.0])
     known = nibabel.aff2axcodes(matrix(lps_to_ras @ np.array(orientation)[::-1, ::-1]))[::-1]  # of Z, Y, X
-    down, right = (known[axis] for axis in order[1:])
-    expected = {"left": OPPOSITE[right], "right": right, "top": OPPOSITE[down], "bottom": down}
-    assert edge_letters(viewer) == expected
+    for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)):
+        viewer.dims.order = order
+        down, right = (known[axis] for axis in order[1:])
+        expected = {"left": OPPOSITE[right], "right": right, "top": OPPOSITE[down], "bottom": down}
+        assert edge_letters(viewer) == expected, order
 
 
 def test_letters_follow_the_anatomy_however_the_picture_is_turned() -> None:
