@@ -62,9 +62,9 @@ def core() -> Iterator[FakeCore]:
 def make_dock(make_napari_viewer: Callable[..., Any], core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
     """Open the dock in a viewer."""
 
-    def make() -> MainDock:
+    def make(calls: CoreCalls | None = None) -> MainDock:
         viewer = make_napari_viewer()
-        dock = MainDock(viewer, core.calls)
+        dock = MainDock(viewer, calls or core.calls)
         viewer.window.add_dock_widget(dock, name="UNet", area="right")
         dock.viewer = viewer
         dock.models.refresh()
@@ -107,6 +107,19 @@ def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
         dock.models.refresh()
         return dock
 
+    return make
+
+
+@pytest.fixture
+def in_window() -> bool:
+    """Whether the test needs napari's own window; those that do say so as a parameter."""
+    return False
+
+
+@pytest.fixture
+def make_quick_dock(request: pytest.FixtureRequest, in_window: bool) -> Callable[..., MainDock]:
+    """Open the dock in a window of napari's only where the test needs one."""
+    make: Callable[..., MainDock] = request.getfixturevalue("make_dock" if in_window else "make_windowless_dock")
     return make
 
 

@@ -20,7 +20,6 @@ from napari_unetstyle.core.style.change import StyleOptions
 from napari_unetstyle.widgets import copy_as, scope
 from napari_unetstyle.widgets.copy_as import as_command_line, as_python, deciding, style_as_command_line
 from napari_unetstyle.widgets.core_calls import CoreCalls
-from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.readers import read_slides
 from napari_unetstyle.widgets.result_panel import vars_of
 from tests.core.networks_for_tests import tiny_model
@@ -116,14 +115,11 @@ def test_millimeters_are_given_in_micrometers() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("channel", [None, "hematoxylin"])
 def test_dock_python_and_command_line_make_the_same_labels(
-    make_napari_viewer: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any, channel: str | None
+    make_windowless_dock: Any, qtbot: Any, tmp_path: Path, click: Any, monkeypatch: Any, channel: str | None
 ) -> None:
     """With the model that comes with the package, on a part of the sample, refined."""
-
-    viewer = make_napari_viewer()
-    dock = MainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="UNet")
-    dock.models.refresh()
+    dock = make_windowless_dock(CoreCalls())
+    viewer = dock.viewer
     dock.segment.empty.add(SAMPLE)
     viewer.canvas.size, viewer.scene.camera.zoom, viewer.scene.camera.center = (300, 300), 2.5, (0, 90, 90)
     dock.segment.picture.channel.setCurrentIndex(dock.segment.picture.channel.findData(channel))

@@ -37,15 +37,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Any, tmp_path: Path) -> MainDock:
+def dock(make_quick_dock: Any, tmp_path: Path) -> MainDock:
     """On the real core with a tiny model."""
     tiny_model(tmp_path / "models")
     store = ModelStore(tmp_path / "models", bundled=tmp_path / "none")
-    viewer = make_napari_viewer()
-    dock = MainDock(viewer, CoreCalls(store=lambda _: store))
-    viewer.window.add_dock_widget(dock, name="UNet")
-    dock.viewer = viewer
-    dock.models.refresh()
+    dock: MainDock = make_quick_dock(CoreCalls(store=lambda _: store))
     return dock
 
 
@@ -171,6 +167,7 @@ def chooser_in(dock: Any, kind: type) -> Any:
     return found
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_several_series_are_asked_for_before_anything_is_computed(
     dock: Any, patients: Path, click: Any, qtbot: Any
 ) -> None:
@@ -207,6 +204,7 @@ def test_several_series_are_asked_for_before_anything_is_computed(
     assert image.data.shape == labels.data.shape == layer.data.shape
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_what_is_left_open_fails_and_the_rest_is_done(dock: Any, patients: Path, click: Any, qtbot: Any) -> None:
     panel = choose(dock, patients)
     segment_folder(dock, click, qtbot)
@@ -222,6 +220,7 @@ def test_what_is_left_open_fails_and_the_rest_is_done(dock: Any, patients: Path,
     assert "--" not in words_of(dock)
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_an_answer_counts_for_the_folder_that_asked(dock: Any, patients: Path, click: Any, qtbot: Any) -> None:
     panel = choose(dock, patients)
     with qtbot.waitSignal(panel._slot.done, timeout=MS):
@@ -240,6 +239,7 @@ def test_an_answer_counts_for_the_folder_that_asked(dock: Any, patients: Path, c
     assert panel.words.text().startswith("1 done.")
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_a_question_outlives_the_dock(dock: Any, patients: Path, click: Any, qtbot: Any) -> None:
     panel, viewer = choose(dock, patients), dock.viewer
     segment_folder(dock, click, qtbot)
@@ -251,6 +251,7 @@ def test_a_question_outlives_the_dock(dock: Any, patients: Path, click: Any, qtb
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=MS)
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_axes_are_stated_with_a_click(dock: Any, tmp_path: Path, click: Any, qtbot: Any) -> None:
     (tmp_path / "scans").mkdir()
     for name in "ab":

@@ -294,12 +294,12 @@ def test_a_layer_that_lost_its_level_is_changed() -> None:
 
 
 @pytest.fixture
-def dock(make_dock: Any, core: Any) -> Any:
+def dock(make_quick_dock: Any, core: Any) -> Any:
     """A picture of which every pixel is there four times; the model's pixels are twice as large."""
     one = spec()
     inputs = one.input.model_copy(update={"spacing": (1.0, 1.0), "unit": "um", "object_diameter": None})
     core.store = lambda _: FakeStore([one.model_copy(update={"input": inputs})])
-    dock = make_dock()
+    dock = make_quick_dock()
     fine = blobs().repeat(2, axis=0).repeat(2, axis=1)
     dock.viewer.add_image(
         [fine, mean_of(fine, 2).astype(np.uint8)],
@@ -333,6 +333,7 @@ def test_labels_lie_on_the_fitting_level_and_come_to_full_resolution(
         np.testing.assert_allclose(labels.data_to_world(half), picture.data_to_world(index))
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_a_row_of_the_table_shows_its_object_where_it_is(dock: Any, run: Any, click: Any, qtbot: Any) -> None:
     run(dock)
     _, labels = dock.viewer.layers
@@ -349,6 +350,7 @@ def test_a_row_of_the_table_shows_its_object_where_it_is(dock: Any, run: Any, cl
         np.testing.assert_allclose(got, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_the_preview_is_that_of_the_level(dock: Any, core: Any, qtbot: Any) -> None:
     dock.segment.preview.box.click()
     qtbot.waitUntil(lambda: dock.segment.preview.drawing.outlines is not None, timeout=WAIT * 1000)

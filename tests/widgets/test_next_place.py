@@ -10,9 +10,9 @@ from tests.widgets.fake_core import WAIT, blobs, half_sure
 
 
 @pytest.fixture
-def dock(make_dock, run, monkeypatch):
+def dock(make_windowless_dock, run, monkeypatch):
     monkeypatch.setattr(next_place, "SIDE", 16)
-    dock = make_dock()
+    dock = make_windowless_dock()
     picture = half_sure()
     picture[50:60, 10:20] = 110
     dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), translate=(3, 7))
@@ -58,9 +58,11 @@ def test_what_was_called_right_is_not_shown_again(dock, click, qtbot):
     assert np.abs(middle(dock) - (54.5, 14.5)).max() < 12
 
 
-def test_it_goes_to_other_slices_which_are_less_sure_and_each_is_shown_once(make_dock, run, monkeypatch, click, qtbot):
+def test_it_goes_to_other_slices_which_are_less_sure_and_each_is_shown_once(
+    make_windowless_dock, run, monkeypatch, click, qtbot
+):
     monkeypatch.setattr(next_place, "SIDE", 16)
-    dock = make_dock()
+    dock = make_windowless_dock()
     picture = np.stack([blobs((64, 96))] * 7)
     picture[5, 40:50, 70:80] = 128
     picture[1, 50:60, 10:20] = 110

@@ -42,8 +42,8 @@ def test_labels_table_and_copied_text_say_so(make_dock: Any, qtbot: Any, run: An
     assert QApplication.clipboard().text().startswith(f"# {NOTE}\n")
 
 
-def test_of_a_picture_as_it_was_taken_nothing_is_said(make_dock: Any, run: Any) -> None:
-    dock = make_dock()
+def test_of_a_picture_as_it_was_taken_nothing_is_said(make_windowless_dock: Any, run: Any) -> None:
+    dock = make_windowless_dock()
     dock.viewer.add_image(blobs(), name="slide7")
     run(dock)
     output = dock.segment.results.output

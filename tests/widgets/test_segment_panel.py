@@ -21,8 +21,8 @@ def labels_of(viewer: Any) -> list[Any]:
 
 
 @pytest.fixture
-def dock(make_dock: Any) -> Any:
-    dock = make_dock()
+def dock(make_quick_dock: Any) -> Any:
+    dock = make_quick_dock()
     dock.viewer.add_image(blobs(), name="slide7", scale=(0.5, 0.5), units=("um", "um"))
     return dock
 
@@ -43,6 +43,7 @@ def finish(dock: Any, core: Any, qtbot: Any) -> None:
         core.release()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_one_click_from_picture_to_labels(dock: Any, run: Any) -> None:
     run(dock)
     (layer,) = labels_of(dock.viewer)
@@ -52,8 +53,8 @@ def test_one_click_from_picture_to_labels(dock: Any, run: Any) -> None:
     assert dock.segment.results.box.summary.text() == "5 nuclei · median 16 µm² · 1.5 s, CPU"
 
 
-def test_one_click_from_sample_to_labels(make_dock: Any, click: Any, run: Any) -> None:
-    dock = make_dock()
+def test_one_click_from_sample_to_labels(make_windowless_dock: Any, click: Any, run: Any) -> None:
+    dock = make_windowless_dock()
     assert dock.segment.empty.isVisibleTo(dock)
     assert not dock.segment.form.isVisibleTo(dock)
     click(dock.segment.empty.sample)
@@ -254,6 +255,7 @@ def test_a_painted_output_of_the_same_run_is_left_alone(dock: Any, run: Any) -> 
     assert "was painted" in dock.segment.results.box.said.text()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_the_dock_closes_during_a_run(dock: Any, core: Any, click: Any, qtbot: Any) -> None:
     start_held(dock, core, click, qtbot)
     job = dock.segment._queue.slot._job

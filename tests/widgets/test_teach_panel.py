@@ -37,12 +37,19 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def dock(make_dock, file, run):
-    dock = make_dock()
+def in_window():
+    """The mouse is, but for a few tests that do without."""
+    return True
+
+
+@pytest.fixture
+def dock(make_quick_dock, file, run, in_window):
+    dock = make_quick_dock()
     add_picture(dock.viewer, file)
     run(dock)
     dock.tabs.setCurrentIndex(1)
-    dock.viewer.window._qt_window.show()
+    if in_window:
+        dock.viewer.window._qt_window.show()
     yield dock
     for corrected in dock.corrections.layers:
         corrected.close(WAIT)
@@ -408,6 +415,7 @@ def test_nothing_of_what_is_learned_from_is_cut(dock, fix, mouse, click, qtbot):
     qtbot.waitUntil(lambda: learns.boxes[0].height() > before and is_whole(), timeout=WAIT * 1000)
 
 
+@pytest.mark.parametrize("in_window", [False])
 def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click, file):
     other = file.with_name("slide9.tif")
     tifffile.imwrite(other, blobs(peak=150))
@@ -431,6 +439,7 @@ def test_fixes_of_other_days_are_listed_and_opened(dock, corrected, qtbot, click
     assert opened.close(WAIT)
 
 
+@pytest.mark.parametrize("in_window", [False])
 def test_pictures_with_masks_are_added_from_two_folders_and_listed(dock, file, click, qtbot, tmp_path):
     learns, folder = dock.teach.learns, tmp_path / "theirs"
     masks = folder / "drawn"
@@ -471,6 +480,7 @@ def test_whoever_takes_the_brush_puts_the_tool_down(corrected, fix, mouse, click
     assert not corrected.accepted.any()
 
 
+@pytest.mark.parametrize("in_window", [False])
 def test_another_layer_puts_the_tool_down(dock, corrected, fix, click):
     click(fix.buttons["delete"])
     dock.viewer.layers.selection.active = corrected.placement.layer

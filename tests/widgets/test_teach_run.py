@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
@@ -151,13 +150,7 @@ def teacher() -> Any:
 
 
 @pytest.fixture
-def in_window() -> bool:
-    """Whether the test needs napari's own window."""
-    return False
-
-
-@pytest.fixture
-def dock(request: Any, core: FakeCore, teacher: Teacher, run: Any, qtbot: Any, tmp_path: Any, in_window: bool) -> Any:
+def dock(make_quick_dock: Any, core: FakeCore, teacher: Teacher, run: Any, tmp_path: Any) -> Any:
     """A picture, segmented."""
     calls = core.calls
 
@@ -177,16 +170,9 @@ def dock(request: Any, core: FakeCore, teacher: Teacher, run: Any, qtbot: Any, t
     own = {"iter_teach": iter_teach, "iter_contradictions": teacher.iter_contradictions}
     own["iter_try_styles"] = iter_try_styles
     calls = CoreCalls(**replaced | own | {"store": lambda _: teacher.store})
-    viewer = request.getfixturevalue("make_napari_viewer")() if in_window else ViewerModel()
-    dock = MainDock(viewer, calls)
-    if in_window:
-        viewer.window.add_dock_widget(dock, name="UNet", area="right")
-    else:
-        qtbot.addWidget(dock)
-    dock.viewer = viewer
-    dock.models.refresh()
+    dock = make_quick_dock(calls)
     tifffile.imwrite(tmp_path / "slide7.tif", blobs())
-    add_picture(viewer, tmp_path / "slide7.tif")
+    add_picture(dock.viewer, tmp_path / "slide7.tif")
     run(dock)
     dock.tabs.setCurrentIndex(1)
     yield dock
@@ -675,8 +661,7 @@ def test_a_model_that_there_is_no_room_for_can_be_used_later(dock, teacher, clic
     assert run.message.isHidden()
 
 
-@pytest.mark.parametrize("end", ["stop", "close"])
-@pytest.mark.parametrize("in_window", [True])
+@pytest.mark.parametrize(("end", "in_window"), [("stop", False), ("close", True)])
 def test_what_the_disk_refuses_can_be_given_up(dock, teacher, click, qtbot, end):
     teacher.full = 10**6
     painted(dock, qtbot)
@@ -694,7 +679,6 @@ def test_what_the_disk_refuses_can_be_given_up(dock, teacher, click, qtbot, end)
         qtbot.waitUntil(lambda: not job.is_alive, timeout=WAIT * 1000)
 
 
-@pytest.mark.parametrize("in_window", [True])
 def test_giving_up_changes_nothing(dock, teacher, click, qtbot):
     labels = painted(dock, qtbot)
     before = np.asarray(labels.data).copy()
@@ -732,7 +716,6 @@ def test_closing_the_dock_while_it_teaches_leaves_nothing_running(dock, teacher,
     assert teacher.done <= at + 1
 
 
-@pytest.mark.parametrize("in_window", [True])
 def test_the_score_is_a_curve(dock, teacher, click, qtbot):
     painted(dock, qtbot)
     taught(dock, click, qtbot)

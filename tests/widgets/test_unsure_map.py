@@ -11,9 +11,9 @@ from tests.widgets.fake_core import WAIT, blobs, half_sure
 
 
 @pytest.fixture
-def dock(make_dock, core, run):
+def dock(make_quick_dock, core, run):
     core.temperature = 1.8
-    dock = make_dock()
+    dock = make_quick_dock()
     picture = half_sure()
     dock.viewer.add_image(picture, name="slide7", scale=(0.5, 0.5), translate=(3, 7))
     run(dock)
@@ -45,6 +45,7 @@ def expected(dock, temperature=1.8):
     return uncertainty(np.stack([255 - picture, picture]), temperature)
 
 
+@pytest.mark.parametrize("in_window", [True])
 @pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
 def test_it_lies_on_the_picture_and_goes_with_the_button(dock, button, click, shown, theme, qtbot):
     dock.viewer.theme = theme
@@ -97,6 +98,7 @@ def test_whoever_deletes_it_puts_the_button_down_and_it_goes_with_its_labels(doc
     assert button.isHidden()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_it_is_no_picture_to_segment_and_goes_with_the_dock(dock, shown):
     layer = shown()
     assert layer not in dock.segment.picture.pictures()
@@ -104,8 +106,8 @@ def test_it_is_no_picture_to_segment_and_goes_with_the_dock(dock, shown):
     assert layer not in dock.viewer.layers
 
 
-def test_a_model_that_nobody_measured_is_said_to_be_so(make_dock, core, run):
-    dock = make_dock()
+def test_a_model_that_nobody_measured_is_said_to_be_so(make_windowless_dock, core, run):
+    dock = make_windowless_dock()
     dock.viewer.add_image(blobs(), name="slide7")
     run(dock)
     assert "taken as they are" in dock.teach.fix.unsure.toolTip()

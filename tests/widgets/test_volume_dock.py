@@ -14,6 +14,7 @@ from napari_unetstyle.core import segment
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.widgets import scope
+from napari_unetstyle.widgets.core_calls import CoreCalls
 from napari_unetstyle.widgets.main_dock import MainDock
 from napari_unetstyle.widgets.opening import layer_data
 from napari_unetstyle.widgets.overlay import outline_mask
@@ -43,19 +44,15 @@ def scan() -> Image:
 
 
 @pytest.fixture
-def dock(make_napari_viewer: Any, qtbot: Any, models: Any, scan: Image, monkeypatch: pytest.MonkeyPatch) -> MainDock:
+def dock(make_quick_dock: Any, models: Any, scan: Image, monkeypatch: pytest.MonkeyPatch) -> MainDock:
     """The dock with a scan as the reader opens it."""
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(models.folder.parent))
-    viewer = make_napari_viewer()
+    dock = make_quick_dock(CoreCalls())
     data, arguments, _ = layer_data(scan)
-    viewer.add_image(data, **arguments)
-    dock = MainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="UNet", area="right")
-    dock.viewer = viewer
-    dock.models.refresh()
+    dock.viewer.add_image(data, **arguments)
     choice = dock.segment.model.models
     choice.setCurrentIndex(choice.findData("tiny3d@1"))
-    viewer.dims.set_current_step(0, 6)
+    dock.viewer.dims.set_current_step(0, 6)
     return dock
 
 
@@ -100,6 +97,7 @@ def test_this_slice_of_a_volume_is_seen_with_what_lies_around_it(
     assert not np.delete(labels, 6, axis=0).any()
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_preview_works_on_the_slice_in_sight(dock: MainDock, tick: Any, models: Any, scan: Any, qtbot: Any) -> None:
     preview = dock.segment.preview
     whole = segment(scan, models).labels
@@ -117,6 +115,7 @@ def test_preview_works_on_the_slice_in_sight(dock: MainDock, tick: Any, models: 
     assert len(dock.viewer.layers) == 1
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_volumes_and_surfaces_of_each_class(dock: MainDock, run: Any, click: Any, qtbot: Any) -> None:
     run(dock)
     box, layer = dock.segment.results.box, labels_layer(dock)
@@ -135,6 +134,7 @@ def test_volumes_and_surfaces_of_each_class(dock: MainDock, run: Any, click: Any
     assert float(first[head.index("volume ml")]) == pytest.approx(volumes[0])
 
 
+@pytest.mark.parametrize("in_window", [True])
 def test_a_row_leads_to_the_slice_with_most_of_the_class(dock: MainDock, run: Any, click: Any, qtbot: Any) -> None:
     run(dock)
     layer = labels_layer(dock)
@@ -147,6 +147,7 @@ def test_a_row_leads_to_the_slice_with_most_of_the_class(dock: MainDock, run: An
     assert current_frame(picture, dock.segment.results.output.image, dock.viewer) == (most,)
 
 
+@pytest.mark.parametrize("in_window", [True])
 @pytest.mark.parametrize("plane", ["ZX", "XZ", "ZY", "XY"])
 def test_a_row_is_outlined_in_the_slices_that_are_on_screen(
     dock: MainDock, run: Any, click: Any, qtbot: Any, plane: str
