@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -85,6 +87,7 @@ def styled(pixels, method, rng):
     return change_of(Reference.of_unit(pixels), wanted, StyleOptions(method=method))(pixels)
 
 
+@cache
 def scenes():
     return [scene(seed, 1 + 2 * (seed % 2)) for seed in range(COUNT)]
 
