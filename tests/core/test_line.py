@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.inference.line import in_order
@@ -16,7 +16,6 @@ from napari_unetstyle.core.inference.streaming import Stream
 from tests.core.networks_for_tests import random_unet
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 90), st.integers(1, 40)),
     height=st.integers(1, 30),

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetstyle.core.progress import run
@@ -30,7 +30,6 @@ def linked(values, **options):
     return out, owners
 
 
-@settings(max_examples=40)
 @given(plane=PLANES, order=st.permutations(range(3)), first_id=st.integers(1, 50))
 def test_apart_boxes_are_the_objects_of_the_volume_in_every_plane(plane, order, first_id):
     boxes = [np.s_[1:5, 2:6, 1:7], np.s_[0:3, 9:14, 3:8], np.s_[7:12, 1:12, 10:14]]

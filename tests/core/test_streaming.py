@@ -21,7 +21,6 @@ def streamed(network, x, heights, most=None):
     return torch.cat(rows, 2)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 70), st.integers(1, 50)),
     heights=st.lists(st.integers(1, 40), min_size=1, max_size=4),
@@ -41,7 +40,6 @@ AXES = st.sampled_from([(2, 2, 2), (1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 1, 1), (
 SIDES = st.tuples(*[st.sampled_from([1, 3])] * 3)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 24), st.integers(1, 14), st.integers(1, 14)),
     heights=st.lists(st.integers(1, 12), min_size=1, max_size=4),
