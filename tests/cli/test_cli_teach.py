@@ -14,7 +14,7 @@ import tifffile
 from napari_unetstyle.core import Geometry, ModelStore, read_image, segment, write_labels
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import OptionError
-from napari_unetstyle.core.training import contradictions
+from napari_unetstyle.core.training import contradictions, fresh
 from tests.cli.cli_for_tests import Shell
 from tests.core import dicom_for_tests as made
 from tests.core.disk_for_tests import LOG_MAY_END, Disk, needs_proc
@@ -29,7 +29,7 @@ def lessons(tmp_path: Path) -> list[object]:
     for part in ("pictures", "masks"):
         (tmp_path / part).mkdir()
     for seed in (0, 1):
-        example = discs((128, 144), count=12, seed=seed)
+        example = discs((96, 112), count=10, seed=seed)
         pixels = np.moveaxis((255 * example.image).astype(np.uint8), 0, -1)
         tifffile.imwrite(tmp_path / "pictures" / f"slide{seed}.tif", pixels, photometric="rgb")
         tifffile.imwrite(tmp_path / "masks" / f"slide{seed}_mask.tif", example.labels[1].astype(np.uint16))
@@ -45,7 +45,7 @@ def own(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelS
 
 
 def test_a_better_model_is_kept_as_the_next_version(shell: Shell, lessons: list[object], own: ModelStore) -> None:
-    done = shell("teach", *lessons, "-m", "tiny", "--steps", 15, "--rate", 0.02)
+    done = shell("teach", *lessons, "-m", "tiny", "--steps", 16, "--rate", 0.02)
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "tiny-mine, version 1" in done.out
     kept = own.load("tiny-mine")
@@ -85,7 +85,7 @@ def test_a_look_that_nobody_labeled_is_learned_too(
 ) -> None:
     dark = (255 * (1 - 0.6 * discs((128, 144), count=12, seed=7).image)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "dark.tif", np.moveaxis(dark, 0, -1), photometric="rgb")
-    words = ["teach", *lessons, "-m", "tiny", "--steps", 15, "--rate", 0.02, "--style", tmp_path / "dark.tif"]
+    words = ["teach", *lessons, "-m", "tiny", "--steps", 16, "--rate", 0.02, "--style", tmp_path / "dark.tif"]
     done = shell(*words)
     assert (done.code, done.out[:8]) == (0, "Better: ")
     assert "styles 1" in own.load("tiny-mine").spec.provenance["recipe"]
@@ -142,7 +142,10 @@ def test_styles_are_tried_and_what_helps_is_used(
     assert {path.name for path in own.root.iterdir() if not path.name.startswith("_")} == {"tiny@1", "tiny-mine@1"}
 
 
-def test_from_scratch(shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path) -> None:
+def test_from_scratch(
+    shell: Shell, lessons: list[object], own: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fresh, "WIDTHS", (8, 16, 32))  # a width that learns in seconds
     mask = tmp_path / "masks" / "slide1_mask.tif"
     tifffile.imwrite(mask, ((tifffile.imread(mask) > 0) * 255).astype(np.uint8))
     done = shell(

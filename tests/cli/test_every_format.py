@@ -23,9 +23,9 @@ from tests.core.training_for_tests import discs
 from tests.core.zarr_for_tests import described, write_picture
 
 PLACE = Geometry(spacing=(2.0, 0.5, 0.5), unit="mm", is_anatomical=True)
-EXAMPLE = discs((96, 96), count=8)
-FLAT = (255 * EXAMPLE.image[0]).astype(np.uint8)
-VOLUME, OBJECTS = np.stack([FLAT] * 4), np.stack([EXAMPLE.labels[1]] * 4).astype(np.uint16)
+EXAMPLE = discs((96, 96), count=8)  # just large enough to hold places out
+FLAT = (255 * EXAMPLE.image[:1]).astype(np.uint8)
+VOLUME, OBJECTS = (np.repeat(one, 4, axis=0)[:, :64, :64] for one in (FLAT, EXAMPLE.labels[1:].astype(np.uint16)))
 Write = Callable[[Path, NDArray[Any]], object]
 
 
@@ -84,8 +84,9 @@ def test_pictures(name: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "models"))
     (tmp_path / "in").mkdir()
     picture = tmp_path / "in" / name
-    PICTURES[name](picture, VOLUME)
-    is_volume = "Z" in read_image(picture).axes
+    is_volume = name not in ("x.tif", "x.ome.tif", "x.svs", "x.png", "x.jpg")
+    PICTURES[name](picture, VOLUME if is_volume else FLAT)
+    assert is_volume == ("Z" in read_image(picture).axes)
     model = tiny_volume_model(tmp_path / "models") if is_volume else tiny_model(tmp_path / "models")
     chosen = ("-m", model.spec.name)
 
@@ -104,7 +105,7 @@ def test_pictures(name: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.M
         assert done.code == 0, done.err
 
     (tmp_path / "truth").mkdir()
-    truth = halves(OBJECTS) if is_volume else OBJECTS[0]
+    truth = halves(OBJECTS) if is_volume else EXAMPLE.labels[1].astype(np.uint16)
     where = tmp_path / "truth" / f"x_mask{'.nii.gz' if is_volume else '.tif'}"
     write_labels(where, truth, axes="ZYX"[-truth.ndim :], geometry=read_image(picture).geometry)
     done = shell("teach", "--images", tmp_path / "in", "--labels", tmp_path / "truth", "--steps", 1, *chosen)
