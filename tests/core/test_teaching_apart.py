@@ -23,11 +23,11 @@ from napari_unetstyle.core.training.train_progress import TrainProgress
 from tests.core.networks_for_tests import tiny_model
 from tests.core.training_for_tests import discs
 
-QUICK = {"minutes": None, "steps": 6, "learning_rate": 2e-2}
+QUICK = {"minutes": None, "steps": 4, "learning_rate": 2e-2}
 
 
 def picture(**said):
-    example = discs((128, 144), count=12)
+    example = discs((96, 112), count=8)
     pixels = np.moveaxis((255 * example.image).astype(np.uint8), 0, -1)
     return Correction(image=as_image(pixels, axes="YXC"), labels=example.labels[1], **(said or {"rest_is_right": True}))
 
