@@ -217,24 +217,27 @@ def test_frozen_parameters_stay_and_the_checkpoint_is_complete(tmp_path):
     assert torch.equal(weights(again.network), weights(state.network))
 
 
-def test_the_log_holds_losses_rate_score_and_gradients(tmp_path):
+def test_the_log_holds_losses_rate_score_and_gradients(tmp_path, monkeypatch):
+    """As of a hundred steps, of which every tenth is noted."""
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     store, folder = fresh_store(tmp_path / "models"), tmp_path / "work"
-    taught = fine_tune([small_picture()], "tiny", store=store, folder=folder, **QUICK | {"steps": 100})
+    assert module._EVERY == (10, 100)
+    monkeypatch.setattr(module, "_EVERY", (2, 16))
+    taught = fine_tune([small_picture()], "tiny", store=store, folder=folder, **QUICK | {"steps": 16})
     log = EventAccumulator(str(folder / "log")).Reload()
     tags = log.Tags()
     assert {"loss", "loss/entropy", "loss/dice", "rate", "score"} <= set(tags["scalars"])
     read = {name: log.Scalars(name) for name in tags["scalars"]}
-    assert [event.step for event in read["loss"]] == list(range(10, 101, 10))
+    assert [event.step for event in read["loss"]] == list(range(2, 17, 2))
     assert all(np.isfinite(event.value) for events in read.values() for event in events)
     assert max(event.value for event in read["rate"]) <= QUICK["learning_rate"] * 1.001
-    assert read["score"][-1].step == 100
+    assert read["score"][-1].step == 16
     assert all(0 <= event.value <= 1 for event in read["score"])
     (head,) = log.Histograms("gradient/head.weight")
     weight = taught.model.network.head.weight
-    assert (head.step, head.histogram_value.num) == (100, weight.numel())
+    assert (head.step, head.histogram_value.num) == (16, weight.numel())
 
 
 def test_on_a_cpu_nothing_is_computed_in_half_the_precision():
