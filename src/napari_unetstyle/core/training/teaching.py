@@ -188,7 +188,7 @@ class Teaching:
         average = copy.deepcopy(self.state.average)
         assert isinstance(average, UNet)
         model, segment = Model.in_memory(self._spec, average), self._options.segment
-        steps = iter_scores(model, self._said, self._places, (), segment, self._looks)
+        steps = iter_scores(model, self._said, self._places, (), segment, self._looks, asks_how_sure=False)
         scores = yield from through(steps, lambda _: self._progress(done))
         self.score = scores.on_both
         self._guard.heed(scores)
