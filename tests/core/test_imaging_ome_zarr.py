@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -481,14 +480,12 @@ def test_labels_in_a_mirrored_picture_lie_as_it_does_and_nothing_is_said(
 )
 def test_damage_is_refused_in_words(tmp_path: Path, version: str, compressors: Any) -> None:
     """40 truncations and 40 changed bytes: an error in words or the picture, never one that is cut off."""
-    whole = tmp_path / "whole.zarr"
-    two_levels(whole, volume((6, 10, 12)), version, chunks=(3, 10, 12), compressors=compressors)
-    files = [file.relative_to(whole) for file in files_of(whole)]
+    path = tmp_path / "x.zarr"
+    two_levels(path, volume((6, 10, 12)), version, chunks=(3, 10, 12), compressors=compressors)
+    files = files_of(path)
     rng, refused = random.Random(0), 0
     for i in range(80):
-        is_cut, path = i % 2 == 0, tmp_path / f"{i}.zarr"
-        shutil.copytree(whole, path)
-        file = path / rng.choice(files)
+        is_cut, file = i % 2 == 0, rng.choice(files)
         data = file.read_bytes()
         place = rng.randrange(len(data))
         file.write_bytes(data[:place] + (b"" if is_cut else bytes([rng.randrange(256)]) + data[place + 1 :]))
@@ -496,8 +493,9 @@ def test_damage_is_refused_in_words(tmp_path: Path, version: str, compressors: A
         refused += bool(sentence)
         assert not sentence or str(path) in sentence
         assert sentence or not is_cut or not file.name[-1].isdigit(), f"{file} was read, cut at {place} of {len(data)}"
-        shutil.rmtree(path)
+        file.write_bytes(data)
     assert refused >= 30
+    assert not _sentence(path)
 
 
 BLOSC = zarr.codecs.BloscCodec(cname="zstd")
