@@ -357,7 +357,7 @@ def test_nothing_of_the_patient_is_in_a_taught_model_its_card_or_what_is_shared(
     assert told(ray)
     correction = Correction(image=read_image(ray), labels=example.labels[1], rest_is_right=True)
     with checkpoints_at_every_step():
-        candidate = fine_tune([correction], "tiny", store=store, folder=tmp_path / "run", **QUICK)
+        candidate = fine_tune([correction], "tiny", store=store, folder=tmp_path / "run", **QUICK | {"steps": 2})
     in_run = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert {path.name: told(path) for path in in_run if told(path)} == {}  # a checkpoint, and a log with tensorboard
     kept = candidate.keep(store)
