@@ -171,7 +171,7 @@ def lazy(*shape):
 
 @pytest.mark.parametrize(("threads", "taken"), [(1, 1.74), (2, 2.34), (16, 2.34)])
 def test_a_large_scan_is_foretold_as_it_was_measured(threads, taken, monkeypatch):
-    """``benchmarks/volumes_speed.py --only ct``, in GB of 2**30 bytes, float32; strips of volumes are two at once at most."""
+    """``benchmarks/volumes_speed.py --only ct``, in GB of 2**30 bytes and float32; at most two strips at once."""
     monkeypatch.setattr(side_by_side, "cores", lambda: threads)
     scan = as_image(np.broadcast_to(np.int16(0), (600, 512, 512)), axes="ZYX", spacing=(1, 1, 1), unit="mm")
     options = SegmentOptions(device="cpu", amp=False)
