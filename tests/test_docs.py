@@ -45,6 +45,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         image = read_image(path)
         part = tuple(slice(256 if axis in "YX" else None) for axis in image.axes)
         write_image(path, dataclasses.replace(image, array=np.asarray(image.array)[part]))
+    monkeypatch.setenv("NAPARI_UNETSTYLE_MODELS", str(tmp_path / "own"))  # other tests see nothing of what is kept
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
