@@ -169,7 +169,6 @@ def test_what_is_collected_for_offline_is_installed_and_has_what_reads_and_write
 
 
 def test_samples_are_what_their_script_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
     import tifffile
 
     monkeypatch.setattr(sys, "argv", ["make.py", str(tmp_path)])

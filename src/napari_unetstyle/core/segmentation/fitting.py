@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,8 +141,9 @@ def _iter_fit_group(
 
     dims = model.spec.network.spatial_dims
     pieces = yield from share(iter_pieces(image, model.spec, options, scale, group), 0.0, 0.9)
-    intensity = Intensity.of(np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1))
-    if not any(np.isfinite(piece).any() for piece in pieces):
+    pixels = np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1)
+    intensity, is_finite = Intensity.of(pixels), np.isfinite(pixels)
+    if not is_finite.any():
         raise ImageError("The picture has no finite pixel (all are NaN or Inf). Check how it was made or exported.")
     flips = flips_of(dims) if options.flip else [(0,) * dims]  # so that a mirrored picture has the same statistics
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
@@ -154,15 +154,13 @@ def _iter_fit_group(
         intensity=intensity,
         answers=logits[: _SIZE_REGIONS * len(flips)].clone(),
         look=look_of(pieces),
-        is_blank=is_blank(pieces),
+        is_blank=_has_one_value(pixels[:, is_finite.all(axis=0)]),
     )
 
 
-def is_blank(pieces: Sequence[NDArray[Any]]) -> bool:
-    """Whether every channel ``(C, *spatial)`` has one value in all pieces; what is not finite does not count."""
-    pixels = np.concatenate([piece.reshape(len(piece), -1) for piece in pieces], axis=1)
-    finite = pixels[:, np.isfinite(pixels).all(axis=0)]
-    return bool((finite == finite[:, :1]).all())
+def _has_one_value(pixels: NDArray[Any]) -> bool:
+    """Whether every channel of pixels ``(C, N)`` has one value."""
+    return bool((pixels == pixels[:, :1]).all())
 
 
 def iter_pieces(
