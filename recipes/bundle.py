@@ -71,15 +71,21 @@ def blend(network: nn.Module, other: nn.Module, share: float) -> None:
 def history(state: Fit, start: Path | None, amount: str) -> tuple[str, dict[str, str]]:
     """How long a training was, for a card and for the provenance, with that of the model `start` that it began with.
 
-    `amount` is what one step saw.
+    `amount` is what one step saw. Minutes are those of all of it, or are left out where a model does not state its own.
     """
     steps, minutes = state.step, state.seconds / 60
-    said = f"{steps} steps of {amount} in {minutes:.0f} minutes on one or two CPU cores"
-    if start is not None and (start / model_folder.MANIFEST).is_file():
-        before = model_folder.read_spec(start).provenance
-        steps, minutes = steps + int(before["steps"]), minutes + float(before["minutes"])
-        said = f"{steps} steps in {minutes:.0f} minutes, the last {said}"
-    return f"{said}.", {"steps": str(steps), "minutes": f"{minutes:.0f}"}
+    said = f"{steps} steps of {amount} in {minutes:.0f} minutes on one or two CPU cores."
+    if start is None or not (start / model_folder.MANIFEST).is_file():
+        return said, {"steps": str(steps), "minutes": f"{minutes:.0f}"}
+    before = model_folder.read_spec(start).provenance
+    steps += int(before["steps"])
+    if "minutes" not in before:
+        return f"{steps} steps, the last {said}", {"steps": str(steps)}
+    minutes += float(before["minutes"])
+    return f"{steps} steps in {minutes:.0f} minutes, the last {said}", {
+        "steps": str(steps),
+        "minutes": f"{minutes:.0f}",
+    }
 
 
 def write_model(spec: ModelSpec, network: nn.Module, folder: Path, memory: Sequence[Memory] = ()) -> ModelSpec:

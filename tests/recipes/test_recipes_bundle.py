@@ -16,7 +16,7 @@ from napari_unetstyle.core.models.spec import NetworkSpec
 from napari_unetstyle.core.models.store import BUNDLED, ModelStore
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
-from napari_unetstyle.core.training.fit import fit
+from napari_unetstyle.core.training.fit import Fit, fit
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
 from napari_unetstyle.core.training.options import FitOptions
 from napari_unetstyle.core.training.styling import iter_styled
@@ -168,3 +168,13 @@ def test_floors_are_in_force_while_a_model_is_taught_on():
     again, calm = both()
     assert again == pytest.approx(free, rel=1e-4)
     assert calm != pytest.approx(free, rel=1e-4)
+
+
+@pytest.mark.parametrize(("start", "sum_of_steps"), [(None, 30), ("nuclei", 20526), ("axon-myelin", 4030)])
+def test_a_card_says_how_long_a_training_was_with_that_of_the_model_it_began_with(start, sum_of_steps):
+    state = Fit.of(UNet(NetworkSpec(in_channels=1, widths=(4, 8)), 2), FitOptions(steps=1))
+    state.step, state.seconds = 30, 120.0
+    said, provenance = bundle.history(state, None if start is None else BUNDLED / start, "1 Mpx")
+    assert said.endswith("30 steps of 1 Mpx in 2 minutes on one or two CPU cores.")
+    assert provenance["steps"] == str(sum_of_steps)
+    assert ("minutes" in provenance) == (start != "axon-myelin")  # whose minutes are in its card only
