@@ -14,6 +14,7 @@ from skimage.measure import label as connected
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from napari_unetstyle.core.imaging.resample import Resampler
 from napari_unetstyle.core.progress import Progress, Steps, run
 from napari_unetstyle.core.segmentation import canvas
 from napari_unetstyle.core.segmentation import objects as objects_module
@@ -137,6 +138,20 @@ def test_a_window_looks_as_far_as_it_must() -> None:
     labels = banded(values, 8)
     np.testing.assert_array_equal(labels, flood_everything(values))
     assert labels.max() == 2
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_picture_that_the_network_saw_smaller_falls_into_no_more_objects(times):
+    counts = []
+    for random in range(6):
+        values = blobs((96, 120), random, 5)
+        large = (96 * times, 120 * times)
+        brought_back = Resampler((96, 120), large).apply(values, tuple(slice(0, n) for n in large))
+        small = objects(values, foreground_threshold=0.5)[0]
+        found = objects(np.rint(brought_back).astype(np.uint8), foreground_threshold=0.5, zoom=1 / times)[0]
+        counts.append((small.max(), found.max()))
+    seen, found = np.sum(counts, axis=0)
+    assert abs(found - seen) < 0.05 * seen
 
 
 @settings(max_examples=15)

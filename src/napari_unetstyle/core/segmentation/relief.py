@@ -24,7 +24,7 @@ LEVELS = 6
 """Levels of the relief to one pixel of depth."""
 HOLE_SHARE = 1 / 8
 """Holes of at most this part of the area around them are filled: a pale middle is no hole in a nucleus."""
-_SIGMA, _REACH = 1.5, 5  # of the smoothing, in pixels
+_SIGMA, _REACH = 1.5, 5  # of the smoothing, in pixels of the network
 _TALL = 512  # rows of a band of a wide picture
 _WIDE = BAND_PIXELS // _TALL  # columns
 
@@ -48,7 +48,8 @@ def relief(inside: NDArray[np.bool_], seed_map: NDArray[np.uint8], zoom: float =
     else:
         measured = np.minimum(zoom * ndimage.distance_transform_edt(inside), DEEPEST)
     told = DEEPEST * np.square(seed_map.astype(np.float64) / 255)
-    depth = ndimage.gaussian_filter((measured + told) / 2, _SIGMA, mode="nearest", radius=_REACH)
+    radius = math.ceil(_REACH / zoom)
+    depth = ndimage.gaussian_filter((measured + told) / 2, _SIGMA / zoom, mode="nearest", radius=radius)
     levels: NDArray[np.uint8] = np.rint(LEVELS * depth).astype(np.uint8)
     return levels
 
@@ -93,7 +94,7 @@ def _around(part: slice, size: int, zoom: float) -> tuple[slice, slice]:
 
 def reach(zoom: float) -> int:
     """How many rows around a band have a say in it."""
-    return math.ceil(DEEPEST / zoom) + _REACH
+    return math.ceil(DEEPEST / zoom) + math.ceil(_REACH / zoom)
 
 
 def filled(inside: Runs, outside: Runs, shape: tuple[int, ...]) -> Runs:
