@@ -512,7 +512,7 @@ def test_a_size_the_model_does_not_know_is_found_out_and_said(picture, model):
     result = segment(picture, changed)
     diameter = result.options.object_diameter
     assert diameter is not None
-    assert result.provenance["scale"] == pytest.approx(8 / diameter)
+    assert result.provenance["scale"] == pytest.approx(7 / diameter)
     assert any(f"{diameter:g} pixels wide" in note for note in result.notes)
     assert result.labels.shape == picture.shape
     again = segment(picture, changed, **result.options.stated())
@@ -524,11 +524,18 @@ def test_an_empty_picture_has_no_typical_size(model):
     assert result.provenance["scale"] == 1
 
 
-def test_specks_are_dropped_by_the_size_of_the_objects_unless_said_otherwise(picture, model, whole):
-    typical = np.pi / 4 * whole.options.object_diameter**2
-    assert whole.options.min_pixels == round(typical / 32)
-    assert segment(picture, model, min_pixels=0).count >= whole.count
+def test_nothing_is_left_out_for_its_size_unless_a_size_is_given(picture, model, whole):
+    assert whole.options.min_pixels == 0
+    assert segment(picture, model, min_pixels=30).count < whole.count
     assert segment(picture, model, output="areas").options.min_pixels == 0
+
+
+def test_a_picture_is_scaled_no_further_than_to_the_nearest_size_that_the_model_knows(picture, model):
+    sizes = {8: 1.25, 10: 1.0, 33: 1.0, 50: 1.0, 100: 0.5}
+    spec = model.spec.input.model_copy(update={"object_diameter": 20.0, "object_diameters": (10.0, 50.0)})
+    changed = dataclasses.replace(model, spec=model.spec.model_copy(update={"input": spec}))
+    for diameter, scale in sizes.items():
+        assert segment(picture, changed, object_diameter=diameter).provenance["scale"] == pytest.approx(scale)
 
 
 def test_a_stack_counts_its_slices(picture, model):
@@ -575,7 +582,7 @@ def test_a_part_looks_as_far_around_as_its_objects_reach(picture, model):
     near = run(iter_fit(as_image(picture), model, SegmentOptions(object_diameter=20)))
     far = run(iter_fit(as_image(picture), model, SegmentOptions(object_diameter=200)))
     assert _margin(near) == 40 + 5 + 20
-    assert _margin(far) == 10 * (40 + 20) + 5
+    assert _margin(far) == 4 * (40 + 5) + 200  # scaled to the largest that the model knows
 
 
 def test_holes_are_not_told_from_a_part(picture, model):

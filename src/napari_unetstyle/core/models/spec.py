@@ -57,7 +57,7 @@ class InputSpec(_Part):
     object_diameter
         Diameter in pixels of a typical object in the training pictures, or None.
     object_diameters
-        Smallest and largest typical diameter in pixels that the model was trained to handle as they are.
+        Smallest and largest typical diameter in pixels that the model was trained to handle; others are scaled to them.
     region
         Side in pixels of the regions that statistics are taken from; about the patch size of the training.
     orientation

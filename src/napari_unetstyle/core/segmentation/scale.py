@@ -24,7 +24,6 @@ _SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
 _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
-_SIZE_MARGIN = 1.4  # clumps look like large objects, fragments like small ones
 
 
 def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
@@ -34,11 +33,9 @@ def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     spacing = image.geometry.spacing[-dims:]
     even = image.geometry.is_physical and options.plane != "YX"  # slices across thick ones are stretched
     scale = tuple(side / min(spacing) if even else 1.0 for side in spacing)
-    diameter, known = options.object_diameter, spec.input.object_diameter
-    if diameter is not None and known is not None:
-        low, high = spec.input.object_diameters or (known, known)
-        factor = 1.0 if low <= diameter <= high else known / diameter
-        scale = tuple(side * factor for side in scale)
+    diameter = options.object_diameter
+    if diameter is not None and spec.input.object_diameter is not None:
+        scale = tuple(side * size_factor(diameter, spec) for side in scale)
     elif spec.input.spacing is not None and image.geometry.is_physical:
         wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
         ratios = zip(spacing, wanted.spacing, strict=True)
@@ -50,6 +47,13 @@ def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
             f"({image.geometry.spacing} {UNITS[image.geometry.unit]}) or the object diameter."
         )
     return scale
+
+
+def size_factor(diameter: float, spec: ModelSpec) -> float:
+    """Factor that brings objects of a diameter in pixels to the nearest size that the model handles."""
+    known = spec.input.object_diameter or diameter
+    low, high = spec.input.object_diameters or (known, known)
+    return float(np.clip(diameter, low, high)) / diameter
 
 
 def _factor(scale: Scale) -> str:
@@ -102,11 +106,8 @@ def _ball(dims: int) -> float:
 
 
 def _believed(diameter: float, spec: ModelSpec) -> float:
-    """The diameter to go by: a little beyond what the model handles counts as its limit, far beyond is limited."""
+    """The diameter to go by: nobody has stated it, so it is not taken to be far from what the model knows."""
     known = spec.input.object_diameter or diameter
-    low, high = spec.input.object_diameters or (known, known)
-    if low / _SIZE_MARGIN <= diameter <= high * _SIZE_MARGIN:
-        return float(round(np.clip(diameter, low, high), 1))
     return float(round(np.clip(diameter, known / _SIZE_SCALES[1], known / _SIZE_SCALES[0]), 1))
 
 

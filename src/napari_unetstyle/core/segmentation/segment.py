@@ -296,7 +296,8 @@ def _margin(fitted: Fitted) -> int:
     if fitted.dims == 3:
         return 8
     zoom = _zoom(fitted)
-    return max(64, reach(zoom) + math.ceil((fitted.model.spec.input.object_diameter or 0) / zoom))
+    diameter = fitted.options.object_diameter or (fitted.model.spec.input.object_diameter or 0) / zoom
+    return max(64, reach(zoom) + math.ceil(diameter))
 
 
 def _zoom(fitted: Fitted) -> float:
