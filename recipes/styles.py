@@ -22,7 +22,8 @@ from napari_unetstyle.core.style.kept_style import SUFFIX, KeptStyle
 
 MOST = 8
 CC0 = "CC0; from BBBC038v1 (Caicedo et al., Nature Methods 2019)"
-SCT = "MIT; from sct_testing_data of the Spinal Cord Toolbox (De Leener et al., NeuroImage 2017)"
+MIT, APACHE = (f"{name} (its text comes with napari-unetstyle)" for name in ("MIT", "Apache-2.0"))
+SCT = f"{MIT}; from sct_testing_data of the Spinal Cord Toolbox (De Leener et al., NeuroImage 2017)"
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,7 +45,7 @@ KINDS = {
     "sem": Kind(
         "Scanning electron microscopy of nerve fibers",
         "axon_sem/images/*.png",
-        "MIT (its text is beside the model axon-myelin); from AxonDeepSeg (Zaimi et al., Scientific Reports 2018)",
+        f"{MIT}; from AxonDeepSeg (Zaimi et al., Scientific Reports 2018)",
         "axons-sem.tif",
     ),
     "mr-t1": Kind("MR, T1-weighted, neck", "spinalcord/images/*[tT]1w.nii.gz", SCT, None),
@@ -52,7 +53,7 @@ KINDS = {
     "ct": Kind(
         "CT of the trunk",
         "totalseg_examples/images/ct_*.nii.gz",
-        "Apache-2.0; from the example data of TotalSegmentator (Wasserthal et al., Radiology: AI 2023)",
+        f"{APACHE}; from the example data of TotalSegmentator (Wasserthal et al., Radiology: AI 2023)",
         None,
     ),
 }

@@ -4,7 +4,7 @@ import pytest
 import styles
 
 from napari_unetstyle.core import StyleBank
-from napari_unetstyle.core.models.store import BUNDLED
+from napari_unetstyle.core.style.bank import BUNDLED
 
 
 @pytest.mark.parametrize("name", styles.KINDS)
@@ -13,6 +13,11 @@ def test_a_bundled_style_says_what_its_recipe_writes(name, tmp_path):
     assert (style.about, style.license) == (kind.about, kind.license)
 
 
-def test_the_license_of_the_microscopy_is_where_its_style_says(tmp_path):
-    assert "beside the model axon-myelin" in StyleBank(tmp_path).load("sem").license
-    assert 'the style "sem"' in (BUNDLED / "axon-myelin" / "LICENSE.txt").read_text("utf-8")
+@pytest.mark.parametrize("name", [*styles.KINDS, "any-style"])
+def test_the_text_of_the_license_of_a_style_comes_along(name, tmp_path):
+    text = (BUNDLED / "LICENSE.txt").read_text("utf-8")
+    assert name in text
+    note = "" if name == "any-style" else StyleBank(tmp_path).load(name).license
+    assert ("its text comes with" in note) == note.startswith(("MIT", "Apache"))
+    assert "Permission is hereby granted" in text
+    assert "TERMS AND CONDITIONS FOR USE" in text
