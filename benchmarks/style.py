@@ -266,7 +266,7 @@ def trained(method: str, source: str, target: str, seed: int, given: argparse.Na
     if path.exists():
         network.load_state_dict(load_file(path))
         return network.eval()
-    sources = [nuclei.source(example) for example in nuclei.examples(given.data, source, "train").values()]
+    sources = [nuclei.own(example) for example in nuclei.examples(given.data, source, "train").values()]
     if method in ("five", "texture"):
         known = looks(given.data, target)
         if method == "texture":

@@ -152,7 +152,7 @@ def parent_of(domains: Sequence[str], data: Path, work: Path, minutes: float) ->
     name = "-".join(domains).replace("_", "-")
     if name in [spec.name for spec in store.list()]:
         return store.load(name)
-    sources = [[nuclei.source(e) for e in nuclei.examples(data, d, "train").values()] for d in domains]
+    sources = [[nuclei.sources(e) for e in nuclei.examples(data, d, "train").values()] for d in domains]
     batches = nuclei.Batches(sources, [1 / len(domains)] * len(domains))
     options = FitOptions(minutes=minutes, averaging=0.998, folder=work / name)
     torch.manual_seed(0)

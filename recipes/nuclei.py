@@ -10,13 +10,16 @@ stain, for immunohistochemistry and fluorescence of several channels, and ``--st
 or another training, of which ``--blend`` exports what lies between them and what was trained. ``--style`` shows the
 pictures in the look of another, too; the bundled weights have seen no such look (`docs/explanation/measured.md`).
 
-The bundled weights are those of two trainings. ``--steps 7600``, except that the first 2200 steps followed the learning
-rate of a training of 9000 (then 7800) steps; and, from there, the 12896 steps of
+The bundled weights are those of three trainings, one after the other. ``--steps 7600``, except that the first 2200
+steps followed the learning rate of a training of 9000 (then 7800) steps; then 12896 and 19783 steps of
 
     python recipes/nuclei.py --data FOLDER --out FOLDER --start MODEL --minutes 56 --threads 2 --amp --compile
         --strong 0.5 --counterstained 0.1
 
-As its learning rate followed the clock, and bfloat16 needs a processor that has it, nobody gets the same bits again.
+with 56 and 78 minutes. Only in the third were pictures drawn at the size that a run scales them to, all but
+``--own-size 0.3``; before, all were of their own size.
+
+As the learning rate followed the clock, and bfloat16 needs a processor that has it, nobody gets the same bits again.
 
 The network is taught three seed maps at once, because what tells touching nuclei apart in one tells them apart in
 the others; the model keeps the first (``"depth"``), which together with the distance to the foreground's edge is
@@ -32,7 +35,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import bundle
 import memories
@@ -41,12 +44,15 @@ import seen
 import splits
 import torch
 from measure import Score, interval, score
+from numpy.typing import NDArray
 from skimage.io import imread
 from stains import counterstained
 from torch import Tensor, nn
 from training import logits, options, parsed, say, train
 
-from napari_unetstyle.core import Reference, reference_of, run, segment
+from napari_unetstyle.core import Reference, SegmentResult, reference_of, run, segment
+from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import (
     Card,
     ClassSpec,
@@ -59,6 +65,7 @@ from napari_unetstyle.core.models.spec import (
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.segmentation.objects import objects
 from napari_unetstyle.core.segmentation.preprocessing import Intensity, select_channels
+from napari_unetstyle.core.segmentation.scale import typical_diameter
 from napari_unetstyle.core.training.augmentation import LIGHT, STRONG, appear
 from napari_unetstyle.core.training.blanks import background, blank, sparse
 from napari_unetstyle.core.training.floors import norms, set_variance_floors
@@ -72,9 +79,15 @@ INPUT = InputSpec(channels="rgb")
 NETWORK = NetworkSpec(in_channels=3, widths=(16, 32, 64, 128, 256))
 FOREGROUND, RISE = (0.4, 0.5, 0.6), (0.5, 0.75, 1.0, 1.25, 1.5)  # to choose from
 BATCHES = ((5, 160), (4, 192), (2, 256))
-DIAMETERS = (8.0, 75.0)
+TYPICAL = 20.0
+DIAMETERS = (
+    13.0,
+    24.0,
+)  # typical ones, to which others are scaled; of 20, 23, 26, 32 and 75 at most validation took it
+TAUGHT_DIAMETERS = (13.0, 32.0)  # what is taught reaches further, as sizes are estimated
+OWN_DIAMETERS = (8.0, 75.0)  # median ones of pictures that nobody has scaled: their size has to be seen first
 SHARES = (0.2, 0.15, 0.25, 0.25, 0.15)  # of the domains: nuclei that touch in many ways need more
-FILLED = Postprocessing(fill_small_holes=True)  # AP@0.5 of validation -0.007, 0, +0.026, -0.003 and 0 by domain
+FILLED = Postprocessing(fill_small_holes=True)  # AP@0.5 of validation -0.005, 0, +0.008, -0.003 and 0 by domain
 TIE = 0.005  # of merit, far below what another choice of pictures would change
 BLANK, EMPTY_PIECE, SPARSE = 0.12, 0.04, 0.10
 
@@ -85,6 +98,14 @@ class Source:
 
     example: Example
     warp: Warp
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A training picture at the size that a run brings it to, and at its own, by which a run sees its size."""
+
+    scaled: Source
+    own: Source
 
 
 @dataclass(frozen=True)
@@ -110,25 +131,60 @@ def read_example(folder: Path, stem: str) -> Example:
     return Example.of(image, imread(folder / "instances" / f"{stem}.png"))
 
 
-def source(example: Example) -> Source:
-    """Scale factors 0.5 to 2, as far as the picture's nuclei stay between 8 and 75 pixels."""
+def sources(example: Example) -> Sources:
+    """What is drawn from a picture."""
+    return Sources(scaled(example), own(example))
+
+
+def scaled(example: Example) -> Source:
+    """A picture at the size that a run brings it to, by the size of its typical object."""
+    areas = _areas(example)
+    diameter = typical_diameter(areas, 2) if areas.size else TYPICAL
+    brought = float(np.clip(diameter, *TAUGHT_DIAMETERS))
+    return _source(resized(example, brought / diameter), brought, TAUGHT_DIAMETERS)
+
+
+def own(example: Example) -> Source:
+    """A picture as it is."""
+    areas = _areas(example)
+    diameter = float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else TYPICAL
+    return _source(example, diameter, OWN_DIAMETERS)
+
+
+def _areas(example: Example) -> NDArray[np.int64]:
     areas = np.bincount(example.labels[1].ravel())[1:]
-    diameter = float(np.median(2 * np.sqrt(areas[areas > 0] / np.pi))) if areas.any() else 20.0
-    low, high = np.clip(np.array(DIAMETERS) / diameter, 0.5, 2.0)
+    return areas[areas > 0]
+
+
+def _source(example: Example, diameter: float, bounds: tuple[float, float]) -> Source:
+    """Scale factors 0.5 to 2, as far as the picture's nuclei stay within the bounds."""
+    low, high = np.clip(np.array(bounds) / diameter, 0.5, 2.0)
     crowded = (example.labels[0] > 0).mean() > 0.05
     return Source(example, Warp(zoom=(float(min(low, 1)), float(max(high, 1))), focus=0.25 if crowded else 0.7))
+
+
+def resized(example: Example, factor: float) -> Example:
+    """A picture as a run resamples it, with its labels."""
+    shape = example.image.shape[1:]
+    wanted = scaled_shape(shape, factor)
+    if wanted == shape:
+        return example
+    pixels = Resampler(shape, wanted).apply(example.image, tuple(slice(0, n) for n in wanted))
+    places = [np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1) for n, m in zip(wanted, shape, strict=True)]
+    return replace(example, image=pixels, labels=example.labels[:, places[0][:, np.newaxis], places[1]])
 
 
 @dataclass(frozen=True)
 class Batches:
     """Draws batches: domains evenly, patch sizes in turn at random, some blank, some sparse, some counterstained."""
 
-    domains: Sequence[Sequence[Source]]
+    domains: Sequence[Sequence[Sources]]
     shares: Sequence[float] = SHARES
     counterstained: float = 0.0
     strong: float = 0.7
     clouds: float = 0.0
     as_is: float = 0.35
+    own_size: float = 0.3
 
     def __call__(self, rng: np.random.Generator) -> Batch:
         """One batch from a generator."""
@@ -146,7 +202,8 @@ class Batches:
         if kind < BLANK:
             return blank(3, shape, rng, self.clouds)
         pictures = self.domains[rng.choice(len(self.domains), p=self.shares)]
-        chosen = pictures[rng.integers(len(pictures))]
+        either = pictures[rng.integers(len(pictures))]
+        chosen = either.own if rng.random() < self.own_size else either.scaled
         patch = background(chosen.example, shape, rng) if kind < BLANK + EMPTY_PIECE else None
         if patch is None:
             patch = draw_patch(chosen.example, shape, self._warp(chosen.warp, rng), rng)
@@ -163,7 +220,7 @@ class Batches:
         drawn = []
         while len(drawn) < 4:
             pictures = self.domains[rng.integers(len(self.domains))]
-            chosen = pictures[rng.integers(len(pictures))]
+            chosen = pictures[rng.integers(len(pictures))].scaled
             patch = draw_patch(chosen.example, (256, 256), chosen.warp, rng)
             if (patch.labels[1] > 0).any():
                 drawn.append(Intensity.of(patch.image.reshape(3, -1)).normalize(patch.image))
@@ -191,7 +248,7 @@ def training_batches(data: Path, styles: Sequence[Reference] = (), **how: float)
     domains = [run(iter_styled([*examples(data, d, "train").values()], styles)) for d in splits.NUCLEI]
     for note in (domain.note for domain in domains if domain.note):
         say(note)
-    return Batches([[source(e) for e in domain.examples] for domain in domains], **how)
+    return Batches([[sources(e) for e in domain.examples] for domain in domains], **how)
 
 
 Bytes = np.ndarray[Any, Any]
@@ -210,7 +267,7 @@ def draft(network: nn.Module) -> tuple[ModelSpec, nn.Module]:
     spec = ModelSpec(
         name="nuclei",
         network=NETWORK,
-        input=INPUT.model_copy(update={"object_diameter": 24.0, "object_diameters": (8.0, 75.0)}),
+        input=INPUT.model_copy(update={"object_diameter": TYPICAL, "object_diameters": DIAMETERS}),
         classes=(ClassSpec(value=1, name="nucleus", color="#ffb000"),),
         separation=SEPARATIONS[0],
         postprocessing=FILLED,
@@ -219,31 +276,23 @@ def draft(network: nn.Module) -> tuple[ModelSpec, nn.Module]:
     return spec, bundle.with_logits(network, [0, 1, 2])
 
 
-def probabilities(network: nn.Module, domains: dict[str, list[Picture]]) -> dict[str, list[Bytes]]:
-    """Bytes ``(3, Y, X)`` of every picture, by domain: background, nucleus, depth.
-
-    Whole pictures in one pass, which is what the program gives for all but the largest of them.
-    """
-    network.eval()
-    return {name: [_bytes(network, pixels) for pixels, _ in known] for name, known in domains.items()}
-
-
-def _bytes(network: nn.Module, pixels: Bytes) -> Bytes:
-    image = select_channels(np.moveaxis(np.atleast_3d(pixels), -1, 0), INPUT, 3)
-    normal = Intensity.of(image.reshape(3, -1)).normalize(image)
-    with torch.inference_mode():
-        logits = network(torch.from_numpy(normal)[np.newaxis])[0, :3]
-    chances = torch.cat([logits[:2].softmax(0), logits[2:].sigmoid()])
-    return (255 * chances).round().byte().numpy()
+def results(network: nn.Module, domains: dict[str, list[Picture]]) -> dict[str, list[SegmentResult]]:
+    """Every picture through the program, with thresholds that are to be chosen yet, by domain."""
+    spec, thin = draft(network)
+    model = Model.in_memory(spec, cast("UNet", thin.eval()))
+    return {name: [segment(pixels, model=model) for pixels, _ in known] for name, known in domains.items()}
 
 
 def scores(
-    values: dict[str, list[Bytes]], domains: dict[str, list[Picture]], foreground: float, rise: float
+    found: dict[str, list[SegmentResult]], domains: dict[str, list[Picture]], foreground: float, rise: float
 ) -> dict[str, list[Score]]:
     """Quality of each picture with these thresholds, by domain."""
     options = {"foreground_threshold": foreground, "seed_rise": rise, "fill_holes": FILLED.fill_small_holes}
     return {
-        name: [score(objects(v, **options)[0], truth) for v, (_, truth) in zip(values[name], known, strict=True)]
+        name: [
+            score(objects(result.probability_bytes, zoom=result.zoom, **options)[0], truth)
+            for result, (_, truth) in zip(found[name], known, strict=True)
+        ]
         for name, known in domains.items()
     }
 
@@ -256,10 +305,10 @@ def merit(by_domain: dict[str, list[Score]]) -> float:
 def choose(network: nn.Module, data: Path) -> tuple[ModelSpec, nn.Module]:
     """The model with the thresholds that are best on validation pictures; of those that tie, the most usual ones."""
     domains = {name: pictures(data, name, "val") for name in splits.NUCLEI}
-    values = probabilities(network, domains)
-    results = {pair: scores(values, domains, *pair) for pair in itertools.product(FOREGROUND, RISE)}
-    best = max(map(merit, results.values()))
-    tied = {pair: found for pair, found in results.items() if merit(found) > best - TIE}
+    seen = results(network, domains)
+    tried = {pair: scores(seen, domains, *pair) for pair in itertools.product(FOREGROUND, RISE)}
+    best = max(map(merit, tried.values()))
+    tied = {pair: found for pair, found in tried.items() if merit(found) > best - TIE}
     (foreground, rise), found = min(tied.items(), key=lambda item: abs(item[0][0] - 0.5) + abs(item[0][1] - 0.75))
     row = ", ".join(f"{name} {np.mean([s.precision for s in known]):.3f}" for name, known in found.items())
     say(f"validation AP@0.5, foreground from {foreground}, rise {rise}: {row}; merit {merit(found):.4f}")
@@ -303,15 +352,18 @@ def card(table: tuple[Measurement, ...], training: str) -> Card:
         license="CC0-1.0",
         attribution="Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 16, 1247 (2019)",
         limits=(
-            "Nuclei of about 8 to 75 pixels across; type the diameter for others. 2D only. Phase contrast and "
+            "A picture is scaled so that its nuclei are 13 to 24 pixels across. Their size is estimated, and said "
+            "after the run: if it is wrong, type it (nuclei of 100 to 200 pixels in H&E were guessed to be smaller). "
+            "2D only. Phase contrast and "
             "electron microscopy were not trained. Of immunohistochemistry only what was drawn beside nuclei of other "
             "stains was trained, and nothing was measured: look at the outlines, or let it see the hematoxylin alone "
             "(as the channel). Dense clumps and overlapping nuclei "
             "may merge. Measured on pictures of the same source as the training pictures but not among them; other "
             "microscopes can be worse, so look at the outlines. Touching nuclei in H&E and cytology merge or split "
             "more often than Dice suggests: see AP. "
-            "Holes of up to 1/8 of a nucleus are filled: on 32 validation pictures that adds 0.003 to AP@0.5 on "
-            "average (0.026 in purple H&E; small fluorescence loses 0.007) and changes the Dice of no domain by 0.001. "
+            "Holes of up to 1/8 of a nucleus are filled: on 32 validation pictures that leaves AP@0.5 as it is on "
+            "average (purple H&E gains 0.008; small fluorescence loses 0.005) and changes the Dice of no domain by "
+            "0.002. "
             "No object is "
             "left out for its size unless a smallest one is given."
         ),
@@ -346,6 +398,7 @@ def main() -> None:
     parser.add_argument("--counterstained", type=float, default=0.0, help="share of patches with a second stain")
     parser.add_argument("--strong", type=float, default=0.7, help="share of patches that look very unlike themselves")
     parser.add_argument("--as-is", type=float, default=0.35, help="share of patches of nearly their own size")
+    parser.add_argument("--own-size", type=float, default=0.3, help="share of patches of pictures of their own size")
     parser.add_argument("--clouds", type=float, default=0.0, help="share of soft clouds in patches of nothing")
     parser.add_argument("--floors", action="store_true", help="with the floors of the variances of --start in force")
     parser.add_argument(
@@ -357,7 +410,7 @@ def main() -> None:
         export(given.data, given.out, given.export, given.start, given.blend)
     else:
         how = loss_with_floors if given.floors else loss
-        shares = {name: getattr(given, name) for name in ("counterstained", "strong", "clouds", "as_is")}
+        shares = {name: getattr(given, name) for name in ("counterstained", "strong", "clouds", "as_is", "own_size")}
         batches = training_batches(given.data, [reference_of(style) for style in given.style], **shares)
         train(UNet(NETWORK, 2 + len(SEPARATIONS)), batches, partial(how, amp=given.amp), given)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage.transform import resize
 
-from napari_unetstyle.core import ModelStore, as_image, segment
+from napari_unetstyle._sample_data import sample_folder
+from napari_unetstyle.core import ModelStore, as_image, read_image, segment
 from napari_unetstyle.core.models.store import BUNDLED
 
 MODELS = ModelStore(BUNDLED / "nobody-s-own").list()
@@ -53,6 +55,24 @@ def test_hippocampus_does_not_care_for_a_factor_of_a_thousand():
     )
     assert (one > 0).any()
     assert (one != other).mean() < 1e-4
+
+
+@pytest.mark.parametrize("times", [0.5, 3])
+def test_nuclei_are_found_however_large_they_are(times):
+    """A size that nobody stated is looked for again and again, until it is seen at the scale that follows from it."""
+    pixels = np.asarray(read_image(sample_folder() / "nuclei-fluorescence.tif").array)[:256, :256]
+    shape = tuple(round(n * times) for n in pixels.shape)
+    large = np.rint(resize(pixels.astype(float), shape, anti_aliasing=True)).astype(np.uint8)
+    plain, found = (segment(one, "nuclei", device="cpu") for one in (pixels, large))
+    assert found.options.object_diameter == pytest.approx(times * plain.options.object_diameter, rel=0.2)
+    assert found.count == pytest.approx(plain.count, rel=0.15)
+
+
+def test_a_large_picture_of_nothing_has_no_size_that_is_believed():
+    noise = np.random.default_rng(0).normal(60, 9, (700, 700)).clip(0, 255).astype(np.uint8)
+    result = segment(noise, "nuclei", device="cpu")
+    assert result.count == 0
+    assert result.provenance["scale"] == 1
 
 
 @pytest.mark.parametrize(("name", "words"), [("axon-myelin", "Permission is hereby"), ("hippocampus", "CC BY-SA 4.0")])

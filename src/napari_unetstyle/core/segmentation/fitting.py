@@ -25,9 +25,13 @@ from napari_unetstyle.core.segmentation.planes import turned
 from napari_unetstyle.core.segmentation.preprocessing import Intensity
 from napari_unetstyle.core.segmentation.scale import (
     Scale,
+    believed,
     diameter_seen,
+    far_diameter,
+    is_same_size,
     is_size_open,
     scale_for,
+    size_factor,
     size_notes,
     smallest_of,
 )
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _LEAST_MEMORY = 2**27  # below, halos would be most of the work
 _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
+_SIZE_LOOKS = 4  # how often at most, after the first time
 
 
 def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitted]:
@@ -71,17 +76,14 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     facing = turn.image(image)
     scale = scale_for(facing, spec, options)
     yield Progress(0, 1, "Looking at the picture")
-    is_open = is_size_open(options, spec)  # the picture is then looked at twice
+    is_open = is_size_open(options, spec)  # the picture is then looked at again
     steps = _iter_fit_groups(facing, model, options, scale, frames, engine)
     groups = yield from share(steps, 0.0, 0.5 if is_open else 1.0)
     distance = Distance.of(groups[frames[0]].look, spec)
     if is_open:
-        diameter = diameter_seen(groups[frames[0]].answers, spec)
-        options = options.changed(object_diameter=diameter)
+        looks = _iter_sized(facing, model, options, frames, engine, groups)
+        options, groups = yield from share(looks, 0.5, 1.0)
         scale = scale_for(facing, spec, options)
-        if set(scale) != {1.0}:
-            steps = _iter_fit_groups(facing, model, options, scale, frames, engine)
-            groups = yield from share(steps, 0.5, 1.0)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
     notes += [*_color_note(image, options, spec), *_orientation_note(image, spec)]
     if all(groups[index].is_blank for index in frames):
@@ -100,6 +102,46 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         notes=tuple(notes),
         distance=distance,
     )
+
+
+def _iter_sized(
+    image: Image,
+    model: Model,
+    options: SegmentOptions,
+    frames: tuple[Index, ...],
+    engine: Engine,
+    groups: dict[Index, Group],
+) -> Steps[tuple[SegmentOptions, dict[Index, Group]]]:
+    """Find the size of the objects, and look again at the scale that follows from it until it is the size seen there.
+
+    Large objects look like fragments to a model that knows smaller ones, or like nothing: then it looks from afar.
+    """
+    spec, unsized = model.spec, (options, groups)
+
+    def look(options: SegmentOptions, done: int) -> Steps[dict[Index, Group]]:
+        steps = _iter_fit_groups(image, model, options, scale_for(image, spec, options), frames, engine)
+        return share(steps, done / _SIZE_LOOKS, (done + 1) / _SIZE_LOOKS)
+
+    if diameter_seen(groups[frames[0]].answers, spec) is None:
+        far = far_diameter(image, spec)
+        if far is None:
+            return unsized
+        options = options.changed(object_diameter=far)
+        groups = yield from look(options, 0)
+        if diameter_seen(groups[frames[0]].answers, spec) is None:
+            return unsized
+    for done in range(1, _SIZE_LOOKS):
+        before = options.object_diameter
+        factor = 1.0 if before is None else size_factor(before, spec)
+        seen = diameter_seen(groups[frames[0]].answers, spec)
+        found = None if seen is None else believed(seen / factor, spec)
+        if found is None or (before is not None and is_same_size(before, found)):
+            break
+        options = options.changed(object_diameter=found)
+        if size_factor(found, spec) == factor:
+            break
+        groups = yield from look(options, done)
+    return options, groups
 
 
 def _color_note(image: Image, options: SegmentOptions, spec: ModelSpec) -> list[str]:

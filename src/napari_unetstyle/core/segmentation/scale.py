@@ -24,6 +24,8 @@ _SAME_SPACING = 0.01  # pixel sizes that differ by less are the same
 _SIZE_OBJECTS = 5  # fewer do not tell a typical size
 _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
+_SAME_SIZE = 1.25
+_FAR = 4
 
 
 def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
@@ -89,7 +91,7 @@ def diameter_seen(logits: Tensor, spec: ModelSpec) -> float | None:
     areas = np.concatenate([np.bincount(labels.ravel())[1:] for labels in found])
     if len(areas) < _SIZE_OBJECTS or areas.sum() < _SIZE_SHARE * sum(labels.size for labels in found):
         return None
-    return _believed(typical_diameter(areas, spec.network.spatial_dims), spec)
+    return typical_diameter(areas, spec.network.spatial_dims)
 
 
 def typical_diameter(areas: NDArray[Any], dims: int) -> float:
@@ -105,10 +107,25 @@ def _ball(dims: int) -> float:
     return float(np.pi if dims == 2 else 4 / 3 * np.pi)
 
 
-def _believed(diameter: float, spec: ModelSpec) -> float:
+def believed(diameter: float, spec: ModelSpec) -> float:
     """The diameter to go by: nobody has stated it, so it is not taken to be far from what the model knows."""
     known = spec.input.object_diameter or diameter
     return float(round(np.clip(diameter, known / _SIZE_SCALES[1], known / _SIZE_SCALES[0]), 1))
+
+
+def is_same_size(one: float, other: float) -> bool:
+    """Whether two estimates of a diameter say the same."""
+    return max(one, other) <= _SAME_SIZE * min(one, other)
+
+
+def far_diameter(image: Image, spec: ModelSpec) -> float | None:
+    """Diameter of objects so large that the model may see none of them; None if a picture is too small for such."""
+    known = spec.input.object_diameter
+    if known is None:
+        return None
+    far = _FAR * max(known, *(spec.input.object_diameters or ()))
+    sides = image.frame(next(iter(image.frames(spec.network.spatial_dims))), spec.network.spatial_dims).shape
+    return far if min(sides) >= 2 * far else None
 
 
 def smallest_of(scale: Scale, options: SegmentOptions, spec: ModelSpec) -> int:
