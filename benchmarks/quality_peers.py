@@ -108,8 +108,9 @@ class Peer:
         work: Path,
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        amp: bool = False,
     ) -> nn.Module:
-        """The network after `minutes` of training; kept in `work`, so it is trained once."""
+        """The network after `minutes` of training (in bfloat16 if `amp`); kept in `work`, so it is trained once."""
         from safetensors.torch import load_model, save_model
 
         path = work / f"{self.name}-{minutes:g}-minutes-seed-{seed}.safetensors"
@@ -121,7 +122,7 @@ class Peer:
         judged = [[(p, three_classes(t)) for p, t in known] for known in domains]
         work.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".pt")
-        self._train(network, judged, minutes, seed, clock, unfinished)
+        self._train(network, judged, minutes, seed, clock, unfinished, amp)
         partial = path.with_suffix(".partial")
         save_model(network, str(partial))
         partial.replace(path)
@@ -150,6 +151,7 @@ class Peer:
         seed: int,
         clock: Callable[[], float],
         unfinished: Path | None = None,
+        amp: bool = False,
     ) -> None:
         """Train to the end, from where a training that was interrupted had come to."""
         optimizer, loss, augment = self.optimizer(network), self.loss(), self.augment()
@@ -172,7 +174,9 @@ class Peer:
                 saved = spent
             optimizer.param_groups[0]["lr"] = rate * self.decay(done)
             images, classes = next(batches)
-            value = loss(network(images), classes)
+            with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+                logits = network(images)
+            value = loss(logits.float(), classes)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 12.0)

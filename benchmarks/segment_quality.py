@@ -1,18 +1,19 @@
 """How good the bundled models are, on pictures their training never saw, beside what else there is.
 
-    python benchmarks/segment_quality.py --data FOLDER [--minutes 75] [--skip-peers] [--json FILE]
+    python benchmarks/segment_quality.py --data FOLDER [--minutes 60] [--amp] [--only monai-basicunet] [--json FILE]
 
 For each domain of the nuclei: mean Dice of nucleus pixels, mean AP at IoU 0.5 of objects, both with a 95 %
 interval by bootstrap over pictures, and the error of the count per picture, median and worst. The split is that
 of ``recipes/splits.py`` (by picture, look-alikes together; by animal for the axons).
 
-ours     the bundled model, through ``napari_unetstyle.core.segment``, as a person would call it
-otsu     smoothing, Otsu, distance watershed with h-maxima (scikit-image)
-monai    MONAI's BasicUNet, and
-nnunet   nnU-Net's own network with nnU-Net's augmentation, loss and optimizer: both with three classes (inside,
-         boundary), trained here on the same split for as many minutes as the bundled model was on as many threads
+ours                  the bundled model, through ``napari_unetstyle.core.segment``, as a person would call it
+otsu                  smoothing, Otsu, distance watershed with h-maxima (scikit-image)
+ours-as-long          our network, taught from nothing as its recipe does it, for as many minutes as
+monai-basicunet       MONAI's BasicUNet, and
+nnunet-plainconvunet  nnU-Net's own network with nnU-Net's augmentation, loss and optimizer: both with three classes
+                      (inside, boundary), on the same split, each ``--minutes`` of as many threads
 
-Trained peers are kept in ``--work`` and not trained again; a training that was interrupted goes on there. Its minutes
+What is trained is kept in ``--work`` and not trained again; a training that was interrupted goes on there. Its minutes
 are those of the processor, so that other programs take no steps away. Peers: `pip install --group bench`.
 """
 
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
+import nuclei
 import splits
 from areas import dice
 from cells import busy
@@ -40,6 +42,12 @@ from measure import Score, interval, score
 from quality_peers import PEERS, otsu_watershed
 
 from napari_unetstyle.core import ModelStore, segment
+from napari_unetstyle.core.models.model import Model
+from napari_unetstyle.core.networks.unet import UNet
+from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.training.fit import fit
+from napari_unetstyle.core.training.floors import set_variance_floors
+from napari_unetstyle.core.training.options import FitOptions
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 Method = Callable[[NDArray[Any]], NDArray[Any]]
@@ -95,17 +103,37 @@ def nuclei_pictures(data: Path, domain: str, part: splits.Part) -> list[Pair]:
 
 
 def methods(options: argparse.Namespace) -> Iterator[tuple[str, Method]]:
-    """Ours first, then the others; peers are trained when their turn comes."""
-    model = ModelStore().load("nuclei")
-    yield "ours", lambda picture: segment(picture, model=model).labels
-    yield "otsu", otsu_watershed
-    if options.skip_peers:
-        return
-    minutes = options.minutes or float(model.spec.provenance["minutes"])
+    """Those that are asked for; what has to be trained is trained when its turn comes."""
+    wanted = options.only.split(",")
+    if "ours" in wanted:
+        yield "ours", ours(ModelStore().load("nuclei"))
+    if "otsu" in wanted:
+        yield "otsu", otsu_watershed
+    if "ours-as-long" in wanted:
+        yield "ours-as-long", ours(taught_from_nothing(options))
     training = [nuclei_pictures(options.data, domain, "train") for domain in splits.NUCLEI]
-    for peer in PEERS:
-        network = peer.trained(training, minutes, options.work, clock=busy(options.threads))
+    for peer in (peer for peer in PEERS if peer.name in wanted):
+        network = peer.trained(training, options.minutes, options.work, clock=busy(options.threads), amp=options.amp)
         yield peer.name, partial(peer.objects, network)
+
+
+def ours(model: Model) -> Method:
+    """One of our models, as a person would call it."""
+    return lambda picture: segment(picture, model=model).labels
+
+
+def taught_from_nothing(options: argparse.Namespace) -> Model:
+    """A model that the recipe makes in the given time."""
+    torch.manual_seed(0)
+    network = UNet(nuclei.NETWORK, 2 + len(nuclei.SEPARATIONS))
+    batches = nuclei.training_batches(options.data)
+    folder = options.work / f"ours-{options.minutes:g}-minutes"
+    how = FitOptions(minutes=options.minutes, averaging=0.998, learning_rate=2e-3, folder=folder)
+    state = run(fit(network, batches, partial(nuclei.loss, amp=options.amp), how, clock=busy(options.threads)))
+    print(f"ours: {state.step} steps of about 0.14 Mpx", flush=True)
+    set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
+    spec, thin = nuclei.choose(state.average, options.data)
+    return Model.in_memory(spec, cast("UNet", thin.eval()))
 
 
 def nuclei_rows(options: argparse.Namespace) -> list[Row]:
@@ -138,8 +166,10 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds nuclei/ and axon_sem/")
-    parser.add_argument("--minutes", type=float, help="training time of each peer (default: the bundled model's)")
-    parser.add_argument("--skip-peers", action="store_true", help="only what needs no training")
+    parser.add_argument("--minutes", type=float, default=60.0, help="training time of each (default %(default)s)")
+    parser.add_argument("--amp", action="store_true", help="train all of them in bfloat16")
+    names = ("ours", "otsu", "ours-as-long", *(peer.name for peer in PEERS))
+    parser.add_argument("--only", default=",".join(names), help="methods (default %(default)s)")
     parser.add_argument("--work", type=Path, default=Path("quality-work"), help="folder that keeps trained peers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
