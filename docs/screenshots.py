@@ -1,8 +1,8 @@
-"""Take the pictures of the documentation: ``python docs/screenshots.py [FOLDER] [THEME] [tutorial | style]``.
+"""Take the pictures of the documentation: ``python docs/screenshots.py [FOLDER] [THEME] [tutorial | teach | style]``.
 
 A real napari with the real model; needs a display (``xvfb-run`` gives one) and the package itself. With ``tutorial``,
-only those of the tutorial on teaching, which take a few minutes, because they teach; with ``style``, every state of the
-tab *Style*.
+only those of the tutorial on teaching, which take a few minutes, because they teach; with ``teach``, what the tab
+*Teach* says when all does not go well; with ``style``, every state of the tab *Style*.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import napari
 import numpy as np
 import phantom
 import PIL.Image
+import teach_states
 from numpy.typing import NDArray
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QWidget
@@ -77,6 +78,7 @@ class Studio:
     def open(self, name: str) -> None:
         """Start over with a sample."""
         self.viewer.layers.clear()
+        self.wait()  # napari 0.9 crashes where labels go and a picture comes before the next frame is drawn
         self.dock.segment.empty.add(sample_folder() / name)
         self.viewer.fit_to_view()
 
@@ -168,6 +170,12 @@ def tutorial(folder: Path, theme: str) -> None:
     panel.run.box.back.click()
     studio.take("tutorial-back")
     studio.viewer.close()
+
+
+def teach(folder: Path, theme: str) -> None:
+    """What the tab *Teach* says when all does not go well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    teach_states.states(lambda calls: Studio(folder, theme, calls))
 
 
 def style(folder: Path, theme: str) -> None:
@@ -387,4 +395,4 @@ def several_series(studio: Studio) -> None:
 
 if __name__ == "__main__":
     given = [*sys.argv[1:], *(Path(__file__).parent / "images", "dark")[len(sys.argv) - 1 :]]
-    {"tutorial": tutorial, "style": style}.get(given[-1], main)(Path(given[0]), given[1])
+    {"tutorial": tutorial, "teach": teach, "style": style}.get(given[-1], main)(Path(given[0]), given[1])

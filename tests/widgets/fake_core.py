@@ -68,6 +68,7 @@ class FakeCore:
         self.needed = 0
         self.distance: Distance | None = None
         self.temperature: float | None = None
+        self.docks: list[object] = []
         self._gate = threading.Event()
         self._gate.set()
         self.started = threading.Event()

@@ -90,7 +90,8 @@ def test_a_nifti_is_shown_in_the_window_that_it_states(intent: str, make_windowl
     stored.header.set_intent(intent)
     stored.to_filename(tmp_path / "scan.nii")
     (data,) = read_volumes(str(tmp_path / "scan.nii"))
-    layer = make_windowless_dock().viewer.add_layer(Layer.create(*data))
+    dock = make_windowless_dock()
+    layer = dock.viewer.add_layer(Layer.create(*data))
     if intent == "label":
         assert type(layer).__name__ == "Labels"
     else:
