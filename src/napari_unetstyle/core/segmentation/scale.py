@@ -26,6 +26,7 @@ _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
 _SAME_SIZE = 1.25
 _FAR = 4
+_HARDLY = 1.1  # what is scaled by less is not worth a word
 
 
 def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
@@ -145,7 +146,7 @@ def size_notes(image: Image, scale: Scale, options: SegmentOptions, spec: ModelS
         size = " x ".join(f"{s:g}" for s in spec.input.spacing)
         unit = spec.input.unit or "um"
         return [f"The picture does not say how large its pixels are; they were taken to be {size} {unit}."]
-    if set(scale) == {1.0}:
+    if all(1 / _HARDLY < factor < _HARDLY for factor in scale):
         return []
     if options.object_diameter is None or spec.input.spacing is not None:
         return [f"The picture was scaled by {_factor(scale)} to the pixel size that the model knows."]
