@@ -122,25 +122,29 @@ def _iter_sized(
         steps = _iter_fit_groups(image, model, options, scale_for(image, spec, options), frames, engine)
         return share(steps, done / _SIZE_LOOKS, (done + 1) / _SIZE_LOOKS)
 
-    if diameter_seen(groups[frames[0]].answers, spec) is None:
+    seen = diameter_seen(groups[frames[0]].answers, spec)
+    if seen is None:
         far = far_diameter(image, spec)
         if far is None:
             return unsized
         options = options.changed(object_diameter=far)
         groups = yield from look(options, 0)
-        if diameter_seen(groups[frames[0]].answers, spec) is None:
+        seen = diameter_seen(groups[frames[0]].answers, spec)
+        if seen is None:
             return unsized
     for done in range(1, _SIZE_LOOKS):
         before = options.object_diameter
         factor = 1.0 if before is None else size_factor(before, spec)
-        seen = diameter_seen(groups[frames[0]].answers, spec)
-        found = None if seen is None else believed(seen / factor, spec)
-        if found is None or (before is not None and is_same_size(before, found)):
+        found = believed(seen / factor, spec)
+        if before is not None and is_same_size(before, found):
             break
         options = options.changed(object_diameter=found)
         if size_factor(found, spec) == factor:
             break
         groups = yield from look(options, done)
+        seen = diameter_seen(groups[frames[0]].answers, spec)
+        if seen is None:
+            break
     return options, groups
 
 
