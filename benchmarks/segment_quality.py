@@ -46,7 +46,6 @@ from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.networks.unet import UNet
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.training.fit import fit
-from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.options import FitOptions
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
@@ -131,8 +130,7 @@ def taught_from_nothing(options: argparse.Namespace) -> Model:
     how = FitOptions(minutes=options.minutes, averaging=0.998, learning_rate=2e-3, folder=folder)
     state = run(fit(network, batches, partial(nuclei.loss, amp=options.amp), how, clock=busy(options.threads)))
     print(f"ours: {state.step} steps of about 0.14 Mpx", flush=True)
-    set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
-    spec, thin = nuclei.choose(state.average, options.data)
+    spec, thin = nuclei.finished(state.average, batches, options.data)
     return Model.in_memory(spec, cast("UNet", thin.eval()))
 
 

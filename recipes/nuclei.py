@@ -316,6 +316,12 @@ def choose(network: nn.Module, data: Path) -> tuple[ModelSpec, nn.Module]:
     return spec.model_copy(update={"foreground_threshold": foreground, "seed_rise": rise}), thin
 
 
+def finished(network: nn.Module, batches: Batches, data: Path) -> tuple[ModelSpec, nn.Module]:
+    """The model of a trained network, with floors under its variances and thresholds that suit it."""
+    set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
+    return choose(network, data)
+
+
 def measured(model: Path, data: Path) -> tuple[Measurement, ...]:
     """The card's table: test pictures, through the whole program."""
     rows = []
@@ -379,9 +385,7 @@ def export(data: Path, out: Path, target: Path, start: Path | None = None, share
         network = UNet(NETWORK, 2 + len(SEPARATIONS))
         bundle.begin_with(network, start)
         bundle.blend(network, state.average, share)
-    batches = training_batches(data)
-    set_variance_floors(network, (batches.plain(np.random.default_rng((7, i))) for i in range(60)))
-    spec, thin = choose(network, data)
+    spec, thin = finished(network, training_batches(data), data)
     training, provenance = bundle.history(state, start, "about 0.14 Mpx")
     provenance |= {"recipe": "recipes/nuclei.py", "date": date.today().isoformat()}
     spec = spec.model_copy(update={"provenance": provenance, "card": card((), training)})
