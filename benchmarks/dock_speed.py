@@ -24,23 +24,17 @@ from typing import Any
 
 import numpy as np
 from segment_speed import picture
-from window import opened
+from window import opened, wait
 
 SIDES = (256, 512, 768, 990)  # of what is in sight; more than a million pixels are not previewed
 WHOLE, LABELED = 4096, 1024
-PATIENCE = 600.0
 
 
 def waited(begin: Callable[[], object], is_there: Callable[[], object]) -> float:
     """Seconds from `begin` until something is there."""
-    from qtpy.QtWidgets import QApplication
-
     start = time.perf_counter()
     begin()
-    while not is_there():
-        assert time.perf_counter() < start + PATIENCE, "it took too long"
-        QApplication.processEvents()
-        time.sleep(0.001)
+    wait(is_there)
     return time.perf_counter() - start
 
 
@@ -51,7 +45,7 @@ def preview(viewer: Any, dock: Any, repeats: int) -> Iterator[dict[str, Any]]:
     draw = drawing.show
     drawing.show = lambda what: (draw(what), shown.append(what) if what is not None else None)
     layer = viewer.add_image(picture(WHOLE), rgb=True)
-    waited(lambda: None, lambda: dock.segment.segment.isEnabled())
+    wait(dock.segment.segment.isEnabled)
 
     def look(side: int, corner: tuple[int, int]) -> None:
         camera = viewer.scene.camera
@@ -73,17 +67,17 @@ def preview(viewer: Any, dock: Any, repeats: int) -> Iterator[dict[str, Any]]:
 def table(viewer: Any, dock: Any, repeats: int) -> Iterator[dict[str, Any]]:
     """The row of the table."""
     viewer.add_image(picture(LABELED), rgb=True)
-    waited(lambda: None, lambda: dock.segment.segment.isEnabled())
-    waited(dock.segment.segment.click, lambda: not dock.segment.is_running)
-    (labels,) = (layer for layer in viewer.layers if "labels" in type(layer).__name__.lower())
-    waited(lambda: None, lambda: len(labels.features))
+    wait(dock.segment.segment.isEnabled)
+    dock.segment.segment.click()
+    wait(lambda: not dock.segment.is_running)
+    labels = dock.segment.results.output.layer
+    wait(lambda: len(labels.features))
     count = len(labels.features)
     times = []
     for i in range(repeats):
         fresh = int(labels.data.max()) + 1
-        side = slice(10 * i, 10 * i + 8)
-        index = tuple(np.indices((8, 8)).reshape(2, -1) + np.array([[side.start], [4]]))
-        stroke = lambda index=index, fresh=fresh: labels.data_setitem(index, fresh)  # noqa: E731
+        index = tuple(np.indices((8, 8)).reshape(2, -1) + np.array([[10 * i], [4]]))
+        stroke = partial(labels.data_setitem, index, fresh)
         times.append(waited(stroke, lambda fresh=fresh: fresh in set(labels.features["index"])))
     yield {"what": f"table of {count} objects after a stroke", "seconds": times}
 

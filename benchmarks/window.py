@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 1800.0
 SHARES = {"median": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -28,3 +30,14 @@ def opened() -> Iterator[tuple[Any, Any]]:
         viewer.window.add_dock_widget(dock, name="UNet", area="right")
         yield viewer, dock
         viewer.close()
+
+
+def wait(until: Callable[[], object]) -> None:
+    """Let Qt work until something holds."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < end, "it took too long"
+        QApplication.processEvents()
+        time.sleep(0.0005)

@@ -19,25 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from window import SHARES, opened
+from window import SHARES, opened, wait
 
-DUE, REST, PATIENCE = 0.010, 20.0, 1800.0
+DUE, REST = 0.010, 20.0
 UP_TO_WORST = SHARES | {"worst": 1.0}
 
 
 def lateness(dock: Any, minutes: float) -> dict[str, list[float]]:
     """Seconds that the timer was late, at rest and while teaching."""
     from qtpy.QtCore import Qt, QTimer
-    from qtpy.QtWidgets import QApplication
 
     from napari_unetstyle._sample_data import sample_folder
-
-    def wait(until: Callable[[], object]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not until():
-            assert time.monotonic() < end, "it took too long"
-            QApplication.processEvents()
-            time.sleep(0.0005)
 
     def late(until: Callable[[], object]) -> list[float]:
         ticks: list[float] = []
