@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import napari.layers
+import numpy as np
+import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_unetstyle.core import segment, write_labels
+from napari_unetstyle.core import as_image, segment, write_image, write_labels
+from napari_unetstyle.core.imaging.restyled import restyled_note
 from napari_unetstyle.core.segmentation.output import label_info
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import STYLE, image_from_layer
@@ -61,3 +64,26 @@ def test_a_file_of_labels_says_so_and_names_no_picture(tmp_path: Path) -> None:
         kept = label_info(tmp_path / file)
         assert NOTE in kept["notes"], file
         assert "slide" not in str(kept)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.nii.gz"])
+def test_a_file_that_was_renamed_is_known_for_a_restyled_picture(
+    make_windowless_dock: Any, run: Any, tmp_path: Path, name: str
+) -> None:
+    volume = name.endswith(".gz")
+    pixels = blobs()[np.newaxis] if volume else blobs()
+    about = {"restyled": {"method": "any", "strength": 0.5, "inverted": False}}
+    write_image(tmp_path / name, as_image(pixels, axes="ZYX" if volume else "YX"), about)
+    assert NOTE in segment(tmp_path / name, "nuclei").notes
+    dock = make_windowless_dock()
+    plugin = None if name == "a.tif" else "napari-unetstyle"  # napari's own reader keeps nothing of what a file says
+    (layer,) = dock.viewer.open(tmp_path / name, plugin=plugin)
+    dock.segment.picture.choose(layer)
+    run(dock)
+    assert NOTE in dock.segment.results.output.result.notes
+    assert "restyled, not as it was taken" in dock.segment.picture.info.text()
+
+
+@pytest.mark.parametrize("made", [{}, {"method": 3, "strength": 0.5}, {"method": "any", "strength": "all"}])
+def test_what_a_file_says_of_how_it_was_made_need_not_be_ours(made: dict[str, Any]) -> None:
+    assert restyled_note(made) == "Of a restyled picture, not of one as it was taken."

@@ -238,14 +238,15 @@ def _all(entries: list[Entry], restyled: Callable[[Entry], Steps[str]], keep: Ke
 
 def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: Path, read: Reader) -> Steps[str]:
     from napari_unetstyle.core.imaging.picture_file import write_image
+    from napari_unetstyle.core.imaging.restyled import KEY
     from napari_unetstyle.core.style.stylize import iter_stylize
 
     target = out / entry.target
     _check_ours(target)  # not after minutes of computing
     styled = yield from iter_stylize(read(entry.path), wanted, options)
-    about = {"restyled": {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
+    about = {KEY: {"method": options.method, "strength": options.strength, "inverted": styled.is_inverted}}
     if options.channel is not None:
-        about["restyled"]["channel"] = options.channel
+        about[KEY]["channel"] = options.channel
     write_image(target, styled.image, about)
     return " ".join([f"{entry.name} -> {target}.", *styled.notes])
 
@@ -253,9 +254,9 @@ def _iter_one(entry: Entry, wanted: Sequence[Any], options: StyleOptions, out: P
 def _check_ours(target: Path) -> None:
     """Whether what is there, if anything, is a picture that was restyled."""
     from napari_unetstyle.core.errors import OutputError
-    from napari_unetstyle.core.segmentation.output import label_info
+    from napari_unetstyle.core.segmentation.output import restyled_in
 
-    if target.exists() and "restyled" not in label_info(target):
+    if target.exists() and restyled_in(target) is None:
         raise OutputError(
             f"Could not write {target}: what is there is no restyled picture of ours, and would be lost. Move it away "
             "or choose another output folder."

@@ -14,6 +14,7 @@ from napari_unetstyle.core.imaging import geometry as geo
 from napari_unetstyle.core.imaging.geometry import Geometry
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
+from napari_unetstyle.core.imaging.restyled import restyled_note
 
 if TYPE_CHECKING:
     import napari.layers
@@ -25,7 +26,6 @@ STATED = "stated"
 """Of the place that a layer keeps, where a person stated it: how the layer was shown when it was opened."""
 STYLE = "unetstyle_style"
 """Key of a layer's metadata; a layer that has it shows a restyled picture."""
-RESTYLED = "Of a restyled picture"
 _NAMES = {"time": "T", "channel": "C", "c": "C", "t": "T", "z": "Z", "y": "Y", "x": "X"}
 _PLAIN = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -246,12 +246,7 @@ def image_from_layer(
 def restyled_notes(layer: napari.layers.Layer) -> tuple[str, ...]:
     """That a layer shows a restyled picture, however it is called by now; it names no picture."""
     made = layer.metadata.get(STYLE)
-    if made is None:
-        return ()
-    how = (
-        f" (method {made['method']}, strength {made['strength']:.0%})" if {"method", "strength"} <= made.keys() else ""
-    )
-    return (f"{RESTYLED}{how}, not of one as it was taken.",)
+    return () if made is None else (restyled_note(made),)
 
 
 def stored(layer: napari.layers.Image | napari.layers.Labels, grid: LevelGrid | None = None) -> Any:

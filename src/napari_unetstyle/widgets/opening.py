@@ -137,6 +137,17 @@ def statement_in_file(layer: napari.layers.Image) -> Statement | None:
     return Statement(axes=image.axes, geometry=image.geometry, is_assumed=bool(image.notes))
 
 
+def mark_restyled(layer: napari.layers.Image) -> None:
+    """Keep in a layer that its file holds a restyled picture of ours, whatever the file is called by now."""
+    from napari_unetstyle.core.segmentation.output import restyled_in
+    from napari_unetstyle.widgets.layers import STYLE
+
+    path = path_of(layer)
+    made = None if path is None else restyled_in(path)
+    if made is not None:
+        layer.metadata.setdefault(STYLE, made)
+
+
 def file_with(image: Image, layer: napari.layers.Layer, level: int | None = None) -> str | None:
     """The file that holds a picture's pixels, on one of its levels, or None if they only live in napari."""
     from napari_unetstyle.core.errors import UnetstyleError

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from napari_unetstyle.core.annotation.changes import Changes
 from napari_unetstyle.core.errors import ImageError
 from napari_unetstyle.core.imaging.geometry import Geometry
+from napari_unetstyle.core.imaging.restyled import RESTYLED
 from napari_unetstyle.core.progress import Progress
 from napari_unetstyle.widgets.anatomy import note_on, place_among
 from napari_unetstyle.widgets.label_layers import METADATA, add_labels, features, own_metadata
-from napari_unetstyle.widgets.layers import RESTYLED, axes_of, kept_place
+from napari_unetstyle.widgets.layers import axes_of, kept_place
 from napari_unetstyle.widgets.placement import Placement, transform_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from napari_unetstyle.widgets.anatomy import keep_stated
 from napari_unetstyle.widgets.label_layers import METADATA
 from napari_unetstyle.widgets.layers import Statement, axes_of, completed, image_from_layer, place_of, statement_of
-from napari_unetstyle.widgets.opening import statement_in_file
+from napari_unetstyle.widgets.opening import mark_restyled, statement_in_file
 
 if TYPE_CHECKING:
     import napari.layers
@@ -56,6 +56,7 @@ def known_statement(layer: napari.layers.Image) -> Statement:
         return own
     if layer not in _IN_FILES:
         _IN_FILES[layer] = statement_in_file(layer)
+        mark_restyled(layer)
         known = completed(own, _IN_FILES[layer])
         if known != own and not known.is_assumed:  # its labels take it from the layer
             layer.metadata.update(place_of(image_from_layer(layer, known)))
