@@ -45,7 +45,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.finetune import iter_fine_tune, iter_teach_new
 from napari_unetstyle.core.training.fit import fit
 from napari_unetstyle.core.training.floors import set_variance_floors
-from napari_unetstyle.core.training.lessons import lesson, sayings
+from napari_unetstyle.core.training.lessons import iter_clear, lesson, sayings
 from napari_unetstyle.core.training.options import FineTuneOptions, FitOptions
 
 Segmenter = Callable[[NDArray[Any]], NDArray[np.int32]]
@@ -160,7 +160,8 @@ def parent_of(domains: Sequence[str], data: Path, work: Path, minutes: float) ->
     state = run(fit(network, batches, nuclei.loss, options, clock=busy(torch.get_num_threads())))
     set_variance_floors(state.average, (batches.plain(np.random.default_rng((7, i))) for i in range(30)))
     spec, thin = nuclei.draft(state.average)
-    store.save(spec.model_copy(update={"name": name}), thin, memory=memories.nuclei(data, domains))
+    model = Model.in_memory(spec, cast("UNet", thin.eval()))
+    store.save(spec.model_copy(update={"name": name}), thin, memory=memories.nuclei(data, model, domains))
     print(f"parent {name}: {state.step} steps in {state.seconds / 60:.1f} minutes", flush=True)
     return store.load(name)
 
@@ -180,7 +181,9 @@ def plain(lessons: Sequence[Correction], parent: Model, minutes: float, seed: in
     from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise, RandScaleIntensity, RandShiftIntensity
 
     spec = parent.spec
-    examples = [lesson(said, spec, SegmentOptions()) for said in sayings(lessons, spec)]
+    said, options = sayings(lessons, spec), SegmentOptions()
+    clear = run(iter_clear(said, parent, options))
+    examples = [lesson(one, spec, options, clear) for one in said]
     drawing = Drawing(spec=spec, lessons=examples, replay=0.0)
     appear = Compose(
         [

@@ -47,7 +47,7 @@ def own(result):
 
 
 def test_a_model_agrees_with_itself_in_every_class(model, result):
-    sizes = model.spec.input.model_copy(update={"object_diameters": (1.0, 500.0)})  # what it finds is large
+    sizes = model.spec.input.model_copy(update={"object_diameter": None})  # what it finds is large
     model = replace(model, spec=model.spec.model_copy(update={"input": sizes}))
     said = sayings([own(result)], model.spec)
     old = Memory(np.moveaxis(pixels(), -1, 0), said[0].targets, "check")

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unetstyle.core import ModelStore, as_image
+from napari_unetstyle.core import ModelStore, as_image, segment
 from napari_unetstyle.core.annotation.corrections import Correction
 from napari_unetstyle.core.errors import ImageError, OptionError
 from napari_unetstyle.core.files import sha256_of
 from napari_unetstyle.core.models.memory import Memory
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation import fitting
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.training import fresh
 from napari_unetstyle.core.training import places as places_module
@@ -21,7 +22,7 @@ from napari_unetstyle.core.training.calibration import BOUNDS
 from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.finetune import fine_tune, iter_fine_tune, teach_new
 from napari_unetstyle.core.training.fresh import fresh_spec, with_size
-from napari_unetstyle.core.training.lessons import label_diameter, lesson, sayings, sized
+from napari_unetstyle.core.training.lessons import iter_clear, label_diameter, lesson, sayings, sized
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.places import hold_out
 from napari_unetstyle.core.training.scores import Comparison
@@ -444,6 +445,23 @@ def test_labels_that_nobody_judged_do_not_set_the_scale(store):
     assert sized(SegmentOptions(object_diameter=50), said, store.load("tiny").spec).object_diameter == 50
     nothing = dataclasses.replace(said, valid=said.valid & (said.targets[1] == 0))
     assert sized(SegmentOptions(), nothing, store.load("tiny").spec).object_diameter is None
+
+
+@pytest.mark.parametrize("is_clear", [True, False])
+def test_a_lesson_has_the_scale_at_which_a_run_sees_the_picture(store, monkeypatch, is_clear):
+    monkeypatch.setattr(fitting, "is_clear_to", lambda *_: is_clear)
+    model, one, options = store.load("tiny"), squares(), SegmentOptions()
+    sizes = {"object_diameter": 5.0, "object_diameters": (4.0, 6.0), "clear_diameter": 50.0}
+    spec = model.spec.model_copy(update={"input": model.spec.input.model_copy(update=sizes)})
+    (said,) = sayings([one], spec)
+    clear = run(iter_clear([said], dataclasses.replace(model, spec=spec), options))
+    assert clear == ({said.picture} if is_clear else set())
+    seen = lesson(said, spec, options, clear).image
+    diameter = sized(options, said, spec).object_diameter
+    result = segment(one.image, dataclasses.replace(model, spec=spec), object_diameter=diameter)
+    assert result.provenance["scale"] == pytest.approx(1.0 if is_clear else 6 / diameter)
+    assert seen.shape[1] == pytest.approx(160 * result.provenance["scale"], abs=1)
+    assert run(iter_clear([said], model, options)) == set()  # what does not depend on it is not looked at
 
 
 def test_objects_of_any_number_make_the_same_lesson(store):

@@ -17,9 +17,11 @@ from napari_unetstyle.core.inference import probability
 from napari_unetstyle.core.inference.statistics import fold
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import run
+from napari_unetstyle.core.segmentation import fitting
 from napari_unetstyle.core.segmentation.deciding import refine, relabeled
 from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
+from napari_unetstyle.core.segmentation.scale import is_clear_to
 from napari_unetstyle.core.segmentation.segment import _margin, iter_preview, iter_segment, segment
 from tests.core.networks_for_tests import random_unet, tiny_model
 
@@ -531,11 +533,61 @@ def test_nothing_is_left_out_for_its_size_unless_a_size_is_given(picture, model,
 
 
 def test_a_picture_is_scaled_no_further_than_to_the_nearest_size_that_the_model_knows(picture, model):
-    sizes = {8: 1.25, 10: 1.0, 33: 1.0, 50: 1.0, 100: 0.5}
+    sizes = {8: 1.25, 9.2: 1.0, 10: 1.0, 33: 1.0, 50: 1.0, 54: 1.0, 60: 50 / 60, 100: 0.5}
     spec = model.spec.input.model_copy(update={"object_diameter": 20.0, "object_diameters": (10.0, 50.0)})
     changed = dataclasses.replace(model, spec=model.spec.model_copy(update={"input": spec}))
     for diameter, scale in sizes.items():
         assert segment(picture, changed, object_diameter=diameter).provenance["scale"] == pytest.approx(scale)
+
+
+def of_sizes(model, **sizes):
+    spec = model.spec.model_copy(update={"input": model.spec.input.model_copy(update=sizes)})
+    return dataclasses.replace(model, spec=spec)
+
+
+def answers(surely, perhaps, size=100):
+    """Logits with so many pixels that are surely, and perhaps, foreground; the third channel is the seed map."""
+    logits = torch.zeros(1, 3, 1, size)
+    logits[:, 1] = -9
+    logits[..., :surely][:, 1] = 9
+    logits[..., surely : surely + perhaps][:, 1] = -1
+    return logits
+
+
+def test_a_picture_is_clear_if_few_pixels_are_doubtful_for_what_is_seen_and_that_is_bright(model):
+    bright = torch.zeros(1, 3, 1, 100)
+    bright[..., :50] = 1
+    for surely, perhaps, is_clear in ((40, 0, True), (40, 10, True), (40, 12, False), (4, 10, False)):
+        assert is_clear_to(answers(surely, perhaps), bright, model.spec) == is_clear
+        assert not is_clear_to(answers(surely, perhaps), 1 - bright, model.spec)
+    for surely in (0, 100):  # nothing seen is not understood, and all is nothing
+        assert not is_clear_to(answers(surely, 0), bright, model.spec)
+
+
+@pytest.mark.parametrize("is_clear", [True, False])
+@pytest.mark.parametrize("stated", [None, 30, 90])
+def test_a_clear_picture_of_large_objects_is_left_as_it_is(picture, model, monkeypatch, stated, is_clear):
+    monkeypatch.setattr(fitting, "is_clear_to", lambda *_: is_clear)
+    largest = 8.0 if stated else 1.5  # it finds specks
+    changed = of_sizes(model, object_diameter=largest, object_diameters=(1.0, largest), clear_diameter=60.0)
+    result = segment(picture, changed, object_diameter=stated)
+    diameter = result.options.object_diameter
+    assert diameter > largest
+    assert stated in (None, diameter)
+    wanted = min(1.0, 60 / diameter) if is_clear else largest / diameter
+    assert result.provenance["scale"] == pytest.approx(wanted)
+    assert any("was scaled" in note for note in result.notes) == (wanted < 1)
+    again = segment(picture, changed, **result.options.stated())
+    np.testing.assert_array_equal(again.probability_bytes, result.probability_bytes)
+    np.testing.assert_array_equal(again.labels, result.labels)
+
+
+def test_what_a_middle_has_to_rise_by_grows_with_the_objects(picture, model):
+    changed = of_sizes(model, object_diameters=(10.0, 40.0))
+    for diameter, times in ((5, 0.5), (10, 0.5), (20, 1.0), (30, 1.5), (80, 2.0)):
+        result = segment(picture, changed, object_diameter=diameter)
+        assert result.seed_rise == pytest.approx(times * model.spec.seed_rise)
+    assert segment(picture, of_sizes(model, object_diameter=None)).seed_rise == model.spec.seed_rise
 
 
 def test_a_stack_counts_its_slices(picture, model):

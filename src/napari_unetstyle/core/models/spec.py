@@ -58,6 +58,9 @@ class InputSpec(_Part):
         Diameter in pixels of a typical object in the training pictures, or None.
     object_diameters
         Smallest and largest typical diameter in pixels that the model was trained to handle; others are scaled to them.
+    clear_diameter
+        Largest typical diameter in pixels of bright objects that the model has no doubts about; they are not scaled
+        down further. None: as ``object_diameters`` say, however clear a picture is.
     region
         Side in pixels of the regions that statistics are taken from; about the patch size of the training.
     orientation
@@ -73,6 +76,7 @@ class InputSpec(_Part):
     unit: str | None = None
     object_diameter: Annotated[float, Field(gt=0)] | None = None
     object_diameters: tuple[float, float] | None = None
+    clear_diameter: Annotated[float, Field(gt=0)] | None = None
     region: Annotated[int, Field(ge=16, le=4096)] = 256
     orientation: Annotated[str, Field(pattern=r"^[SIPALR]{3}$")] | None = None
     mirror: Annotated[str, Field(pattern=r"^Z?Y?X?$")] | None = None
@@ -170,7 +174,8 @@ class ModelSpec(_Part):
     foreground_threshold
         Default decision level in (0, 1), measured on validation pictures.
     seed_rise
-        Depth in pixels by which the middle of an object rises above the saddle to the next, measured likewise.
+        Depth in pixels by which the middle of an object of ``input.object_diameter`` rises above the saddle to the
+        next, measured likewise; that of other objects in proportion to their diameter.
     postprocessing
         What was measured on validation pictures to make areas better; all off otherwise.
     amp_changed_ppm

@@ -42,6 +42,7 @@ class Group:
     intensity: Intensity
     answers: Tensor  # the network's logits (N, C, *spatial) for a few regions
     look: Look
+    is_clear: bool = False  # to the model, see scale.is_clear_to
     is_blank: bool = False  # one value in all that was looked at
 
 
@@ -68,6 +69,8 @@ class Fitted:
         Sentences that a person should read.
     distance
         How unlike the pictures of its training the picture is to the model; None where it does not say.
+    is_clear
+        Whether the picture is clear to the model, which decides on the scale of large objects.
     """
 
     image: Image
@@ -81,6 +84,7 @@ class Fitted:
     groups: dict[Index, Group]
     notes: tuple[str, ...]
     distance: Distance | None = None
+    is_clear: bool = False
 
     @property
     def dims(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from napari_unetstyle.core.segmentation.scale import (
     believed,
     diameter_seen,
     far_diameter,
+    is_clear_to,
     is_same_size,
     is_size_open,
     scale_for,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _LEAST_MEMORY = 2**27  # below, halos would be most of the work
 _SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
-_SIZE_LOOKS = 4  # how often at most, after the first time
+_SIZE_LOOKS = 3  # how often at most, after the first time
 
 
 def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitted]:
@@ -74,16 +76,17 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
     options = options if stain is None else options.changed(channel=stain)  # its number would name a color
     turn = Turn.of(image, spec.input.orientation)
     facing = turn.image(image)
-    scale = scale_for(facing, spec, options)
     yield Progress(0, 1, "Looking at the picture")
-    is_open = is_size_open(options, spec)  # the picture is then looked at again
-    steps = _iter_fit_groups(facing, model, options, scale, frames, engine)
-    groups = yield from share(steps, 0.0, 0.5 if is_open else 1.0)
+    looks = _Looks(facing, model, options, frames, engine)
+    groups = yield from looks.iter_at(options.object_diameter, is_clear=True)
     distance = Distance.of(groups[frames[0]].look, spec)
-    if is_open:
-        looks = _iter_sized(facing, model, options, frames, engine, groups)
-        options, groups = yield from share(looks, 0.5, 1.0)
-        scale = scale_for(facing, spec, options)
+    if is_size_open(options, spec):
+        options = options.changed(object_diameter=(yield from _iter_diameter(looks)))
+        groups = yield from looks.iter_at(options.object_diameter, is_clear=True)
+    is_clear = looks.is_clear(groups)
+    if not is_clear:
+        groups = yield from looks.iter_at(options.object_diameter, is_clear=False)
+    scale = scale_for(facing, spec, options, is_clear=is_clear)
     options = options.changed(min_pixels=smallest_of(scale, options, spec))
     notes += [*_color_note(image, options, spec), *_orientation_note(image, spec)]
     if all(groups[index].is_blank for index in frames):
@@ -101,51 +104,69 @@ def iter_fit(image: Image, model: Model, options: SegmentOptions) -> Steps[Fitte
         groups=groups,
         notes=tuple(notes),
         distance=distance,
+        is_clear=is_clear,
     )
 
 
-def _iter_sized(
-    image: Image,
-    model: Model,
-    options: SegmentOptions,
-    frames: tuple[Index, ...],
-    engine: Engine,
-    groups: dict[Index, Group],
-) -> Steps[tuple[SegmentOptions, dict[Index, Group]]]:
-    """Find the size of the objects, and look again at the scale that follows from it until it is the size seen there.
+@dataclass
+class _Looks:
+    """Looks at a picture at one scale after another; each is taken once."""
+
+    image: Image
+    model: Model
+    options: SegmentOptions
+    frames: tuple[Index, ...]
+    engine: Engine
+    taken: dict[Scale, dict[Index, Group]] = field(default_factory=dict)
+
+    def iter_at(self, diameter: float | None, *, is_clear: bool) -> Steps[dict[Index, Group]]:
+        """With objects of a diameter, as if the picture were clear to the model or not."""
+        options = self.options.changed(object_diameter=diameter)
+        scale = scale_for(self.image, self.model.spec, options, is_clear=is_clear)
+        if scale not in self.taken:
+            left = 0.5 ** len(self.taken)  # nobody knows how many looks there will be
+            steps = _iter_fit_groups(self.image, self.model, options, scale, self.frames, self.engine)
+            self.taken[scale] = yield from share(steps, 1 - left, 1 - left / 2)
+        return self.taken[scale]
+
+    def diameter_seen(self, groups: dict[Index, Group]) -> float | None:
+        """Of the objects in the first frame, in pixels of the network."""
+        return diameter_seen(groups[self.frames[0]].answers, self.model.spec)
+
+    def is_clear(self, groups: dict[Index, Group]) -> bool:
+        """Whether the first frame is clear to the model."""
+        return groups[self.frames[0]].is_clear
+
+
+def _iter_diameter(looks: _Looks) -> Steps[float | None]:
+    """Find the size of the objects: look again at the scale that follows from it until it is the size seen there.
 
     Large objects look like fragments to a model that knows smaller ones, or like nothing: then it looks from afar.
     """
-    spec, unsized = model.spec, (options, groups)
-
-    def look(options: SegmentOptions, done: int) -> Steps[dict[Index, Group]]:
-        steps = _iter_fit_groups(image, model, options, scale_for(image, spec, options), frames, engine)
-        return share(steps, done / _SIZE_LOOKS, (done + 1) / _SIZE_LOOKS)
-
-    seen = diameter_seen(groups[frames[0]].answers, spec)
+    spec = looks.model.spec
+    groups = yield from looks.iter_at(None, is_clear=True)
+    seen, diameter = looks.diameter_seen(groups), None
     if seen is None:
-        far = far_diameter(image, spec)
-        if far is None:
-            return unsized
-        options = options.changed(object_diameter=far)
-        groups = yield from look(options, 0)
-        seen = diameter_seen(groups[frames[0]].answers, spec)
+        diameter = far_diameter(looks.image, spec)
+        if diameter is None:
+            return None
+        groups = yield from looks.iter_at(diameter, is_clear=False)
+        seen = looks.diameter_seen(groups)
         if seen is None:
-            return unsized
-    for done in range(1, _SIZE_LOOKS):
-        before = options.object_diameter
-        factor = 1.0 if before is None else size_factor(before, spec)
+            return None
+    for _ in range(_SIZE_LOOKS):
+        factor = 1.0 if diameter is None else size_factor(diameter, spec, is_clear=False)
         found = believed(seen / factor, spec)
-        if before is not None and is_same_size(before, found):
+        if diameter is not None and is_same_size(diameter, found):
             break
-        options = options.changed(object_diameter=found)
-        if size_factor(found, spec) == factor:
+        is_first, diameter = diameter is None, found
+        if size_factor(found, spec, is_clear=is_first and looks.is_clear(groups)) == factor:
             break
-        groups = yield from look(options, done)
-        seen = diameter_seen(groups[frames[0]].answers, spec)
+        groups = yield from looks.iter_at(found, is_clear=False)
+        seen = looks.diameter_seen(groups)
         if seen is None:
             break
-    return options, groups
+    return diameter
 
 
 def _color_note(image: Image, options: SegmentOptions, spec: ModelSpec) -> list[str]:
@@ -195,11 +216,13 @@ def _iter_fit_group(
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
     network, logits = folded(model.network.to(engine.device), batch, engine)
     yield Progress(1, 1)
+    few = _SIZE_REGIONS * len(flips)
     return Group(
         network=engine.network(network),
         intensity=intensity,
-        answers=logits[: _SIZE_REGIONS * len(flips)].clone(),
+        answers=logits[:few].clone(),
         look=look_of(pieces),
+        is_clear=is_clear_to(logits[:few], batch[:few], model.spec),
         is_blank=_has_one_value(pixels[:, is_finite.all(axis=0)]),
     )
 

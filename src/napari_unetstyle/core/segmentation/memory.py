@@ -20,7 +20,7 @@ from napari_unetstyle.core.segmentation.planes import PLANES, turned
 from napari_unetstyle.core.segmentation.postprocessing import BAND_PIXELS
 from napari_unetstyle.core.segmentation.preprocessing import ahead_bytes
 from napari_unetstyle.core.segmentation.relief import piece_shape, reach
-from napari_unetstyle.core.segmentation.scale import Scale, scale_for
+from napari_unetstyle.core.segmentation.scale import Scale, scale_for, zoom_of
 from napari_unetstyle.core.segmentation.segment import scope
 from napari_unetstyle.core.side_by_side import workers
 
@@ -89,7 +89,7 @@ def predict_memory(image: Image, model: Model, options: SegmentOptions | None = 
     if (options.output or "objects") == "objects" and model.spec.separation:
         is_whole = asked.has_linked_slices and (not asked.link or asked.plane == "all")
         decided = image.label_shape[-3:] if is_whole else shape
-        zoom = math.prod(scale) ** (1 / len(scale))
+        zoom = zoom_of(scale)
         finding = _finding(decided, _diameter(model.spec, scale, options), zoom)
         deciding = finding + min(round(_FINDING * finding), _FINDING_MOST)
     else:
@@ -126,7 +126,7 @@ def memory_words(needed: int, free: int, *, is_asked: bool = False) -> str:
 
 def _diameter(spec: ModelSpec, scale: Scale, options: SegmentOptions) -> float:
     """Of an object, in pixels of the picture."""
-    known = (spec.input.object_diameter or _SMALL) / math.prod(scale) ** (1 / len(scale))
+    known = (spec.input.object_diameter or _SMALL) / zoom_of(scale)
     return max(1.0, options.object_diameter or known)
 
 

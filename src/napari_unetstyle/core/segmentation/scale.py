@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +27,15 @@ _SIZE_SHARE = 0.005  # nor do specks on next to nothing of the picture
 _SIZE_SCALES = (1 / 8, 4.0)  # what is scaled unasked
 _SAME_SIZE = 1.25
 _FAR = 4
-_HARDLY = 1.1  # what is scaled by less is not worth a word
+_HARDLY = 1.1
+_DOUBTFUL, _DOUBTS = 0.1, 0.27  # a probability, and the share: fluorescence has at most 0.21, H&E at least 0.33
 
 
-def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
-    """Factors that bring the picture to the size the model knows: by objects, else by pixel size."""
+def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions, *, is_clear: bool = True) -> Scale:
+    """Factors that bring the picture to the size the model knows: by objects, else by pixel size.
+
+    Whether a picture is clear to the model shows only when it is looked at, which begins as if it were.
+    """
     dims = spec.network.spatial_dims
     image.check_dims(dims)
     spacing = image.geometry.spacing[-dims:]
@@ -38,7 +43,7 @@ def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     scale = tuple(side / min(spacing) if even else 1.0 for side in spacing)
     diameter = options.object_diameter
     if diameter is not None and spec.input.object_diameter is not None:
-        scale = tuple(side * size_factor(diameter, spec) for side in scale)
+        scale = tuple(side * size_factor(diameter, spec, is_clear=is_clear) for side in scale)
     elif spec.input.spacing is not None and image.geometry.is_physical:
         wanted = in_known_unit(spec.input.spacing, spec.input.unit or "um").in_unit(image.geometry.unit)
         ratios = zip(spacing, wanted.spacing, strict=True)
@@ -52,11 +57,32 @@ def scale_for(image: Image, spec: ModelSpec, options: SegmentOptions) -> Scale:
     return scale
 
 
-def size_factor(diameter: float, spec: ModelSpec) -> float:
-    """Factor that brings objects of a diameter in pixels to the nearest size that the model handles."""
+def size_factor(diameter: float, spec: ModelSpec, *, is_clear: bool) -> float:
+    """Factor that brings objects of a diameter in pixels to the nearest size that the model handles; 1 if it hardly
+    would change anything: resampling blurs.
+    """
     known = spec.input.object_diameter or diameter
     low, high = spec.input.object_diameters or (known, known)
-    return float(np.clip(diameter, low, high)) / diameter
+    if is_clear:
+        high = max(high, spec.input.clear_diameter or high)
+    factor = float(np.clip(diameter, low, high)) / diameter
+    return 1.0 if 1 / _HARDLY < factor < _HARDLY else factor
+
+
+def rise_for(scale: Scale, spec: ModelSpec, options: SegmentOptions) -> float:
+    """By how much the middle of an object has to rise, in pixels of the network.
+
+    A large object has a rough middle, so what makes two of it grows with the size of the objects.
+    """
+    known, diameter = spec.input.object_diameter, options.object_diameter
+    if known is None or diameter is None:
+        return spec.seed_rise
+    return spec.seed_rise * diameter * zoom_of(scale) / known
+
+
+def zoom_of(scale: Scale) -> float:
+    """Pixels of the network per pixel of the picture, along an axis on average."""
+    return math.prod(scale) ** (1 / len(scale))
 
 
 def _factor(scale: Scale) -> str:
@@ -93,6 +119,24 @@ def diameter_seen(logits: Tensor, spec: ModelSpec) -> float | None:
     if len(areas) < _SIZE_OBJECTS or areas.sum() < _SIZE_SHARE * sum(labels.size for labels in found):
         return None
     return typical_diameter(areas, spec.network.spatial_dims)
+
+
+def is_clear_to(logits: Tensor, regions: Tensor, spec: ModelSpec) -> bool:
+    """Whether regions ``(N, C, *spatial)`` are clear to a network that gave these answers.
+
+    Few pixels may be foreground or not to each that is: a rim is always doubtful, but texture that the network does not
+    see through is, too. And objects are brighter than what is around them: of large dark ones, in transmitted light,
+    it misses parts without a doubt.
+    """
+    from torch import softmax
+
+    sure = 1 - softmax(logits[:, : 1 + len(spec.classes)].float(), 1)[:, 0]
+    inside = sure >= 0.5
+    doubtful = (sure > _DOUBTFUL) & (sure < 1 - _DOUBTFUL)
+    if int(doubtful.sum()) >= _DOUBTS * int(inside.sum()) or bool(inside.all()):
+        return False
+    shown = regions.mean(1)
+    return bool(shown[inside].mean() > shown[~inside].mean())
 
 
 def typical_diameter(areas: NDArray[Any], dims: int) -> float:

@@ -32,6 +32,7 @@ from napari_unetstyle.core.segmentation.planes import PLANES, seen
 from napari_unetstyle.core.segmentation.postprocessing import bands
 from napari_unetstyle.core.segmentation.relief import reach
 from napari_unetstyle.core.segmentation.result import SegmentResult
+from napari_unetstyle.core.segmentation.scale import rise_for, zoom_of
 from napari_unetstyle.core.segmentation.tissue import Tissue, find_tissue
 
 _LARGE = 2**21  # pixels from which giving memory back takes hardly any of the time
@@ -237,8 +238,8 @@ def _undecided(
         output=options.output or "areas",
         objects={},
         probability_bytes=probability_bytes,
-        seed_rise=spec.seed_rise,
-        zoom=_zoom(fitted),
+        seed_rise=rise_for(fitted.scale, spec, fitted.options),
+        zoom=zoom_of(fitted.scale),
         frames=_volumes(fitted) if options.has_linked_slices else fitted.frames,
         options=options,
         provenance=_provenance(fitted, options, notes),
@@ -295,13 +296,9 @@ def _margin(fitted: Fitted) -> int:
     """How far around a part one has to look."""
     if fitted.dims == 3:
         return 8
-    zoom = _zoom(fitted)
+    zoom = zoom_of(fitted.scale)
     diameter = fitted.options.object_diameter or (fitted.model.spec.input.object_diameter or 0) / zoom
     return max(64, reach(zoom) + math.ceil(diameter))
-
-
-def _zoom(fitted: Fitted) -> float:
-    return math.prod(fitted.scale) ** (1 / len(fitted.scale))
 
 
 def iter_preview(fitted: Fitted, index: Index, box: Box) -> Steps[NDArray[Any]]:

@@ -32,7 +32,7 @@ from napari_unetstyle.core.training.comparison import iter_scores
 from napari_unetstyle.core.training.drawing import Drawing
 from napari_unetstyle.core.training.floors import set_variance_floors
 from napari_unetstyle.core.training.fresh import fresh_spec, with_size
-from napari_unetstyle.core.training.lessons import Said, lesson, sayings
+from napari_unetstyle.core.training.lessons import Said, iter_clear, lesson, sayings
 from napari_unetstyle.core.training.looks import iter_looks
 from napari_unetstyle.core.training.options import FineTuneOptions
 from napari_unetstyle.core.training.patches import Example, renumbered, unit_range
@@ -145,7 +145,8 @@ def iter_fine_tune(
     yield Progress(0, 1, "Looking at your pictures")
     looks = yield from share(iter_looks(said, places, options.styles, options.segment), 0.0, _LOOKED)
     before = yield from share(iter_scores(model, said, places, check, options.segment, looks), _LOOKED, _BEFORE)
-    lessons = [lesson(one, spec, options.segment) for one in learned]
+    clear = yield from share(iter_clear(said, model, options.segment), _BEFORE, _BEFORE)
+    lessons = [lesson(one, spec, options.segment, clear) for one in learned]
     old = [_example(m, spec) for m in memory if m.role == "learn"]
     styled = yield from share(iter_styled([*lessons, *old], options.styles), _BEFORE, _STYLED)
     drawing = Drawing(
@@ -163,7 +164,7 @@ def iter_fine_tune(
     key = key_of(model.spec.files[MANIFEST], options, [*lessons, *old], places)
     teaching = Teaching(spec, network, said, places, options, usual_rate=1e-3, before=before, looks=looks, key=key)
     yield from share(teaching.iter_taught(drawing, should_stop, clock), _STYLED, _AFTER)
-    own = own_memories(said, learned, lessons, places, spec, options.segment) if options.remember else []
+    own = own_memories(said, learned, lessons, places, spec, options.segment, clear) if options.remember else []
 
     def aside(network: UNet, part: float) -> Model:
         taught = taught_spec(spec, options, teaching, lessons, part)

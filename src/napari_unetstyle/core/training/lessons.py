@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,10 @@ from napari_unetstyle.core.imaging.channels import channel_index
 from napari_unetstyle.core.imaging.resample import Resampler, scaled_shape
 from napari_unetstyle.core.imaging.stains import in_stain
 from napari_unetstyle.core.imaging.turn import Turn
+from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.models.spec import ModelSpec
+from napari_unetstyle.core.progress import Progress, Steps, share
+from napari_unetstyle.core.segmentation.fitting import iter_fit
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.preprocessing import select_channels
 from napari_unetstyle.core.segmentation.scale import scale_for, typical_diameter
@@ -131,7 +134,24 @@ def _check_classes(values: NDArray[np.int32], spec: ModelSpec) -> None:
         )
 
 
-def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
+def iter_clear(said: Sequence[Said], model: Model, options: SegmentOptions) -> Steps[frozenset[str]]:
+    """Names of the pictures that are clear to a model, where that decides on the scale at which it sees them."""
+    clear = set()
+    for number, one in enumerate(said, 1):
+        given = sized(options, one, model.spec)
+        image = Turn.of(one.correction.image, model.spec.input.orientation).image(one.correction.image)
+        if scale_for(image, model.spec, given) != scale_for(image, model.spec, given, is_clear=False):
+            before, after = (number - 1) / len(said), number / len(said)
+            fitted = yield from share(
+                iter_fit(one.correction.image, model, given.changed(frames=(one.index,))), before, after
+            )
+            if fitted.is_clear:
+                clear.add(one.picture)
+        yield Progress(number, len(said), "Looking at your pictures")
+    return frozenset(clear)
+
+
+def lesson(said: Said, spec: ModelSpec, options: SegmentOptions, clear: Container[str] = frozenset()) -> Example:
     """The picture as the model sees it, with its targets, cut to what is learned from and a margin.
 
     Parameters
@@ -142,11 +162,13 @@ def lesson(said: Said, spec: ModelSpec, options: SegmentOptions) -> Example:
         The model.
     options
         How pictures are segmented; see :func:`sized`.
+    clear
+        Names of the pictures that are clear to the model; see :func:`iter_clear`.
     """
     turn, dims = Turn.of(said.correction.image, spec.input.orientation), spec.network.spatial_dims
     image, given, valid = turn.image(said.correction.image), turn.seen(said.targets), turn.seen(said.valid)
     image = in_stain(image, options.channel)
-    scale = scale_for(image, spec, sized(options, said, spec))
+    scale = scale_for(image, spec, sized(options, said, spec), is_clear=said.picture in clear)
     box = _box(valid, spec.input.region, scale)
     pixels = image.frame(said.index, dims).read(*box)
     channel = channel_index(image, options.channel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ def own_memories(
     places: Sequence[Place],
     spec: ModelSpec,
     options: SegmentOptions,
+    clear: Container[str] = frozenset(),
 ) -> list[Memory]:
     """Crops of what was learned from, and of the places that were held out, to check with.
 
@@ -45,6 +46,8 @@ def own_memories(
         The model.
     options
         How the pictures are segmented.
+    clear
+        Names of the pictures that are clear to the model.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def own_memories(
         only = replace(said[index], valid=held_out(index, said, places) & said[index].valid)
         if only.valid.any():
             whole = sized(options, said[index], spec)  # the box of a place cuts through objects
-            found += _crops(lesson(only, spec, whole), only.picture, "check", 1)
+            found += _crops(lesson(only, spec, whole, clear), only.picture, "check", 1)
     return found
 
 
