@@ -14,7 +14,7 @@ from napari_unetstyle.core import device
 from napari_unetstyle.core.errors import DeviceError, ImageError, OptionError
 from napari_unetstyle.core.imaging.image import as_image
 from napari_unetstyle.core.inference import probability
-from napari_unetstyle.core.inference.statistics import fold
+from napari_unetstyle.core.inference.statistics import choose_regions, fold
 from napari_unetstyle.core.models.model import Model
 from napari_unetstyle.core.progress import run
 from napari_unetstyle.core.segmentation import fitting
@@ -519,6 +519,12 @@ def test_a_size_the_model_does_not_know_is_found_out_and_said(picture, model):
     assert result.labels.shape == picture.shape
     again = segment(picture, changed, **result.options.stated())
     np.testing.assert_array_equal(again.labels, result.labels)
+
+
+def test_the_size_of_objects_is_looked_for_wherever_the_picture_was_looked_at(model):
+    """In two regions of sparse cytology there was nothing, so it looked from afar and took cells for nuclei."""
+    fitted = run(iter_fit(as_image(blobs((600, 600))), model, SegmentOptions()))
+    assert len(fitted.groups[()].answers) == len(choose_regions([fitted.prepared(())], model.spec.input.region)) > 2
 
 
 def test_an_empty_picture_has_no_typical_size(model):

@@ -40,7 +40,7 @@ class Group:
 
     network: UNet
     intensity: Intensity
-    answers: Tensor  # the network's logits (N, C, *spatial) for a few regions
+    answers: Tensor  # the network's logits (N, C, *spatial) for the regions that were looked at
     look: Look
     is_clear: bool = False  # to the model, see scale.is_clear_to
     is_blank: bool = False  # one value in all that was looked at

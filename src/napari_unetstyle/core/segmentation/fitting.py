@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 AMP_PPM = 200.0  # mixed precision is used unasked if fewer pixels in a million change
 _LEAST_MEMORY = 2**27  # below, halos would be most of the work
-_SIZE_REGIONS = 2  # regions in which the size of the objects is looked at
 _SIZE_LOOKS = 3  # how often at most, after the first time
 
 
@@ -216,13 +215,12 @@ def _iter_fit_group(
     batch = regions_tensor((mirrored(intensity.normalize(piece), flip) for piece in pieces for flip in flips), engine)
     network, logits = folded(model.network.to(engine.device), batch, engine)
     yield Progress(1, 1)
-    few = _SIZE_REGIONS * len(flips)
     return Group(
         network=engine.network(network),
         intensity=intensity,
-        answers=logits[:few].clone(),
+        answers=logits,
         look=look_of(pieces),
-        is_clear=is_clear_to(logits[:few], batch[:few], model.spec),
+        is_clear=is_clear_to(logits, batch, model.spec),
         is_blank=_has_one_value(pixels[:, is_finite.all(axis=0)]),
     )
 
