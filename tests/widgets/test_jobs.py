@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QCoreApplication, QObject
 
 from napari_unetstyle.core.errors import ImageFileError, OptionError
 from napari_unetstyle.core.progress import Progress
+from napari_unetstyle.core.style.perceptual import StyleProgress
 from napari_unetstyle.widgets.jobs import Cancelled, Failed, Finished, JobSlot, as_steps, failure
 
 MS = 20_000
@@ -54,6 +56,18 @@ def test_twenty_thousand_steps_are_few_messages_in_the_gui_thread(slot: JobSlot,
     assert outcome(qtbot, slot, lambda: slot.start(steps())) == Finished("result")
     assert len(heard.progress) <= 2 + 10 * (time.monotonic() - began)
     assert heard.threads == {threading.get_ident()}
+
+
+def test_every_picture_that_a_step_shows_is_shown(slot: JobSlot, qtbot: Any) -> None:
+    heard = Recorder(slot)
+
+    def steps() -> Any:
+        for i in range(1, 7):
+            yield Progress(i, 7)
+            yield StyleProgress(i, 7, preview=np.zeros((1, 2, 2), np.float32))
+
+    outcome(qtbot, slot, lambda: slot.start(steps()))
+    assert [one.step for one in heard.progress if isinstance(one, StyleProgress)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class Job(QObject):
     It never has a Qt parent: the thread's bound method keeps it alive until the last message is posted.
     """
 
-    progressed = Signal(object)  # Progress, at most ten times a second
+    progressed = Signal(object)  # Progress, at most ten times a second; with a picture to show always
     done = Signal(object)  # Outcome, once
 
     def __init__(self, steps: Steps[Any]) -> None:
@@ -157,7 +157,8 @@ class Job(QObject):
                     progress = next(steps)
                 except StopIteration as end:
                     return Finished(end.value)
-                if time.monotonic() - posted >= INTERVAL:
+                has_picture = getattr(progress, "preview", None) is not None  # rare, and the last one has to be seen
+                if has_picture or time.monotonic() - posted >= INTERVAL:
                     posted = time.monotonic()
                     self.progressed.emit(progress)
             return Cancelled()
