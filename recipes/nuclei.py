@@ -80,10 +80,7 @@ NETWORK = NetworkSpec(in_channels=3, widths=(16, 32, 64, 128, 256))
 FOREGROUND, RISE = (0.4, 0.5, 0.6), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)  # to choose from
 BATCHES = ((5, 160), (4, 192), (2, 256))
 TYPICAL = 20.0
-DIAMETERS = (
-    13.0,
-    24.0,
-)  # typical ones, to which others are scaled; of 20, 23, 26, 32 and 75 at most validation took it
+DIAMETERS = (13.0, 24.0)  # typical ones, to which others are scaled: what validation took of 20 to 75 at most
 CLEAR = 75.0  # bright ones that the network has no doubts about: small ones beside large ones are then seen, too
 TAUGHT_DIAMETERS = (13.0, 32.0)  # what is taught reaches further, as sizes are estimated
 OWN_DIAMETERS = (8.0, 75.0)  # median ones of pictures that nobody has scaled: their size has to be seen first

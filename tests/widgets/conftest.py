@@ -102,9 +102,7 @@ def make_windowless_dock(core: FakeCore, qtbot: Any) -> Callable[..., MainDock]:
     def make(calls: CoreCalls | None = None) -> MainDock:
         viewer = ViewerModel()
         dock = MainDock(viewer, calls or core.calls)
-        core.docks.append(
-            dock
-        )  # pytest-qt does not keep it, and Qt may not lose it while the viewer tells it something
+        core.docks.append(dock)  # pytest-qt does not keep it, and the viewer still tells it something
         qtbot.addWidget(dock)
         dock.viewer = viewer
         dock.models.refresh()

@@ -21,10 +21,8 @@ WIDTHS = (16, 32, 64, 128, 256)
 """Feature channels of the levels, as the bundled models have them: four pooling steps at most."""
 _REGION = {2: 256, 3: 48}  # side of the patches that the plan is for, in pixels: what a training sees at once
 _SIZES = (0.4, 2.5)  # of the typical object, that are segmented as they are
-_RISE, _RISES = (
-    0.04,
-    (0.5, 2.0),
-)  # of the diameter, measured with the bundled model on nuclei of 13 to 50 pixels; pixels
+_RISE = 0.04  # of the diameter, measured with the bundled model on nuclei of 13 to 50 pixels
+_RISES = (0.5, 2.0)  # pixels, as far as that was measured
 
 
 def fresh_spec(corrections: Sequence[Correction], name: str, classes: Sequence[str]) -> ModelSpec:
