@@ -272,7 +272,7 @@ def layer_of_file(path: Path, axes: str | None = None) -> LayerData:
         If it is truncated, damaged or does not say what its axes are, and nobody does.
     """
     from napari_unetstyle.core.imaging.files import read_image
-    from napari_unetstyle.core.imaging.restyled import KEY
+    from napari_unetstyle.core.imaging.restyled import made_of
     from napari_unetstyle.core.segmentation.output import label_info
     from napari_unetstyle.widgets.label_layers import METADATA
     from napari_unetstyle.widgets.layers import STYLE
@@ -282,8 +282,9 @@ def layer_of_file(path: Path, axes: str | None = None) -> LayerData:
     _tell(image.notes)
     data, arguments, kind = layer_data(image, path)
     info = label_info(path)
-    if isinstance(info.get(KEY), dict):
-        arguments["metadata"][STYLE] = info[KEY]
+    made = made_of(info)
+    if made is not None:
+        arguments["metadata"][STYLE] = made
     if "classes" not in info:
         return data, arguments, kind
     for of_pictures in ("rgb", "contrast_limits"):

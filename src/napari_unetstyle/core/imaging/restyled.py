@@ -11,6 +11,12 @@ RESTYLED = "Of a restyled picture"
 """How what is said begins."""
 
 
+def made_of(info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How a picture was restyled, by what its file keeps; None if it is as it was taken."""
+    made = info.get(KEY)
+    return made if isinstance(made, dict) else None
+
+
 def restyled_note(made: Mapping[str, Any]) -> str:
     """What a person should know of what was found in a picture that was made so; it names no picture."""
     method, strength = made.get("method"), made.get("strength")

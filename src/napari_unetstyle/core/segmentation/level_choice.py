@@ -11,7 +11,7 @@ import numpy as np
 from napari_unetstyle.core.imaging.geometry import in_known_unit
 from napari_unetstyle.core.imaging.image import Image
 from napari_unetstyle.core.imaging.levels import LevelGrid
-from napari_unetstyle.core.imaging.restyled import restyled_note
+from napari_unetstyle.core.imaging.restyled import made_of, restyled_note
 from napari_unetstyle.core.models.spec import ModelSpec
 from napari_unetstyle.core.segmentation.options import SegmentOptions
 from napari_unetstyle.core.segmentation.planes import through
@@ -50,10 +50,9 @@ def read_fitting(
         If the picture cannot be read, has no such level, or is a file of labels.
     """
     from napari_unetstyle.core.imaging.files import read_image, read_levels
-    from napari_unetstyle.core.segmentation.output import check_is_picture, restyled_in
+    from napari_unetstyle.core.segmentation.output import picture_info
 
-    check_is_picture(path)
-    made = restyled_in(path)
+    made = made_of(picture_info(path))
     finest = read_image(path, axes, spacing, series, level or 0)
     if made is not None:
         finest = dataclasses.replace(finest, notes=(*finest.notes, restyled_note(made)))

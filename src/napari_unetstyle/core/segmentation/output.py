@@ -27,7 +27,7 @@ from napari_unetstyle.core.imaging.medical import medical_suffix, volume_info, w
 from napari_unetstyle.core.imaging.ome_zarr import SUFFIX as ZARR
 from napari_unetstyle.core.imaging.ome_zarr import is_zarr, ome_zarr_info
 from napari_unetstyle.core.imaging.ome_zarr_labels import write_ome_zarr_labels
-from napari_unetstyle.core.imaging.restyled import KEY
+from napari_unetstyle.core.imaging.restyled import made_of
 from napari_unetstyle.core.imaging.tiff_metadata import kept_info
 from napari_unetstyle.core.imaging.unheard import unheard
 from napari_unetstyle.core.models.spec import DISCLAIMER, ClassSpec
@@ -338,22 +338,23 @@ def write_table(path: str | os.PathLike[str], table: SegmentResult | Table) -> P
     return Path(path)
 
 
-def check_is_picture(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that says that it holds labels where a picture is needed.
+def picture_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the file of a picture keeps, as :func:`label_info`; one that says that it holds labels is refused.
 
     Raises
     ------
     ImageError
         If :func:`write_labels` wrote it for a run, or it is DICOM-SEG.
     """
-    if label_info(path).get("output"):
+    info = label_info(path)
+    if info.get("output"):
         raise ImageError(f"{path} holds labels, and a picture is needed. Give the picture that they were made from.")
+    return info
 
 
 def restyled_in(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """How the restyled picture in a file was made, whatever the file is called by now; None if it is none of ours."""
-    made = label_info(path).get(KEY)
-    return made if isinstance(made, dict) else None
+    return made_of(label_info(path))
 
 
 def check_is_dicom(path: Path) -> None:
